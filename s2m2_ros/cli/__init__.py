@@ -1,0 +1,1 @@
+"""The `s2m2` command: one thin file per subcommand."""

@@ -1,0 +1,10 @@
+"""Errors that a user can cause and mend."""
+
+
+class S2M2Error(Exception):
+    """Base of every error with a message meant for the user.
+
+    The command line prints the message alone, without a traceback, and exits with status 2; the
+    node reports it in its log and its diagnostics. The message says what is wrong, where, and
+    what to do.
+    """

@@ -1,0 +1,1 @@
+"""Metrics, readers of stereo data sets, reports."""

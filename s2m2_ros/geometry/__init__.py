@@ -1,0 +1,1 @@
+"""What a disparity means in metres."""

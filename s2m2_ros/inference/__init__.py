@@ -1,0 +1,1 @@
+"""Images in; disparity, visibility and confidence out, on any device."""

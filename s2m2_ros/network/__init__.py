@@ -1,0 +1,1 @@
+"""The S2M2 network: tensors in, tensors out."""

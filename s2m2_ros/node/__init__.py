@@ -1,0 +1,1 @@
+"""The ROS boundary: messages, parameters, synchronisation, worker, lifecycle."""

@@ -1,0 +1,1 @@
+"""Procedural stereo scenes, losses, trainer."""
