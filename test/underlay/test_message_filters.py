@@ -122,6 +122,17 @@ def test_spread_must_be_strictly_below_slop(apart: int, meets: bool) -> None:
         assert bench.outputs == ([(first, second)] if meets else [])
 
 
+@pytest.mark.parametrize(('last', 'meets'), [(109, True), (110, False), (111, False)])
+def test_spread_between_waiting_messages_must_be_strictly_below_slop(
+    last: int, meets: bool
+) -> None:
+    bench = Bench(ApproximateTimeSynchronizer, 3, 10, 0.010)
+    bench.feed(0, 100)
+    bench.feed(1, last)
+    bench.feed(2, 105)
+    assert bench.outputs == ([(100, last, 105)] if meets else [])
+
+
 def test_slop_of_zero_never_matches() -> None:
     bench = Bench(ApproximateTimeSynchronizer, 2, 10, 0.0)
     bench.feed(0, 1)
@@ -299,7 +310,12 @@ def test_inputs_go_on_after_a_callback_raised(slop: float | None) -> None:
     bench.feed(0, 1)
     with pytest.raises(RuntimeError, match='callback failed'):
         bench.feed(1, 1)
-    feeder = threading.Thread(target=lambda: (bench.feed(0, 50), bench.feed(1, 50)), daemon=True)
+
+    def feed_both() -> None:
+        bench.feed(0, 50)
+        bench.feed(1, 50)
+
+    feeder = threading.Thread(target=feed_both, daemon=True)
     feeder.start()
     feeder.join(timeout=30)  # a lock left behind would hold it for ever
     assert bench.outputs == [(1, 1), (50, 50)]

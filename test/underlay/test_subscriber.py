@@ -10,7 +10,12 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import (
+    QoSDurabilityPolicy,
+    QoSProfile,
+    QoSReliabilityPolicy,
+    qos_profile_sensor_data,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image
@@ -31,13 +36,18 @@ RELIABLE = latched(QoSReliabilityPolicy.RELIABLE)
 def first_call(executor: SingleThreadedExecutor, register: Callable[..., Any]) -> Any:
     """Spin until the registered callback is called, and return its arguments."""
     future: Future[Any] = Future(executor=executor)
-    register(lambda *arguments: future.done() or future.set_result(arguments))
+
+    def keep_first(*arguments: Any) -> None:
+        if not future.done():
+            future.set_result(arguments)
+
+    register(keep_first)
     executor.spin_until_future_complete(future, timeout_sec=TIMEOUT)
     assert future.done(), 'nothing arrived'
     return future.result()
 
 
-def send(publisher: Publisher, sec: int, nanosec: int = 0) -> None:
+def send(publisher: Publisher[Any], sec: int, nanosec: int = 0) -> None:
     message = publisher.msg_type()
     message.header.stamp.sec, message.header.stamp.nanosec = sec, nanosec
     publisher.publish(message)
