@@ -275,25 +275,28 @@ def test_exact_synchroniser_agrees_with_a_model(
     assert bench.outputs == expected
 
 
-def test_callbacks_of_several_threads_run_one_at_a_time() -> None:
-    bench = Bench(TimeSynchronizer, 2, 1000)
-    inside, overlaps = threading.Semaphore(1), []
+def test_callbacks_of_two_threads_never_run_together() -> None:
+    bench, meeting, met = Bench(TimeSynchronizer, 2, 10), threading.Barrier(2), []
 
     def callback(*_: Any) -> None:
-        alone = inside.acquire(blocking=False)
-        overlaps.append(not alone)
-        time.sleep(0)  # offers the interpreter to the other thread
-        if alone:
-            inside.release()
+        try:
+            meeting.wait(timeout=0.5)  # passes only if the other callback runs meanwhile
+        except threading.BrokenBarrierError:
+            met.append(False)
+        else:
+            met.append(True)
+
+    def feed_both(stamp: int) -> None:
+        bench.feed(0, stamp)
+        bench.feed(1, stamp)
 
     bench.synchronizer.registerCallback(callback)
-    threads = [threading.Thread(target=bench.feed, args=(i, *range(200))) for i in range(2)]
+    threads = [threading.Thread(target=feed_both, args=(stamp,)) for stamp in (1, 2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(overlaps) == 200
-    assert not any(overlaps)
+    assert met == [False, False]
 
 
 @pytest.mark.usefixtures('stand_in_only')
