@@ -20,7 +20,10 @@ def stand_in_only() -> None:
 @pytest.fixture(scope='session')
 def ros_domain() -> Iterator[int]:
     """Claim a DDS domain for this process: the lock is a socket that dies with it."""
-    with socket.socket(socket.AF_UNIX) as lock, pytest.MonkeyPatch.context() as patch:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lock,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         domain = next(number for number in range(1, 101) if _claims(lock, number))
         patch.setenv('ROS_DOMAIN_ID', str(domain))
         patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')

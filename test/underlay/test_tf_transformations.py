@@ -73,7 +73,7 @@ def test_euler_matrix_is_the_product_of_its_turns(
 def test_euler_angles_come_back(roll: float, pitch: float, yaw: float) -> None:
     back = tf.euler_from_quaternion(tf.quaternion_from_euler(roll, pitch, yaw))
     np.testing.assert_allclose(
-        composed(*back, 'sxyz'), composed(roll, pitch, yaw, 'sxyz'), atol=1e-7
+        composed(*back, axes='sxyz'), composed(roll, pitch, yaw, 'sxyz'), atol=1e-7
     )
     assert back[1] == pytest.approx(pitch, abs=1e-6)
 
