@@ -71,11 +71,11 @@ def test_euler_matrix_is_the_product_of_its_turns(
 
 @given(roll=angles, pitch=pitches, yaw=angles)
 def test_euler_angles_come_back(roll: float, pitch: float, yaw: float) -> None:
-    back = tf.euler_from_quaternion(tf.quaternion_from_euler(roll, pitch, yaw))
+    x, y, z = tf.euler_from_quaternion(tf.quaternion_from_euler(roll, pitch, yaw))
     np.testing.assert_allclose(
-        composed(*back, axes='sxyz'), composed(roll, pitch, yaw, 'sxyz'), atol=1e-7
+        composed(x, y, z, 'sxyz'), composed(roll, pitch, yaw, 'sxyz'), atol=1e-7
     )
-    assert back[1] == pytest.approx(pitch, abs=1e-6)
+    assert y == pytest.approx(pitch, abs=1e-6)
 
 
 def test_euler_from_quaternion_by_hand_in_both_conventions() -> None:
