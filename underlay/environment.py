@@ -25,7 +25,7 @@ SOURCE = HERE.parent
 SUPPORTED_PYTHON = ((3, 10), (3, 14))
 MARKER = 'made-by-make-env'
 PREFIX_HOOK = 'ros_prefix.pth'
-# ROS finds packages, and CMake finds ROS, through these; a .pth line is all that needs no sourcing.
+# ROS finds packages, and CMake finds ROS, through these variables; a .pth needs no sourcing.
 PREFIX_HOOK_TEXT = (
     'import os, sys; [os.environ.__setitem__(n, os.pathsep.join('
     'dict.fromkeys([*filter(None, os.environ.get(n, "").split(os.pathsep)), sys.prefix]))) '
