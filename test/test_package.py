@@ -15,7 +15,7 @@ from catkin_pkg.package import parse_package
 import s2m2_ros
 from support.processes import SOURCE
 
-# What an imported module is called in package.xml and in setup.cfg; None: nothing to declare there.
+# What an imported module is called in package.xml and in setup.cfg; None: it has no name there.
 MANIFEST_NAMES: dict[str, tuple[str | None, str | None]] = {
     'numpy': ('python3-numpy', 'numpy'),
     'cv2': ('python3-opencv', 'opencv-python-headless'),

@@ -29,7 +29,8 @@ PREFIX_HOOK = 'ros_prefix.pth'
 PREFIX_HOOK_TEXT = (
     'import os, sys; [os.environ.__setitem__(n, os.pathsep.join('
     'dict.fromkeys([*filter(None, os.environ.get(n, "").split(os.pathsep)), sys.prefix]))) '
-    'for n in ("AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH")]\n'
+    'for n in ("AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH")]; '
+    'os.environ["S2M2_ROS_FROM_WHEELS"] = "1"\n'
 )
 
 
