@@ -65,12 +65,12 @@ class Build(build):  # type: ignore[misc]
     sub_commands = [*build.sub_commands, ('build_messages', None)]  # noqa: RUF012
 
 
-class MessageDistribution(Distribution):
+class MessageDistribution(Distribution):  # type: ignore[misc]
     """A wheel with compiled messages fits one platform and one Python only."""
 
     def has_ext_modules(self) -> bool:
         """Tell whether compiled modules are part of it."""
-        return HAVE_ROS or super().has_ext_modules()
+        return HAVE_ROS or bool(super().has_ext_modules())
 
 
 def shared_files() -> list[tuple[str, list[str]]]:

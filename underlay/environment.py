@@ -189,7 +189,7 @@ def install(folder: Path, stage: Stage) -> bool:
     stamp.unlink(missing_ok=True)
     print(f'installing {stage.name} …', flush=True)
     command = [
-        folder / 'bin' / 'python',
+        str(folder / 'bin' / 'python'),
         '-m',
         'pip',
         'install',
