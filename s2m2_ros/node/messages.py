@@ -89,9 +89,10 @@ def occlusion_mask_message(outputs: HostOutputs, header: Header) -> Image:
 
 def point_cloud_message(outputs: HostOutputs, header: Header) -> PointCloud2:
     """Return the cloud, in the left optical frame or the one of its transform."""
-    records, layout = outputs.arrays[Output.POINTS], outputs.cloud_layout
+    layout = outputs.cloud_layout
     if layout is None:
         raise ValueError('these outputs hold no POINTS')
+    records = outputs.arrays[Output.POINTS]
     organized = records.ndim == 3
     height, width = records.shape[:2] if organized else (1, records.shape[0])
     return PointCloud2(
