@@ -178,10 +178,21 @@ class TestYuv:
 
 
 class TestUnusualEncodings:
-    def test_nothing_but_colour_goes_through_cv_bridge(self) -> None:
-        # A three-channel OpenCV image without a colour order: cv_bridge refuses it as well.
-        with pytest.raises(ImageError, match=r"encoding '8UC3'.*cv_bridge.*bayer_rggb8"):
-            decode_image(message(np.zeros((2, 2, 3), np.uint8), '8UC3'))
+    @pytest.mark.parametrize(
+        ('encoding', 'channels', 'scale'),
+        [('8UC3', [2, 1, 0], 1), ('8UC4', [2, 1, 0, 0], 1), ('16UC3', [2, 1, 0], 257)],
+    )
+    def test_nameless_colours_go_through_cv_bridge_as_bgr(
+        self, encoding: str, channels: list[int], scale: int
+    ) -> None:
+        kind = np.uint8 if scale == 1 else np.uint16
+        pixels = (RGB * scale)[..., channels].astype(kind)
+        image = message(pixels, encoding, padding=2, is_bigendian=scale > 1)
+        np.testing.assert_array_equal(decode_image(image), RGB)
+
+    def test_what_cv_bridge_refuses_is_refused_with_the_alternatives(self) -> None:
+        with pytest.raises(ImageError, match=r"encoding '32FC3'.*cv_bridge.*bayer_rggb8"):
+            decode_image(message(np.zeros((2, 2, 3), np.float32), '32FC3'))
 
     @pytest.mark.parametrize('encoding', ['32FC1', '', 'nonsense', 'rgb'])
     def test_unknown(self, encoding: str) -> None:

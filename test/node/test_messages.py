@@ -248,16 +248,23 @@ class TestEstimate:
         assert received.disparity.valid_window == message.disparity.valid_window
 
 
-class TestPayload:
-    def test_payload_is_an_array_that_setters_take_as_it_is(self) -> None:
-        data = messages.payload(np.arange(3, dtype=np.float32))
+class TestFill:
+    def test_the_array_that_a_message_came_with_is_filled(self) -> None:
+        image = Image()
+        data = image.data
+        messages.fill(image.data, np.arange(3, dtype=np.float32))
+        assert image.data is data
         assert isinstance(data, array)
         assert data.typecode == 'B'
-        image = Image()
-        image.data = data
-        assert image.data is data
         assert np.frombuffer(image.data, np.float32).tolist() == [0, 1, 2]
+
+    def test_no_two_messages_share_their_data(self) -> None:
+        first, second = (messages.depth_message(outputs(), HEADER) for _ in range(2))
+        assert first.data is not second.data
+        assert len(second.data) == 800
 
     @pytest.mark.parametrize('values', [np.empty((0, 4)), np.arange(12).reshape(3, 4).T])
     def test_any_array(self, values: np.ndarray) -> None:
-        assert messages.payload(values).tobytes() == values.tobytes()
+        data = array('B')
+        messages.fill(data, values)
+        assert data.tobytes() == values.tobytes()
