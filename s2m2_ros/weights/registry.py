@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 PUBLISHED_BY = 'https://huggingface.co/minimok/s2m2'
 PUBLISHED_LICENCE = 'CC BY-NC 4.0'
+PUBLISHED_TERMS = (
+    'Not for commercial use; name the authors (https://creativecommons.org/licenses/by-nc/4.0).'
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class Checkpoint:
     def size_bytes(self) -> int:
         """Roughly the size of the file."""
         return 4 * self.parameters
+
+    @property
+    def licence_terms(self) -> str:
+        """What the licence asks of whoever uses the weights, in a sentence."""
+        return PUBLISHED_TERMS if self.licence == PUBLISHED_LICENCE else ''
 
 
 def _published(name: str, filename: str, parameters: int, sha256_prefix: str) -> Checkpoint:
