@@ -39,7 +39,9 @@ def image_format(image: Image, name: str = 'image') -> ImageFormat:
         raise ImageError(
             f'the {name} image must be a NumPy array or a tensor, not {type(image).__name__}'
         )
-    kind = str(image.dtype).removeprefix('torch.').lstrip('<>=|')
+    tensor = isinstance(image, torch.Tensor)
+    # The name of a NumPy type leaves the byte order out: copying takes care of it.
+    kind = str(image.dtype).removeprefix('torch.') if tensor else image.dtype.name
     if kind not in KINDS:
         raise ImageError(
             f'the {name} image has elements of type {kind}: give one of {", ".join(KINDS)}'
