@@ -115,7 +115,9 @@ def to_torchscript(network: S2M2, size: ExportSize) -> bytes:
     Its metadata is the extra file `metadata.json`.
     """
     with _tracing():
-        traced = torch.jit.trace(network, _examples(network, size), check_trace=False)
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            network, _examples(network, size), check_trace=False
+        )
         frozen = torch.jit.freeze(traced.eval())
     buffer = io.BytesIO()
     facts = json.dumps(describe(network, size))

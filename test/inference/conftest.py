@@ -28,5 +28,5 @@ def motorcycle() -> tuple[ByteImage, ByteImage, npt.NDArray[np.float32]]:
     """Return left, right and the true disparity (inf = unknown) of Middlebury's motorcycle."""
     from skimage.data import stereo_motorcycle
 
-    left, right, disparity = stereo_motorcycle()  # type: ignore[no-untyped-call]
+    left, right, disparity = stereo_motorcycle()
     return left, right, disparity.astype(np.float32)
