@@ -17,6 +17,8 @@ import s2m2_ros
 from s2m2_ros.errors import S2M2Error
 
 COMMANDS: tuple[str, ...] = (
+    'benchmark',
+    'export',
     'match',
     'weights',
 )
