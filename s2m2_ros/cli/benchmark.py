@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.cli.export import parse_size
 from s2m2_ros.cli.matcher_options import BACKENDS, PRECISIONS
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 SUMMARY = 'measure time and memory of matching'
 
 # What --against may change, and how its text becomes a value.
-CHANGEABLE = {
+CHANGEABLE: dict[str, Callable[[str], Any]] = {
     'checkpoint': str,
     'backend': str,
     'precision': lambda text: PRECISIONS.get(text, text),

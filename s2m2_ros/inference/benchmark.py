@@ -19,9 +19,6 @@ import torch
 from s2m2_ros.inference.images import Image
 from s2m2_ros.inference.matcher import StereoMatcher
 from s2m2_ros.network import S2M2, S2M2Config, save_network
-from s2m2_ros.network.config import VARIANTS
-
-MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -179,11 +176,6 @@ def _checkpoint_file(checkpoint: str) -> Iterator[str]:
         torch.manual_seed(0)
         save_network(S2M2(S2M2Config.named(variant)), path, licence='Apache-2.0')
         yield str(path)
-
-
-def random_checkpoints() -> list[str]:
-    """Return every name of a checkpoint with random weights."""
-    return [f'random:{name}' for name in VARIANTS]
 
 
 def _textured_pair(height: int, width: int) -> tuple[Image, Image]:
