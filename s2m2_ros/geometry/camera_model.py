@@ -91,8 +91,8 @@ def _check_projection(model: CameraModel) -> None:
     P = model.P
     if len(P) != 12 or not any(P):
         raise CalibrationError(
-            f'{model.source}: P is empty; the camera is probably not calibrated as one of a stereo '
-            'pair, so its images are not rectified: run a stereo calibration and rectify'
+            f'{model.source}: P is empty; the camera is probably not calibrated as one of a '
+            'stereo pair, so its images are not rectified: run a stereo calibration and rectify'
         )
     if not all(math.isfinite(value) for value in P):
         raise CalibrationError(f'{model.source}: P holds NaN or infinity: {_matrix(P)}')

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import reduce
+from typing import Literal
 
 import torch
 
@@ -67,6 +69,21 @@ class Estimate:
     visibility: torch.Tensor | None = None
     confidence: torch.Tensor | None = None
 
+    def __post_init__(self) -> None:
+        for name in ('visibility', 'confidence'):
+            values = getattr(self, name)
+            if values is not None and values.shape != self.disparity.shape:
+                raise ValueError(
+                    f'{name} is {tuple(values.shape)}, disparity {tuple(self.disparity.shape)}'
+                )
+
+    def required(self, name: Literal['visibility', 'confidence']) -> torch.Tensor:
+        """Return that tensor; ValueError if this estimate came without it."""
+        values: torch.Tensor | None = getattr(self, name)
+        if values is None:
+            raise ValueError(f'this needs a {name}, and the estimate has none')
+        return values
+
 
 def flying_pixels(
     adjusted: torch.Tensor, options: FlyingPixelFilter, *, step: int = 1
@@ -76,14 +93,54 @@ def flying_pixels(
     ``adjusted`` is what :meth:`StereoCamera.adjusted` returns. With ``step`` only every
     ``step``-th row and column is judged and returned, against its neighbours at full resolution.
     """
-    raise NotImplementedError
+    judged = adjusted[..., ::step, ::step]
+    threshold = (judged * options.min_relative_step).clamp_(min=options.min_step)
+    padded = torch.nn.functional.pad(adjusted, (1, 1, 1, 1), value=torch.nan)
+    left, right = padded[..., 1:-1:step, :-2:step], padded[..., 1:-1:step, 2::step]
+    above, below = padded[..., :-2:step, 1:-1:step], padded[..., 2::step, 1:-1:step]
+    return _passes_through(left, judged, right, threshold) | _passes_through(
+        above, judged, below, threshold
+    )
+
+
+def _passes_through(
+    before: torch.Tensor, here: torch.Tensor, after: torch.Tensor, threshold: torch.Tensor
+) -> torch.Tensor:
+    """Return where both steps, before -> here -> after, exceed the threshold in one direction.
+
+    Unknown values are NaN, which exceeds nothing.
+    """
+    first, second = here - before, after - here
+    rise = torch.minimum(first, second)
+    fall = torch.maximum(first, second).neg_()
+    return torch.maximum(rise, fall) > threshold
 
 
 def filtered_depth(
-    camera: StereoCamera, estimate: Estimate, options: PixelFilter, *, step: int = 1
+    camera: StereoCamera,
+    adjusted: torch.Tensor,
+    estimate: Estimate,
+    options: PixelFilter,
+    *,
+    step: int = 1,
 ) -> torch.Tensor:
     """Return the depth in metres of every ``step``-th row and column, NaN where filtered out.
 
-    Raises ValueError if a threshold is set on a confidence or visibility that is missing.
+    ``adjusted`` is what :meth:`StereoCamera.adjusted` made of the estimate's disparity, (..., H,
+    W). Raises ValueError if a threshold is set on a confidence or visibility that is missing.
     """
-    raise NotImplementedError
+    depth = camera.depth_from_adjusted(adjusted[..., ::step, ::step])
+    keep: list[torch.Tensor] = []
+    if options.min_depth > 0:
+        keep.append(depth >= options.min_depth)
+    if options.max_depth < math.inf:
+        keep.append(depth <= options.max_depth)
+    if options.min_confidence > 0:
+        keep.append(estimate.required('confidence')[..., ::step, ::step] >= options.min_confidence)
+    if options.min_visibility > 0:
+        keep.append(estimate.required('visibility')[..., ::step, ::step] >= options.min_visibility)
+    if options.flying_pixels is not None:
+        keep.append(~flying_pixels(adjusted, options.flying_pixels, step=step))
+    if not keep:
+        return depth
+    return torch.where(reduce(torch.logical_and, keep), depth, torch.nan)

@@ -110,9 +110,10 @@ class StereoCamera:
         beyond infinity) and raw disparities as wide as the image or wider.
         """
         self.require_size(disparity.shape[-1], disparity.shape[-2])
+        raw = disparity.float()
         offset = self.principal_point_difference
-        known = (disparity > offset) & (disparity < self.width)
-        return torch.where(known, disparity - offset, torch.nan)
+        known = (raw > offset) & (raw < self.width)
+        return torch.where(known, raw - offset, torch.nan)
 
     def depth(self, disparity: torch.Tensor) -> torch.Tensor:
         """Return the depth Z in metres (along the optical axis), NaN where unknown.
@@ -123,7 +124,7 @@ class StereoCamera:
 
     def depth_from_adjusted(self, adjusted: torch.Tensor) -> torch.Tensor:
         """Return ``focal_length * baseline / d`` for what :meth:`adjusted` returned."""
-        return adjusted.reciprocal().mul_(self.focal_length * self.baseline)
+        return (self.focal_length * self.baseline) / adjusted
 
     def points(self, disparity: torch.Tensor) -> torch.Tensor:
         """Return points (..., H, W, 3) in metres in the left optical frame, NaN where unknown.

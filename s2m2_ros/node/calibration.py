@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+import numpy as np
 from geometry_msgs.msg import TransformStamped
 from sensor_msgs.msg import CameraInfo
 
@@ -49,9 +51,19 @@ def rigid_transform(
     The pose is that of the left optical frame, seen from ``frame_id``. Raises ValueError for a
     quaternion of zero length or numbers that are not finite.
     """
-    raise NotImplementedError
+    from tf_transformations import quaternion_matrix
+
+    numbers = (*translation, *quaternion)
+    if not all(math.isfinite(number) for number in numbers) or not any(quaternion):
+        raise ValueError(f'no pose: translation {translation}, quaternion {quaternion}')
+    matrix = np.array(quaternion_matrix(quaternion))
+    matrix[:3, 3] = translation
+    return RigidTransform.from_matrix(matrix, frame_id)
 
 
 def rigid_transform_from_message(transform: TransformStamped) -> RigidTransform:
     """Return what ``Buffer.lookup_transform(points_frame, left_optical_frame, stamp)`` found."""
-    raise NotImplementedError
+    t, q = transform.transform.translation, transform.transform.rotation
+    return rigid_transform(
+        (t.x, t.y, t.z), (q.x, q.y, q.z, q.w), frame_id=transform.header.frame_id
+    )

@@ -6,11 +6,16 @@ be another, see ``RigidTransform``). Payloads are filled at the speed of a memor
 
 from __future__ import annotations
 
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+import sys
+from array import array
+from copy import copy
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
-from s2m2_ros.geometry import HostOutputs, Output
+from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output
 from s2m2_ros.msg import StereoEstimate
 
 # Which outputs each topic needs: ask `compute_outputs` for the union over the topics listened to.
@@ -30,6 +35,8 @@ TOPIC_OUTPUTS: dict[str, frozenset[Output]] = {
 # is the finest difference that consumers should read into it.
 DISPARITY_RESOLUTION = 1 / 16
 
+BIG_ENDIAN_HOST = sys.byteorder == 'big'
+
 
 def disparity_message(
     outputs: HostOutputs, header: Header, *, resolution: float = DISPARITY_RESOLUTION
@@ -37,43 +44,102 @@ def disparity_message(
     """Return the DisparityImage; needs Output.DISPARITY.
 
     ``resolution`` in pixels becomes ``delta_d``: multiply it by the ratio of the widths if the
-    network worked on smaller images.
+    network worked on smaller images. ``valid_window`` is the whole image, since the network
+    estimates every pixel; the occlusion mask tells those without a counterpart.
     """
-    raise NotImplementedError
+    camera = outputs.camera
+    return DisparityImage(
+        header=header,
+        image=_image(outputs.arrays[Output.DISPARITY], '32FC1', header),
+        f=camera.focal_length,
+        t=camera.baseline,
+        valid_window=RegionOfInterest(width=camera.width, height=camera.height),
+        min_disparity=MIN_DISPARITY,
+        max_disparity=outputs.max_disparity,
+        delta_d=resolution,
+    )
 
 
 def depth_message(outputs: HostOutputs, header: Header) -> Image:
     """Return the depth image, 32FC1 in metres, NaN where unknown (REP 118)."""
-    raise NotImplementedError
+    return _image(outputs.arrays[Output.DEPTH], '32FC1', header)
 
 
 def depth_camera_info(left_info: CameraInfo, header: Header) -> CameraInfo:
     """Return the left camera's calibration with the depth image's header."""
-    raise NotImplementedError
+    info = copy(left_info)
+    info.header = header
+    return info
 
 
 def confidence_message(outputs: HostOutputs, header: Header) -> Image:
     """Return the confidence, 32FC1 in [0, 1]."""
-    raise NotImplementedError
+    return _image(outputs.arrays[Output.CONFIDENCE], '32FC1', header)
 
 
 def confidence_mask_message(outputs: HostOutputs, header: Header) -> Image:
     """Return the confidence mask, mono8, 255 = trusted."""
-    raise NotImplementedError
+    return _image(outputs.arrays[Output.CONFIDENCE_MASK], 'mono8', header)
 
 
 def occlusion_mask_message(outputs: HostOutputs, header: Header) -> Image:
     """Return the occlusion mask, mono8, 255 = occluded."""
-    raise NotImplementedError
+    return _image(outputs.arrays[Output.OCCLUSION_MASK], 'mono8', header)
 
 
 def point_cloud_message(outputs: HostOutputs, header: Header) -> PointCloud2:
     """Return the cloud, in the left optical frame or the one of its transform."""
-    raise NotImplementedError
+    records, layout = outputs.arrays[Output.POINTS], outputs.cloud_layout
+    if layout is None:
+        raise ValueError('these outputs hold no POINTS')
+    organized = records.ndim == 3
+    height, width = records.shape[:2] if organized else (1, records.shape[0])
+    return PointCloud2(
+        header=Header(stamp=header.stamp, frame_id=outputs.cloud_frame_id or header.frame_id),
+        height=height,
+        width=width,
+        fields=[
+            PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
+            for name, offset in layout.fields
+        ],
+        is_bigendian=BIG_ENDIAN_HOST,
+        point_step=layout.point_step,
+        row_step=width * layout.point_step,
+        data=payload(records),
+        is_dense=not organized,
+    )
 
 
 def estimate_message(
     outputs: HostOutputs, header: Header, *, resolution: float = DISPARITY_RESOLUTION
 ) -> StereoEstimate:
     """Return the StereoEstimate: disparity, confidence and visibility of one pair."""
-    raise NotImplementedError
+    return StereoEstimate(
+        header=header,
+        disparity=disparity_message(outputs, header, resolution=resolution),
+        confidence=confidence_message(outputs, header),
+        visibility=_image(outputs.arrays[Output.VISIBILITY], '32FC1', header),
+    )
+
+
+def payload(values: np.ndarray) -> array[int]:
+    """Return the bytes of an array for a message's uint8[] field, at the speed of a memory copy.
+
+    The setters of Humble to Kilted check every element of anything but an ``array.array``.
+    """
+    data = array('B')
+    data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+    return data
+
+
+def _image(values: np.ndarray, encoding: str, header: Header) -> Image:
+    height, width = values.shape
+    return Image(
+        header=header,
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=BIG_ENDIAN_HOST,
+        step=width * values.itemsize,
+        data=payload(values),
+    )
