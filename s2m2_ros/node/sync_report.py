@@ -13,6 +13,9 @@ from s2m2_ros.node.rates import RateMeter
 
 # Stamps further apart than this are not the jitter of two cameras but two clocks.
 DIFFERENT_CLOCKS = 1.0
+# Rates are compared from this many hertz on, and taken as the same down to this ratio.
+LOWEST_TELLING_RATE = 2.0
+SAME_RATE = 0.75
 
 
 @dataclass
@@ -50,6 +53,19 @@ def explain_silence(
     if silent:
         return f'no pairs: {"; ".join(silent)}'
     return _stamps_apart(topics, settings)
+
+
+def explain_rates(topics: Sequence[InputTopic]) -> str | None:
+    """Return which topic is much slower than another, or None if they keep step."""
+    rates = [(topic.rate.rate(), topic.name) for topic in topics]
+    slowest, fastest = min(rates), max(rates)
+    if fastest[0] < LOWEST_TELLING_RATE or slowest[0] > SAME_RATE * fastest[0]:
+        return None
+    return (
+        f'{slowest[1]} comes at {slowest[0]:.3g} Hz and {fastest[1]} at {fastest[0]:.3g} Hz, so '
+        'messages remain without partners: set both cameras to one rate, or find where messages '
+        'are lost (best-effort transport, a busy computer)'
+    )
 
 
 def _silence(topic: InputTopic, publishers: int) -> str:
