@@ -1,10 +1,10 @@
-"""The `torch` backend: the network as it stands, run by PyTorch."""
+"""The `torch` backend: the network as it stands, run by PyTorch operation by operation."""
 
 from __future__ import annotations
 
-import torch
-
-from s2m2_ros.inference.backend import BackendOptions, Maps
+from s2m2_ros.inference.backend import Backend, BackendOptions
+from s2m2_ros.inference.network_loading import load_for_inference
+from s2m2_ros.inference.padded import PaddedBackend
 
 
 def unavailable(options: BackendOptions) -> str | None:
@@ -13,23 +13,6 @@ def unavailable(options: BackendOptions) -> str | None:
     return None
 
 
-def open_backend(options: BackendOptions) -> EagerBackend:
+def open_backend(options: BackendOptions) -> Backend:
     """Load the network."""
-    return EagerBackend(options)
-
-
-class EagerBackend:
-    """Pads, runs the network, crops."""
-
-    name = 'torch'
-
-    def __init__(self, options: BackendOptions) -> None:
-        self.device = options.device
-        self.precision = options.precision
-
-    def infer(self, left: torch.Tensor, right: torch.Tensor) -> Maps:
-        """Match B pairs; see `Backend.infer`."""
-        raise NotImplementedError  # until the network lands
-
-    def close(self) -> None:
-        """Free the weights."""
+    return PaddedBackend('torch', load_for_inference(options), options)

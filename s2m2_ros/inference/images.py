@@ -39,7 +39,8 @@ def image_format(image: Image, name: str = 'image') -> ImageFormat:
         raise ImageError(
             f'the {name} image must be a NumPy array or a tensor, not {type(image).__name__}'
         )
-    kind = str(image.dtype).removeprefix('torch.').lstrip('<>=|')
+    # The name of a NumPy type leaves the byte order out: copying takes care of it.
+    kind = image.dtype.name if isinstance(image, np.ndarray) else str(image.dtype)[6:]
     if kind not in KINDS:
         raise ImageError(
             f'the {name} image has elements of type {kind}: give one of {", ".join(KINDS)}'

@@ -19,11 +19,15 @@ _logger = logging.getLogger(__name__)
 # Modules are imported when they are asked for: each may need a heavy or missing package.
 BACKENDS = {
     'torch': 's2m2_ros.inference.eager',
+    'compiled': 's2m2_ros.inference.compiled',
+    'cudagraph': 's2m2_ros.inference.cuda_graph',
+    'onnxruntime': 's2m2_ros.inference.onnx_runtime',
+    'tensorrt': 's2m2_ros.inference.tensor_rt',
     'sgbm': 's2m2_ros.inference.semi_global',
 }
 # Best first.
 AUTOMATIC_ORDER = {
-    'cuda': ('torch',),
+    'cuda': ('tensorrt', 'cudagraph', 'torch'),
     'cpu': ('torch',),
 }
 NEEDS_NO_CHECKPOINT = ('sgbm',)

@@ -54,10 +54,9 @@ class SemiGlobalBackend:
     The search covers a quarter of the image's width.
     """
 
-    name = 'sgbm'
-    precision = 'float32'
-
     def __init__(self, *, allow_negative: bool = False) -> None:
+        self.name = 'sgbm'
+        self.precision = 'float32'
         self.device = torch.device('cpu')
         self._allow_negative = allow_negative
 
