@@ -25,11 +25,12 @@ SOURCE = HERE.parent
 SUPPORTED_PYTHON = ((3, 10), (3, 14))
 MARKER = 'made-by-make-env'
 PREFIX_HOOK = 'ros_prefix.pth'
-# ROS finds packages, and CMake finds ROS, through these; a .pth line is all that needs no sourcing.
+# ROS finds packages, and CMake finds ROS, through these variables; a .pth needs no sourcing.
 PREFIX_HOOK_TEXT = (
     'import os, sys; [os.environ.__setitem__(n, os.pathsep.join('
     'dict.fromkeys([*filter(None, os.environ.get(n, "").split(os.pathsep)), sys.prefix]))) '
-    'for n in ("AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH")]\n'
+    'for n in ("AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH")]; '
+    'os.environ["S2M2_ROS_FROM_WHEELS"] = "1"\n'
 )
 
 
@@ -188,7 +189,7 @@ def install(folder: Path, stage: Stage) -> bool:
     stamp.unlink(missing_ok=True)
     print(f'installing {stage.name} …', flush=True)
     command = [
-        folder / 'bin' / 'python',
+        str(folder / 'bin' / 'python'),
         '-m',
         'pip',
         'install',

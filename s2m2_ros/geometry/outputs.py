@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -50,7 +51,8 @@ class HostOutputs:
     """What was asked for, as host arrays (see :class:`Output`), and what explains them.
 
     ``max_disparity`` is finite and greater than every known disparity; 0 without a DISPARITY.
-    ``cloud_frame_id`` is empty for the left optical frame.
+    ``cloud_frame_id`` is empty for the left optical frame. ``download_ms`` is how long the copy
+    to the host took.
     """
 
     camera: StereoCamera
@@ -58,6 +60,7 @@ class HostOutputs:
     max_disparity: float
     cloud_layout: CloudLayout | None
     cloud_frame_id: str
+    download_ms: float = 0.0
 
 
 def compute_outputs(
@@ -81,7 +84,11 @@ def compute_outputs(
         outputs = [output for output in Output if output in wanted]
         tensors = {output: _COMPUTE[output](context) for output in outputs}
         maximum = [tensors[output].amax() for output in outputs if output is Output.DISPARITY]
+        if adjusted.is_cuda:
+            torch.cuda.synchronize(adjusted.device)  # else the copy's time would include the work
+        started = time.perf_counter()
         arrays = download([*tensors.values(), *maximum])
+        download_ms = (time.perf_counter() - started) * 1e3
     transform = options.cloud.transform
     return HostOutputs(
         camera=camera,
@@ -89,6 +96,7 @@ def compute_outputs(
         max_disparity=_above(arrays[-1].item()) if maximum else 0.0,
         cloud_layout=CloudLayout.of(options.cloud) if Output.POINTS in wanted else None,
         cloud_frame_id=transform.frame_id if transform else '',
+        download_ms=download_ms,
     )
 
 

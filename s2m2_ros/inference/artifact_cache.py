@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import platform
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from pathlib import Path
 import torch
 
 import s2m2_ros
+from s2m2_ros.inference.files import write_atomically
 
 _logger = logging.getLogger(__name__)
 
@@ -97,14 +96,7 @@ class ArtifactCache:
         path = self._folder / key.filename
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._folder, prefix=f'.{path.name}.')
-            temporary = Path(name)
-            try:
-                with os.fdopen(handle, 'wb') as file:
-                    file.write(_header(key, content) + b'\n' + content)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_atomically(path, _header(key, content) + b'\n' + content)
         except OSError as error:
             _logger.warning('cannot keep %s for the next time: %s', path, error)
 

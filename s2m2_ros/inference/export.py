@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,6 +26,7 @@ from s2m2_ros.inference.errors import InferenceError
 from s2m2_ros.inference.packages import require_packages
 from s2m2_ros.inference.padding import MULTIPLE
 from s2m2_ros.network import S2M2
+from s2m2_ros.network.positional import marginal_indicators, relative_codes
 
 INPUTS = ('left', 'right')
 OUTPUTS = ('disparity', 'visibility', 'confidence')
@@ -86,7 +88,7 @@ def to_onnx(network: S2M2, size: ExportSize, *, dynamic: bool = False) -> bytes:
     if dynamic and size.batch == 1:
         # A batch of one would be taken for a constant.
         size = ExportSize(size.height, size.width, batch=2)
-    with _tracing():
+    with _tracing(network, size):
         program = torch.onnx.export(
             network,
             _examples(network, size),
@@ -95,10 +97,12 @@ def to_onnx(network: S2M2, size: ExportSize, *, dynamic: bool = False) -> bytes:
             input_names=INPUTS,
             output_names=OUTPUTS,
             dynamic_shapes=(axes, axes) if dynamic else None,
+            optimize=False,
             verbose=False,
         )
     if program is None:
         raise InferenceError('the ONNX exporter returned nothing')
+    _simplify(program.model)
     model = program.model_proto
     for name, value in describe(network, size).items():
         model.metadata_props.add(key=name, value=value)
@@ -114,7 +118,7 @@ def to_torchscript(network: S2M2, size: ExportSize) -> bytes:
 
     Its metadata is the extra file `metadata.json`.
     """
-    with _tracing():
+    with _tracing(network, size):
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             network, _examples(network, size), check_trace=False
         )
@@ -131,13 +135,38 @@ def _examples(network: nn.Module, size: ExportSize) -> tuple[torch.Tensor, torch
     return torch.full(shape, 100.0, device=device), torch.full(shape, 101.0, device=device)
 
 
-@contextmanager
-def _tracing() -> Iterator[None]:
-    """Quieten the exporters, and keep the network from unrolling its loop over chunks of rows.
+def _simplify(model: Any) -> None:
+    """Fold constants and drop what is unused, which takes away operators few runtimes know.
 
-    Without gradients the network matches a few rows at a time on a CPU, which would become
-    thousands of operations in the model.
+    The exporter's own optimiser does that too, but matches hundreds of rewriting patterns against
+    every node besides, for minutes.
     """
+    from onnx_ir.passes import common
+    from onnxscript import optimizer
+
+    optimizer.fold_constants(model)
+    for step in (
+        common.RemoveUnusedNodesPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
+        common.RemoveUnusedOpsetsPass(),
+    ):
+        step(model)
+
+
+@contextmanager
+def _tracing(network: S2M2, size: ExportSize) -> Iterator[None]:
+    """Prepare the network for an exporter, and quieten the exporters.
+
+    The positional tables of the size are made beforehand: the model then holds them as float32
+    constants, and the network's cache does not end up with an exporter's stand-ins for tensors.
+    Gradients are switched on, because without them the network matches a few rows at a time on a
+    CPU, which would become thousands of operations in the model.
+    """
+    device = next(network.parameters()).device
+    rows, columns = size.height // MULTIPLE, size.width // MULTIPLE
+    relative_codes(rows, columns, device)
+    marginal_indicators(rows, columns, device)
     noisy = [logging.getLogger(n) for n in ('torch.onnx', 'onnxscript', 'onnx_ir')]
     levels = [logger.level for logger in noisy]
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import cv2
@@ -57,6 +58,9 @@ ENCODINGS = {
     },
 }
 
+# OpenCV's own order, by number of channels.
+_BGR_TO_RGB = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
+
 
 def decode_image(message: Image) -> np.ndarray:
     """Return the image as (H, W) grey or (H, W, 3) RGB, uint8, or float32 in 0..255.
@@ -65,7 +69,9 @@ def decode_image(message: Image) -> np.ndarray:
     changed meanwhile; everything else is converted into a new array. 16-bit encodings, grey
     or colour, in either byte order, become float32 divided by 257, so that 65535 is 255.0: a
     sensor of fewer bits must be scaled to 16 bits by its driver, as ROS expects. Encodings
-    beyond those of ``ENCODINGS`` go through cv_bridge. Raises :class:`ImageError`.
+    beyond those of ``ENCODINGS`` go through cv_bridge; three or four channels that name no
+    colours (8UC3, as publishers send who leave the encoding to cv_bridge) are taken in OpenCV's
+    order B, G, R, A. Raises :class:`ImageError`.
     """
     encoding = ENCODINGS.get(message.encoding)
     if encoding is None:
@@ -95,8 +101,7 @@ def decode_compressed_image(message: CompressedImage) -> np.ndarray:
         # The transport writes an image that it did not convert to BGR with its channels swapped.
         if 'compressed rgb' in compression:
             return to_grey_or_rgb(pixels[..., :3], None)
-        has_alpha = pixels.shape[2] == 4
-        return to_grey_or_rgb(pixels, cv2.COLOR_BGRA2RGB if has_alpha else cv2.COLOR_BGR2RGB)
+        return to_grey_or_rgb(pixels, _BGR_TO_RGB[pixels.shape[2]])
     except (cv2.error, ValueError) as error:
         raise ImageError(f'{facts}: {error}') from error
 
@@ -147,10 +152,13 @@ def _facts(message: Image) -> str:
 
 def _through_cv_bridge(message: Image) -> np.ndarray:
     _require_complete(message, 1)
+    nameless = re.fullmatch('(?:8|16)UC([34])', message.encoding)
     try:
         from cv_bridge import CvBridge
 
-        pixels = np.asarray(CvBridge().imgmsg_to_cv2(message, desired_encoding='rgb8'))
+        desired = 'passthrough' if nameless else 'rgb8'
+        pixels = np.asarray(CvBridge().imgmsg_to_cv2(message, desired_encoding=desired))
+        return to_grey_or_rgb(pixels, _BGR_TO_RGB[int(nameless[1])] if nameless else None)
     except ImportError as error:
         raise ImageError(f'{_facts(message)}: this encoding needs cv_bridge: {error}') from error
     except Exception as error:  # cv_bridge raises what its C++ or OpenCV raise
@@ -158,4 +166,3 @@ def _through_cv_bridge(message: Image) -> np.ndarray:
             f'{_facts(message)}: neither this node nor cv_bridge can convert it ({error}); use '
             f'one of {", ".join(ENCODINGS)}'
         ) from error
-    return to_grey_or_rgb(pixels, None)

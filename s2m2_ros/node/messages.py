@@ -89,12 +89,13 @@ def occlusion_mask_message(outputs: HostOutputs, header: Header) -> Image:
 
 def point_cloud_message(outputs: HostOutputs, header: Header) -> PointCloud2:
     """Return the cloud, in the left optical frame or the one of its transform."""
-    records, layout = outputs.arrays[Output.POINTS], outputs.cloud_layout
+    layout = outputs.cloud_layout
     if layout is None:
         raise ValueError('these outputs hold no POINTS')
+    records = outputs.arrays[Output.POINTS]
     organized = records.ndim == 3
     height, width = records.shape[:2] if organized else (1, records.shape[0])
-    return PointCloud2(
+    message = PointCloud2(
         header=Header(stamp=header.stamp, frame_id=outputs.cloud_frame_id or header.frame_id),
         height=height,
         width=width,
@@ -105,9 +106,10 @@ def point_cloud_message(outputs: HostOutputs, header: Header) -> PointCloud2:
         is_bigendian=BIG_ENDIAN_HOST,
         point_step=layout.point_step,
         row_step=width * layout.point_step,
-        data=payload(records),
         is_dense=not organized,
     )
+    fill(message.data, records)
+    return message
 
 
 def estimate_message(
@@ -122,24 +124,24 @@ def estimate_message(
     )
 
 
-def payload(values: np.ndarray) -> array[int]:
-    """Return the bytes of an array for a message's uint8[] field, at the speed of a memory copy.
+def fill(data: array[int], values: np.ndarray) -> None:
+    """Append the bytes of an array to a new message's ``data``, in one memory copy.
 
-    The setters of Humble to Kilted check every element of anything but an ``array.array``.
+    Assigning would cost more: the setters of Humble to Jazzy check every element of anything but
+    an ``array.array``, and Kilted's copies even that once more.
     """
-    data = array('B')
     data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
-    return data
 
 
 def _image(values: np.ndarray, encoding: str, header: Header) -> Image:
     height, width = values.shape
-    return Image(
+    message = Image(
         header=header,
         height=height,
         width=width,
         encoding=encoding,
         is_bigendian=BIG_ENDIAN_HOST,
         step=width * values.itemsize,
-        data=payload(values),
     )
+    fill(message.data, values)
+    return message

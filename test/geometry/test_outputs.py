@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from numpy.typing import ArrayLike
 
 from s2m2_ros.geometry import (
     UNKNOWN_DISPARITY,
@@ -154,7 +153,7 @@ def test_opencv_finds_the_unknown_pixels_of_the_disparity(
     Q = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 100], [0, 0, 1 / 0.1, 0]])
     depth = cv2.reprojectImageTo3D(array, Q, handleMissingValues=True)[..., 2]
     missing = 10000.0  # OpenCV's marker
-    expected: ArrayLike = [[missing, 5, 10, 10 / 3], [10 / 3.5, missing, missing, 10 / 3]]
+    expected = np.array([[missing, 5, 10, 10 / 3], [10 / 3.5, missing, missing, 10 / 3]])
     np.testing.assert_allclose(depth, expected, rtol=1e-6)
     assert UNKNOWN_DISPARITY == -1.0
 
@@ -166,7 +165,7 @@ class TestClouds:
         records = cloud(make_camera(2, 2), estimate)
         assert records.shape == (2, 2, 4)
         # Z = 10 / d, X = u / 100 * Z, Y = v / 100 * Z
-        xyz: ArrayLike = [[[0, 0, 10], [0.2, 0, 20]], [[NAN, NAN, NAN], [0.08, 0.08, 8]]]
+        xyz = np.array([[[0, 0, 10], [0.2, 0, 20]], [[NAN, NAN, NAN], [0.08, 0.08, 8]]])
         np.testing.assert_allclose(records[..., :3], xyz, rtol=1e-6)
         colors = records[..., 3:].view(np.uint32)[..., 0]
         assert colors.tolist() == [[0x010203, 0x040506], [0x070809, 0xFAFBFC]]
@@ -288,8 +287,8 @@ class TestRigidTransform:
     def test_from_matrix(self) -> None:
         matrix = np.array([[0.0, -1, 0, 1], [1, 0, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]])
         transform = RigidTransform.from_matrix(matrix, 'map')
-        assert transform.rotation == ((0, -1, 0), (1, 0, 0), (0, 0, 1))
-        assert transform.translation == (1, 2, 3)
+        np.testing.assert_array_equal(transform.rotation, matrix[:3, :3])
+        assert list(transform.translation) == [1, 2, 3]
         assert transform.frame_id == 'map'
 
     @pytest.mark.parametrize(

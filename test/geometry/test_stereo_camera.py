@@ -130,7 +130,7 @@ class TestUnknownDisparities:
 
     def test_wrong_size_is_refused(self, make_model: Callable[..., CameraModel]) -> None:
         camera = StereoCamera.from_projection(make_model(), make_model(tx=-84.0))
-        with pytest.raises(CalibrationError, match='1280x720.*640x360.*resized'):
+        with pytest.raises(CalibrationError, match=r'1280x720.*640x360.*resized'):
             camera.depth(torch.ones(360, 640))
 
 

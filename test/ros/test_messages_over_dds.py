@@ -16,9 +16,9 @@ from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from support.processes import hear, python_process
-
 from s2m2_ros.msg import InferenceStats, StereoEstimate
+
+from support.processes import hear, python_process
 
 WIDTH, HEIGHT = 1216, 1024
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import sys
 from pathlib import Path
 
 # Linux's ephemeral ports begin at 32768: higher domains could collide with them.
@@ -35,7 +36,11 @@ def claim_domain() -> tuple[int, socket.socket]:
 
 
 def isolate() -> socket.socket:
-    """Confine this process and its children to a claimed domain on this machine."""
+    """Confine this process and its children to a claimed domain on this machine.
+
+    The commands of this environment (colcon, s2m2) come first on their path, sourced or not.
+    """
+    os.environ['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
     domain, lock = claim_domain()
     os.environ['ROS_DOMAIN_ID'] = str(domain)
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'

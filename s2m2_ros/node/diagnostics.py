@@ -1,0 +1,142 @@
+"""The state of the node as diagnostic messages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from s2m2_ros.node.calibration_watch import Examination
+from s2m2_ros.node.complaints import Level
+from s2m2_ros.node.fallback import MatcherState
+from s2m2_ros.node.processing import peak_device_memory
+from s2m2_ros.node.session import Session
+from s2m2_ros.node.sync_report import InputTopic
+
+INPUTS, MATCHING, OUTPUTS, CALIBRATION = 'inputs', 'matching', 'outputs', 'calibration'
+
+# In which status a complaint is told; those not named here belong to the outputs.
+STATUS_OF_CAUSE = {
+    'synchronisation': INPUTS,
+    'stamps': INPUTS,
+    'zero stamps': INPUTS,
+    'input': INPUTS,
+    'hand-over': INPUTS,
+    'configuration': MATCHING,
+    'matching': MATCHING,
+    'backend': MATCHING,
+    'misalignment': CALIBRATION,
+    'swapped cameras': CALIBRATION,
+}
+# A fall of the mean confidence by this much is worth a look at the lenses.
+CONFIDENCE_FALL = 0.15
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that the diagnostics tell; `topics` is empty while nothing is subscribed."""
+
+    node_name: str
+    lifecycle_state: str
+    complaints: Mapping[str, tuple[Level, str]]
+    matcher: MatcherState
+    session: Session
+    topics: Sequence[InputTopic]
+    listened: frozenset[str]
+
+
+def diagnostic_array(snapshot: Snapshot, stamp: object) -> DiagnosticArray:
+    """Return the four statuses: inputs, matching, outputs and calibration."""
+    parts = {
+        INPUTS: _inputs(snapshot),
+        MATCHING: _matching(snapshot),
+        OUTPUTS: _outputs(snapshot),
+        CALIBRATION: _calibration(snapshot.session.examination),
+    }
+    array = DiagnosticArray()
+    array.header.stamp = stamp
+    array.status = [_status(snapshot, name, values) for name, values in parts.items()]
+    return array
+
+
+def _status(snapshot: Snapshot, name: str, values: Mapping[str, str]) -> DiagnosticStatus:
+    told = [
+        complaint
+        for cause, complaint in snapshot.complaints.items()
+        if STATUS_OF_CAUSE.get(cause, OUTPUTS) == name
+    ]
+    trend = snapshot.session.confidence
+    if name == MATCHING and trend.change < -CONFIDENCE_FALL:
+        text = f'the mean confidence fell from {trend.usual:.2f} to {trend.recent:.2f}'
+        told.append((Level.WARN, f'{text}: dirty lenses, darkness, or a moved camera?'))
+    level = max((level for level, _ in told), default=Level.OK)
+    return DiagnosticStatus(
+        level=bytes([level]),
+        name=f'{snapshot.node_name}: {name}',
+        message='; '.join(text for _, text in told) or _idle_or_fine(snapshot),
+        hardware_id=snapshot.node_name,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
+
+
+def _idle_or_fine(snapshot: Snapshot) -> str:
+    if snapshot.lifecycle_state != 'active':
+        return snapshot.lifecycle_state
+    return 'OK' if snapshot.topics else 'idle: nobody listens'
+
+
+def _inputs(snapshot: Snapshot) -> dict[str, str]:
+    counts = snapshot.session.counters.counts()
+    return {
+        **{f'{topic.name} [Hz]': _number(topic.rate.rate()) for topic in snapshot.topics},
+        'pairs received': str(counts.received),
+        'pairs matched': str(counts.matched),
+    }
+
+
+def _matching(snapshot: Snapshot) -> dict[str, str]:
+    matcher, confidence = snapshot.matcher, snapshot.session.confidence
+    return {
+        'backend': matcher.backend,
+        'precision': matcher.precision,
+        'device': matcher.device,
+        'fallback in use': str(matcher.fallen_back),
+        'peak device memory [MB]': _number(peak_device_memory() / 1e6),
+        'mean confidence': _number(confidence.recent),
+        'mean confidence trend': _number(confidence.change),
+    }
+
+
+def _outputs(snapshot: Snapshot) -> dict[str, str]:
+    session = snapshot.session
+    counts = session.counters.counts()
+    latency, stamp_latency = session.latency.spread(), session.stamp_latency.spread()
+    return {
+        'lifecycle state': snapshot.lifecycle_state,
+        'listened to': ' '.join(sorted(snapshot.listened)),
+        'rate [Hz]': _number(session.output_rate.rate()),
+        'latency from arrival, median [ms]': _number(latency.median),
+        'latency from arrival, 95 % [ms]': _number(latency.percentile_95),
+        'latency from stamp, median [ms]': _number(stamp_latency.median),
+        'latency from stamp, 95 % [ms]': _number(stamp_latency.percentile_95),
+        'pairs processed': str(counts.processed),
+        'pairs waiting': str(counts.waiting),
+        'pairs dropped': str(counts.dropped),
+        **{f'dropped: {cause}': str(n) for cause, n in sorted(counts.dropped_by_cause.items())},
+    }
+
+
+def _calibration(found: Examination | None) -> dict[str, str]:
+    found = found or Examination()
+    return {
+        'vertical offset [px]': _number(found.vertical_offset),
+        'vertical spread [px]': _number(found.vertical_spread),
+        'matched features': str(found.matches),
+        'swapped': str(found.swapped),
+    }
+
+
+def _number(value: float) -> str:
+    return 'unknown' if math.isnan(value) else f'{value:.4g}'

@@ -1,0 +1,100 @@
+"""Why no pair comes together, in words that say what to do."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from s2m2_ros.node.parameters import Settings
+from s2m2_ros.node.rates import RateMeter
+
+# Stamps further apart than this are not the jitter of two cameras but two clocks.
+DIFFERENT_CLOCKS = 1.0
+
+
+@dataclass
+class InputTopic:
+    """What arrived on one input lately; times are seconds of a monotonic clock."""
+
+    name: str
+    arrived_at: float = -math.inf
+    stamps: deque[int] = field(default_factory=lambda: deque(maxlen=10))
+    rate: RateMeter = field(default_factory=RateMeter)
+
+    def take(self, stamp: int, now: float) -> None:
+        """Note a message with this stamp, in nanoseconds."""
+        self.arrived_at = now
+        self.stamps.append(stamp)
+        self.rate.tick()
+
+
+def explain_silence(
+    topics: Sequence[InputTopic], publishers: Sequence[int], settings: Settings, now: float
+) -> str:
+    """Return why `topics` gave no pair for `sync_timeout` seconds.
+
+    `publishers` tells how many publishers each topic has at the moment.
+    """
+    since = now - settings.sync_timeout
+    silent = [
+        _silence(topic, count)
+        for topic, count in zip(topics, publishers, strict=True)
+        if topic.arrived_at < since
+    ]
+    if len(silent) == len(topics) and not any(publishers):
+        names = ', '.join(topic.name for topic in topics)
+        return f'no pairs: nobody publishes {names}; are they remapped to the camera?'
+    if silent:
+        return f'no pairs: {"; ".join(silent)}'
+    return _stamps_apart(topics, settings)
+
+
+def _silence(topic: InputTopic, publishers: int) -> str:
+    if not publishers:
+        return f'{topic.name} is silent, nobody publishes it (is it remapped?)'
+    return (
+        f'{topic.name} is silent though it has {publishers} publisher(s): the camera has stopped, '
+        'or large messages are lost on the way (see config/fastdds_large_messages.xml), or the '
+        'QoS differs (see qos_overrides)'
+    )
+
+
+def _stamps_apart(topics: Sequence[InputTopic], settings: Settings) -> str:
+    (first, second), apart = max(
+        ((pair, _smallest_difference(*pair)) for pair in itertools.combinations(topics, 2)),
+        key=lambda found: found[1],
+    )
+    found = (
+        f'no pairs: the stamps of {first.name} and {second.name} are at least '
+        f'{_duration(apart)} apart'
+    )
+    if apart >= DIFFERENT_CLOCKS:
+        return f'{found}: their clocks differ; synchronise them, or stamp both in one driver'
+    if apart == 0 and not settings.approximate_sync:
+        return (
+            f'{found}, yet no stamp was common to all four topics: raise sync_queue_size '
+            f'({settings.sync_queue_size}) or set approximate_sync to true'
+        )
+    advised = math.ceil(apart * 1.5e3 + 1) / 1e3
+    if not settings.approximate_sync:
+        return (
+            f'{found}: trigger the cameras together, or set approximate_sync to true and slop '
+            f'to {max(advised, settings.slop):g}'
+        )
+    if apart >= settings.slop:
+        return f'{found}, and slop is {settings.slop:g}: set slop to {advised:g}'
+    return (
+        f'{found}: raise sync_queue_size ({settings.sync_queue_size}) or slop ({settings.slop:g})'
+    )
+
+
+def _smallest_difference(first: InputTopic, second: InputTopic) -> float:
+    pairs = itertools.product(first.stamps, second.stamps)
+    return min((abs(a - b) for a, b in pairs), default=0) / 1e9
+
+
+def _duration(seconds: float) -> str:
+    return f'{seconds:.3g} s' if seconds >= 1 else f'{seconds * 1e3:.3g} ms'

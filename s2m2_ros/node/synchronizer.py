@@ -1,0 +1,190 @@
+"""Four input topics become pairs: subscriptions, message_filters, and what befell each image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from message_filters import (
+    ApproximateTimeSynchronizer,
+    SimpleFilter,
+    Subscriber,
+    TimeSynchronizer,
+)
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from s2m2_ros.node.complaints import Complaints, Level
+from s2m2_ros.node.counters import Counters
+from s2m2_ros.node.parameters import Settings
+from s2m2_ros.node.sync_report import InputTopic, explain_silence
+
+LEFT_IMAGE = 0
+
+
+@dataclass(frozen=True, eq=False)
+class StereoMessages:
+    """One pair as it arrived, with the topics' names for error messages."""
+
+    left: Image | CompressedImage
+    right: Image | CompressedImage
+    left_info: CameraInfo
+    right_info: CameraInfo
+    left_topic: str
+    right_topic: str
+    left_info_topic: str
+    right_info_topic: str
+    arrived_at: float  # monotonic seconds, of the last of the four
+
+
+class PairSynchronizer:
+    """Subscribes, synchronises and hands each pair over at once; all in the executor's thread.
+
+    Left images are counted one by one: each is received, then matched, or dropped as unmatched
+    when a later pair comes together, the queue is full, or stamps jump back. Only the hand-over
+    may be slow to nobody: `hand_over(messages)` must return at once.
+    """
+
+    def __init__(
+        self,
+        node: Any,
+        settings: Settings,
+        counters: Counters,
+        complaints: Complaints,
+        hand_over: Callable[[StereoMessages], None],
+    ) -> None:
+        self._node = node
+        self._settings = settings
+        self._counters = counters
+        self._complaints = complaints
+        self._hand_over = hand_over
+        self._waiting: list[int] = []
+        self._progress_at = time.monotonic()
+        self._gates: list[Any] = []
+        self._subscribers = [self._subscribe(kind, name) for kind, name in _inputs(settings)]
+        self.topics = [InputTopic(s.sub.topic_name) for s in self._subscribers]
+        for index, subscriber in enumerate(self._subscribers):
+            subscriber.registerCallback(self._arrived, index)
+        self._rebuild()
+
+    def close(self, cause: str) -> None:
+        """Unsubscribe; images that still wait for a partner are dropped for this cause."""
+        for subscriber in self._subscribers:
+            self._node.destroy_subscription(subscriber.sub)
+        self._subscribers = []
+        self._give_up(len(self._waiting), cause)
+        self._complaints.settle('synchronisation')
+
+    def adopt(self, settings: Settings) -> None:
+        """Synchronise by these settings from now on."""
+        self._settings = settings
+        self._rebuild()
+
+    def check(self) -> None:
+        """Complain if there was no pair for too long."""
+        now = time.monotonic()
+        if now - self._progress_at < self._settings.sync_timeout:
+            return
+        publishers = [self._node.count_publishers(topic.name) for topic in self.topics]
+        text = explain_silence(self.topics, publishers, self._settings, now)
+        self._complaints.tell('synchronisation', text)
+
+    def _subscribe(self, kind: type[Any], name: str) -> Any:
+        # A profile of its own for each: rclpy writes the overrides into it.
+        profile = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
+        )
+        return Subscriber(
+            self._node,
+            kind,
+            name,
+            qos_profile=profile,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+    def _rebuild(self) -> None:
+        """Start with empty queues: those of message_filters are deaf after a jump back in time."""
+        self._give_up(len(self._waiting), 'unmatched')
+        self._gates = [SimpleFilter() for _ in self._subscribers]
+        size = self._settings.sync_queue_size
+        synchronizer = (
+            ApproximateTimeSynchronizer(self._gates, size, self._settings.slop)
+            if self._settings.approximate_sync
+            else TimeSynchronizer(self._gates, size)
+        )
+        synchronizer.registerCallback(self._matched)
+        for topic in self.topics:
+            topic.stamps.clear()
+
+    def _arrived(self, message: Any, index: int) -> None:
+        topic, stamp = self.topics[index], _nanoseconds(message)
+        if topic.stamps and stamp < topic.stamps[-1]:
+            back = (topic.stamps[-1] - stamp) / 1e9
+            self._complaints.tell(
+                'stamps',
+                f'the stamps of {topic.name} jumped back by {back:.3g} s: a recording that loops, '
+                'a clock that was set, or two publishers; synchronising anew',
+                passing=True,
+            )
+            self._rebuild()
+        if stamp == 0:
+            self._complaints.tell(
+                'zero stamps',
+                f'{topic.name} has messages without a stamp, so pairs may be mixed up: let the '
+                'driver stamp them',
+                passing=True,
+            )
+        topic.take(stamp, time.monotonic())
+        if index == LEFT_IMAGE:
+            self._receive(stamp)
+        self._gates[index].signalMessage(message)
+
+    def _receive(self, stamp: int) -> None:
+        self._counters.receive()
+        if stamp in self._waiting:  # the queues keep the newest of one stamp
+            self._waiting.remove(stamp)
+            self._counters.drop('same stamp')
+        self._waiting.append(stamp)
+        self._give_up(len(self._waiting) - self._settings.sync_queue_size, 'unmatched')
+
+    def _matched(self, left: Any, right: Any, left_info: Any, right_info: Any) -> None:
+        # The real message_filters stays locked for ever if this raises.
+        try:
+            stamp = _nanoseconds(left)
+            if stamp not in self._waiting:
+                return
+            self._give_up(self._waiting.index(stamp), 'unmatched')
+            self._waiting.remove(stamp)
+            self._counters.match()
+            self._progress_at = time.monotonic()
+            names = [topic.name for topic in self.topics]
+            pair = StereoMessages(left, right, left_info, right_info, *names, self._progress_at)
+            self._hand_over(pair)
+            self._complaints.settle('synchronisation')
+        except Exception as error:
+            self._complaints.tell('hand-over', f'{error!r}', level=Level.ERROR)
+
+    def _give_up(self, count: int, cause: str) -> None:
+        """Drop the oldest of the images that wait."""
+        if count > 0:
+            del self._waiting[:count]
+            self._counters.drop(cause, count)
+
+
+def _inputs(settings: Settings) -> list[tuple[type[Any], str]]:
+    compressed = settings.image_transport == 'compressed'
+    kind, suffix = (CompressedImage, '/compressed') if compressed else (Image, '')
+    return [
+        (kind, f'left/image_rect{suffix}'),
+        (kind, f'right/image_rect{suffix}'),
+        (CameraInfo, 'left/camera_info'),
+        (CameraInfo, 'right/camera_info'),
+    ]
+
+
+def _nanoseconds(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

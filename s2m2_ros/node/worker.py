@@ -1,0 +1,102 @@
+"""One thread for the slow work, and a slot that holds the newest piece of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar('Item')
+Result = TypeVar('Result')
+
+_logger = logging.getLogger(__name__)
+
+
+class Worker(Generic[Item]):
+    """Processes items one at a time in a thread of its own; the newest offered comes next.
+
+    Nothing queues: an item that is still waiting when the next is offered is handed back. Calls
+    (`call`) come before items. The thread is a daemon, since a running inference cannot be
+    interrupted: whoever ends the process decides with `close` how long to wait for it.
+    """
+
+    def __init__(self, process: Callable[[Item], None], *, name: str = 'worker') -> None:
+        self._process = process
+        self._wake = threading.Condition()
+        self._item: Item | None = None
+        self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def offer(self, item: Item) -> Item | None:
+        """Put an item next in turn; return what it displaced, or the item itself once closed."""
+        with self._wake:
+            if self._closing:
+                return item
+            displaced, self._item = self._item, item
+            self._wake.notify()
+        return displaced
+
+    def withdraw(self) -> Item | None:
+        """Take the waiting item back, if there is one."""
+        with self._wake:
+            item, self._item = self._item, None
+        return item
+
+    def call(self, function: Callable[[], Result]) -> Future[Result]:
+        """Run a function in the worker's thread, before the next item."""
+        future: Future[Result] = Future()
+        with self._wake:
+            if self._closing:
+                future.cancel()
+            else:
+                self._calls.append((future, function))
+                self._wake.notify()
+        return future
+
+    def close(self, timeout: float) -> bool:
+        """Take no more work and wait for what runs; False if it runs on after `timeout` s."""
+        with self._wake:
+            self._closing = True
+            self._item = None
+            while self._calls:
+                self._calls.popleft()[0].cancel()
+            self._wake.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (work := self._next()) is not None:
+            work()
+            # What this held must not live on in this frame until the next piece of work.
+            del work
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._wake:
+            self._wake.wait_for(lambda: self._closing or self._calls or self._item is not None)
+            if self._closing:
+                return None
+            if self._calls:
+                future, function = self._calls.popleft()
+                return lambda: _fulfil(future, function)
+            item, self._item = self._item, None
+        return lambda: self._handle(item)
+
+    def _handle(self, item: Any) -> None:
+        try:
+            self._process(item)
+        except Exception:  # the last resort: the thread must outlive whatever happens
+            _logger.exception('an error that the worker did not expect')
+
+
+def _fulfil(future: Future[Any], function: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(function())
+    except BaseException as error:
+        future.set_exception(error)
