@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
 
-from s2m2_ros.node.image_files import ImageFiles, find_pairs
+from s2m2_ros.node.image_source import ImageFiles, find_pairs
 from s2m2_ros.node.recording import Recording
 from s2m2_ros.node.stereo_frame import PlaybackError, StereoFrame
 
@@ -84,7 +84,7 @@ def declare_options(node: Node) -> PlayerOptions:
 
 
 def open_source(options: PlayerOptions) -> Source:
-    """Return what the options say to play; raises :class:`PlaybackError`."""
+    """Return what the options say to play; raises :class:`S2M2Error`."""
     if not options.source:
         raise PlaybackError('nothing to play: set the parameter source')
     path = Path(options.source).expanduser()

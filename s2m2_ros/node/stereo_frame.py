@@ -12,16 +12,14 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.geometry import CameraModel, StereoCamera
 from s2m2_ros.geometry.calibration_files import read_calibration
-from s2m2_ros.node.messages import BIG_ENDIAN_HOST, payload
+from s2m2_ros.node.messages import BIG_ENDIAN_HOST, fill
 
-# (channels, dtype) of what OpenCV reads from a file, as ROS names it.
+# (channels, dtype) of the images that are read from files, as ROS names them.
 ENCODINGS = {
     (1, 'uint8'): 'mono8',
     (1, 'uint16'): 'mono16',
-    (3, 'uint8'): 'bgr8',
-    (3, 'uint16'): 'bgr16',
-    (4, 'uint8'): 'bgra8',
-    (4, 'uint16'): 'bgra16',
+    (3, 'uint8'): 'rgb8',
+    (3, 'uint16'): 'rgb16',
 }
 
 
@@ -49,25 +47,16 @@ class StereoFrame:
 
 
 def image_message(pixels: np.ndarray, *, frame_id: str) -> Image:
-    """Return the Image of an (H, W) or (H, W, 3 or 4) array, uint8 or uint16, in BGR(A) order.
-
-    Raises :class:`PlaybackError` for any other array.
-    """
+    """Return the Image of an (H, W) or (H, W, 3) RGB array, uint8 or uint16."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    encoding = ENCODINGS.get((channels, pixels.dtype.name))
-    if encoding is None:
-        raise PlaybackError(
-            f'images of {channels} channels of {pixels.dtype} cannot be played: convert them to '
-            '8 or 16 bits, grey or colour'
-        )
     message = Image(
         height=pixels.shape[0],
         width=pixels.shape[1],
-        encoding=encoding,
+        encoding=ENCODINGS[channels, pixels.dtype.name],
         is_bigendian=BIG_ENDIAN_HOST,
         step=pixels.shape[1] * channels * pixels.itemsize,
-        data=payload(pixels),
     )
+    fill(message.data, pixels)
     message.header.frame_id = frame_id
     return message
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from support import launch_fake as fake
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,9 +9,9 @@ from typing import Any
 
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
+from s2m2_ros.msg import InferenceStats
 from sensor_msgs.msg import CameraInfo, Image
 
-from s2m2_ros.msg import InferenceStats
 from s2m2_ros.node.recording_writer import RecordingWriter, definition
 
 

@@ -17,16 +17,16 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from support.processes import hear, python_process
 from tf_transformations import quaternion_matrix
 
 from s2m2_ros.geometry import CalibrationError, CameraModel, RegionOfInterest
-from s2m2_ros.node.image_files import ImageFiles, ImagePair, find_pairs
+from s2m2_ros.node.image_source import ImageFiles, ImagePair, find_pairs
 from s2m2_ros.node.recording import PairMaker, RecordedTopics, Recording, choose_topics
 from s2m2_ros.node.recording_writer import RecordingWriter
 from s2m2_ros.node.static_transforms import camera_transforms
 from s2m2_ros.node.stereo_frame import PlaybackError, StereoFrame, camera_info, image_message
 from s2m2_ros.node.stereo_player import main, repeated, schedule
+from support.processes import hear, python_process
 
 PLAYER = """
 import sys
@@ -293,7 +293,7 @@ def test_pairs_are_found_in_the_usual_layouts(tmp_path: Path) -> None:
 
 
 def test_pairs_of_two_folders_share_their_names(tmp_path: Path) -> None:
-    for name in ('one/1.png', 'one/2.png', 'two/2.png'):
+    for name in ('one/2.png', 'two/2.png'):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
@@ -359,8 +359,13 @@ def test_transforms_put_what_lies_ahead_ahead() -> None:
     assert (t.x, t.y, t.z) == (pytest.approx(0.1), 0, 0)
 
 
-def test_images_keep_their_depth_and_order_of_colours() -> None:
-    colour = image_message(np.zeros((2, 3, 3), np.uint16), frame_id='left')
-    assert (colour.encoding, colour.step, len(colour.data)) == ('bgr16', 18, 36)
-    with pytest.raises(PlaybackError, match='2 channels of float32'):
-        image_message(np.zeros((2, 3, 2), np.float32), frame_id='left')
+def test_images_keep_their_depth_and_order_of_colours(tmp_path: Path) -> None:
+    blue_green_red = np.full((48, 64, 3), [1, 2, 3 * 257], np.uint16)  # as OpenCV writes
+    for side in ('left', 'right'):
+        cv2.imwrite(str(tmp_path / f'{side}.png'), blue_green_red)
+    calibration = tmp_path / 'calib.txt'
+    calibration.write_text(CALIBRATION)
+    (frame,) = ImageFiles(find_pairs(tmp_path), [calibration], ('left', 'right'))
+    assert isinstance(frame.left, Image)
+    assert (frame.left.encoding, frame.left.step) == ('rgb16', 64 * 6)
+    assert np.frombuffer(frame.left.data, np.uint16)[:3].tolist() == [771, 2, 1]

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
 from sensor_msgs.msg import CameraInfo, Image
 
+from s2m2_ros.inference import file_matching, image_files
 from s2m2_ros.node.stereo_frame import PlaybackError, StereoFrame, image_message, read_camera_infos
 
-IMAGE_SUFFIXES = frozenset({'.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.ppm', '.pgm'})
 # How a left image's path differs from its right one's: plain words, Middlebury, KITTI.
 MARKERS = (('left', 'right'), ('im0', 'im1'), ('image_2', 'image_3'), ('image_0', 'image_1'))
 # Decoding costs more than publishing; a repeated pair or a short loop is decoded once.
@@ -31,22 +29,15 @@ class ImagePair:
 def find_pairs(source: Path, right_source: Path | None = None) -> list[ImagePair]:
     """Return the pairs that a source names, in order of their left paths.
 
-    ``source`` is a left image with ``right_source`` the right one; a folder of left images with a
-    folder of right ones of the same names; or one folder, searched with its subfolders for paths
-    that differ as :data:`MARKERS` say (``left/7.png`` and ``right/7.png``, ``desk_left.png`` and
-    ``desk_right.png``, ``im0.png`` and ``im1.png``). Raises :class:`PlaybackError` if there is
-    no pair.
+    With ``right_source``, both are one image each, or folders as `s2m2 match` takes them. Without,
+    ``source`` is a folder, searched with its subfolders for paths that differ as :data:`MARKERS`
+    say (``left/7.png`` and ``right/7.png``, ``desk_left.png`` and ``desk_right.png``, ``im0.png``
+    and ``im1.png``). Raises :class:`S2M2Error` if there is no pair.
     """
-    if right_source is None:
-        pairs = _pairs_by_marker(source) if source.is_dir() else []
-    elif source.is_dir():
-        pairs = [
-            ImagePair(left, right_source / left.name)
-            for left in _images(source.iterdir())
-            if (right_source / left.name).is_file()
-        ]
-    else:
-        pairs = [ImagePair(source, right_source)]
+    if right_source is not None:
+        named = file_matching.find_pairs(source, right_source)
+        return [ImagePair(left, right) for _, left, right in named]
+    pairs = _pairs_by_marker(source) if source.is_dir() else []
     if not pairs:
         raise PlaybackError(
             f"no stereo pairs in '{source}': name a folder of files like desk_left.png and "
@@ -58,7 +49,9 @@ def find_pairs(source: Path, right_source: Path | None = None) -> list[ImagePair
 
 def _pairs_by_marker(folder: Path) -> list[ImagePair]:
     pairs = []
-    for left in _images(folder.rglob('*')):
+    for left in sorted(folder.rglob('*')):
+        if left.suffix.lower() not in image_files.SUFFIXES:
+            continue
         relative = str(left.relative_to(folder))
         for left_marker, right_marker in MARKERS:
             right = folder / relative.replace(left_marker, right_marker)
@@ -66,10 +59,6 @@ def _pairs_by_marker(folder: Path) -> list[ImagePair]:
                 pairs.append(ImagePair(left, right))
                 break
     return pairs
-
-
-def _images(paths: Iterator[Path]) -> list[Path]:
-    return sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 class ImageFiles:
@@ -95,16 +84,9 @@ class ImageFiles:
             yield StereoFrame(left, right, left_info, right_info)
 
     def _read_images(self, pair: ImagePair) -> tuple[Image, Image]:
-        left = image_message(_read(pair.left), frame_id=self._frame_ids[0])
-        right = image_message(_read(pair.right), frame_id=self._frame_ids[1])
+        left = image_message(image_files.read_image(pair.left), frame_id=self._frame_ids[0])
+        right = image_message(image_files.read_image(pair.right), frame_id=self._frame_ids[1])
         return left, right
 
     def _read_infos(self, width: int, height: int) -> tuple[CameraInfo, CameraInfo]:
         return read_camera_infos(self._calibration, (width, height), self._frame_ids)
-
-
-def _read(path: Path) -> np.ndarray:
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise PlaybackError(f"cannot read '{path}' as an image")
-    return np.asarray(pixels)
