@@ -1,0 +1,371 @@
+"""`stereo_player` over real DDS in a process of its own, and the parts that need no DDS."""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from tf_transformations import quaternion_matrix
+
+from s2m2_ros.geometry import CalibrationError, CameraModel, RegionOfInterest
+from s2m2_ros.node.image_source import ImageFiles, ImagePair, find_pairs
+from s2m2_ros.node.recording import PairMaker, RecordedTopics, Recording, choose_topics
+from s2m2_ros.node.recording_writer import RecordingWriter
+from s2m2_ros.node.static_transforms import camera_transforms
+from s2m2_ros.node.stereo_frame import PlaybackError, StereoFrame, camera_info, image_message
+from s2m2_ros.node.stereo_player import main, repeated, schedule
+from support.processes import hear, python_process
+
+PLAYER = """
+import sys
+from s2m2_ros.node.stereo_player import main
+status = main(['--ros-args', *sys.argv[1:]])
+print('ended', status, flush=True)
+"""
+CALIBRATION = """cam0=[40 0 31.5; 0 40 23.5; 0 0 1]
+cam1=[40 0 34.5; 0 40 23.5; 0 0 1]
+doffs=3
+baseline=100
+width=64
+height=48
+"""
+TOPICS: dict[str, Any] = {
+    'left/image_rect': Image,
+    'left/camera_info': CameraInfo,
+    'right/image_rect': Image,
+    'right/camera_info': CameraInfo,
+}
+MODELS = (
+    CameraModel([40, 0, 31.5, 0, 0, 40, 23.5, 0, 0, 0, 1, 0], 64, 48),
+    CameraModel([40, 0, 34.5, -4, 0, 40, 23.5, 0, 0, 0, 1, 0], 64, 48),
+)
+
+
+def camera_infos() -> list[CameraInfo]:
+    return [
+        camera_info(model, name) for model, name in zip(MODELS, ('left', 'right'), strict=True)
+    ]
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    context = Context()
+    rclpy.init(context=context)
+    made = rclpy.create_node('listener', context=context)
+    yield made
+    made.destroy_node()
+    context.shutdown()
+
+
+@pytest.fixture
+def calibration(tmp_path: Path) -> Path:
+    path = tmp_path / 'calib.txt'
+    path.write_text(CALIBRATION)
+    return path
+
+
+def picture(value: int) -> np.ndarray:
+    return np.full((48, 64), value, np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three pairs, each image of one grey value: left 10, 20, 30 and right one more."""
+    made = tmp_path / 'pairs'
+    made.mkdir()
+    for number in (1, 2, 3):
+        cv2.imwrite(str(made / f'{number}_left.png'), picture(10 * number))
+        cv2.imwrite(str(made / f'{number}_right.png'), picture(10 * number + 1))
+    return made
+
+
+def listen(
+    node: Node, topics: dict[str, Any], done: Callable[[dict[str, list[Any]]], bool]
+) -> dict[str, list[Any]]:
+    """Collect the messages of each topic until `done` is content with them."""
+    heard: dict[str, list[Any]] = {topic: [] for topic in topics}
+    profile = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+    for topic, kind in topics.items():
+        node.create_subscription(kind, topic, heard[topic].append, profile)
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    # A deadline, for the case of a failure: several seconds go into the imports of the player.
+    deadline = node.get_clock().now().nanoseconds + 60_000_000_000
+    while not done(heard):
+        assert node.get_clock().now().nanoseconds < deadline, heard
+        executor.spin_once(timeout_sec=0.5)
+    return heard
+
+
+def parameters(**values: object) -> list[str]:
+    pairs = [f'{name}:={value}' for name, value in values.items()]
+    return list(itertools.chain.from_iterable(('-p', pair) for pair in pairs))
+
+
+def everything(number: int) -> Callable[[dict[str, list[Any]]], bool]:
+    return lambda heard: all(len(messages) >= number for messages in heard.values())
+
+
+def test_every_pair_of_a_folder_arrives_once_in_order(
+    node: Node, folder: Path, calibration: Path
+) -> None:
+    options = parameters(
+        source=folder, calibration=calibration, rate=50.0, loop=False, wait_for_listeners=True
+    )
+    with python_process(PLAYER, *options) as player:
+        heard = listen(node, TOPICS, everything(3))
+        assert hear(player) == 'ended 0'
+    assert [message.data[0] for message in heard['left/image_rect']] == [10, 20, 30]
+    assert [message.data[0] for message in heard['right/image_rect']] == [11, 21, 31]
+    for messages in zip(*heard.values(), strict=True):
+        assert len({(m.header.stamp.sec, m.header.stamp.nanosec) for m in messages}) == 1
+    frames = [heard[topic][0].header.frame_id for topic in TOPICS]
+    assert frames == ['left_camera_optical_frame'] * 2 + ['right_camera_optical_frame'] * 2
+    left_info, right_info = heard['left/camera_info'][0], heard['right/camera_info'][0]
+    assert list(left_info.p) == [40, 0, 31.5, 0, 0, 40, 23.5, 0, 0, 0, 1, 0]
+    # P[3] = -fx * baseline = -40 * 0.1
+    assert list(right_info.p) == pytest.approx([40, 0, 34.5, -4, 0, 40, 23.5, 0, 0, 0, 1, 0])
+    assert (left_info.width, left_info.height) == (64, 48)
+
+
+def test_one_pair_is_repeated_with_new_stamps_in_a_namespace(
+    node: Node, folder: Path, calibration: Path
+) -> None:
+    options = parameters(
+        source=folder / '2_left.png',
+        right_source=folder / '2_right.png',
+        calibration=calibration,
+        rate=50.0,
+    )
+    with python_process(PLAYER, '-r', '__ns:=/robot', *options):
+        heard = listen(node, {'/robot/left/image_rect': Image}, everything(4))
+    (messages,) = heard.values()
+    assert {message.data[0] for message in messages} == {20}
+    stamps = [(m.header.stamp.sec, m.header.stamp.nanosec) for m in messages]
+    assert len(set(stamps)) == len(stamps)
+    assert stamps == sorted(stamps)
+
+
+def test_a_compressed_recording_is_played_compressed_with_its_own_stamps(
+    node: Node, tmp_path: Path
+) -> None:
+    record(tmp_path / 'bag', compressed=True)
+    options = parameters(
+        source=tmp_path / 'bag', rate=50.0, loop=False, restamp=False, wait_for_listeners=True
+    )
+    topics = {
+        'left/image_rect/compressed': CompressedImage,
+        'left/camera_info': CameraInfo,
+        'right/image_rect/compressed': CompressedImage,
+        'right/camera_info': CameraInfo,
+    }
+    with python_process(PLAYER, *options):
+        heard = listen(node, topics, everything(2))
+    assert [m.header.stamp.sec for m in heard['left/image_rect/compressed']] == [100, 101]
+    right = cv2.imdecode(
+        np.frombuffer(heard['right/image_rect/compressed'][1].data, np.uint8), cv2.IMREAD_UNCHANGED
+    )
+    np.testing.assert_array_equal(right, 21)
+    assert heard['right/camera_info'][0].p[3] == pytest.approx(-4)
+
+
+@pytest.mark.parametrize(
+    ('options', 'complaint'),
+    [
+        ({}, 'set the parameter source'),
+        ({'source': '/no/such/folder'}, "there is no '/no/such/folder'"),
+    ],
+)
+def test_what_cannot_be_played_is_said_and_ends_with_status_2(
+    options: dict[str, object], complaint: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['--ros-args', *parameters(**options)]) == 2
+    assert complaint in capfd.readouterr().err
+
+
+def record(folder: Path, *, compressed: bool = False, with_infos: bool = True) -> None:
+    """Write two pairs, at 100 s and 101 s, the right image 5 ms later; calibrations come last."""
+    infos = camera_infos()
+    with RecordingWriter(folder) as writer:
+        for number in (1, 2):
+            for side, (name, info) in enumerate(zip(('left', 'right'), infos, strict=True)):
+                image: Any = image_message(picture(10 * number + side), frame_id=name)
+                topic = f'/stereo/{name}/image_rect'
+                if compressed:
+                    png = cv2.imencode('.png', picture(10 * number + side))[1]
+                    image = CompressedImage(format='mono8; png compressed ')
+                    image.data, topic = array('B', png.tobytes()), topic + '/compressed'
+                stamp = image.header.stamp
+                stamp.sec, stamp.nanosec = 99 + number, 5_000_000 * side
+                info.header.stamp = stamp
+                writer.write(topic, image, number)
+                if with_infos:
+                    writer.write(f'/stereo/{name}/camera_info', info, number)
+
+
+def test_recorded_pairs_come_with_their_calibration_and_times(tmp_path: Path) -> None:
+    record(tmp_path / 'bag')
+    frames = list(Recording(tmp_path / 'bag'))
+    assert [frame.time for frame in frames] == [100, 101]
+    assert [(f.left.data[0], f.right.data[0]) for f in frames] == [(10, 11), (20, 21)]
+    assert frames[0].right_info.p[3] == pytest.approx(-4)
+    (file,) = (tmp_path / 'bag').glob('*.mcap')
+    assert len(list(Recording(file))) == 2  # the bare file too
+
+
+def test_a_recording_without_calibration_wants_one(tmp_path: Path, calibration: Path) -> None:
+    record(tmp_path / 'bag', with_infos=False)
+    with pytest.raises(PlaybackError, match=r'no calibration on .*/stereo/left/camera_info'):
+        Recording(tmp_path / 'bag')
+    frames = list(Recording(tmp_path / 'bag', calibration=[calibration]))
+    assert frames[0].right_info.p[3] == pytest.approx(-4)
+    assert frames[0].right_info.header.frame_id == 'right'
+
+
+def test_a_damaged_recording_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'broken.mcap'
+    path.write_bytes(b'no recording at all')
+    with pytest.raises(PlaybackError, match=r'broken\.mcap'):
+        Recording(path)
+
+
+@pytest.mark.parametrize(
+    ('images', 'expected'),
+    [
+        (['/left/image_rect', '/right/image_rect'], ('/left/image_rect', '/right/image_rect')),
+        (
+            ['/left/image_raw', '/right/image_raw', '/left/image_rect', '/right/image_rect'],
+            ('/left/image_rect', '/right/image_rect'),
+        ),
+        (
+            ['/camera/infra1/image_rect_raw', '/camera/infra2/image_rect_raw', '/camera/color'],
+            ('/camera/infra1/image_rect_raw', '/camera/infra2/image_rect_raw'),
+        ),
+    ],
+)
+def test_topics_are_found(images: list[str], expected: tuple[str, str]) -> None:
+    assert choose_topics(images) == RecordedTopics(*expected)
+
+
+def test_topics_that_do_not_tell_are_asked_for() -> None:
+    with pytest.raises(PlaybackError, match='recorded images are /a, /b'):
+        choose_topics(['/b', '/a'])
+    assert choose_topics(['/b', '/a'], left='/b', right='/a') == RecordedTopics('/b', '/a')
+    with pytest.raises(PlaybackError, match="no images on '/c': recorded are /a, /b"):
+        choose_topics(['/b', '/a'], left='/c', right='/a')
+
+
+def test_images_without_partner_are_dropped() -> None:
+    def at(seconds: float) -> Image:
+        image = Image()
+        image.header.stamp.sec = int(seconds)
+        image.header.stamp.nanosec = round(seconds % 1 * 1e9)
+        return image
+
+    maker = PairMaker()
+    maker.left.extend([at(1.0), at(2.0), at(3.0)])
+    maker.right.extend([at(0.5), at(2.01), at(2.99)])
+    stamps = [(left.header.stamp.sec, right.header.stamp.sec) for left, right in maker.pairs()]
+    assert stamps == [(2, 2), (3, 2)]  # 1.0 and 0.5 stay alone; 2.99 belongs to 3.0
+
+
+def test_pairs_are_found_in_the_usual_layouts(tmp_path: Path) -> None:
+    for name in ('a_left.png', 'a_right.png', 'alone_left.png', 'scene/im0.png', 'scene/im1.png'):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert find_pairs(tmp_path) == [
+        ImagePair(tmp_path / 'a_left.png', tmp_path / 'a_right.png'),
+        ImagePair(tmp_path / 'scene/im0.png', tmp_path / 'scene/im1.png'),
+    ]
+
+
+def test_pairs_of_two_folders_share_their_names(tmp_path: Path) -> None:
+    for name in ('one/2.png', 'two/2.png'):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    pairs = find_pairs(tmp_path / 'one', tmp_path / 'two')
+    assert pairs == [ImagePair(tmp_path / 'one/2.png', tmp_path / 'two/2.png')]
+    with pytest.raises(PlaybackError, match='no stereo pairs'):
+        find_pairs(tmp_path / 'two')
+
+
+def test_a_calibration_of_another_size_is_refused(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / 'large.txt'
+    path.write_text(CALIBRATION.replace('width=64', 'width=128'))
+    with pytest.raises(CalibrationError, match=r'128x48 .* but they are 64x48'):
+        list(ImageFiles(find_pairs(folder), [path], ('left', 'right')))
+
+
+def test_binning_and_region_of_interest_are_passed_on() -> None:
+    P = MODELS[0].P
+    info = camera_info(CameraModel(P, 64, 48, 2, 4, RegionOfInterest(8, 4, 16, 12)), 'left')
+    assert (info.binning_x, info.binning_y) == (2, 4)
+    roi = info.roi
+    assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == (8, 4, 16, 12)
+
+
+def frame_at(time: float | None) -> StereoFrame:
+    return StereoFrame(Image(), Image(), CameraInfo(), CameraInfo(), time=time)
+
+
+@pytest.mark.parametrize(
+    ('times', 'rate', 'expected'),
+    [
+        ([None, None, None], 0.0, [5.0, 5.1, 5.2]),
+        ([None, None, None], 4.0, [5.0, 5.25, 5.5]),
+        ([100.0, 100.5, 101.5], 0.0, [5.0, 5.5, 6.5]),
+        ([100.0, 100.5, 101.5], 4.0, [5.0, 5.25, 5.5]),
+        ([100.0, 100.5, 100.0, 100.5], 0.0, [5.0, 5.5, 6.0, 6.5]),
+    ],
+)
+def test_schedule(times: list[float | None], rate: float, expected: list[float]) -> None:
+    frames = iter([frame_at(time) for time in times])
+    assert [due for due, _ in schedule(frames, rate, start=5.0)] == pytest.approx(expected)
+
+
+def test_a_source_is_repeated_only_if_asked() -> None:
+    frames = [frame_at(1.0), frame_at(2.0)]
+    assert list(repeated(frames, loop=False)) == frames
+    assert list(itertools.islice(repeated(frames, loop=True), 5)) == [*frames, *frames, frames[0]]
+    with pytest.raises(PlaybackError, match='no stereo pair'):
+        list(repeated([], loop=True))
+
+
+def test_transforms_put_what_lies_ahead_ahead() -> None:
+    left, right = camera_transforms('camera_link', *camera_infos())
+    assert (left.header.frame_id, left.child_frame_id) == ('camera_link', 'left')
+    assert (right.header.frame_id, right.child_frame_id) == ('left', 'right')
+    q = left.transform.rotation
+    to_body = quaternion_matrix([q.x, q.y, q.z, q.w])[:3, :3]
+    # Optical: x right, y down, z forward. Body: x forward, y left, z up.
+    np.testing.assert_allclose(to_body @ [0, 0, 1], [1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(to_body @ [1, 0, 0], [0, -1, 0], atol=1e-12)
+    np.testing.assert_allclose(to_body @ [0, 1, 0], [0, 0, -1], atol=1e-12)
+    t = right.transform.translation
+    assert (t.x, t.y, t.z) == (pytest.approx(0.1), 0, 0)
+
+
+def test_images_keep_their_depth_and_order_of_colours(tmp_path: Path) -> None:
+    blue_green_red = np.full((48, 64, 3), [1, 2, 3 * 257], np.uint16)  # as OpenCV writes
+    for side in ('left', 'right'):
+        cv2.imwrite(str(tmp_path / f'{side}.png'), blue_green_red)
+    calibration = tmp_path / 'calib.txt'
+    calibration.write_text(CALIBRATION)
+    (frame,) = ImageFiles(find_pairs(tmp_path), [calibration], ('left', 'right'))
+    assert isinstance(frame.left, Image)
+    assert (frame.left.encoding, frame.left.step) == ('rgb16', 64 * 6)
+    assert np.frombuffer(frame.left.data, np.uint16)[:3].tolist() == [771, 2, 1]
