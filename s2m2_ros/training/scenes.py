@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from s2m2_ros.training.batch import StereoBatch
 from s2m2_ros.training.dice import Dice
 from s2m2_ros.training.paint import Paint, draw_paint, shade
 from s2m2_ros.training.photometric import augment
@@ -19,32 +20,6 @@ VISIBLE_TOLERANCE = 1e-2
 
 BANK_LIFE = 1000
 """Batches drawn from one bank of textures before the next bank is made."""
-
-
-@dataclass(frozen=True)
-class StereoBatch:
-    """B stereo pairs with their truth, all float32 on one device."""
-
-    left: Tensor
-    """(B, 3, H, W), RGB 0..255."""
-    right: Tensor
-    """(B, 3, H, W), RGB 0..255."""
-    disparity: Tensor
-    """(B, 1, H, W), pixels, of the left view."""
-    visibility: Tensor
-    """(B, 1, H, W), 1 where the right view shows the left pixel's point, else 0."""
-    valid: Tensor
-    """(B, 1, H, W), 1 where the disparity is known, else 0."""
-
-    def to(self, device: torch.device | str) -> StereoBatch:
-        """Return the batch on another device."""
-        return StereoBatch(
-            left=self.left.to(device, non_blocking=True),
-            right=self.right.to(device, non_blocking=True),
-            disparity=self.disparity.to(device, non_blocking=True),
-            visibility=self.visibility.to(device, non_blocking=True),
-            valid=self.valid.to(device, non_blocking=True),
-        )
 
 
 class SceneGenerator:
@@ -76,13 +51,7 @@ class SceneGenerator:
         if not self.options.photometric:
             return scene
         left, right = augment(scene.left / 255, scene.right / 255, dice)
-        return StereoBatch(
-            left=left * 255,
-            right=right * 255,
-            disparity=scene.disparity,
-            visibility=scene.visibility,
-            valid=scene.valid,
-        )
+        return replace(scene, left=left * 255, right=right * 255)
 
     def _texture_bank(self, index: int) -> Tensor:
         number = index // BANK_LIFE
@@ -125,6 +94,7 @@ def render(
         disparity=disparity,
         visibility=visible[:, None].float(),
         valid=(disparity >= lowest).float(),
+        labelled=torch.ones_like(disparity),
     )
 
 
