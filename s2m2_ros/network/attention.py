@@ -1,0 +1,155 @@
+"""Self and cross attention over the tokens of a map, and the blocks made of them.
+
+Tokens are (N, h, w, D) tensors; N is 2B where left and right images are stacked.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from s2m2_ros.network.layers import FeedForward, normalise, to_maps, to_tokens
+from s2m2_ros.network.positional import marginal_indicators, relative_codes
+
+POSITIONAL_CHANNELS = 32
+
+
+class Projections(nn.Module):
+    """The linear layers of one attention: queries, keys, values and the output.
+
+    Keys and queries have no bias, nor has the output. With ``positional`` there is a layer that
+    maps the mean positional code of a query to the channels of one head.
+    """
+
+    def __init__(self, channels: int, heads: int, *, positional: bool = False) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(channels, channels, bias=False)
+        self.k = nn.Linear(channels, channels, bias=False)
+        self.v = nn.Linear(channels, channels)
+        self.proj = nn.Linear(channels, channels, bias=False)
+        self.pe_proj = nn.Linear(POSITIONAL_CHANNELS, channels // heads) if positional else None
+
+    def split(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(S, length, D) -> queries, keys and values, each (S, heads, length, D/heads)."""
+        q, k, v = (
+            layer(sequences).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.q, self.k, self.v)
+        )
+        return q, k, v
+
+    def merge(self, attended: Tensor) -> Tensor:
+        """(S, heads, length, D/heads) -> (S, length, D), through the output layer."""
+        merged: Tensor = self.proj(attended.transpose(1, 2).flatten(-2))
+        return merged
+
+
+class SelfAttention(nn.Module):
+    """Residual self attention of normalised tokens, along the rows or over the whole map."""
+
+    def __init__(
+        self, channels: int, heads: int, *, rows: bool = False, positional: bool = False
+    ) -> None:
+        super().__init__()
+        self.rows = rows
+        self.attn = Projections(channels, heads, positional=positional)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(N, h, w, D) -> (N, h, w, D)."""
+        q, k, v = self.attn.split(sequences(normalise(tokens), rows=self.rows))
+        if self.attn.pe_proj is None:
+            attended = F.scaled_dot_product_attention(q, k, v)
+        else:
+            height, width = tokens.shape[1:3]
+            attended, codes = _attend_with_codes(q, k, v, height, width)
+            attended = attended + self.attn.pe_proj(codes)
+        return self.attn.merge(attended).view(tokens.shape).add_(tokens)
+
+
+class CrossAttention(nn.Module):
+    """Residual attention of left tokens to right ones and of right to left, same weights."""
+
+    def __init__(self, channels: int, heads: int, *, rows: bool = False) -> None:
+        super().__init__()
+        self.rows = rows
+        self.attn = Projections(channels, heads)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(2B, h, w, D), left images first -> (2B, h, w, D)."""
+        q, k, v = self.attn.split(sequences(normalise(tokens), rows=self.rows))
+        attended = F.scaled_dot_product_attention(q, exchange_halves(k), exchange_halves(v))
+        return self.attn.merge(attended).view(tokens.shape).add_(tokens)
+
+
+class GlobalBlock(nn.Module):
+    """Self attention over the whole map and a feed-forward layer: (N, D, h, w) -> same."""
+
+    def __init__(self, channels: int, heads: int, *, positional: bool = False) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(channels, heads, positional=positional)
+        self.ffn = FeedForward(channels)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return to_maps(self.ffn(self.self_attn(to_tokens(maps))))
+
+
+class CrossBlock(nn.Module):
+    """Cross attention, feed-forward, self attention, feed-forward: (2B, D, h, w) -> same.
+
+    With ``rows`` every image row is a sequence of its own; otherwise the whole map is one.
+    """
+
+    def __init__(self, channels: int, heads: int, *, rows: bool) -> None:
+        super().__init__()
+        # The published state dict lists the self attention of a global block first.
+        if rows:
+            self.cross_attn = CrossAttention(channels, heads, rows=True)
+            self.self_attn = SelfAttention(channels, heads, rows=True)
+        else:
+            self.self_attn = SelfAttention(channels, heads)
+            self.cross_attn = CrossAttention(channels, heads)
+        self.ffn_c = FeedForward(channels)
+        self.ffn = FeedForward(channels)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        tokens = self.ffn_c(self.cross_attn(to_tokens(maps)))
+        return to_maps(self.ffn(self.self_attn(tokens)))
+
+
+def sequences(tokens: Tensor, *, rows: bool) -> Tensor:
+    """(N, h, w, D) -> (N·h, w, D) with ``rows``, else (N, h·w, D)."""
+    return tokens.flatten(0, 1) if rows else tokens.flatten(1, 2)
+
+
+def exchange_halves(stacked: Tensor) -> Tensor:
+    """Swap the left and the right half of the first axis."""
+    left, right = stacked.chunk(2)
+    return torch.cat((right, left))
+
+
+def _attend_with_codes(
+    q: Tensor, k: Tensor, v: Tensor, height: int, width: int
+) -> tuple[Tensor, Tensor]:
+    """Attend over a map and average the relative positional codes with the same weights.
+
+    The code of a pair of tokens is a function of x − x' beside one of y − y'. So the mean code
+    needs only how much attention each key column and each key row got: two marginals of the
+    attention. Indicators of the columns and rows, appended to the values, make the attention
+    deliver them itself, and no (h·w, h·w) matrix is ever formed.
+
+    Returns: the attended values (N, heads, h·w, d) and the mean codes (N, heads, h·w, 32).
+    """
+    depth, extra = q.shape[-1], height + width
+    indicators = marginal_indicators(height, width, q.device).to(v.dtype)
+    values = torch.cat((v, indicators.expand(*v.shape[:2], -1, -1)), dim=-1)
+    # Equal depths of keys and values keep the fused kernels; zeros leave the products alone.
+    mixed = F.scaled_dot_product_attention(
+        F.pad(q, (0, extra)), F.pad(k, (0, extra)), values, scale=depth**-0.5
+    )
+    attended, columns, rows = mixed.split((depth, width, height), dim=-1)
+    code_x, code_y = relative_codes(height, width, q.device)
+    grid = (height, width)
+    mean_x = torch.einsum('nhyxk,xkc->nhyxc', columns.unflatten(2, grid), code_x.to(v.dtype))
+    mean_y = torch.einsum('nhyxk,ykc->nhyxc', rows.unflatten(2, grid), code_y.to(v.dtype))
+    return attended, torch.cat((mean_x, mean_y), dim=-1).flatten(2, 3)

@@ -1,0 +1,60 @@
+"""The convolutional backbone: from images to features at 1/2 and 1/4."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from s2m2_ros.network.layers import conv
+
+# Pixels of one pass at full resolution. More are taken image by image: that is as fast once the
+# images are large, and the maps at 1/2 are the largest of the network.
+_PIXELS_AT_ONCE = 2 * 512 * 512
+
+
+class Backbone(nn.Module):
+    """Features of images scaled to −1..1."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv0 = nn.Sequential(conv(3, 16, 1), nn.GELU(), conv(16, 16, 1))
+        self.conv1_down = nn.Sequential(
+            nn.Conv2d(16, 64, 5, stride=2, padding=2), nn.GELU(), conv(64, channels, 3)
+        )
+        self.norm1 = nn.GroupNorm(8, channels)
+        self.conv2 = nn.Sequential(
+            conv(channels, channels, 3), nn.GELU(), conv(channels, channels, 3)
+        )
+        self.conv2_down = nn.Sequential(nn.Conv2d(channels, channels, 3, stride=2, padding=1))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute features of stacked images, left ones first.
+
+        Args:
+            images: (2B, 3, H, W).
+
+        Returns: the features (B, C, H/2, W/2) of the left images, which alone are used at this
+            resolution later, and the features (2B, C, H/4, W/4) of all.
+        """
+        count = images.shape[0]
+        if images[:, 0].numel() <= _PIXELS_AT_ONCE:
+            half = self.features(images)
+            return half[: count // 2], self.conv2_down(half)
+        halves, quarters = [], []
+        for index in range(count):
+            half = self.features(images[index : index + 1])
+            quarters.append(self.conv2_down(half))
+            if index < count // 2:
+                halves.append(half)
+        return join(halves), join(quarters)
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, C, H/2, W/2)."""
+        normed = self.norm1(self.conv1_down(self.conv0(images)))
+        update: Tensor = self.conv2(normed)
+        return update.add_(normed)
+
+
+def join(parts: list[Tensor]) -> Tensor:
+    """Concatenate along the first axis, without a copy of a single part."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -1,0 +1,145 @@
+"""All-pairs matching along rows: correlation, optimal transport, the first disparity.
+
+All of it is float32, whatever the precision of the features.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from s2m2_ros.network.layers import to_tokens
+from s2m2_ros.network.precision import full_precision
+from s2m2_ros.network.prediction import Prediction
+
+SINKHORN_ROUNDS = 3
+_MASKED = -1e4
+_WINDOW = 2
+_EPSILON = 1e-4
+# Entries of the volume that one pass of Sinkhorn takes: 1 MiB stays in a core's second cache.
+_CHUNK_ENTRIES_CPU = 1 << 18
+
+
+class Potentials(NamedTuple):
+    """Result of Sinkhorn for R rows of width w, without and with the dustbins.
+
+    log P_ij = s_ij + u_i + v_j + log 2w, where s of a dustbin is 0.
+    """
+
+    u: Tensor  # (R, w)
+    v: Tensor  # (R, w)
+    v_dustbin: Tensor  # (R, 1)
+
+
+class Matcher(nn.Module):
+    """Match the rows of the left map with those of the right map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layer_norm = nn.LayerNorm(channels)
+
+    def correlate(self, features: Tensor) -> Tensor:
+        """Correlate the normalised features of every two pixels of a row.
+
+        Args:
+            features: (2B, C, h, w), left images first.
+
+        Returns: (B, h, w, w) float32, unscaled and unmasked; the last axis is the right column.
+        """
+        with full_precision(features):
+            normed = F.layer_norm(
+                to_tokens(features).float(),
+                self.layer_norm.normalized_shape,
+                self.layer_norm.weight.float(),
+                self.layer_norm.bias.float(),
+                self.layer_norm.eps,
+            )
+            left, right = normed.chunk(2)
+            return left @ right.transpose(-1, -2)
+
+    def forward(self, correlation: Tensor, *, allow_negative: bool) -> Prediction:
+        """Match by transport: (B, h, w, w) -> maps (B, 1, h, w), disparity in map pixels."""
+        rows = correlation.flatten(0, 1)
+        step = max(1, _CHUNK_ENTRIES_CPU // rows[0].numel())
+        if rows.device.type != 'cpu' or torch.is_grad_enabled():
+            step = rows.shape[0]
+        parts = [match_rows(part, allow_negative=allow_negative) for part in rows.split(step)]
+        shape = (correlation.shape[0], 1, *correlation.shape[1:3])
+        return Prediction(*(torch.cat(maps).view(shape) for maps in zip(*parts, strict=True)))
+
+    def probability(self, correlation: Tensor, *, allow_negative: bool) -> Tensor:
+        """Return all P_ij: (B, h, w, w) -> (B, h, w, w), 0 where masked."""
+        rows = correlation.flatten(0, 1)
+        scores = masked_scores(rows, allow_negative=allow_negative)
+        potentials = sinkhorn(scores)
+        log_p = scores + potentials.u[..., None] + potentials.v[..., None, :]
+        p = (log_p + math.log(2 * rows.shape[-1])).exp()
+        if not allow_negative:
+            p = p.tril()
+        return p.view(correlation.shape)
+
+
+def match_rows(rows: Tensor, *, allow_negative: bool) -> Prediction:
+    """Match the pixels of rows: (R, w, w) correlations -> three (R, w) maps.
+
+    The disparity i − Σ P·j is taken over a window of five columns around the most probable
+    match, its weights being the probabilities P; where nothing matches, it tends to i − 1.
+    """
+    width = rows.shape[-1]
+    scores = masked_scores(rows, allow_negative=allow_negative)
+    u, v, v_dustbin = sinkhorn(scores)
+    best = (scores + v[:, None, :]).argmax(dim=-1, keepdim=True)
+    column = best + torch.arange(-_WINDOW, _WINDOW + 1, device=rows.device)
+    pixel = torch.arange(width, device=rows.device)[:, None]
+    known = (column >= 0) & (column < (width if allow_negative else pixel + 1))
+    inside = column.clamp(0, width - 1)
+    v_window = v[:, None, :].expand_as(scores).gather(-1, inside)
+    log_p = scores.gather(-1, inside) + u[..., None] + v_window + math.log(2 * width)
+    p = torch.where(known, log_p.exp(), 0.0)
+    confidence = p.sum(dim=-1)
+    mean = ((p * column).sum(dim=-1) + _EPSILON) / (confidence + _EPSILON)
+    # Each row of the transport sums to its marginal, so the dustbin has what the row has not.
+    visibility = 1.0 - (u + v_dustbin + math.log(2 * width)).exp()
+    return Prediction(pixel[:, 0] - mean, visibility, confidence)
+
+
+def masked_scores(rows: Tensor, *, allow_negative: bool) -> Tensor:
+    """Return correlations (..., w, w) with disparities below 0 made hopeless unless allowed."""
+    if allow_negative:
+        return rows
+    width = rows.shape[-1]
+    behind = torch.ones(width, width, dtype=torch.bool, device=rows.device).triu(1)
+    return rows.masked_fill(behind, _MASKED)
+
+
+def sinkhorn(scores: Tensor) -> Potentials:
+    """Solve entropic optimal transport with dustbins, three rounds, columns first.
+
+    The problem is that of the (w + 1) × (w + 1) matrix with a row and a column of zeros added
+    to the scores, marginals 1/2w for pixels and 1/2 for the dustbins. It is solved in the log
+    domain, which no range of scores can underflow, and the dustbins are kept apart instead of
+    being copied in.
+
+    Args:
+        scores: (R, w, w) float32.
+    """
+    width = scores.shape[-1]
+    marginal, marginal_dustbin = -math.log(2 * width), -math.log(2)
+    u = scores.new_zeros(scores.shape[:-1])
+    u_dustbin = scores.new_zeros(scores.shape[0], 1)
+    v, v_dustbin = u, u_dustbin
+    for index in range(SINKHORN_ROUNDS):
+        columns = scores if index == 0 else scores + u[..., None]
+        v = marginal - torch.logaddexp(columns.logsumexp(dim=-2), u_dustbin)
+        v_dustbin = marginal_dustbin - torch.logaddexp(
+            u.logsumexp(dim=-1, keepdim=True), u_dustbin
+        )
+        u = marginal - torch.logaddexp((scores + v[:, None, :]).logsumexp(dim=-1), v_dustbin)
+        u_dustbin = marginal_dustbin - torch.logaddexp(
+            v.logsumexp(dim=-1, keepdim=True), v_dustbin
+        )
+    return Potentials(u, v, v_dustbin)

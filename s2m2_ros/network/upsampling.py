@@ -1,0 +1,118 @@
+"""From maps at 1/4 to maps at full resolution, guided by the image."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from s2m2_ros.network.layers import conv
+from s2m2_ros.network.precision import full_precision
+from s2m2_ros.network.prediction import Prediction
+
+_NEIGHBOURS = 9
+
+
+class Upsampler4x(nn.Module):
+    """Weights of the window means that take maps from 1/4 to full resolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv_x = nn.ConvTranspose2d(channels, 64, 2, stride=2)
+        self.conv_y = conv(channels, 64, 3)
+        self.conv_concat = nn.Sequential(
+            conv(128, 128, 3),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(128, _NEIGHBOURS, 2, stride=2),
+        )
+
+    def forward(self, hidden: Tensor, half: Tensor) -> Tensor:
+        """(B, C, H/4, W/4), (B, C, H/2, W/2) -> logits (B, 9, H, W)."""
+        both = torch.cat((doubling(self.conv_x, hidden), self.conv_y(half)), dim=1)
+        first, activation, last = self.conv_concat
+        return doubling(last, activation(first(both)))
+
+
+class Upsampler1x(nn.Module):
+    """Weights of the edge-guided filter at full resolution; float32 throughout."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv_disp = nn.Sequential(
+            nn.ConvTranspose2d(1, 16, 3, padding=1), nn.ReLU(inplace=True)
+        )
+        self.conv_rgb = nn.Sequential(
+            nn.ConvTranspose2d(3, 16, 3, padding=1), nn.ReLU(inplace=True)
+        )
+        self.conv_ctx = nn.ConvTranspose2d(channels, 16, 2, stride=2)
+        self.conv_concat = nn.Sequential(
+            conv(48, 48, 3), nn.ReLU(inplace=True), nn.ConvTranspose2d(48, _NEIGHBOURS, 1)
+        )
+
+    def forward(self, disparity: Tensor, image: Tensor, half: Tensor) -> Tensor:
+        """Compute the logits of the filter.
+
+        Args:
+            disparity: (B, 1, H, W) in input pixels, float32.
+            image: (B, 3, H, W) left image scaled to −1..1, float32.
+            half: (B, C, H/2, W/2) features of the left image.
+
+        Returns: logits (B, 9, H, W) float32.
+        """
+        context = doubling(self.conv_ctx, half).float()
+        with full_precision(disparity):
+            both = torch.cat(
+                (
+                    flipped(self.conv_disp[0], disparity).relu_(),
+                    flipped(self.conv_rgb[0], image).relu_(),
+                    context,
+                ),
+                dim=1,
+            )
+            first = self.conv_concat[0]
+            mixed = F.conv2d(both, first.weight.float(), first.bias.float(), padding=1)
+            return flipped(self.conv_concat[2], mixed.relu_())
+
+
+def doubling(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    """Apply a 2×2 transposed convolution of stride 2 as a 1×1 convolution and a pixel shuffle."""
+    weight = layer.weight.flatten(1).t()[..., None, None]
+    bias = layer.bias.repeat_interleave(4) if layer.bias is not None else None
+    return F.pixel_shuffle(F.conv2d(x, weight, bias), 2)
+
+
+def flipped(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    """Apply a transposed convolution of stride 1 as a convolution, in float32."""
+    weight = layer.weight.float().flip(2, 3).transpose(0, 1)
+    bias = layer.bias.float() if layer.bias is not None else None
+    return F.conv2d(x, weight, bias, padding=layer.padding)
+
+
+def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
+    """Average 3×3 windows of maps with one set of weights for every output pixel.
+
+    Args:
+        maps: (B, M, h, w) float32. Windows at the border repeat the edge pixels.
+        logits: (B, 9, factor·h, factor·w), softmax over the 9; element 3a + b belongs to the
+            neighbour at row a − 1 and column b − 1 of the pixel that lies under the output pixel.
+
+    Returns: (B, M, factor·h, factor·w) float32.
+    """
+    height, width = maps.shape[-2:]
+    padded = F.pad(maps, (1, 1, 1, 1), mode='replicate')
+    weights = logits.float().softmax(dim=1)
+    weights = weights.unflatten(3, (width, factor)).unflatten(2, (height, factor))
+    total: Tensor | None = None
+    for index in range(_NEIGHBOURS):
+        row, column = divmod(index, 3)
+        shifted = padded[..., row : row + height, column : column + width]
+        term = shifted[:, :, :, None, :, None] * weights[:, index : index + 1]
+        total = term if total is None else total + term
+    assert total is not None  # noqa: S101
+    return total.flatten(4, 5).flatten(2, 3)
+
+
+def upsample(prediction: Prediction, logits: Tensor, factor: int) -> Prediction:
+    """Take maps (B, 1, h, w) to (B, 1, factor·h, factor·w); disparity stays as it is."""
+    means = window_means(torch.cat(prediction, dim=1), logits, factor)
+    return Prediction(*means.split(1, dim=1))
