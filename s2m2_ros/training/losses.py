@@ -29,12 +29,12 @@ class LossWeights:
     """How much each loss counts, and its constants."""
 
     matching: float = 1.0
-    initial_disparity: float = 0.2
+    initial_disparity: float = 0.1
     initial_visibility: float = 0.5
     initial_confidence: float = 0.2
-    step_disparity: float = 0.5
+    step_disparity: float = 0.15
     """Per refinement step, in full-resolution pixels, times ``decay`` to the steps left."""
-    final_disparity: float = 0.5
+    final_disparity: float = 0.15
     visibility: float = 0.2
     """Of each refinement step and the output."""
     confidence: float = 0.2

@@ -9,11 +9,21 @@ from torch import Tensor
 
 from s2m2_ros.training.batch import StereoBatch
 from s2m2_ros.training.dice import Dice
+from s2m2_ros.training.options import TrainOptions
 from s2m2_ros.training.paint import Paint, draw_paint, shade
 from s2m2_ros.training.photometric import augment
 from s2m2_ros.training.placement import SceneOptions, draw_world
 from s2m2_ros.training.surfaces import World
 from s2m2_ros.training.textures import make_bank
+
+def scene_options(options: TrainOptions) -> SceneOptions:
+    """Return the scenes that a training run asks for."""
+    return SceneOptions(
+        objects=options.objects,
+        widest_range=options.widest_range,
+        negative_share=0.05 if options.allow_negative else 0.0,
+    )
+
 
 VISIBLE_TOLERANCE = 1e-2
 """Disparities closer than this, in pixels, belong to one surface seen from both views."""
