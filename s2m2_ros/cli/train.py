@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2m2_ros.cli.sizes import three_numbers
+
 if TYPE_CHECKING:
     import torch
 
@@ -63,9 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     return _train(arguments, options, device)
 
 
-def _train(
-    arguments: argparse.Namespace, options: TrainOptions, device: torch.device
-) -> int:
+def _train(arguments: argparse.Namespace, options: TrainOptions, device: torch.device) -> int:
     from s2m2_ros.training.trainer import RunSettings, Trainer
     from s2m2_ros.training.validation import validation_pairs
 
@@ -78,7 +78,7 @@ def _train(
         save_every=arguments.save_every,
     )
     default = '24x256x512' if device.type == 'cuda' else '16x192x384'
-    pairs = validation_pairs(*_numbers(arguments.validation or default))
+    pairs = validation_pairs(*three_numbers(arguments.validation or default))
     source = _source(arguments, options, device)
     trainer = Trainer(options, settings, source, pairs, init=arguments.init)
     if arguments.resume:
@@ -121,19 +121,9 @@ def _crop(text: str) -> Crop:
 
     until, _, size = text.partition(':')
     try:
-        return Crop(float(until), *_numbers(size))
-    except (ValueError, TypeError) as error:
-        raise TrainingError(f'crop {text!r}: write until:HEIGHTxWIDTHxBATCH') from error
-
-
-def _numbers(text: str) -> tuple[int, int, int]:
-    from s2m2_ros.training.options import TrainingError
-
-    try:
-        first, second, third = (int(part) for part in text.split('x'))
+        return Crop(float(until), *three_numbers(size))
     except ValueError as error:
-        raise TrainingError(f'{text!r}: write three numbers, such as 16x192x384') from error
-    return first, second, third
+        raise TrainingError(f'crop {text!r}: write until:HEIGHTxWIDTHxBATCH') from error
 
 
 def _device(name: str) -> torch.device:
@@ -161,17 +151,20 @@ def _precision(name: str, device: torch.device) -> str:
 def _source(
     arguments: argparse.Namespace, options: TrainOptions, device: torch.device
 ) -> BatchSource:
+    from s2m2_ros.training.folders import FolderSource, Mixture
     from s2m2_ros.training.scenes import SceneGenerator, scene_options
 
     bank = 384 if device.type == 'cuda' else 48
-    return SceneGenerator(
+    scenes = SceneGenerator(
         options.seed, options=scene_options(options), device=device, bank_size=bank
     )
+    if not arguments.data:
+        return scenes
+    folders = FolderSource(arguments.data, seed=options.seed)
+    return Mixture(folders, scenes, scenes_share=arguments.scenes_share, seed=options.seed)
 
 
-def _preview(
-    arguments: argparse.Namespace, options: TrainOptions, device: torch.device
-) -> int:
+def _preview(arguments: argparse.Namespace, options: TrainOptions, device: torch.device) -> int:
     from s2m2_ros.training.preview import write_sheet
 
     crop = options.crops[0]

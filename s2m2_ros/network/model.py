@@ -157,7 +157,9 @@ class S2M2(nn.Module):
         )
         iterations = []
         for _ in range(self.refine_iterations):
-            hidden, estimate = self.refiner(state._replace(estimate=state.estimate.detached()), fixed)
+            hidden, estimate = self.refiner(
+                state._replace(estimate=state.estimate.detached()), fixed
+            )
             state = State(hidden, bound(estimate, allow_negative=self.allow_negative))
             iterations.append(state.estimate)
         return QuarterStages(probability, matching, filled, tuple(iterations), state)

@@ -25,7 +25,5 @@ def export_best(folder: Path, file: Path, *, stop_gap: bool = False) -> dict[str
     if not best.is_file():
         raise TrainingError(f'{best}: no such file; the run has not validated yet')
     facts = {**checkpoints.read_facts(best), 'stop_gap': stop_gap}
-    save_network(
-        load_network(best), file, licence=LICENCE, precision='float16', training=facts
-    )
+    save_network(load_network(best), file, licence=LICENCE, precision='float16', training=facts)
     return facts

@@ -78,9 +78,7 @@ def total_loss(
     return total, {name: value.detach() for name, value in parts.items()}
 
 
-def concentration_loss(
-    probability: Tensor, truth: StereoBatch, weights: LossWeights
-) -> Tensor:
+def concentration_loss(probability: Tensor, truth: StereoBatch, weights: LossWeights) -> Tensor:
     """Return the probability concentration loss L_PMC of the paper, a scalar.
 
     The mean, over cells with a visible pixel, of ``max(1 - sum T_ij(w) - slack, 0)``, where w
@@ -93,9 +91,7 @@ def concentration_loss(
 
 
 @torch.no_grad()
-def true_columns(
-    truth: StereoBatch, columns: int, *, neighbours: int
-) -> tuple[Tensor, Tensor]:
+def true_columns(truth: StereoBatch, columns: int, *, neighbours: int) -> tuple[Tensor, Tensor]:
     """Return which columns (B, h, w, columns) are true for each cell, and which cells count.
 
     Pixel (y, x) of disparity d matches the cell of column floor((x - d + 0.5) / 4): cell c spans

@@ -88,7 +88,9 @@ class TrainOptions:
             crops = tuple(Crop(**crop) for crop in values['crops'])
             return cls(**{**values, 'crops': crops, 'objects': tuple(values['objects'])})
         except (KeyError, TypeError) as error:
-            raise TrainingError(f'the checkpoint holds options of another version: {error}') from error
+            raise TrainingError(
+                f'the checkpoint holds options of another version: {error}'
+            ) from error
 
 
 def validate(options: TrainOptions) -> None:

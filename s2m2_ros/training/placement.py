@@ -48,9 +48,7 @@ class SceneOptions:
     """Apply exposure, noise, blur and compression to the views."""
 
 
-def draw_world(
-    dice: Dice, batch: int, height: int, width: int, *, options: SceneOptions
-) -> World:
+def draw_world(dice: Dice, batch: int, height: int, width: int, *, options: SceneOptions) -> World:
     """Draw the geometry of ``batch`` scenes of height x width pixels."""
     largest = max(options.widest_range * width, options.smallest_range)
     reach = dice.log_uniform((batch, 1), options.smallest_range, largest)
@@ -138,7 +136,9 @@ def _solids(
     bend = curved * 0.12 / extent
     surfaces = replace(
         _plain(
-            dice.uniform(shape, -0.1, 1.3) * width, dice.uniform(shape, -0.05, 1.05) * height, depth
+            dice.uniform(shape, -0.1, 1.3) * width,
+            dice.uniform(shape, -0.05, 1.05) * height,
+            depth,
         ),
         slope_x=dice.uniform(shape, -1.0, 1.0) * steepest,
         slope_y=dice.uniform(shape, -1.0, 1.0) * steepest,

@@ -16,6 +16,7 @@ from s2m2_ros.training.placement import SceneOptions, draw_world
 from s2m2_ros.training.surfaces import World
 from s2m2_ros.training.textures import make_bank
 
+
 def scene_options(options: TrainOptions) -> SceneOptions:
     """Return the scenes that a training run asks for."""
     return SceneOptions(
@@ -134,9 +135,7 @@ def vertical_error(dice: Dice, columns: Tensor, rows: Tensor, *, share: float) -
     return chosen * (shift + turn * (columns - width / 2)) + 0.0 * rows
 
 
-def pixel_grid(
-    batch: int, height: int, width: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def pixel_grid(batch: int, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the row and the column of every pixel, both (B, H, W) float32."""
     rows = torch.arange(height, device=device, dtype=torch.float32)
     columns = torch.arange(width, device=device, dtype=torch.float32)

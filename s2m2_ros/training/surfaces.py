@@ -134,9 +134,7 @@ class Strokes:
         limit = self.thickness[:, start:stop, None, None].square()
         found = torch.zeros_like(s, dtype=torch.bool)
         for stroke in range(self.ends.shape[2]):
-            x0, y0, x1, y1 = (
-                self.ends[:, start:stop, stroke, i, None, None] for i in range(4)
-            )
+            x0, y0, x1, y1 = (self.ends[:, start:stop, stroke, i, None, None] for i in range(4))
             dx, dy = x1 - x0, y1 - y0
             px, py = s - x0, t - y0
             share = ((px * dx + py * dy) / (dx * dx + dy * dy).clamp_min(1e-6)).clamp(0.0, 1.0)
@@ -178,7 +176,9 @@ class World:
         surfaces.active[:, self.planes] = False
         return World(
             surfaces=surfaces,
-            outlines=Outlines(**{f.name: getattr(self.outlines, f.name)[part] for f in fields(Outlines)}),
+            outlines=Outlines(
+                **{f.name: getattr(self.outlines, f.name)[part] for f in fields(Outlines)}
+            ),
             strokes=Strokes(ends=self.strokes.ends[part], thickness=self.strokes.thickness[part]),
             translucent=0,
         )

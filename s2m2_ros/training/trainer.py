@@ -175,7 +175,9 @@ class Trainer:
             self.state.best_score = scores.every.bad_2
             facts = self.facts(scores)
             folder = self.settings.folder
-            checkpoints.save_weights(folder / checkpoints.BEST, self.learner.average.weights, facts)
+            checkpoints.save_weights(
+                folder / checkpoints.BEST, self.learner.average.weights, facts
+            )
         progress.validation(self.state, scores, better=better)
         return scores
 
@@ -232,9 +234,7 @@ def _make_learner(options: TrainOptions, settings: RunSettings, init: Path | Non
         lr=options.learning_rate,
         fused=settings.device.type == 'cuda',
     )
-    scaler = torch.amp.GradScaler(
-        settings.device.type, enabled=settings.precision == 'float16'
-    )
+    scaler = torch.amp.GradScaler(settings.device.type, enabled=settings.precision == 'float16')
     return Learner(network, optimiser, scaler, MovingAverage(network, decay=options.average))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from s2m2_ros.evaluation.baseline import is_available, semi_global
+from s2m2_ros.evaluation.datasets import StereoPair
 from s2m2_ros.evaluation.metrics import (
     DisparityScores,
     average_precision,
@@ -65,6 +66,23 @@ def validation_pairs(count: int, height: int, width: int) -> StereoBatch:
     options = SceneOptions(negative_share=0.0)
     scenes = SceneGenerator(SEED, options=options, bank_size=36)
     return stack([scenes.batch(i, 1, height, width) for i in range(count)])
+
+
+def procedural_pairs(count: int, height: int, width: int) -> Iterator[StereoPair]:
+    """Yield the pairs of `validation_pairs` one by one, as `evaluate_pairs` takes them."""
+    pairs = validation_pairs(count, height, width)
+    for number in range(count):
+        left, right = (
+            image[number].permute(1, 2, 0).to(torch.uint8).numpy()
+            for image in (pairs.left, pairs.right)
+        )
+        yield StereoPair(
+            name=f'procedural {number}',
+            left=left,
+            right=right,
+            disparity=pairs.disparity[number, 0].numpy(),
+            visible=pairs.visibility[number, 0].numpy() > 0,
+        )
 
 
 @torch.no_grad()

@@ -46,5 +46,3 @@ def test_crops_take_over_in_turn() -> None:
     assert options.crop_at(1.0) == crops[1]
     assert options.progress(25, elapsed=1e9) == 0.25
     assert TrainOptions(minutes=2.0).progress(10**6, elapsed=30.0) == 0.25
-
-
