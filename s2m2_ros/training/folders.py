@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from s2m2_ros.evaluation.datasets import StereoFiles, StereoPair, find_pairs, load_pair
 from s2m2_ros.training.batch import BatchSource, StereoBatch, stack
@@ -104,11 +104,13 @@ def _enlarged(pairs: StereoBatch, height: int, width: int) -> StereoBatch:
     size = (height, width)
     scale = width / pairs.left.shape[3]
     nearest = {
-        name: F.interpolate(getattr(pairs, name), size, mode='nearest-exact')
+        name: functional.interpolate(getattr(pairs, name), size, mode='nearest-exact')
         for name in ('disparity', 'visibility', 'valid', 'labelled')
     }
     images = {
-        name: F.interpolate(getattr(pairs, name), size, mode='bilinear', align_corners=False)
+        name: functional.interpolate(
+            getattr(pairs, name), size, mode='bilinear', align_corners=False
+        )
         for name in ('left', 'right')
     }
     nearest['disparity'] = nearest['disparity'] * scale

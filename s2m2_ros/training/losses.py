@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from s2m2_ros.network import Prediction, Stages
 from s2m2_ros.training.batch import StereoBatch
@@ -101,7 +101,9 @@ def true_columns(truth: StereoBatch, columns: int, *, neighbours: int) -> tuple[
     pixel = torch.arange(width, device=truth.disparity.device, dtype=torch.float32)
     column = ((pixel - truth.disparity + 0.5) / CELL).floor()
     seen = (truth.valid * truth.visibility) > 0
-    column = F.pixel_unshuffle(torch.where(seen, column, -1e6), CELL).movedim(1, -1).long()
+    column = (
+        functional.pixel_unshuffle(torch.where(seen, column, -1e6), CELL).movedim(1, -1).long()
+    )
     batch, height, cells, _ = column.shape
     # One more slot at the end takes everything that lies outside.
     allowed = torch.zeros(
@@ -111,7 +113,7 @@ def true_columns(truth: StereoBatch, columns: int, *, neighbours: int) -> tuple[
         near = column + shift
         near = torch.where((near >= 0) & (near < columns), near, columns)
         allowed.scatter_(-1, near, True)
-    return allowed[..., :columns], F.pixel_unshuffle(seen.float(), CELL).amax(1) > 0
+    return allowed[..., :columns], functional.pixel_unshuffle(seen.float(), CELL).amax(1) > 0
 
 
 def cell_error(
@@ -121,8 +123,8 @@ def cell_error(
 
     ``disparity`` (B, 1, h, w) in quarter pixels; ``counted`` (B, 1, 4h, 4w).
     """
-    error = (CELL * disparity.float() - F.pixel_unshuffle(truth.disparity, CELL)).abs()
-    return masked_mean(error.clamp_max(weights.clamp), F.pixel_unshuffle(counted, CELL))
+    error = (CELL * disparity.float() - functional.pixel_unshuffle(truth.disparity, CELL)).abs()
+    return masked_mean(error.clamp_max(weights.clamp), functional.pixel_unshuffle(counted, CELL))
 
 
 def pixel_error(
@@ -145,7 +147,10 @@ def visibility_loss(visibility: Tensor, truth: StereoBatch) -> Tensor:
     labelled = truth.valid * truth.labelled
     target = truth.visibility
     if visibility.shape != target.shape:
-        target, labelled = F.avg_pool2d(target, CELL), F.avg_pool2d(labelled, CELL)
+        target, labelled = (
+            functional.avg_pool2d(target, CELL),
+            functional.avg_pool2d(labelled, CELL),
+        )
     return cross_entropy(visibility, target, labelled)
 
 
@@ -155,8 +160,8 @@ def confidence_loss(maps: Prediction, truth: StereoBatch) -> Tensor:
     if disparity.shape == truth.disparity.shape:
         target = ((disparity - truth.disparity).abs() < CONFIDENT_ERROR).float()
         return cross_entropy(maps.confidence, target, truth.valid)
-    error = (CELL * disparity - F.pixel_unshuffle(truth.disparity, CELL)).abs()
-    valid = F.pixel_unshuffle(truth.valid, CELL)
+    error = (CELL * disparity - functional.pixel_unshuffle(truth.disparity, CELL)).abs()
+    valid = functional.pixel_unshuffle(truth.valid, CELL)
     right = ((error < CONFIDENT_ERROR).float() * valid).sum(1, keepdim=True)
     known = valid.sum(1, keepdim=True)
     return cross_entropy(maps.confidence, right / known.clamp_min(1.0), known)

@@ -102,8 +102,8 @@ def validate(options: TrainOptions) -> None:
     for crop in options.crops:
         if crop.height % 32 or crop.width % 32 or min(crop.height, crop.width, crop.batch) < 1:
             raise TrainingError(
-                f'crop {crop.height}x{crop.width}x{crop.batch}: height and width must be multiples '
-                'of 32, the batch at least 1'
+                f'crop {crop.height}x{crop.width}x{crop.batch}: height and width must be '
+                'multiples of 32, the batch at least 1'
             )
     if options.steps < 0 or (options.steps == 0 and options.minutes <= 0):
         raise TrainingError('give the length of the run: --steps or --minutes above 0')

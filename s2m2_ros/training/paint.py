@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from s2m2_ros.training.dice import Dice
 from s2m2_ros.training.placement import PLANES, SceneOptions
-from s2m2_ros.training.surfaces import Hits, World, from_left, from_right
+from s2m2_ros.training.surfaces import Hits, Rays, World
 from s2m2_ros.training.textures import look_up
 
 HIGHLIGHT_SHIFT = 6.0
@@ -79,57 +79,36 @@ def draw_paint(dice: Dice, world: World, textures: int, *, options: SceneOptions
     )
 
 
-def shade(
-    world: World,
-    paint: Paint,
-    bank: Tensor,
-    columns: Tensor,
-    rows: Tensor,
-    hits: Hits,
-    *,
-    right: bool,
-) -> Tensor:
+def shade(world: World, paint: Paint, bank: Tensor, rays: Rays, hits: Hits) -> Tensor:
     """Return the image (B, 3, H, W), 0..1, of rays whose first hits are known."""
-    colour = _colour(world, paint, bank, columns, rows, hits.index, right=right)
+    colour = _colour(world, paint, bank, rays, hits.index)
     few = world.translucent
     if few:
-        part = slice(0, few)
-        behind = world.behind_translucent()
-        chunk = 8 if columns.is_cuda else 1
-        far = behind.trace(columns[part], rows[part], right=right, chunk=chunk)
-        through = _colour(behind, paint, bank, columns[part], rows[part], far.index, right=right)
-        opacity = paint.opacity[part].gather(1, hits.index[part].flatten(1))
-        opacity = opacity.view(*hits.index[part].shape, 1)
-        front = through + (colour[part] - through) * opacity
+        behind, some = world.behind_translucent(), rays.scenes(slice(0, few))
+        through = _colour(behind, paint, bank, some, behind.trace(some).index)
+        index = hits.index[:few]
+        opacity = paint.opacity[:few].gather(1, index.flatten(1)).view(*index.shape, 1)
+        front = through + (colour[:few] - through) * opacity
         colour = torch.cat([front, colour[few:]])
     image = colour.permute(0, 3, 1, 2).clamp(0, 1)
     return image + paint.grey * (image.mean(1, keepdim=True) - image)
 
 
-def _colour(
-    world: World,
-    paint: Paint,
-    bank: Tensor,
-    columns: Tensor,
-    rows: Tensor,
-    index: Tensor,
-    *,
-    right: bool,
-) -> Tensor:
+def _colour(world: World, paint: Paint, bank: Tensor, rays: Rays, index: Tensor) -> Tensor:
     """Return the colour (B, H, W, 3) of the surface ``index`` (B, H, W) at each ray."""
-    surface = world.surfaces.pick(index)
-    s, t, _ = (from_right if right else from_left)(surface, columns, rows)
+    s, t, _ = rays.meet(world.surfaces.pick(index))
+    right = float(rays.right)
     turn = _per_pixel(paint.turn, index).unbind(-1)
     u = turn[0] * s + turn[1] * t + turn[2]
     v = turn[3] * s + turn[4] * t + turn[5]
     texture = _per_pixel(paint.texture, index)
     detail = look_up(bank, texture[..., 0], u, v) - 0.5
     share, shift = _per_pixel(paint.mirror, index).unbind(-1)
-    reflected = look_up(bank, texture[..., 1], u + shift * float(right), v) - 0.5
+    reflected = look_up(bank, texture[..., 1], u + shift * right, v) - 0.5
     gradient = _per_pixel(paint.gradient, index).unbind(-1)
     slope = (gradient[0] * s + gradient[1] * t).clamp(-0.3, 0.3)
     x, y, radius, moved, strength = _per_pixel(paint.highlight, index).unbind(-1)
-    squares = (s - x - moved * float(right)).square() + (t - y).square()
+    squares = (s - x - moved * right).square() + (t - y).square()
     glow = strength * torch.exp(-squares / radius.square())
     return (
         _per_pixel(paint.base, index)
@@ -144,5 +123,5 @@ def _per_pixel(values: Tensor, index: Tensor) -> Tensor:
     scenes = torch.arange(index.shape[0], device=index.device)[:, None, None]
     flat = values.flatten(0, 1)
     if flat.is_floating_point():
-        return F.embedding(index + scenes * values.shape[1], flat)
+        return functional.embedding(index + scenes * values.shape[1], flat)
     return flat[index + scenes * values.shape[1]]

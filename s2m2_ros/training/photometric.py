@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from s2m2_ros.training.dice import Dice
 
@@ -30,11 +31,18 @@ def augment(
     return images[0], erased
 
 
+@dataclass(frozen=True)
 class Camera:
     """Exposure, blur, noise and compression of B cameras; every field is (B, 1 or 3, 1, 1)."""
 
-    def __init__(self, gain: Tensor, gamma: Tensor, blur: Tensor, noise: Tensor, jpeg: Tensor):
-        self.gain, self.gamma, self.blur, self.noise, self.jpeg = gain, gamma, blur, noise, jpeg
+    gain: Tensor
+    gamma: Tensor
+    blur: Tensor
+    """Standard deviation in pixels."""
+    noise: Tensor
+    """Standard deviation as a share of full scale."""
+    jpeg: Tensor
+    """Step of the lowest frequency as a share of full scale; 0: not compressed."""
 
     @classmethod
     def draw(cls, dice: Dice, batch: int, *, spread: float = 1.0) -> Camera:
@@ -69,19 +77,19 @@ class Camera:
 
 
 def gaussian_blur(image: Tensor, deviation: Tensor, *, radius: int = 3) -> Tensor:
-    """Blur each image (B, C, H, W) with its own ``deviation`` (B, 1, 1, 1) in pixels; 0 keeps it."""
+    """Blur each image (B, C, H, W) with its own ``deviation`` (B, 1, 1, 1) in pixels."""
     batch, channels, height, width = image.shape
     offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
     kernel = torch.exp(-0.5 * (offsets / deviation.view(batch, 1).clamp_min(1e-3)).square())
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)
     flat = image.reshape(1, batch * channels, height, width)
-    across = F.conv2d(
-        F.pad(flat, (radius, radius, 0, 0), mode='replicate'),
+    across = functional.conv2d(
+        functional.pad(flat, (radius, radius, 0, 0), mode='replicate'),
         kernel[:, None, None, :],
         groups=batch * channels,
     )
-    down = F.conv2d(
-        F.pad(across, (0, 0, radius, radius), mode='replicate'),
+    down = functional.conv2d(
+        functional.pad(across, (0, 0, radius, radius), mode='replicate'),
         kernel[:, None, :, None],
         groups=batch * channels,
     )

@@ -55,9 +55,10 @@ def draw_world(dice: Dice, batch: int, height: int, width: int, *, options: Scen
     negative = dice.chance((batch, 1), options.negative_share).float()
     floor = dice.uniform((batch, 1)).square() * 0.3 * reach
     floor = floor - negative * (floor + dice.uniform((batch, 1), 0.0, 4.0))
-    planes = _planes(dice, floor, reach, height, width)
-    solids, outlines = _solids(dice, floor, reach, height, width, options)
-    thins, strokes = _thins(dice, floor, reach, height, width, options)
+    room = Room(floor, reach, height, width)
+    planes = _planes(dice, room)
+    solids, outlines = _solids(dice, room, options)
+    thins, strokes = _thins(dice, room, options)
     translucent = dice.count(batch, options.translucent_share)
     if translucent:
         solids.offset[:translucent, 0] = reach[:translucent, 0] * 0.9
@@ -68,6 +69,18 @@ def draw_world(dice: Dice, batch: int, height: int, width: int, *, options: Scen
         strokes=strokes,
         translucent=translucent,
     )
+
+
+@dataclass(frozen=True)
+class Room:
+    """The space of B scenes."""
+
+    floor: Tensor
+    """(B, 1), disparity of the farthest surface."""
+    reach: Tensor
+    """(B, 1), disparity of the nearest."""
+    height: int
+    width: int
 
 
 def _plain(centre_x: Tensor, centre_y: Tensor, offset: Tensor) -> Surfaces:
@@ -85,11 +98,12 @@ def _plain(centre_x: Tensor, centre_y: Tensor, offset: Tensor) -> Surfaces:
     )
 
 
-def _planes(dice: Dice, floor: Tensor, reach: Tensor, height: int, width: int) -> Surfaces:
+def _planes(dice: Dice, room: Room) -> Surfaces:
     """Return a backstop at the farthest disparity, a slanted wall, a ground and a side wall.
 
     The nearest wins in every pixel, so that together they look like a room or a street.
     """
+    floor, reach, height, width = room.floor, room.reach, room.height, room.width
     batch = floor.shape[0]
     chance = dice.uniform((batch, 3))
     back = _plain(floor * 0 + width / 2, floor * 0 + height / 2, floor)
@@ -119,10 +133,9 @@ def _planes(dice: Dice, floor: Tensor, reach: Tensor, height: int, width: int) -
     return concatenate([back, wall, ground, side_wall])
 
 
-def _solids(
-    dice: Dice, floor: Tensor, reach: Tensor, height: int, width: int, options: SceneOptions
-) -> tuple[Surfaces, Outlines]:
+def _solids(dice: Dice, room: Room, options: SceneOptions) -> tuple[Surfaces, Outlines]:
     """Return slanted and curved objects with closed outlines."""
+    floor, reach, height, width = room.floor, room.reach, room.height, room.width
     batch, count = floor.shape[0], options.objects[1]
     shape = (batch, count)
     number = dice.integers((batch, 1), options.objects[0], count + 1)
@@ -176,10 +189,9 @@ def _radii(dice: Dice, shape: tuple[int, int]) -> Tensor:
     return torch.cat([radius, radius[..., :1]], -1)
 
 
-def _thins(
-    dice: Dice, floor: Tensor, reach: Tensor, height: int, width: int, options: SceneOptions
-) -> tuple[Surfaces, Strokes]:
+def _thins(dice: Dice, room: Room, options: SceneOptions) -> tuple[Surfaces, Strokes]:
     """Return wires, branches, poles and glyphs made of a few strokes."""
+    floor, reach, height, width = room.floor, room.reach, room.height, room.width
     shape = (floor.shape[0], options.thin_structures)
     depth = floor + (reach - floor) * dice.uniform(shape, 0.2, 1.0)
     surfaces = replace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,8 +13,14 @@ from s2m2_ros.training.options import TrainOptions
 from s2m2_ros.training.paint import Paint, draw_paint, shade
 from s2m2_ros.training.photometric import augment
 from s2m2_ros.training.placement import SceneOptions, draw_world
-from s2m2_ros.training.surfaces import World
+from s2m2_ros.training.surfaces import Hits, Rays, World
 from s2m2_ros.training.textures import make_bank
+
+VISIBLE_TOLERANCE = 1e-2
+"""Disparities closer than this, in pixels, belong to one surface seen from both views."""
+
+BANK_LIFE = 1000
+"""Batches drawn from one bank of textures before the next bank is made."""
 
 
 def scene_options(options: TrainOptions) -> SceneOptions:
@@ -24,13 +30,6 @@ def scene_options(options: TrainOptions) -> SceneOptions:
         widest_range=options.widest_range,
         negative_share=0.05 if options.allow_negative else 0.0,
     )
-
-
-VISIBLE_TOLERANCE = 1e-2
-"""Disparities closer than this, in pixels, belong to one surface seen from both views."""
-
-BANK_LIFE = 1000
-"""Batches drawn from one bank of textures before the next bank is made."""
 
 
 class SceneGenerator:
@@ -58,7 +57,9 @@ class SceneGenerator:
         bank = self._texture_bank(index)
         world = draw_world(dice, batch_size, height, width, options=self.options)
         paint = draw_paint(dice, world, bank.shape[0], options=self.options)
-        scene = render(world, paint, bank, dice, height, width, options=self.options)
+        lowest = -torch.inf if self.options.negative_share > 0 else 0.0
+        frame = Frame(height, width, self.options.vertical_error_share, lowest)
+        scene = render(world, paint, bank, dice, frame)
         if not self.options.photometric:
             return scene
         left, right = augment(scene.left / 255, scene.right / 255, dice)
@@ -73,57 +74,53 @@ class SceneGenerator:
         return self._bank
 
 
-def render(
-    world: World,
-    paint: Paint,
-    bank: Tensor,
-    dice: Dice,
-    height: int,
-    width: int,
-    *,
-    options: SceneOptions,
-) -> StereoBatch:
+@dataclass(frozen=True)
+class Frame:
+    """What the two cameras record."""
+
+    height: int
+    width: int
+    vertical_error_share: float = 0.0
+    lowest: float = 0.0
+    """Smallest disparity that counts as valid, pixels."""
+
+
+def render(world: World, paint: Paint, bank: Tensor, dice: Dice, frame: Frame) -> StereoBatch:
     """Return both views of B scenes, before any camera's imperfections, and their truth.
 
     The rows of the right view are those of a camera with a small vertical error, where the
-    options ask for one; the disparity along the row is not touched by it.
+    frame asks for one; the disparity along the row is not touched by it.
     """
     batch = world.surfaces.offset.shape[0]
-    rows, columns = pixel_grid(batch, height, width, dice.device)
-    chunk = 8 if dice.device.type == 'cuda' else 1
-    hits = world.trace(columns, rows, right=False, chunk=chunk)
-    left = shade(world, paint, bank, columns, rows, hits, right=False)
-    right_rows = rows + vertical_error(dice, columns, rows, share=options.vertical_error_share)
-    right_hits = world.trace(columns, right_rows, right=True, chunk=chunk)
-    right = shade(world, paint, bank, columns, right_rows, right_hits, right=True)
-    visible = visibility(world, columns, rows, hits.disparity, chunk=chunk)
+    rows, columns = pixel_grid(batch, frame.height, frame.width, dice.device)
+    left = Rays(columns, rows, right=False)
+    hits = world.trace(left)
+    error = vertical_error(dice, columns, share=frame.vertical_error_share)
+    right = Rays(columns, rows + error, right=True)
     disparity = hits.disparity[:, None]
-    lowest = -torch.inf if options.negative_share > 0 else 0.0
     return StereoBatch(
-        left=left * 255,
-        right=right * 255,
+        left=255 * shade(world, paint, bank, left, hits),
+        right=255 * shade(world, paint, bank, right, world.trace(right)),
         disparity=disparity,
-        visibility=visible[:, None].float(),
-        valid=(disparity >= lowest).float(),
+        visibility=visibility(world, left, hits)[:, None].float(),
+        valid=(disparity >= frame.lowest).float(),
         labelled=torch.ones_like(disparity),
     )
 
 
-def visibility(
-    world: World, columns: Tensor, rows: Tensor, disparity: Tensor, *, chunk: int = 8
-) -> Tensor:
+def visibility(world: World, left: Rays, hits: Hits) -> Tensor:
     """Return which left pixels (B, H, W) the right view shows.
 
     A point is seen if it lies within the right image and the ray of the right camera through
     its exact, fractional position meets no nearer surface.
     """
-    position = columns - disparity
-    nearest = world.trace(position, rows, right=True, chunk=chunk).disparity
-    within = (position >= 0) & (position <= columns.shape[2] - 1)
-    return within & (nearest <= disparity + VISIBLE_TOLERANCE)
+    position = left.columns - hits.disparity
+    nearest = world.trace(Rays(position, left.rows, right=True)).disparity
+    within = (position >= 0) & (position <= left.columns.shape[2] - 1)
+    return within & (nearest <= hits.disparity + VISIBLE_TOLERANCE)
 
 
-def vertical_error(dice: Dice, columns: Tensor, rows: Tensor, *, share: float) -> Tensor:
+def vertical_error(dice: Dice, columns: Tensor, *, share: float) -> Tensor:
     """Return by how many pixels the right view's rows are off, (B, H, W).
 
     In ``share`` of the scenes: up to 1.5 px everywhere and a rotation of up to 0.15 degrees.
@@ -132,7 +129,7 @@ def vertical_error(dice: Dice, columns: Tensor, rows: Tensor, *, share: float) -
     chosen = dice.chance((batch, 1, 1), share).float()
     shift = dice.uniform((batch, 1, 1), -1.0, 1.0) * dice.uniform((batch, 1, 1), 0.0, 1.5)
     turn = dice.uniform((batch, 1, 1), -0.0026, 0.0026)
-    return chosen * (shift + turn * (columns - width / 2)) + 0.0 * rows
+    return chosen * (shift + turn * (columns - width / 2))
 
 
 def pixel_grid(batch: int, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:

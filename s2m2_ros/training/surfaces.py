@@ -17,6 +17,9 @@ from torch import Tensor
 NOTHING = -1.0e6
 """Disparity of a ray that meets no surface of a group."""
 
+SURFACES_AT_ONCE_GPU = 8
+"""Surfaces tested in one go: many on a GPU, which else waits; one on a CPU, for its caches."""
+
 RADII = 64
 """Samples of an outline's radius around its centre."""
 
@@ -144,6 +147,27 @@ class Strokes:
 
 
 @dataclass(frozen=True)
+class Rays:
+    """Positions in one view."""
+
+    columns: Tensor
+    """(B, H, W), fractional pixels."""
+    rows: Tensor
+    """(B, H, W), fractional pixels."""
+    right: bool
+    """Whether it is the right view."""
+
+    def scenes(self, chosen: slice) -> Rays:
+        """Return the rays of some scenes."""
+        return Rays(self.columns[chosen], self.rows[chosen], self.right)
+
+    def meet(self, surfaces: Surfaces) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ``(s, t, disparity)`` of surfaces that broadcast with the rays."""
+        view = from_right if self.right else from_left
+        return view(surfaces, self.columns, self.rows)
+
+
+@dataclass(frozen=True)
 class Hits:
     """What each ray meets first."""
 
@@ -183,27 +207,22 @@ class World:
             translucent=0,
         )
 
-    def trace(self, columns: Tensor, rows: Tensor, *, right: bool, chunk: int = 8) -> Hits:
-        """Return the nearest surface (largest disparity) at each position of one view.
-
-        ``columns`` and ``rows``: (B, H, W), fractional pixels of that view. ``chunk`` surfaces
-        are tested at once: more is faster on a GPU, one is faster on a CPU.
-        """
-        solids, thins = self.outlines.width.shape[1], self.strokes.thickness.shape[1]
-        planes = self.planes
-        best = torch.full_like(columns, NOTHING)
-        index = torch.zeros_like(columns, dtype=torch.int64)
-        view = from_right if right else from_left
-        columns, rows = columns[:, None], rows[:, None]
+    def trace(self, rays: Rays) -> Hits:
+        """Return the nearest surface (largest disparity) that each ray meets."""
+        solids = self.outlines.width.shape[1]
+        best = torch.full_like(rays.columns, NOTHING)
+        index = torch.zeros_like(rays.columns, dtype=torch.int64)
+        spread = Rays(rays.columns[:, None], rays.rows[:, None], rays.right)
+        chunk = SURFACES_AT_ONCE_GPU if best.is_cuda else 1
         for first, count, shape in (
-            (0, planes, None),
-            (planes, solids, self.outlines),
-            (planes + solids, thins, self.strokes),
+            (0, self.planes, None),
+            (self.planes, solids, self.outlines),
+            (self.planes + solids, self.strokes.thickness.shape[1], self.strokes),
         ):
             for start in range(0, count, chunk):
                 stop = min(start + chunk, count)
                 part = self.surfaces.part(first + start, first + stop)
-                s, t, disparity = view(part, columns, rows)
+                s, t, disparity = spread.meet(part)
                 seen = part.active.expand_as(disparity)
                 if shape is not None:
                     seen = seen & shape.inside(start, stop, s, t)

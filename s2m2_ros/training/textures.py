@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from s2m2_ros.training.dice import Dice
 
@@ -128,8 +128,8 @@ def look_up(bank: Tensor, index: Tensor, u: Tensor, v: Tensor) -> Tensor:
 
 
 def _mix(texels: Tensor, line: Tensor, left: Tensor, right: Tensor, part: Tensor) -> Tensor:
-    first = F.embedding(line + left, texels)
-    return first + (F.embedding(line + right, texels) - first) * part
+    first = functional.embedding(line + left, texels)
+    return first + (functional.embedding(line + right, texels) - first) * part
 
 
 def _grid(size: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,8 @@ import torch
 from s2m2_ros.training.dice import Dice
 from s2m2_ros.training.paint import draw_paint
 from s2m2_ros.training.placement import SceneOptions, draw_world
-from s2m2_ros.training.scenes import SceneGenerator, pixel_grid, render, visibility
-from s2m2_ros.training.surfaces import NOTHING, World, from_left, from_right
+from s2m2_ros.training.scenes import Frame, SceneGenerator, pixel_grid, render, visibility
+from s2m2_ros.training.surfaces import NOTHING, Rays, World, from_left, from_right
 from s2m2_ros.training.textures import look_up, make_bank
 
 HEIGHT, WIDTH = 64, 128
@@ -35,7 +35,7 @@ def make_world(seed: int, options: SceneOptions = PLAIN, batch: int = 4) -> Worl
 def test_both_views_of_a_surface_meet_in_one_point(seed: int) -> None:
     world = make_world(seed)
     rows, columns = pixel_grid(4, HEIGHT, WIDTH, torch.device('cpu'))
-    hits = world.trace(columns, rows, right=False)
+    hits = world.trace(Rays(columns, rows, right=False))
     surface = world.surfaces.pick(hits.index)
     s, _, disparity = from_left(surface, columns, rows)
     back, _, same = from_right(surface, columns - disparity, rows)
@@ -68,9 +68,8 @@ def test_warped_right_view_equals_left_view_where_visible() -> None:
     smooth = torch.nn.functional.avg_pool2d(bank.permute(0, 3, 1, 2), 9, 1, 4)
     world = draw_world(dice, 6, HEIGHT, WIDTH, options=options)
     paint = draw_paint(dice, world, 6, options=options)
-    pairs = render(
-        world, paint, smooth.permute(0, 2, 3, 1).contiguous(), dice, HEIGHT, WIDTH, options=options
-    )
+    bank = smooth.permute(0, 2, 3, 1).contiguous()
+    pairs = render(world, paint, bank, dice, Frame(HEIGHT, WIDTH))
     position = (torch.arange(WIDTH) - pairs.disparity).numpy()
     warped = np.empty_like(pairs.left.numpy())
     right = pairs.right.numpy()
@@ -131,8 +130,9 @@ def forward_z_buffer(world: World, scene: int, *, step: float = 0.2) -> npt.NDAr
 def test_visibility_equals_a_forward_warped_z_buffer(seed: int) -> None:
     world = make_world(seed, batch=2)
     rows, columns = pixel_grid(2, HEIGHT, WIDTH, torch.device('cpu'))
-    disparity = world.trace(columns, rows, right=False).disparity
-    seen = visibility(world, columns, rows, disparity).numpy()
+    rays = Rays(columns, rows, right=False)
+    hits = world.trace(rays)
+    disparity, seen = hits.disparity, visibility(world, rays, hits).numpy()
     for scene in range(2):
         buffer = forward_z_buffer(world, scene)
         position = np.arange(WIDTH) - disparity[scene].numpy()
@@ -181,8 +181,8 @@ def test_translucent_fronts_show_what_is_behind() -> None:
     assert world.translucent == 4
     behind = world.behind_translucent()
     rows, columns = pixel_grid(4, HEIGHT, WIDTH, torch.device('cpu'))
-    front = world.trace(columns, rows, right=False)
-    far = behind.trace(columns, rows, right=False)
+    front = world.trace(Rays(columns, rows, right=False))
+    far = behind.trace(Rays(columns, rows, right=False))
     hidden = front.index == world.planes
     assert hidden.any()
     assert (far.index != world.planes).all()
