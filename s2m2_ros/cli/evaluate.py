@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.cli.sizes import three_numbers
 
 if TYPE_CHECKING:
@@ -22,11 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='folder in the layout of Middlebury, ETH3D, KITTI or Scene Flow; "procedural" for '
         'the fixed scenes that validate training; "motorcycle" for the pair of scikit-image',
     )
-    parser.add_argument('--checkpoint', default='starter', help='name or file')
-    parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, ...')
-    parser.add_argument('--precision', default='auto', help='auto, float32, float16, bfloat16')
-    parser.add_argument('--backend', default='auto', help='what runs the network')
-    parser.add_argument('--refine-iterations', type=int, default=3, help='refinement steps')
+    add_matcher_arguments(parser)
     parser.add_argument('--limit', type=int, default=0, help='only so many pairs; 0: all')
     parser.add_argument('--size', default='24x256x512', help='COUNTxHEIGHTxWIDTH, procedural only')
     parser.add_argument('--no-sgbm', action='store_true', help='leave SGBM out')
@@ -38,15 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table; write the files that were asked for."""
     from s2m2_ros.evaluation.evaluate import evaluate_pairs
     from s2m2_ros.evaluation.report import table, write_json, write_picture
-    from s2m2_ros.inference import StereoMatcher
 
-    with StereoMatcher.open(
-        arguments.checkpoint,
-        device=arguments.device,
-        precision=arguments.precision,
-        backend=arguments.backend,
-        refine_iterations=arguments.refine_iterations,
-    ) as matcher:
+    with open_matcher(arguments) as matcher:
         reports = []
         name = 'SGBM node' if matcher.backend == 'sgbm' else 'S2M2'
         pairs = _pairs(arguments)

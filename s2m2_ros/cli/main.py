@@ -16,7 +16,12 @@ from collections.abc import Sequence
 import s2m2_ros
 from s2m2_ros.errors import S2M2Error
 
-COMMANDS: tuple[str, ...] = ('evaluate', 'train')
+COMMANDS: tuple[str, ...] = (
+    'evaluate',
+    'match',
+    'train',
+    'weights',
+)
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130

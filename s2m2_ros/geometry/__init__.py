@@ -1,1 +1,34 @@
 """What a disparity means in metres."""
+
+from s2m2_ros.geometry.camera_model import CalibrationError, CameraModel, RegionOfInterest
+from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, RigidTransform
+from s2m2_ros.geometry.filters import Estimate, FlyingPixelFilter, PixelFilter
+from s2m2_ros.geometry.outputs import (
+    MIN_DISPARITY,
+    UNKNOWN_DISPARITY,
+    HostOutputs,
+    Output,
+    OutputOptions,
+    compute_outputs,
+)
+from s2m2_ros.geometry.stereo_camera import PrincipalPoint, StereoCamera
+
+__all__ = [
+    'MIN_DISPARITY',
+    'UNKNOWN_DISPARITY',
+    'CalibrationError',
+    'CameraModel',
+    'CloudLayout',
+    'CloudOptions',
+    'Estimate',
+    'FlyingPixelFilter',
+    'HostOutputs',
+    'Output',
+    'OutputOptions',
+    'PixelFilter',
+    'PrincipalPoint',
+    'RegionOfInterest',
+    'RigidTransform',
+    'StereoCamera',
+    'compute_outputs',
+]

@@ -1,1 +1,19 @@
 """Which checkpoints exist, where they live, and how they are fetched and verified."""
+
+from s2m2_ros.weights.download import download
+from s2m2_ros.weights.errors import WeightsError
+from s2m2_ros.weights.registry import CHECKPOINTS, Checkpoint
+from s2m2_ros.weights.storage import cache_folder, checkpoint_path, find_checkpoint
+from s2m2_ros.weights.verification import file_sha256, is_intact
+
+__all__ = [
+    'CHECKPOINTS',
+    'Checkpoint',
+    'WeightsError',
+    'cache_folder',
+    'checkpoint_path',
+    'download',
+    'file_sha256',
+    'find_checkpoint',
+    'is_intact',
+]

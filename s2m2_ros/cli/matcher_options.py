@@ -1,0 +1,64 @@
+"""The options of commands that open a matcher."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from s2m2_ros.inference import StereoMatcher
+
+# Short names that people type, and the full ones.
+PRECISIONS = {
+    'auto': 'auto',
+    'fp32': 'float32',
+    'fp16': 'float16',
+    'bf16': 'bfloat16',
+    'float32': 'float32',
+    'float16': 'float16',
+    'bfloat16': 'bfloat16',
+}
+BACKENDS = ('auto', 'torch', 'compiled', 'cudagraph', 'onnxruntime', 'tensorrt', 'sgbm')
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which network it is."""
+    parser.add_argument(
+        '--checkpoint', default='starter', help='name (see `s2m2 weights list`) or path'
+    )
+    parser.add_argument(
+        '--refine-iterations', type=int, default=3, help='local refinement steps; fewer is faster'
+    )
+    parser.add_argument(
+        '--allow-negative', action='store_true', help='search disparities below 0 too'
+    )
+
+
+def add_matcher_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `StereoMatcher.open`."""
+    add_network_arguments(parser)
+    parser.add_argument('--backend', choices=BACKENDS, default='auto')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ...')
+    parser.add_argument('--precision', choices=PRECISIONS, default='auto')
+    parser.add_argument(
+        '--max-width', type=int, default=0, help='work at this width at most; 0: no limit'
+    )
+
+
+def open_matcher(arguments: argparse.Namespace) -> StereoMatcher:
+    """Open the matcher that the arguments ask for."""
+    from s2m2_ros.errors import S2M2Error
+    from s2m2_ros.inference import StereoMatcher
+
+    try:
+        return StereoMatcher.open(
+            arguments.checkpoint,
+            device=arguments.device,
+            precision=PRECISIONS[arguments.precision],
+            backend=arguments.backend,
+            refine_iterations=arguments.refine_iterations,
+            allow_negative=arguments.allow_negative,
+            max_width=arguments.max_width,
+        )
+    except ValueError as error:
+        raise S2M2Error(str(error)) from error

@@ -1,0 +1,177 @@
+"""Point clouds as records in memory, ready to be sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from s2m2_ros.geometry.filters import PixelFilter
+from s2m2_ros.geometry.stereo_camera import StereoCamera
+
+Color = Literal['rgb', 'intensity', 'none']
+
+# The size of PCL's PointXYZRGB and PointXYZI, which are aligned for SSE.
+PADDED_SIZE = 32
+
+
+@dataclass(frozen=True)
+class RigidTransform:
+    """``p_target = rotation @ p + translation`` from the left optical frame into ``frame_id``.
+
+    ``rotation`` is a 3x3 rotation matrix, row by row; ``translation`` is in metres. ValueError
+    for anything else.
+    """
+
+    frame_id: str
+    rotation: tuple[tuple[float, float, float], ...]
+    translation: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        rotation = np.asarray(self.rotation, dtype=np.float64)
+        translation = np.asarray(self.translation, dtype=np.float64)
+        if rotation.shape != (3, 3) or translation.shape != (3,):
+            raise ValueError(f'{self} needs a 3x3 rotation and a translation of 3')
+        orthonormal = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-5)
+        if not (orthonormal and np.linalg.det(rotation) > 0 and np.isfinite(translation).all()):
+            raise ValueError(f'{self} is not a rotation and a finite translation')
+
+    @classmethod
+    def from_matrix(cls, matrix: ArrayLike, frame_id: str) -> RigidTransform:
+        """Return the transform of a 4x4 homogeneous matrix; ValueError if it is not rigid."""
+        m = np.asarray(matrix, dtype=np.float64)
+        if m.shape != (4, 4) or not np.allclose(m[3], (0, 0, 0, 1)):
+            raise ValueError(f'not a homogeneous 4x4 matrix: {m.tolist()}')
+        rows = [(float(r[0]), float(r[1]), float(r[2])) for r in m[:3]]
+        return cls(frame_id, tuple(rows), (float(m[0, 3]), float(m[1, 3]), float(m[2, 3])))
+
+
+@dataclass(frozen=True)
+class CloudOptions:
+    """How a cloud is laid out and which pixels it holds.
+
+    ``organized``: one record for each pixel, rows x columns, NaN for unknown; otherwise valid
+    points only. ``padded``: the 32-byte layout of PCL (x, y, z at 0, 4, 8; colour at 16, then
+    confidence), otherwise packed. ``color``: an ``rgb`` field (packed float), an ``intensity``
+    field (0..255) or none. ``decimation``: every n-th row and column, beginning with the first.
+    ``transform``: into another frame than the left optical one.
+    """
+
+    organized: bool = True
+    padded: bool = False
+    color: Color = 'rgb'
+    confidence: bool = False
+    decimation: int = 1
+    filter: PixelFilter = field(default_factory=PixelFilter)
+    transform: RigidTransform | None = None
+
+    def __post_init__(self) -> None:
+        if self.color not in get_args(Color):
+            raise ValueError(f'color = {self.color!r} must be one of {get_args(Color)}')
+        if self.decimation < 1:
+            raise ValueError(f'decimation = {self.decimation} must be at least 1')
+
+
+@dataclass(frozen=True)
+class CloudLayout:
+    """Where the FLOAT32 fields of one record lie: (name, byte offset) each, and its size."""
+
+    fields: tuple[tuple[str, int], ...]
+    point_step: int
+
+    @classmethod
+    def of(cls, options: CloudOptions) -> CloudLayout:
+        """Return the layout that the options ask for."""
+        names = [] if options.color == 'none' else [str(options.color)]
+        names += ['confidence'] if options.confidence else []
+        first = 16 if options.padded else 12
+        extra = tuple((name, first + 4 * i) for i, name in enumerate(names))
+        size = PADDED_SIZE if options.padded else first + 4 * len(names)
+        return cls((('x', 0), ('y', 4), ('z', 8), *extra), size)
+
+    def column(self, name: str) -> int:
+        """Return the index of a field in a record taken as float32 numbers."""
+        return dict(self.fields)[name] // 4
+
+
+def cloud_records(
+    camera: StereoCamera,
+    depth: torch.Tensor,
+    options: CloudOptions,
+    *,
+    image: torch.Tensor | None = None,
+    confidence: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return records float32 (H', W', point_step / 4), or (N, point_step / 4) if unorganised.
+
+    ``depth``: metres, float32 (H', W'), already filtered and decimated, NaN for unknown.
+    ``image``: the left image, (H, W) or (H, W, 3) RGB, uint8 or float in 0..255; needed unless
+    ``color`` is 'none'. ``confidence``: (H, W), needed for the confidence field. Raises
+    ValueError if either is missing or of another size.
+    """
+    layout = CloudLayout.of(options)
+    allocate = torch.zeros if options.padded else torch.empty
+    shape = (*depth.shape, layout.point_step // 4)
+    records = allocate(shape, dtype=torch.float32, device=depth.device)
+    _write_points(records, camera, depth, options)
+    if options.color != 'none':
+        column = layout.column(options.color)
+        _write_color(records, column, _decimated(image, 'image', camera, options), options.color)
+    if options.confidence:
+        column = layout.column('confidence')
+        records[..., column] = _decimated(confidence, 'confidence', camera, options)
+    if options.organized:
+        return records
+    return records[~torch.isnan(depth)]
+
+
+def _write_points(
+    records: torch.Tensor, camera: StereoCamera, depth: torch.Tensor, options: CloudOptions
+) -> None:
+    x, y = camera.rays(depth.device, step=options.decimation)
+    if options.transform is None:
+        torch.mul(depth, x, out=records[..., 0])
+        torch.mul(depth, y, out=records[..., 1])
+        records[..., 2] = depth
+        return
+    transform = options.transform
+    for axis, row in enumerate(transform.rotation):
+        ray = x * row[0] + (y * row[1] + row[2])
+        torch.add(depth * ray, transform.translation[axis], out=records[..., axis])
+
+
+def _decimated(
+    values: torch.Tensor | None, name: str, camera: StereoCamera, options: CloudOptions
+) -> torch.Tensor:
+    if values is None or values.shape[:2] != (camera.height, camera.width):
+        found = 'none was given' if values is None else f'its shape is {tuple(values.shape)}'
+        raise ValueError(
+            f'the cloud needs a {name} of {camera.width}x{camera.height} pixels; {found}'
+        )
+    return values[:: options.decimation, :: options.decimation]
+
+
+def _write_color(records: torch.Tensor, column: int, image: torch.Tensor, color: Color) -> None:
+    image = image.to(records.device)
+    if color == 'intensity':
+        records[..., column] = _grey(image)
+        return
+    if image.is_floating_point():
+        image = image.round().clamp(0, 255).to(torch.uint8)
+    rgb = image if image.ndim == 3 else image[..., None].expand(*image.shape, 3)
+    # The packed float is 0x00RRGGBB, so in memory b, g, r, 0. An alpha of 255 would make a NaN.
+    memory = records.view(torch.uint8)[..., 4 * column : 4 * column + 4]
+    for offset, channel in enumerate((2, 1, 0)):
+        memory[..., offset] = rgb[..., channel]
+    memory[..., 3] = 0
+
+
+def _grey(image: torch.Tensor) -> torch.Tensor:
+    """Return the luma (ITU-R BT.601) of an image, float32 in 0..255."""
+    if image.ndim == 2:
+        return image.float()
+    red, green, blue = image.float().unbind(-1)
+    return 0.299 * red + 0.587 * green + 0.114 * blue

@@ -1,0 +1,175 @@
+"""From one estimate to everything that is published of it: one pass, one copy to the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+import torch
+
+from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, cloud_records
+from s2m2_ros.geometry.download import download
+from s2m2_ros.geometry.filters import Estimate, PixelFilter, filtered_depth
+from s2m2_ros.geometry.stereo_camera import StereoCamera
+
+
+class Output(Enum):
+    """What can be asked of :func:`compute_outputs`; the values say what each array holds."""
+
+    DISPARITY = 'adjusted disparity in pixels, float32 (H, W), UNKNOWN_DISPARITY where unknown'
+    DEPTH = 'metres along the optical axis, float32 (H, W), NaN where unknown'
+    CONFIDENCE = 'probability that the error is under 4 px, float32 (H, W)'
+    VISIBILITY = '1 seen by both cameras, 0 occluded, float32 (H, W)'
+    CONFIDENCE_MASK = 'uint8 (H, W), 255 where the disparity is trusted'
+    OCCLUSION_MASK = 'uint8 (H, W), 255 where occluded'
+    POINTS = 'records of CloudLayout, float32 (H, W, n) or (N, n)'
+
+
+MIN_DISPARITY = 0.0
+UNKNOWN_DISPARITY = MIN_DISPARITY - 1.0
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Thresholds and layouts; every one may change from pair to pair.
+
+    ``min_confidence`` is where the confidence mask begins (255 = trusted), ``min_visibility``
+    where the occlusion mask ends; ``depth_filter`` applies to the depth image only.
+    """
+
+    min_confidence: float = 0.5
+    min_visibility: float = 0.5
+    depth_filter: PixelFilter = field(default_factory=PixelFilter)
+    cloud: CloudOptions = field(default_factory=CloudOptions)
+
+
+@dataclass(frozen=True)
+class HostOutputs:
+    """What was asked for, as host arrays (see :class:`Output`), and what explains them.
+
+    ``max_disparity`` is finite and greater than every known disparity; 0 without a DISPARITY.
+    ``cloud_frame_id`` is empty for the left optical frame.
+    """
+
+    camera: StereoCamera
+    arrays: Mapping[Output, np.ndarray]
+    max_disparity: float
+    cloud_layout: CloudLayout | None
+    cloud_frame_id: str
+
+
+def compute_outputs(
+    camera: StereoCamera,
+    estimate: Estimate,
+    wanted: Collection[Output],
+    *,
+    image: np.ndarray | torch.Tensor | None = None,
+    options: OutputOptions | None = None,
+) -> HostOutputs:
+    """Compute what is wanted on the estimate's device and bring it to the host in one copy.
+
+    ``estimate``: (H, W) tensors, as ``StereoMatcher.match`` returns them. ``image``: the left
+    image, (H, W) or (H, W, 3) RGB, uint8 or float in 0..255, needed for a coloured cloud. Raises
+    :class:`CalibrationError` if the size is not the camera's, ValueError if an input is missing.
+    """
+    options = options or OutputOptions()
+    with torch.no_grad():
+        adjusted = camera.adjusted(estimate.disparity)
+        context = _Pass(camera, estimate, adjusted, image, options)
+        outputs = [output for output in Output if output in wanted]
+        tensors = {output: _COMPUTE[output](context) for output in outputs}
+        maximum = [tensors[output].amax() for output in outputs if output is Output.DISPARITY]
+        arrays = download([*tensors.values(), *maximum])
+    transform = options.cloud.transform
+    return HostOutputs(
+        camera=camera,
+        arrays=dict(zip(outputs, arrays, strict=False)),
+        max_disparity=_above(arrays[-1].item()) if maximum else 0.0,
+        cloud_layout=CloudLayout.of(options.cloud) if Output.POINTS in wanted else None,
+        cloud_frame_id=transform.frame_id if transform else '',
+    )
+
+
+@dataclass(frozen=True)
+class _Pass:
+    camera: StereoCamera
+    estimate: Estimate
+    adjusted: torch.Tensor
+    image: np.ndarray | torch.Tensor | None
+    options: OutputOptions
+
+
+def _disparity(context: _Pass) -> torch.Tensor:
+    return context.adjusted.nan_to_num(nan=UNKNOWN_DISPARITY)
+
+
+def _depth(context: _Pass) -> torch.Tensor:
+    return filtered_depth(
+        context.camera, context.adjusted, context.estimate, context.options.depth_filter
+    )
+
+
+def _confidence(context: _Pass) -> torch.Tensor:
+    return context.estimate.required('confidence')
+
+
+def _visibility(context: _Pass) -> torch.Tensor:
+    return context.estimate.required('visibility')
+
+
+def _confidence_mask(context: _Pass) -> torch.Tensor:
+    trusted = _confidence(context) >= context.options.min_confidence
+    return _mask(trusted & (context.adjusted > 0))
+
+
+def _occlusion_mask(context: _Pass) -> torch.Tensor:
+    return _mask(_visibility(context) < context.options.min_visibility)
+
+
+def _points(context: _Pass) -> torch.Tensor:
+    options = context.options.cloud
+    depth = filtered_depth(
+        context.camera,
+        context.adjusted,
+        context.estimate,
+        options.filter,
+        step=options.decimation,
+    )
+    return cloud_records(
+        context.camera,
+        depth,
+        options,
+        image=_tensor(context.image),
+        confidence=context.estimate.confidence,
+    )
+
+
+_COMPUTE: Mapping[Output, Callable[[_Pass], torch.Tensor]] = {
+    Output.DISPARITY: _disparity,
+    Output.DEPTH: _depth,
+    Output.CONFIDENCE: _confidence,
+    Output.VISIBILITY: _visibility,
+    Output.CONFIDENCE_MASK: _confidence_mask,
+    Output.OCCLUSION_MASK: _occlusion_mask,
+    Output.POINTS: _points,
+}
+
+
+def _mask(condition: torch.Tensor) -> torch.Tensor:
+    return condition.to(torch.uint8).mul_(255)
+
+
+def _tensor(image: np.ndarray | torch.Tensor | None) -> torch.Tensor | None:
+    """Return the image as a tensor that shares its memory where torch can."""
+    if image is None or isinstance(image, torch.Tensor):
+        return image
+    if not image.flags.writeable or min(image.strides) < 0:
+        image = image.copy()
+    return torch.from_numpy(image)
+
+
+def _above(maximum: float) -> float:
+    """Return the next multiple of 16 px above: steady from pair to pair, for whoever draws it."""
+    return 16.0 * (max(maximum, MIN_DISPARITY) // 16 + 1)

@@ -1,0 +1,50 @@
+"""What can go wrong between two images and their disparity."""
+
+from __future__ import annotations
+
+from s2m2_ros.errors import S2M2Error
+
+
+class InferenceError(S2M2Error):
+    """Base of the errors of `s2m2_ros.inference`."""
+
+
+class ImageError(InferenceError, ValueError):
+    """The two images cannot be matched: wrong type, shape, size or values."""
+
+
+class BackendUnavailableError(InferenceError):
+    """A backend cannot work here: a package, a device or a compiler is missing."""
+
+    def __init__(self, backend: str, reason: str) -> None:
+        super().__init__(f"backend '{backend}' is not possible here: {reason}")
+        self.backend = backend
+        self.reason = reason
+
+
+class DeviceMemoryError(InferenceError):
+    """The device ran out of memory; what was taken is free again and the matcher still works.
+
+    Attributes:
+        height, width: size in pixels that was tried.
+        max_width: a working width that should fit, or 0 if none of at least 32 pixels does.
+
+    """
+
+    def __init__(self, *, height: int, width: int, max_width: int, device: str) -> None:
+        advice = (
+            f'try max_width={max_width}'
+            if max_width
+            else 'no smaller size would fit either: free memory or choose a smaller checkpoint'
+        )
+        super().__init__(f'{device} ran out of memory at {width}x{height}: {advice}')
+        self.height = height
+        self.width = width
+        self.max_width = max_width
+
+
+class ClosedError(InferenceError):
+    """The matcher was closed and cannot match any more."""
+
+    def __init__(self) -> None:
+        super().__init__('this matcher is closed: open another one')

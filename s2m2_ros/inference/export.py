@@ -1,0 +1,180 @@
+"""The network as a file for other runtimes: ONNX and TorchScript.
+
+Both take `left` and `right`, (B, 3, H, W) float32 RGB in 0..255, already padded (see
+`s2m2_ros.inference.padding`), and return `disparity`, `visibility` and `confidence`, each
+(B, 1, H, W) float32. In float16 models only convolutions, linear layers and attention are
+float16: the positional code is a float32 constant of the size, and matching, coordinates and
+disparity are float32.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from s2m2_ros.inference.backend import PRECISIONS
+from s2m2_ros.inference.errors import InferenceError
+from s2m2_ros.inference.packages import require_packages
+from s2m2_ros.inference.padding import MULTIPLE
+from s2m2_ros.network import S2M2
+from s2m2_ros.network.positional import marginal_indicators, relative_codes
+
+INPUTS = ('left', 'right')
+OUTPUTS = ('disparity', 'visibility', 'confidence')
+# GridSample of later sets is wrong in some TensorRT versions; nothing here needs a later one.
+OPSET = 18
+
+
+@dataclass(frozen=True)
+class ExportSize:
+    """Size of the padded images a model is made for; ValueError unless multiples of 32."""
+
+    height: int
+    width: int
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or any(
+            side < MULTIPLE or side % MULTIPLE for side in (self.height, self.width)
+        ):
+            raise ValueError(
+                f'models are made for sizes of positive multiples of {MULTIPLE} pixels, not '
+                f'{self.width}x{self.height}, batch {self.batch}'
+            )
+
+
+def describe(network: S2M2, size: ExportSize) -> dict[str, str]:
+    """Return what an exported model says of itself, as text by name."""
+    precision = next(k for k, v in PRECISIONS.items() if v == next(network.parameters()).dtype)
+    facts = {
+        'variant': network.config.name,
+        'precision': precision,
+        'refine_iterations': network.refine_iterations,
+        'allow_negative': network.allow_negative,
+        **asdict(size),
+    }
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in facts.items()
+    }
+
+
+def to_onnx(network: S2M2, size: ExportSize, *, dynamic: bool = False) -> bytes:
+    """Return the network as an ONNX model.
+
+    Args:
+        network: on any device, in the precision the model shall have.
+        size: of its inputs.
+        dynamic: leave the batch size open; height and width stay fixed, as the positional code
+            of a size is a constant of the model.
+
+    Raises:
+        BackendUnavailableError: a package is missing.
+        InferenceError: the model is larger than the 2 GB a single ONNX file can hold.
+
+    """
+    require_packages('export', 'onnx', 'onnxscript')
+    batch = torch.export.Dim('batch', min=1, max=64)
+    axes = {0: batch} if dynamic else {}
+    if dynamic and size.batch == 1:
+        # A batch of one would be taken for a constant.
+        size = ExportSize(size.height, size.width, batch=2)
+    with _tracing(network, size):
+        program = torch.onnx.export(
+            network,
+            _examples(network, size),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            dynamic_shapes=(axes, axes) if dynamic else None,
+            optimize=False,
+            verbose=False,
+        )
+    if program is None:
+        raise InferenceError('the ONNX exporter returned nothing')
+    _simplify(program.model)
+    model = program.model_proto
+    for name, value in describe(network, size).items():
+        model.metadata_props.add(key=name, value=value)
+    try:
+        content: bytes = model.SerializeToString()
+    except ValueError as error:
+        raise InferenceError(f'the model does not fit into one ONNX file: {error}') from error
+    return content
+
+
+def to_torchscript(network: S2M2, size: ExportSize) -> bytes:
+    """Return the network as a frozen TorchScript model of a fixed size.
+
+    Its metadata is the extra file `metadata.json`.
+    """
+    with _tracing(network, size):
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            network, _examples(network, size), check_trace=False
+        )
+        frozen = torch.jit.freeze(traced.eval())
+    buffer = io.BytesIO()
+    facts = json.dumps(describe(network, size))
+    torch.jit.save(frozen, buffer, _extra_files={'metadata.json': facts})
+    return buffer.getvalue()
+
+
+def _examples(network: nn.Module, size: ExportSize) -> tuple[torch.Tensor, torch.Tensor]:
+    device = next(network.parameters()).device
+    shape = (size.batch, 3, size.height, size.width)
+    return torch.full(shape, 100.0, device=device), torch.full(shape, 101.0, device=device)
+
+
+def _simplify(model: Any) -> None:
+    """Fold constants and drop what is unused, which takes away operators few runtimes know.
+
+    The exporter's own optimiser does that too, but matches hundreds of rewriting patterns against
+    every node besides, for minutes.
+    """
+    from onnx_ir.passes import common
+    from onnxscript import optimizer
+
+    optimizer.fold_constants(model)
+    for step in (
+        common.RemoveUnusedNodesPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
+        common.RemoveUnusedOpsetsPass(),
+    ):
+        step(model)
+
+
+@contextmanager
+def _tracing(network: S2M2, size: ExportSize) -> Iterator[None]:
+    """Prepare the network for an exporter, and quieten the exporters.
+
+    The positional tables of the size are made beforehand: the model then holds them as float32
+    constants, and the network's cache does not end up with an exporter's stand-ins for tensors.
+    Gradients are switched on, because without them the network matches a few rows at a time on a
+    CPU, which would become thousands of operations in the model.
+    """
+    device = next(network.parameters()).device
+    rows, columns = size.height // MULTIPLE, size.width // MULTIPLE
+    relative_codes(rows, columns, device)
+    marginal_indicators(rows, columns, device)
+    noisy = [logging.getLogger(n) for n in ('torch.onnx', 'onnxscript', 'onnx_ir')]
+    levels = [logger.level for logger in noisy]
+    try:
+        for logger in noisy:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings(), torch.inference_mode(False), torch.enable_grad():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        for logger, level in zip(noisy, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,62 @@
+"""Exported models of one checkpoint, made when a size comes first and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import s2m2_ros.network
+from s2m2_ros.inference.artifact_cache import (
+    ArtifactCache,
+    ArtifactKey,
+    device_name,
+    library_versions,
+)
+from s2m2_ros.inference.backend import BackendOptions
+from s2m2_ros.inference.errors import InferenceError
+from s2m2_ros.inference.export import ExportSize, to_onnx
+from s2m2_ros.inference.network_loading import load_for_inference
+from s2m2_ros.weights import file_sha256
+
+
+class ExportedModels:
+    """Gives the ONNX model of a size, and keys for what is built from it."""
+
+    def __init__(self, options: BackendOptions) -> None:
+        if options.checkpoint is None:
+            raise InferenceError('this backend needs a checkpoint')
+        self._options = options
+        self._checkpoint_sha256 = file_sha256(options.checkpoint)
+        self.cache = ArtifactCache(options.cache_folder / 'engines')
+
+    def key(self, kind: str, size: ExportSize, **versions: str) -> ArtifactKey:
+        """Return the key of an artifact of this checkpoint, these options and this device."""
+        options = self._options
+        return ArtifactKey(
+            kind=kind,
+            checkpoint=self._checkpoint_sha256,
+            batch=size.batch,
+            height=size.height,
+            width=size.width,
+            precision=options.precision,
+            refine_iterations=options.refine_iterations,
+            allow_negative=options.allow_negative,
+            device=device_name(options.device),
+            versions=library_versions(network=_source_digest(), **versions),
+        )
+
+    def onnx(self, size: ExportSize) -> bytes:
+        """Return the ONNX model of a size."""
+        return self.cache.load_or_build(self.key('onnx', size), lambda: self._export(size))
+
+    def _export(self, size: ExportSize) -> bytes:
+        # The whole weights are needed for this moment only.
+        return to_onnx(load_for_inference(self._options), size)
+
+
+def _source_digest() -> str:
+    """Return a digest of the network's source, which models are stale without."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(s2m2_ros.network.__file__).parent.glob('*.py')):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

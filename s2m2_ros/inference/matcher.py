@@ -1,0 +1,199 @@
+"""`StereoMatcher`: any two rectified images in; disparity, visibility and confidence out."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import torch
+
+from s2m2_ros.inference import selection
+from s2m2_ros.inference.backend import Backend
+from s2m2_ros.inference.device_memory import is_out_of_memory, release, width_that_fits
+from s2m2_ros.inference.errors import ClosedError, DeviceMemoryError
+from s2m2_ros.inference.images import Image, Uploader, common_format
+from s2m2_ros.inference.result import MatchResult
+from s2m2_ros.inference.scaling import enlarge, shrink, working_size
+from s2m2_ros.inference.timing import StageTimings, mark
+
+_logger = logging.getLogger(__name__)
+
+
+class StereoMatcher:
+    """Matches rectified stereo pairs with one backend on one device.
+
+    Attributes:
+        backend: name of the backend in use, e.g. 'torch' or 'sgbm'.
+        precision: 'float32', 'float16' or 'bfloat16': that of convolutions and attention.
+        device: where the results are.
+        checkpoint: the name or path it was opened with; empty if the backend needs none.
+        max_width: images are shrunk to at most this width for the network; 0 for no limit.
+
+    Calls from several threads are run one after the other. Closing (also by `with`) frees the
+    device memory.
+
+    """
+
+    def __init__(self, backend: Backend, *, checkpoint: str = '', max_width: int = 0) -> None:
+        """Wrap an opened backend; use `open` unless you wrote the backend yourself."""
+        if max_width < 0:
+            raise ValueError(f'max_width must be 0 (no limit) or a width, not {max_width}')
+        self.backend = backend.name
+        self.precision = backend.precision
+        self.device = backend.device
+        self.checkpoint = checkpoint
+        self.max_width = max_width
+        self._backend: Backend | None = backend
+        self._uploader = Uploader(backend.device)
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        checkpoint: str | Path = 'starter',
+        *,
+        device: str | torch.device = 'auto',
+        precision: str = 'auto',
+        backend: str = 'auto',
+        refine_iterations: int = 3,
+        allow_negative: bool = False,
+        max_width: int | None = None,
+        cache_folder: Path | None = None,
+    ) -> StereoMatcher:
+        """Load a checkpoint and return a matcher.
+
+        Args:
+            checkpoint: name in the registry ('starter', 'S', 'M', 'L', 'XL') or path of a `.pth`
+                or `.safetensors` file; not looked at by the `sgbm` backend.
+            device: 'auto' (a CUDA device if there is one), 'cpu', 'cuda', 'cuda:1', ...
+            precision: 'auto' (float16 on a CUDA device, else float32), 'float32', 'float16' or
+                'bfloat16'. Disparity and coordinates are float32 always.
+            backend: 'auto' or one of `selection.BACKENDS`.
+            refine_iterations: local refinement steps; 3 as published, fewer is faster.
+            allow_negative: search disparities below 0 too, for views that converge.
+            max_width: work at this width at most; the disparity is scaled back. None or 0: no
+                limit.
+            cache_folder: where engines are kept between runs; default: the user's cache folder.
+
+        Raises:
+            WeightsError: the checkpoint is not known or not there.
+            CheckpointError: the file is not a checkpoint of this network.
+            BackendUnavailableError: the backend cannot work here; says what is missing.
+            ValueError: an option is out of range.
+
+        """
+        opened = selection.open_backend(
+            checkpoint,
+            device=device,
+            precision=precision,
+            backend=backend,
+            refine_iterations=refine_iterations,
+            allow_negative=allow_negative,
+            cache_folder=cache_folder,
+        )
+        name = '' if opened.name == 'sgbm' else str(checkpoint)
+        return cls(opened, checkpoint=name, max_width=max_width or 0)
+
+    def match(self, left: Image, right: Image, *, timed: bool = False) -> MatchResult:
+        """Match one rectified pair.
+
+        Args:
+            left: (H, W) or (H, W, 3) RGB array or tensor, H and W >= 32; uint8, uint16 (full
+                range) or float in 0..255.
+            right: the same shape and type.
+            timed: fill `MatchResult.timings`; costs two event records.
+
+        Returns:
+            Maps of the images' size on `device`. On a CUDA device the work may still be under
+            way on the current stream, as with any operation of torch.
+
+        Raises:
+            ImageError: the images are not alike, too small, of a wrong type or hold NaN.
+            DeviceMemoryError: the device's memory does not suffice; says what would fit.
+
+        """
+        return self.match_batch([left], [right], timed=timed)[0]
+
+    def match_batch(
+        self, lefts: Sequence[Image], rights: Sequence[Image], *, timed: bool = False
+    ) -> list[MatchResult]:
+        """Match several pairs, all images of one size and type, in one pass; see `match`.
+
+        With `timed` every result carries the timings of the whole batch.
+        """
+        with self._lock, torch.inference_mode():
+            if self._backend is None:
+                raise ClosedError
+            layout = common_format(lefts, rights)
+            size = working_size(layout.height, layout.width, self.max_width)
+            try:
+                return self._match(self._backend, lefts, rights, size, timed=timed)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside the handler: the traceback held the tensors of the failed pass.
+            release(self.device)
+            raise DeviceMemoryError(
+                height=size[0],
+                width=size[1],
+                max_width=width_that_fits(size[0], size[1], len(lefts), self.device),
+                device=str(self.device),
+            )
+
+    def working_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width the backend works at for images of this size."""
+        return working_size(height, width, self.max_width)
+
+    def warm_up(self, height: int, width: int, *, channels: int = 3, batch: int = 1) -> None:
+        """Match grey images of this size once, so that the first real pair is not slower.
+
+        Compiles, captures or builds whatever the backend keeps per size, and waits for it.
+        """
+        grey = torch.full((height, width, channels), 128, dtype=torch.uint8)
+        self.match_batch([grey] * batch, [grey] * batch)[0].cpu()
+
+    def close(self) -> None:
+        """Free the backend's memory; later calls raise ClosedError. May be called twice."""
+        with self._lock:
+            if self._backend is None:
+                return
+            self._backend.close()
+            self._backend = None
+            self._uploader.close()
+            release(self.device)
+
+    def __enter__(self) -> StereoMatcher:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _match(
+        self,
+        backend: Backend,
+        lefts: Sequence[Image],
+        rights: Sequence[Image],
+        size: tuple[int, int],
+        *,
+        timed: bool,
+    ) -> list[MatchResult]:
+        started = mark(self.device) if timed else None
+        left, right = self._uploader.upload(lefts, rights)
+        uploaded = mark(self.device) if timed else None
+        full_size = (left.shape[-2], left.shape[-1])
+        if size == full_size:
+            maps = backend.infer(left, right)
+        else:
+            maps = enlarge(backend.infer(shrink(left, size), shrink(right, size)), full_size)
+        timings = None
+        if started is not None and uploaded is not None:
+            timings = StageTimings(started, uploaded, mark(self.device))
+        return [MatchResult(*one, timings) for one in zip(*maps, strict=True)]

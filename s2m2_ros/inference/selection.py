@@ -1,0 +1,121 @@
+"""Choosing device, precision and backend."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from pathlib import Path
+from typing import Protocol, cast
+
+import torch
+
+from s2m2_ros.inference.backend import PRECISIONS, Backend, BackendOptions
+from s2m2_ros.inference.errors import BackendUnavailableError
+from s2m2_ros.weights import cache_folder as default_cache_folder
+from s2m2_ros.weights import find_checkpoint
+
+_logger = logging.getLogger(__name__)
+
+# Modules are imported when they are asked for: each may need a heavy or missing package.
+BACKENDS = {
+    'torch': 's2m2_ros.inference.eager',
+    'compiled': 's2m2_ros.inference.compiled',
+    'cudagraph': 's2m2_ros.inference.cuda_graph',
+    'onnxruntime': 's2m2_ros.inference.onnx_runtime',
+    'tensorrt': 's2m2_ros.inference.tensor_rt',
+    'sgbm': 's2m2_ros.inference.semi_global',
+}
+# Best first.
+AUTOMATIC_ORDER = {
+    'cuda': ('tensorrt', 'cudagraph', 'torch'),
+    'cpu': ('torch',),
+}
+NEEDS_NO_CHECKPOINT = ('sgbm',)
+
+
+class BackendModule(Protocol):
+    """What each module named in `BACKENDS` offers."""
+
+    def unavailable(self, options: BackendOptions) -> str | None:
+        """Return what is missing here, with the command that mends it, or None."""
+
+    def open_backend(self, options: BackendOptions) -> Backend:
+        """Load the checkpoint; raises BackendUnavailableError or CheckpointError."""
+
+
+def open_backend(
+    checkpoint: str | Path,
+    *,
+    device: str | torch.device = 'auto',
+    precision: str = 'auto',
+    backend: str = 'auto',
+    refine_iterations: int = 3,
+    allow_negative: bool = False,
+    cache_folder: Path | None = None,
+) -> Backend:
+    """Return an opened backend; arguments and errors as in `StereoMatcher.open`."""
+    if backend != 'auto' and backend not in BACKENDS:
+        raise ValueError(f"backend '{backend}' is none of auto, {', '.join(BACKENDS)}")
+    if refine_iterations < 0:
+        raise ValueError(f'refine_iterations must be 0 or more, not {refine_iterations}')
+    chosen = resolve_device(device)
+    options = BackendOptions(
+        checkpoint=None if backend in NEEDS_NO_CHECKPOINT else find_checkpoint(checkpoint),
+        device=chosen,
+        precision=resolve_precision(precision, chosen),
+        refine_iterations=refine_iterations,
+        allow_negative=allow_negative,
+        cache_folder=cache_folder or default_cache_folder(),
+    )
+    opened = _open_best(options) if backend == 'auto' else _open_named(backend, options)
+    _logger.info(
+        '%s: backend %s on %s in %s', checkpoint, opened.name, opened.device, opened.precision
+    )
+    return opened
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the device meant by its name; 'auto' is CUDA if that works, else the CPU."""
+    if str(device) == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device '{device}' is not a device: try auto, cpu or cuda") from error
+    if resolved.type == 'cuda' and not torch.cuda.is_available():
+        reason = f'torch {torch.__version__} sees no CUDA device; use device=cpu or auto'
+        raise BackendUnavailableError(str(device), reason)
+    return resolved
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """Return the key of `PRECISIONS` meant: 'auto' is float16 on CUDA, else float32."""
+    if precision == 'auto':
+        return 'float16' if device.type == 'cuda' else 'float32'
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision '{precision}' is none of auto, {', '.join(PRECISIONS)}")
+    return precision
+
+
+def _open_named(name: str, options: BackendOptions) -> Backend:
+    module = cast(BackendModule, importlib.import_module(BACKENDS[name]))
+    reason = module.unavailable(options)
+    if reason is not None:
+        raise BackendUnavailableError(name, reason)
+    return module.open_backend(options)
+
+
+def _open_best(options: BackendOptions) -> Backend:
+    passed_over = []
+    order = AUTOMATIC_ORDER['cuda' if options.device.type == 'cuda' else 'cpu']
+    for name in order:
+        try:
+            opened = _open_named(name, options)
+        except BackendUnavailableError as error:
+            passed_over.append(f'{name}: {error.reason}')
+            continue
+        _logger.info(
+            'picked backend %s%s', name, f' ({"; ".join(passed_over)})' if passed_over else ''
+        )
+        return opened
+    raise BackendUnavailableError('auto', '; '.join(passed_over))

@@ -1,0 +1,147 @@
+"""Results as messages: what `geometry.compute_outputs` returned, ready to be published.
+
+Every message carries the header given, the left image's stamp and frame (the cloud's frame may
+be another, see ``RigidTransform``). Payloads are filled at the speed of a memory copy.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from copy import copy
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField, RegionOfInterest
+from std_msgs.msg import Header
+from stereo_msgs.msg import DisparityImage
+
+from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output
+from s2m2_ros.msg import StereoEstimate
+
+# Which outputs each topic needs: ask `compute_outputs` for the union over the topics listened to.
+TOPIC_OUTPUTS: dict[str, frozenset[Output]] = {
+    'disparity': frozenset({Output.DISPARITY}),
+    'depth': frozenset({Output.DEPTH}),
+    'depth/camera_info': frozenset(),
+    'confidence': frozenset({Output.CONFIDENCE}),
+    'confidence_mask': frozenset({Output.CONFIDENCE_MASK}),
+    'occlusion_mask': frozenset({Output.OCCLUSION_MASK}),
+    'points': frozenset({Output.POINTS}),
+    'estimate': frozenset({Output.DISPARITY, Output.CONFIDENCE, Output.VISIBILITY}),
+}
+
+
+# The network's estimate is continuous; a sixteenth of a pixel, the step of OpenCV's matchers,
+# is the finest difference that consumers should read into it.
+DISPARITY_RESOLUTION = 1 / 16
+
+BIG_ENDIAN_HOST = sys.byteorder == 'big'
+
+
+def disparity_message(
+    outputs: HostOutputs, header: Header, *, resolution: float = DISPARITY_RESOLUTION
+) -> DisparityImage:
+    """Return the DisparityImage; needs Output.DISPARITY.
+
+    ``resolution`` in pixels becomes ``delta_d``: multiply it by the ratio of the widths if the
+    network worked on smaller images. ``valid_window`` is the whole image, since the network
+    estimates every pixel; the occlusion mask tells those without a counterpart.
+    """
+    camera = outputs.camera
+    return DisparityImage(
+        header=header,
+        image=_image(outputs.arrays[Output.DISPARITY], '32FC1', header),
+        f=camera.focal_length,
+        t=camera.baseline,
+        valid_window=RegionOfInterest(width=camera.width, height=camera.height),
+        min_disparity=MIN_DISPARITY,
+        max_disparity=outputs.max_disparity,
+        delta_d=resolution,
+    )
+
+
+def depth_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return the depth image, 32FC1 in metres, NaN where unknown (REP 118)."""
+    return _image(outputs.arrays[Output.DEPTH], '32FC1', header)
+
+
+def depth_camera_info(left_info: CameraInfo, header: Header) -> CameraInfo:
+    """Return the left camera's calibration with the depth image's header."""
+    info = copy(left_info)
+    info.header = header
+    return info
+
+
+def confidence_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return the confidence, 32FC1 in [0, 1]."""
+    return _image(outputs.arrays[Output.CONFIDENCE], '32FC1', header)
+
+
+def confidence_mask_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return the confidence mask, mono8, 255 = trusted."""
+    return _image(outputs.arrays[Output.CONFIDENCE_MASK], 'mono8', header)
+
+
+def occlusion_mask_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return the occlusion mask, mono8, 255 = occluded."""
+    return _image(outputs.arrays[Output.OCCLUSION_MASK], 'mono8', header)
+
+
+def point_cloud_message(outputs: HostOutputs, header: Header) -> PointCloud2:
+    """Return the cloud, in the left optical frame or the one of its transform."""
+    layout = outputs.cloud_layout
+    if layout is None:
+        raise ValueError('these outputs hold no POINTS')
+    records = outputs.arrays[Output.POINTS]
+    organized = records.ndim == 3
+    height, width = records.shape[:2] if organized else (1, records.shape[0])
+    message = PointCloud2(
+        header=Header(stamp=header.stamp, frame_id=outputs.cloud_frame_id or header.frame_id),
+        height=height,
+        width=width,
+        fields=[
+            PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
+            for name, offset in layout.fields
+        ],
+        is_bigendian=BIG_ENDIAN_HOST,
+        point_step=layout.point_step,
+        row_step=width * layout.point_step,
+        is_dense=not organized,
+    )
+    fill(message.data, records)
+    return message
+
+
+def estimate_message(
+    outputs: HostOutputs, header: Header, *, resolution: float = DISPARITY_RESOLUTION
+) -> StereoEstimate:
+    """Return the StereoEstimate: disparity, confidence and visibility of one pair."""
+    return StereoEstimate(
+        header=header,
+        disparity=disparity_message(outputs, header, resolution=resolution),
+        confidence=confidence_message(outputs, header),
+        visibility=_image(outputs.arrays[Output.VISIBILITY], '32FC1', header),
+    )
+
+
+def fill(data: array[int], values: np.ndarray) -> None:
+    """Append the bytes of an array to a new message's ``data``, in one memory copy.
+
+    Assigning would cost more: the setters of Humble to Jazzy check every element of anything but
+    an ``array.array``, and Kilted's copies even that once more.
+    """
+    data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+
+
+def _image(values: np.ndarray, encoding: str, header: Header) -> Image:
+    height, width = values.shape
+    message = Image(
+        header=header,
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=BIG_ENDIAN_HOST,
+        step=width * values.itemsize,
+    )
+    fill(message.data, values)
+    return message

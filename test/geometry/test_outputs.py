@@ -1,0 +1,316 @@
+"""Everything that is published of one estimate, as host arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from s2m2_ros.geometry import (
+    UNKNOWN_DISPARITY,
+    CalibrationError,
+    CloudOptions,
+    Estimate,
+    FlyingPixelFilter,
+    HostOutputs,
+    Output,
+    OutputOptions,
+    PixelFilter,
+    PrincipalPoint,
+    RigidTransform,
+    StereoCamera,
+    compute_outputs,
+)
+from s2m2_ros.geometry.download import pack, unpack
+
+NAN = math.nan
+IMAGE = np.array([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [250, 251, 252]]], np.uint8)
+
+
+@pytest.fixture
+def estimate() -> Estimate:
+    return Estimate(
+        disparity=torch.tensor([[1.0, 0.5], [NAN, 1.25]]),
+        visibility=torch.tensor([[1.0, 0.4], [0.5, 0.0]]),
+        confidence=torch.tensor([[0.9, 0.5], [0.8, 0.1]]),
+    )
+
+
+def cloud(
+    camera: StereoCamera, estimate: Estimate, image: Any = IMAGE, **options: object
+) -> np.ndarray:
+    chosen = OutputOptions(cloud=CloudOptions(**options))  # type: ignore[arg-type]
+    outputs = compute_outputs(camera, estimate, {Output.POINTS}, image=image, options=chosen)
+    return outputs.arrays[Output.POINTS]
+
+
+class TestImages:
+    def compute(
+        self,
+        make_camera: Callable[..., StereoCamera],
+        estimate: Estimate,
+        *wanted: Output,
+        **options: object,
+    ) -> HostOutputs:
+        chosen = OutputOptions(**options)  # type: ignore[arg-type]
+        return compute_outputs(make_camera(2, 2), estimate, wanted, options=chosen)
+
+    def test_only_what_is_wanted(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        assert set(self.compute(make_camera, estimate).arrays) == set()
+        outputs = self.compute(make_camera, estimate, Output.DEPTH, Output.CONFIDENCE)
+        assert set(outputs.arrays) == {Output.DEPTH, Output.CONFIDENCE}
+
+    def test_disparity_is_finite_everywhere(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        outputs = self.compute(make_camera, estimate, Output.DISPARITY)
+        assert outputs.arrays[Output.DISPARITY].tolist() == [[1.0, 0.5], [-1.0, 1.25]]
+        assert outputs.max_disparity == 16.0
+
+    def test_disparity_is_adjusted_by_the_principal_points(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        camera = make_camera(2, 2, left=PrincipalPoint(0.75, 0), right=PrincipalPoint(0, 0))
+        outputs = compute_outputs(camera, estimate, {Output.DISPARITY})
+        assert outputs.arrays[Output.DISPARITY].tolist() == [[0.25, -1.0], [-1.0, 0.5]]
+
+    @pytest.mark.parametrize(('largest', 'limit'), [(15.9, 16), (16.0, 32), (63.0, 64), (NAN, 16)])
+    def test_max_disparity_is_above_every_disparity(
+        self, make_camera: Callable[..., StereoCamera], largest: float, limit: float
+    ) -> None:
+        estimate = Estimate(torch.tensor([[largest] * 64]))
+        outputs = compute_outputs(make_camera(64, 1), estimate, {Output.DISPARITY})
+        assert outputs.max_disparity == limit
+
+    def test_depth(self, make_camera: Callable[..., StereoCamera], estimate: Estimate) -> None:
+        depth = self.compute(make_camera, estimate, Output.DEPTH).arrays[Output.DEPTH]
+        np.testing.assert_array_equal(depth, [[10, 20], [NAN, 8]])
+        limited = PixelFilter(max_depth=9.0)
+        outputs = self.compute(make_camera, estimate, Output.DEPTH, depth_filter=limited)
+        np.testing.assert_array_equal(outputs.arrays[Output.DEPTH], [[NAN, NAN], [NAN, 8]])
+
+    def test_masks(self, make_camera: Callable[..., StereoCamera], estimate: Estimate) -> None:
+        wanted = (Output.CONFIDENCE_MASK, Output.OCCLUSION_MASK)
+        arrays = self.compute(make_camera, estimate, *wanted).arrays
+        # An unknown disparity is not trusted, whatever its confidence.
+        assert arrays[Output.CONFIDENCE_MASK].tolist() == [[255, 255], [0, 0]]
+        assert arrays[Output.OCCLUSION_MASK].tolist() == [[0, 255], [0, 255]]
+        arrays = self.compute(
+            make_camera, estimate, *wanted, min_confidence=0.6, min_visibility=0.2
+        ).arrays
+        assert arrays[Output.CONFIDENCE_MASK].tolist() == [[255, 0], [0, 0]]
+        assert arrays[Output.OCCLUSION_MASK].tolist() == [[0, 0], [0, 255]]
+        assert arrays[Output.OCCLUSION_MASK].dtype == np.uint8
+
+    def test_confidence_and_visibility_are_filled_everywhere(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        arrays = self.compute(make_camera, estimate, Output.CONFIDENCE, Output.VISIBILITY).arrays
+        np.testing.assert_array_equal(arrays[Output.CONFIDENCE], estimate.confidence)
+        np.testing.assert_array_equal(arrays[Output.VISIBILITY], estimate.visibility)
+
+    def test_missing_inputs_are_told(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        bare = Estimate(estimate.disparity)
+        for wanted, name in (
+            (Output.CONFIDENCE, 'confidence'),
+            (Output.OCCLUSION_MASK, 'visibility'),
+            (Output.POINTS, 'image'),
+        ):
+            with pytest.raises(ValueError, match=name):
+                self.compute(make_camera, bare, wanted)
+
+    def test_wrong_size_is_told(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        with pytest.raises(CalibrationError, match='2x2'):
+            compute_outputs(make_camera(3, 2), estimate, {Output.DEPTH})
+
+    def test_results_of_inference_mode_are_welcome(
+        self, make_camera: Callable[..., StereoCamera]
+    ) -> None:
+        with torch.inference_mode():
+            estimate = Estimate(*(torch.full((2, 2), 0.5) for _ in range(3)))
+        outputs = compute_outputs(make_camera(2, 2), estimate, list(Output), image=IMAGE)
+        assert set(outputs.arrays) == set(Output)
+
+
+def test_opencv_finds_the_unknown_pixels_of_the_disparity(
+    make_camera: Callable[..., StereoCamera],
+) -> None:
+    disparity = torch.tensor([[NAN, 2.0, 1.0], [3.5, -4.0, math.inf]])
+    camera = make_camera(4, 2)
+    estimate = Estimate(torch.nn.functional.pad(disparity, (0, 1), value=3.0))
+    array = compute_outputs(camera, estimate, {Output.DISPARITY}).arrays[Output.DISPARITY]
+    Q = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 100], [0, 0, 1 / 0.1, 0]])
+    depth = cv2.reprojectImageTo3D(array, Q, handleMissingValues=True)[..., 2]
+    missing = 10000.0  # OpenCV's marker
+    expected = np.array([[missing, 5, 10, 10 / 3], [10 / 3.5, missing, missing, 10 / 3]])
+    np.testing.assert_allclose(depth, expected, rtol=1e-6)
+    assert UNKNOWN_DISPARITY == -1.0
+
+
+class TestClouds:
+    def test_organised_xyzrgb(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        records = cloud(make_camera(2, 2), estimate)
+        assert records.shape == (2, 2, 4)
+        # Z = 10 / d, X = u / 100 * Z, Y = v / 100 * Z
+        xyz = np.array([[[0, 0, 10], [0.2, 0, 20]], [[NAN, NAN, NAN], [0.08, 0.08, 8]]])
+        np.testing.assert_allclose(records[..., :3], xyz, rtol=1e-6)
+        colors = records[..., 3:].view(np.uint32)[..., 0]
+        assert colors.tolist() == [[0x010203, 0x040506], [0x070809, 0xFAFBFC]]
+
+    def test_dense_holds_valid_points_only(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        records = cloud(make_camera(2, 2), estimate, organized=False)
+        assert records.shape == (3, 4)
+        np.testing.assert_allclose(records[:, 2], [10, 20, 8])
+        assert records[:, 3].view(np.uint32).tolist() == [0x010203, 0x040506, 0xFAFBFC]
+
+    def test_dense_may_be_empty(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        far = PixelFilter(min_depth=1000.0)
+        records = cloud(make_camera(2, 2), estimate, organized=False, filter=far)
+        assert records.shape == (0, 4)
+
+    def test_padded_with_confidence(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        records = cloud(make_camera(2, 2), estimate, padded=True, confidence=True)
+        assert records.shape == (2, 2, 8)
+        assert records[1, 1, 4:5].view(np.uint32).tolist() == [0xFAFBFC]
+        np.testing.assert_array_equal(records[..., 5], estimate.confidence)
+        assert not records[..., [3, 6, 7]].any()
+
+    def test_intensity_is_luma(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        records = cloud(make_camera(2, 2), estimate, color='intensity')
+        # 0.299 * 250 + 0.587 * 251 + 0.114 * 252
+        assert records[1, 1, 3] == pytest.approx(250.815, abs=1e-3)
+
+    def test_grey_images(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        grey = IMAGE[..., 0]
+        records = cloud(make_camera(2, 2), estimate, grey, color='intensity')
+        np.testing.assert_array_equal(records[..., 3], grey)
+        records = cloud(make_camera(2, 2), estimate, grey)
+        assert records[1, 1, 3:].view(np.uint32).tolist() == [0xFAFAFA]
+
+    def test_float_images_are_rounded_and_clamped(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        image = torch.tensor([[-3.0, 0.6], [254.4, 300.0]])
+        colors = cloud(make_camera(2, 2), estimate, image)[..., 3:].view(np.uint32)[..., 0]
+        assert colors.tolist() == [[0, 0x010101], [0xFEFEFE, 0xFFFFFF]]
+
+    def test_no_colour_needs_no_image(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        records = cloud(make_camera(2, 2), estimate, None, color='none')
+        assert records.shape == (2, 2, 3)
+
+    def test_images_that_cannot_be_written_or_run_backwards(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        backwards = IMAGE[..., ::-1]
+        frozen = IMAGE.copy()
+        frozen.flags.writeable = False
+        camera = make_camera(2, 2)
+        assert cloud(camera, estimate, backwards)[0, 0, 3:].view(np.uint32).tolist() == [0x030201]
+        assert cloud(camera, estimate, frozen)[0, 0, 3:].view(np.uint32).tolist() == [0x010203]
+
+    def test_image_of_another_size_is_told(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        with pytest.raises(ValueError, match=r'image of 2x2.*\(1, 2, 3\)'):
+            cloud(make_camera(2, 2), estimate, IMAGE[:1])
+
+    def test_decimation_keeps_every_nth_row_and_column(
+        self, make_camera: Callable[..., StereoCamera]
+    ) -> None:
+        image = np.arange(35, dtype=np.uint8).reshape(5, 7)
+        estimate = Estimate(torch.arange(35.0).reshape(5, 7) / 5 + 0.1, None, torch.rand(5, 7))
+        everything = {'color': 'intensity', 'confidence': True}
+        camera = make_camera(7, 5)
+        whole = cloud(camera, estimate, image, **everything)
+        third = cloud(camera, estimate, image, decimation=3, **everything)
+        assert third.shape == (2, 3, 5)
+        np.testing.assert_array_equal(third, whole[::3, ::3])
+
+    def test_flying_pixels_go_before_decimation(
+        self, make_camera: Callable[..., StereoCamera]
+    ) -> None:
+        estimate = Estimate(torch.tensor([[4.0, 4.0, 2.5, 1.0, 1.0]]))
+        options = {
+            'color': 'none',
+            'decimation': 2,
+            'filter': PixelFilter(flying_pixels=FlyingPixelFilter()),
+        }
+        depth = cloud(make_camera(5, 1), estimate, None, **options)[0, :, 2]
+        np.testing.assert_array_equal(depth, [2.5, NAN, 10])
+
+    def test_transform_into_another_frame(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        # From the optical frame (z forward) into one of a body (x forward, z up), 1 m up.
+        to_body = RigidTransform('base_link', ((0, 0, 1), (-1, 0, 0), (0, -1, 0)), (0.5, 0, 1))
+        records = cloud(make_camera(2, 2), estimate, transform=to_body)
+        expected = [
+            [[10.5, 0, 1], [20.5, -0.2, 1]],
+            [[NAN, NAN, NAN], [8.5, -0.08, 0.92]],
+        ]
+        np.testing.assert_allclose(records[..., :3], expected, rtol=1e-6)
+
+    @pytest.mark.parametrize(
+        'options', [{'decimation': 0}, {'color': 'bgr'}, {'color': ''}, {'decimation': -2}]
+    )
+    def test_impossible_options_are_refused(self, options: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match=r'decimation|color'):
+            CloudOptions(**options)
+
+
+class TestRigidTransform:
+    def test_from_matrix(self) -> None:
+        matrix = np.array([[0.0, -1, 0, 1], [1, 0, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]])
+        transform = RigidTransform.from_matrix(matrix, 'map')
+        np.testing.assert_array_equal(transform.rotation, matrix[:3, :3])
+        assert list(transform.translation) == [1, 2, 3]
+        assert transform.frame_id == 'map'
+
+    @pytest.mark.parametrize(
+        'matrix',
+        [np.eye(3), np.diag([1.0, 1, 2, 1]), np.diag([1.0, 1, -1, 1]), np.diag([1.0, 1, 1, 2])],
+    )
+    def test_what_is_not_rigid_is_refused(self, matrix: np.ndarray) -> None:
+        with pytest.raises(ValueError, match=r'not a'):
+            RigidTransform.from_matrix(matrix, 'map')
+
+
+def test_packing_and_unpacking_keep_everything() -> None:
+    tensors = [
+        torch.arange(5, dtype=torch.uint8),
+        torch.rand(3, 4).T,
+        torch.tensor(2.5),
+        torch.empty(0, 4),
+        torch.full((2, 3), 7, dtype=torch.int32),
+    ]
+    packed = pack(tensors)
+    assert packed.dtype == torch.uint8
+    for array, tensor in zip(unpack(packed, tensors), tensors, strict=True):
+        assert array.shape == tuple(tensor.shape)
+        assert array.flags.aligned
+        np.testing.assert_array_equal(array, tensor.numpy())

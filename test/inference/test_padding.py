@@ -1,0 +1,62 @@
+"""Margins: published check numbers, and undone exactly for every size."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s2m2_ros.inference.padding import Padding
+
+SIDES = st.integers(32, 200)
+
+
+def test_check_numbers_of_a_constant_image() -> None:
+    padding = Padding(100, 150)
+    padded = padding.pad(torch.full((1, 1, 100, 150), 200, dtype=torch.uint8))[0, 0]
+    assert padded.shape == (128, 160)
+    assert (padding.top, padding.left) == (14, 5)
+    assert padded[0, 0].item() == pytest.approx(118.0, abs=0.05)
+    assert padded[64, 0].item() == pytest.approx(174.3, abs=0.05)
+    assert padded[0, 80].item() == pytest.approx(134.9, abs=0.05)
+
+
+def test_margin_matches_bins_and_resize_worked_out_one_by_one() -> None:
+    # 32 x 33: margins 15 left, 16 right; one bin over the whole padded image, so the margin is
+    # its mean: half of it holds the image, 33 of 64 columns.
+    padded = Padding(32, 33).pad(torch.full((1, 1, 32, 33), 64.0))[0, 0]
+    assert padded.shape == (32, 64)
+    assert padded[:, 0].tolist() == [33.0] * 32
+    assert padded[:, 15].tolist() == [64.0] * 32
+    assert padded[:, 48].tolist() == [33.0] * 32
+
+
+@given(height=SIDES, width=SIDES, count=st.integers(1, 2), channels=st.sampled_from([1, 3]))
+def test_cropping_undoes_padding_exactly(
+    height: int, width: int, count: int, channels: int
+) -> None:
+    generator = torch.Generator().manual_seed(height * 1000 + width)
+    images = torch.rand(count, channels, height, width, generator=generator) * 255
+    padding = Padding(height, width)
+    padded = padding.pad(images)
+    assert padded.dtype == torch.float32
+    assert padded.shape[:2] == (count, channels)
+    assert padded.shape[2] % 32 == padded.shape[3] % 32 == 0
+    assert 0 <= padded.shape[2] - height < 32
+    assert 0 <= padded.shape[3] - width < 32
+    assert torch.equal(padding.crop(padded), images)
+
+
+@given(height=SIDES, width=SIDES)
+def test_the_odd_pixel_goes_below_and_to_the_right(height: int, width: int) -> None:
+    padding = Padding(height, width)
+    below = padding.padded_height - height - padding.top
+    beyond = padding.padded_width - width - padding.left
+    assert below - padding.top in (0, 1)
+    assert beyond - padding.left in (0, 1)
+
+
+def test_multiples_of_32_are_unchanged() -> None:
+    images = torch.rand(1, 3, 64, 96)
+    assert torch.equal(Padding(64, 96).pad(images), images)
