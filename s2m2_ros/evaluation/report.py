@@ -25,7 +25,7 @@ def mean_report(reports: list[PairReport]) -> dict[str, MethodScores]:
 
 
 def table(reports: list[PairReport]) -> str:
-    """Return a Markdown table of every pair and method, and of their means.
+    """Return a Markdown table of every pair and method, and of the means over several pairs.
 
     Shares are percentages. Empty fields: the data set or the method does not tell.
     """
@@ -34,7 +34,8 @@ def table(reports: list[PairReport]) -> str:
         '| --- | --- |' + ' ---: |' * (len(COLUMNS) + len(EXTRA_COLUMNS)),
     ]
     rows = [(r.pair.name, method, s) for r in reports for method, s in r.scores.items()]
-    rows += [('mean', method, scores) for method, scores in mean_report(reports).items()]
+    if len(reports) > 1:
+        rows += [('mean', method, scores) for method, scores in mean_report(reports).items()]
     lines += [_line(name, method, scores) for name, method, scores in rows]
     return '\n'.join(lines)
 

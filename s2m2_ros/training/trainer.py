@@ -81,7 +81,7 @@ class Trainer:
         self.learner = _make_learner(options, settings, init)
         self._forward: Callable[..., Any] = self.learner.network.forward_all
         if settings.compile:
-            self._forward = torch.compile(self._forward)
+            self._forward = torch.compile(self._forward, dynamic=False)
 
     def resume(self) -> None:
         """Go on from the folder's last checkpoint, exactly.
