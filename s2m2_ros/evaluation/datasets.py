@@ -14,6 +14,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,9 +89,7 @@ def load_pair(files: StereoFiles) -> StereoPair:
     """
     left, right = _read_image(files.left), _read_image(files.right)
     disparity = read_disparity(files.truth, scale=files.scale)
-    visible = None
-    if files.visible is not None:
-        visible = _read_visible(files)
+    visible = None if files.visible is None else _read_visible(files.visible)
     for name, array in (('right image', right), ('truth', disparity), ('mask', visible)):
         if array is not None and array.shape[:2] != left.shape[:2]:
             raise DatasetError(
@@ -121,11 +120,11 @@ def read_disparity(file: Path, *, scale: float = 1.0) -> FloatMap:
     return np.where(known, values.astype(np.float32) / np.float32(scale), np.nan)
 
 
-def _read_visible(files: StereoFiles) -> Mask:
-    assert files.visible is not None  # noqa: S101
-    values = _opencv().imread(str(files.visible), _opencv().IMREAD_UNCHANGED)
+def _read_visible(file: Path) -> Mask:
+    cv2 = _opencv()
+    values = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
     if values is None:
-        raise DatasetError(f'{files.visible}: cannot be read as a mask')
+        raise DatasetError(f'{file}: cannot be read as a mask')
     if values.dtype == np.uint8:
         return np.asarray(values == 255)
     return np.asarray(values > 0)
@@ -139,7 +138,7 @@ def _read_image(file: Path) -> Picture:
     return np.ascontiguousarray(image[..., ::-1])
 
 
-def _opencv() -> object:
+def _opencv() -> Any:
     if importlib.util.find_spec('cv2') is None:
         raise DatasetError('reading data sets needs OpenCV: pip install opencv-python-headless')
     import cv2

@@ -150,4 +150,4 @@ def visible_mask(pair: StereoPair) -> Mask | None:
         np.maximum.at(nearest, (rows[inside], target[inside]), pair.disparity[inside])
     target = np.rint(column).astype(np.intp).clip(0, width - 1)
     hidden = np.take_along_axis(nearest, target, axis=1) > pair.disparity + 1.0
-    return known & ~hidden & (column >= 0) & (column <= width - 1)
+    return np.asarray(known & ~hidden & (column >= 0) & (column <= width - 1))

@@ -60,7 +60,8 @@ def histogram_picture(values: FloatMap, width: int, height: int, *, bins: int = 
     heights = counts / max(counts.max(), 1) * (height - 1)
     bar = np.minimum(np.arange(width) * bins // width, bins - 1)
     filled = np.arange(height)[::-1, None] < heights[bar][None]
-    return np.where(filled[..., None], np.uint8(220), np.uint8(30)).repeat(3, axis=2)
+    grey = np.where(filled, 220, 30).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
 
 
 def write_png(file: Path, picture: Picture) -> None:

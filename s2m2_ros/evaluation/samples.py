@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ def motorcycle() -> StereoPair:
         raise DatasetError('the motorcycle pair needs scikit-image: pip install scikit-image')
     from skimage.data import stereo_motorcycle
 
-    left, right, disparity = stereo_motorcycle()
+    read: Any = stereo_motorcycle
+    left, right, disparity = read()
     truth = np.where(np.isfinite(disparity), disparity, np.nan).astype(np.float32)
     return StereoPair('motorcycle', left, right, truth, None)

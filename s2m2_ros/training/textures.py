@@ -105,9 +105,10 @@ def repetitive(dice: Dice, count: int, size: int) -> Tensor:
     )
     which = dice.integers((count, 1, 1, 1), 0, 4).expand(-1, -1, size, size)
     level = torch.sigmoid(patterns.gather(1, which) * sharp[:, None])
-    dark, light = dice.uniform((2, count, 3, 1, 1))
+    dark, light = dice.uniform((2, count, 3, 1, 1)).unbind(0)
     grain = power_noise(dice, count, size)
-    return 0.95 * (dark + (light - dark) * level) + 0.05 * grain
+    pattern = torch.lerp(dark, light, level)
+    return 0.95 * pattern + 0.05 * grain
 
 
 def look_up(bank: Tensor, index: Tensor, u: Tensor, v: Tensor) -> Tensor:

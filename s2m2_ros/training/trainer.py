@@ -149,7 +149,7 @@ class Trainer:
         """Take the gradient step; one that is not finite is left out."""
         learner = self.learner
         learner.optimiser.zero_grad(set_to_none=True)
-        learner.scaler.scale(loss).backward()
+        torch.autograd.backward(learner.scaler.scale(loss))
         learner.scaler.unscale_(learner.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), self.options.clip)
         # Zeroed gradients instead of a test on the host, which would make the device wait.
@@ -228,7 +228,8 @@ def _make_learner(options: TrainOptions, settings: RunSettings, init: Path | Non
             )
     network.refine_iterations = options.refine_iterations
     network.allow_negative = options.allow_negative
-    network = network.to(settings.device, memory_format=torch.channels_last).train()
+    network.to(settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.train()
     optimiser = torch.optim.AdamW(
         parameter_groups(network, weight_decay=options.weight_decay),
         lr=options.learning_rate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ def write_image(file: Path, colour: tuple[int, int, int] = (10, 20, 30)) -> None
     assert cv2.imwrite(str(file), picture)
 
 
-def write_truth(file: Path, values: npt.NDArray[np.generic]) -> None:
+def write_truth(file: Path, values: npt.NDArray[Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(file), values)
 

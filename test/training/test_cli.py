@@ -93,9 +93,7 @@ def test_errors_say_what_to_mend(
     assert message in capsys.readouterr().err
 
 
-def test_evaluate_on_procedural_scenes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_evaluate_on_procedural_scenes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = tmp_path / 'tiny.safetensors'
     save_network(S2M2(S2M2Config(8, 1)), weights, licence='Apache-2.0')
     file = tmp_path / 'scores.json'

@@ -122,7 +122,7 @@ def test_visibility_of_a_cell_is_the_share_of_its_pixels() -> None:
     gradients = []
     for p in (0.24, 0.26):
         value = torch.full((1, 1, 1, 1), p, requires_grad=True)
-        visibility_loss(value, truth).backward()
+        torch.autograd.backward(visibility_loss(value, truth))
         assert value.grad is not None
         gradients.append(float(value.grad))
     assert gradients[0] < 0 < gradients[1]
@@ -148,7 +148,8 @@ def test_confidence_does_not_teach_disparity() -> None:
     truth = make_truth(torch.zeros(1, 1, 4, 4))
     disparity = torch.full((1, 1, 4, 4), 5.0, requires_grad=True)
     confidence = torch.full((1, 1, 4, 4), 0.5, requires_grad=True)
-    confidence_loss(Prediction(disparity, confidence, confidence), truth).backward()
+    loss = confidence_loss(Prediction(disparity, confidence, confidence), truth)
+    torch.autograd.backward(loss)
     assert disparity.grad is None
     assert confidence.grad is not None
 
