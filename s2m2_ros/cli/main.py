@@ -17,9 +17,9 @@ import s2m2_ros
 from s2m2_ros.errors import S2M2Error
 
 COMMANDS: tuple[str, ...] = (
-    'benchmark',
-    'export',
+COMMANDS: tuple[str, ...] = ('match', 'evaluate', 'benchmark', 'export', 'train', 'weights')
     'match',
+    'train',
     'weights',
 )
 
