@@ -17,8 +17,10 @@ import s2m2_ros
 from s2m2_ros.errors import S2M2Error
 
 COMMANDS: tuple[str, ...] = (
-COMMANDS: tuple[str, ...] = ('match', 'evaluate', 'benchmark', 'export', 'train', 'weights')
     'match',
+    'evaluate',
+    'benchmark',
+    'export',
     'train',
     'weights',
 )
