@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -83,15 +83,14 @@ class StereoCamera:
         def resized(point: PrincipalPoint) -> PrincipalPoint:
             return PrincipalPoint((point.x + 0.5) * sx - 0.5, (point.y + 0.5) * sy - 0.5)
 
-        return StereoCamera(
+        return replace(
+            self,
             width=width,
             height=height,
             focal_length=self.focal_length * sx,
             focal_length_y=self.focal_length_y * sy,
-            baseline=self.baseline,
             left=resized(self.left),
             right=resized(self.right),
-            source=self.source,
         )
 
     def require_size(self, width: int, height: int) -> None:
