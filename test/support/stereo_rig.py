@@ -23,7 +23,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from s2m2_ros.node.publishers import TYPES
 from support.processes import SOURCE
-from support.stereo_scene import PlaneScene, camera_info, image_message, stamp
+from support.stereo_scene import FRAME, PlaneScene, camera_info, image_message, stamp
 
 PATIENCE = 30.0
 # With the command line's -p, as a user would.
@@ -76,7 +76,9 @@ class Rig:
         quality = profile(reliable=reliable)
         return self.node.create_subscription(TYPES[topic], topic, callback, quality)
 
-    def open_cameras(self, *, reliable: bool = True, types: Mapping[str, Any] | None = None) -> None:
+    def open_cameras(
+        self, *, reliable: bool = True, types: Mapping[str, Any] | None = None
+    ) -> None:
         """Advertise the four inputs."""
         for topic in INPUTS:
             kind = CameraInfo if 'info' in topic else Image
@@ -88,22 +90,34 @@ class Rig:
         """Tell whether the node subscribes to every input."""
         return all(camera.get_subscription_count() for camera in self.cameras.values())
 
-    def publish(self, scene: PlaneScene, at: float, **changes: Any) -> None:
-        """Publish the four messages of one pair; `changes` replace one by its topic's name.
+    def publish(
+        self,
+        scene: PlaneScene,
+        at: float,
+        *,
+        skew: float = 0.0,
+        zero: bool = False,
+        **replaced: Any,
+    ) -> None:
+        """Publish the four messages of one pair, stamped `at` seconds.
 
-        Keys have underscores for slashes; None leaves that message out.
+        `skew` is added to the stamps of the right ones, `zero` makes all stamps zero. `replaced`
+        names a topic, with underscores for slashes, and the message in its stead; None leaves
+        that message out.
         """
         left, right = scene.images()
-        time_stamp = stamp(at)
         messages = {
-            'left/image_rect': image_message(left, time_stamp),
-            'right/image_rect': image_message(right, time_stamp),
-            'left/camera_info': camera_info(scene, time_stamp),
-            'right/camera_info': camera_info(scene, time_stamp, right=True),
+            'left/image_rect': image_message(left, stamp(at)),
+            'right/image_rect': image_message(right, stamp(at)),
+            'left/camera_info': camera_info(scene, stamp(at)),
+            'right/camera_info': camera_info(scene, stamp(at), right=True),
         }
-        for topic, message in messages.items():
-            message = changes.get(topic.replace('/', '_'), message)
+        for topic, usual in messages.items():
+            message = replaced.get(topic.replace('/', '_'), usual)
             if message is not None:
+                late = skew if topic.startswith('right') else 0.0
+                message.header.stamp = stamp(0.0 if zero else at + late)
+                message.header.frame_id = FRAME
                 self.cameras[topic].publish(message)
 
     def publish_until(
@@ -116,7 +130,7 @@ class Rig:
         timeout: float = PATIENCE,
         **changes: Any,
     ) -> float:
-        """Publish a pair every 0.1 s, stamped so, until the condition holds; return the last stamp.
+        """Publish a pair every 0.1 s until the condition holds; return the last stamp.
 
         Discovery is asymmetric: only an answer proves that both sides know each other.
         """
