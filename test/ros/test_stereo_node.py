@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sensor_msgs_py.point_cloud2 import read_points
+
 from support.stereo_rig import Rig, running_rig
 from support.stereo_scene import (
     BASELINE,
@@ -51,9 +52,9 @@ def heard(rig: Rig) -> dict[str, list[Any]]:
     rig.until(lambda: _stamp(lists['stats'][-1]) == last, 'the last pair of the warm-up')
     for messages in lists.values():
         messages.clear()
-    for second in range(100, 105):
-        rig.publish(SCENE, second)
-        rig.until(lambda: len(lists['stats']) == second - 99, f'stats of pair {second}')
+    for count in range(1, 6):
+        rig.publish(SCENE, 99 + count)
+        rig.until(lambda n=count: len(lists['stats']) == n, f'stats of pair {count}')
     rig.until(lambda: all(len(m) == 5 for m in lists.values()), 'all outputs of five pairs')
     return lists
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -40,6 +41,7 @@ class PlaneScene:
         """Return the depth in metres."""
         return FOCAL_LENGTH * BASELINE / self.disparity()
 
+    @lru_cache  # noqa: B019  # a few small scenes
     def images(self, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
         """Return the left and right grey images (H, W) uint8."""
         margin = 96
