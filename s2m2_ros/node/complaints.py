@@ -82,6 +82,12 @@ class Complaints:
         for cause in gone:
             self._log(Level.OK, f'{cause}: recovered')
 
+    def forget(self, *causes: str) -> None:
+        """Stop telling these causes, without a word: nothing is known of them any more."""
+        with self._lock:
+            for cause in causes:
+                self._current.pop(cause, None)
+
     def clear(self) -> None:
         """Forget everything, without a word."""
         with self._lock:

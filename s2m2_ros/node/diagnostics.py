@@ -20,6 +20,7 @@ INPUTS, MATCHING, OUTPUTS, CALIBRATION = 'inputs', 'matching', 'outputs', 'calib
 # In which status a complaint is told; those not named here belong to the outputs.
 STATUS_OF_CAUSE = {
     'synchronisation': INPUTS,
+    'rates': INPUTS,
     'stamps': INPUTS,
     'zero stamps': INPUTS,
     'input': INPUTS,

@@ -223,20 +223,20 @@ class Settings:
 
     def output_options(self) -> OutputOptions:
         """Return what the geometry needs to know; the cloud's transform is not among it."""
-        depth_range = {'min_depth': self.min_depth, 'max_depth': self.max_depth or math.inf}
-        trusted = {
-            'min_confidence': self.confidence_threshold,
-            'min_visibility': self.occlusion_threshold,
-        }
-        cloud_filter = PixelFilter(
-            **depth_range,
-            **(trusted if self.points_filter else {}),
+        in_range = PixelFilter(min_depth=self.min_depth, max_depth=self.max_depth or math.inf)
+        trusted = replace(
+            in_range,
+            min_confidence=self.confidence_threshold,
+            min_visibility=self.occlusion_threshold,
+        )
+        cloud_filter = replace(
+            trusted if self.points_filter else in_range,
             flying_pixels=FlyingPixelFilter() if self.points_flying_pixel_filter else None,
         )
         return OutputOptions(
             min_confidence=self.confidence_threshold,
             min_visibility=self.occlusion_threshold,
-            depth_filter=PixelFilter(**depth_range, **(trusted if self.depth_filter else {})),
+            depth_filter=trusted if self.depth_filter else in_range,
             cloud=CloudOptions(
                 organized=self.points_organized,
                 padded=self.points_layout == 'padded',

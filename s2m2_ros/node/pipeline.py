@@ -48,18 +48,18 @@ def decode_pair(messages: StereoMessages) -> StereoPair:
 
     Raises ImageError, CalibrationError or PairError, each naming the topic.
     """
-    left = _decode(messages.left, messages.left_topic)
-    right = _decode(messages.right, messages.right_topic)
+    left = _decode(messages.left, messages.topics.left)
+    right = _decode(messages.right, messages.topics.right)
     if left.shape[:2] != right.shape[:2]:
         raise PairError(
-            f'{messages.left_topic} is {_size(left)} and {messages.right_topic} {_size(right)}: '
+            f'{messages.topics.left} is {_size(left)} and {messages.topics.right} {_size(right)}: '
             'a rectified pair has one size; set both cameras to the same resolution'
         )
     camera = stereo_camera(
         messages.left_info,
         messages.right_info,
-        left_source=messages.left_info_topic,
-        right_source=messages.right_info_topic,
+        left_source=messages.topics.left_info,
+        right_source=messages.topics.right_info,
     )
     camera.require_size(left.shape[1], left.shape[0])
     return StereoPair(*_alike(left, right), camera)

@@ -252,13 +252,16 @@ def _fill_counts(stats: InferenceStats, counts: Counts) -> None:
 
 def peak_device_memory() -> int:
     """Return the most bytes that torch has held on CUDA devices since the last reset."""
-    if not torch.cuda.is_initialized():
-        return 0
-    return sum(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count()))
+    return sum(torch.cuda.max_memory_allocated(index) for index in _devices())
 
 
 def reset_peak_device_memory() -> None:
     """Begin a new peak."""
-    if torch.cuda.is_initialized():
-        for index in range(torch.cuda.device_count()):
-            torch.cuda.reset_peak_memory_stats(index)
+    for index in _devices():
+        torch.cuda.reset_peak_memory_stats(index)
+
+
+def _devices() -> range:
+    """Return the CUDA devices in use; asking for more would open one."""
+    opened = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return range(torch.cuda.device_count() if opened else 0)

@@ -127,9 +127,13 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
         return self.on_cleanup(state)
 
     def close(self) -> bool:
-        """End the worker; False if an inference runs on, which only the process's end stops."""
+        """Leave the graph; False if an inference runs on, which only the process's end stops."""
         self._session.ended = True
-        return self._worker.close(FAREWELL)
+        if self._outputs is not None:
+            self._outputs.close()
+        finished = self._worker.close(FAREWELL)
+        self.destroy_node()
+        return finished
 
     def _autostart(self) -> None:
         """Configure and activate; if it fails, try again, less and less often."""

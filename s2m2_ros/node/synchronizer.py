@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from message_filters import (
     ApproximateTimeSynchronizer,
@@ -20,23 +20,29 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from s2m2_ros.node.complaints import Complaints, Level
 from s2m2_ros.node.counters import Counters
 from s2m2_ros.node.parameters import Settings
-from s2m2_ros.node.sync_report import InputTopic, explain_silence
+from s2m2_ros.node.sync_report import InputTopic, explain_rates, explain_silence
 
 LEFT_IMAGE = 0
 
 
+class StereoTopics(NamedTuple):
+    """Full names of the four inputs, for error messages."""
+
+    left: str
+    right: str
+    left_info: str
+    right_info: str
+
+
 @dataclass(frozen=True, eq=False)
 class StereoMessages:
-    """One pair as it arrived, with the topics' names for error messages."""
+    """One pair as it arrived."""
 
     left: Image | CompressedImage
     right: Image | CompressedImage
     left_info: CameraInfo
     right_info: CameraInfo
-    left_topic: str
-    right_topic: str
-    left_info_topic: str
-    right_info_topic: str
+    topics: StereoTopics
     arrived_at: float  # monotonic seconds, of the last of the four
 
 
@@ -76,7 +82,7 @@ class PairSynchronizer:
             self._node.destroy_subscription(subscriber.sub)
         self._subscribers = []
         self._give_up(len(self._waiting), cause)
-        self._complaints.settle('synchronisation')
+        self._complaints.forget('synchronisation', 'rates', 'input')
 
     def adopt(self, settings: Settings) -> None:
         """Synchronise by these settings from now on."""
@@ -84,13 +90,21 @@ class PairSynchronizer:
         self._rebuild()
 
     def check(self) -> None:
-        """Complain if there was no pair for too long."""
+        """Complain if there was no pair for too long, or if one topic is slower than another."""
         now = time.monotonic()
         if now - self._progress_at < self._settings.sync_timeout:
+            self._compare_rates()
             return
         publishers = [self._node.count_publishers(topic.name) for topic in self.topics]
         text = explain_silence(self.topics, publishers, self._settings, now)
         self._complaints.tell('synchronisation', text)
+
+    def _compare_rates(self) -> None:
+        difference = explain_rates(self.topics)
+        if difference is None:
+            self._complaints.settle('rates')
+        else:
+            self._complaints.tell('rates', difference)
 
     def _subscribe(self, kind: type[Any], name: str) -> Any:
         # A profile of its own for each: rclpy writes the overrides into it.
@@ -117,12 +131,13 @@ class PairSynchronizer:
         )
         synchronizer.registerCallback(self._matched)
         for topic in self.topics:
-            topic.stamps.clear()
+            topic.recent.clear()
 
     def _arrived(self, message: Any, index: int) -> None:
         topic, stamp = self.topics[index], _nanoseconds(message)
-        if topic.stamps and stamp < topic.stamps[-1]:
-            back = (topic.stamps[-1] - stamp) / 1e9
+        newest = topic.newest_stamp
+        if newest is not None and stamp < newest:
+            back = (newest - stamp) / 1e9
             self._complaints.tell(
                 'stamps',
                 f'the stamps of {topic.name} jumped back by {back:.3g} s: a recording that loops, '
@@ -160,8 +175,8 @@ class PairSynchronizer:
             self._waiting.remove(stamp)
             self._counters.match()
             self._progress_at = time.monotonic()
-            names = [topic.name for topic in self.topics]
-            pair = StereoMessages(left, right, left_info, right_info, *names, self._progress_at)
+            names = StereoTopics(*(topic.name for topic in self.topics))
+            pair = StereoMessages(left, right, left_info, right_info, names, self._progress_at)
             self._hand_over(pair)
             self._complaints.settle('synchronisation')
         except Exception as error:
