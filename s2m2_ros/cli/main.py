@@ -19,6 +19,7 @@ from s2m2_ros.errors import S2M2Error
 COMMANDS: tuple[str, ...] = (
     'benchmark',
     'demo',
+    'doctor',
     'export',
     'match',
     'weights',

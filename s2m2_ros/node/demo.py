@@ -176,7 +176,8 @@ class Observer:
                 if not pairs and listener.complete_pairs:
                     deadline = time.monotonic() + self._options.seconds
                 pairs = listener.complete_pairs
-                bar.update(min(len(pairs), self._options.pairs) - bar.n)
+                if len(pairs) > bar.n:
+                    bar.update(min(len(pairs), self._options.pairs) - bar.n)
             if not pairs:
                 raise DemoError(
                     f'no outputs of {name} within {START_LIMIT_S:g} s: {node.last_words()}'

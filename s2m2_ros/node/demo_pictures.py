@@ -17,6 +17,8 @@ from s2m2_ros.node.images import decode_image
 
 DOTS_PER_INCH = 110
 UNKNOWN = '0.25'
+# Beyond these, values take the colour of the end of the scale.
+SHOWN_PERCENTILES = (1, 92)
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,6 @@ class Quantity:
     limits: tuple[float, float] | None = None
 
 
-def _trusted_depth(pair: PairOutputs) -> np.ndarray:
-    return pixels(pair.messages['depth'])
-
-
 QUANTITIES = (
     Quantity(
         'disparity',
@@ -49,7 +47,7 @@ QUANTITIES = (
         lambda pair: disparity(pair.messages['disparity']),
         'turbo',
     ),
-    Quantity('depth', 'depth [m]', _trusted_depth, 'turbo_r'),
+    Quantity('depth', 'depth [m]', lambda pair: pixels(pair.messages['depth']), 'turbo_r'),
     Quantity(
         'confidence',
         'confidence: probability that the error is under 4 pixels',
@@ -121,7 +119,7 @@ def _overview(left: np.ndarray, portraits: Sequence[Portrait]) -> Figure:
 
 def _views(portraits: Sequence[Portrait]) -> Figure:
     figure = _figure(1, len(portraits))
-    figure.suptitle('points, seen from the left and from above')
+    figure.suptitle('points, seen from the right and from above')
     for axis, portrait in zip(
         figure.subplots(1, len(portraits), squeeze=False)[0], portraits, strict=True
     ):
@@ -141,7 +139,7 @@ def _common_limits(maps: Sequence[np.ndarray]) -> tuple[float, float]:
     known = maps[0][np.isfinite(maps[0])]
     if not known.size:
         return 0.0, 1.0
-    low, high = np.percentile(known, (1, 97))
+    low, high = np.percentile(known, SHOWN_PERCENTILES)
     return float(low), float(max(high, low + 1e-3))
 
 

@@ -10,19 +10,21 @@ BACKGROUND = (24, 24, 28)
 # The share of points that is looked at; the farthest few would draw the view away.
 FAR_PERCENTILE = 95.0
 NEAREST_M = 0.05
+# The gap between neighbours seen from where they were seen first, and a margin for the slant.
+GAP_PIXELS = 1.8
 
 
 @dataclass(frozen=True)
 class View:
-    """A virtual pinhole camera that looks at a point, turned away from the real one.
+    """A virtual pinhole camera that looks at the middle of the cloud.
 
-    ``yaw`` turns to the right and ``pitch`` down from above, in degrees; ``distance`` is in units
-    of the median depth; ``field_of_view`` is horizontal, in degrees.
+    It stands ``to_the_right`` and ``above`` of the real camera by these angles in degrees, at a
+    ``distance`` in units of the median depth; ``field_of_view`` is horizontal, in degrees.
     """
 
-    yaw: float = -28.0
-    pitch: float = 18.0
-    distance: float = 1.15
+    to_the_right: float = 28.0
+    above: float = 18.0
+    distance: float = 1.2
     field_of_view: float = 62.0
     width: int = 960
     height: int = 720
@@ -46,7 +48,7 @@ def render(points: np.ndarray, colours: np.ndarray, view: View) -> np.ndarray:
     seen, colours, own_depth = seen[order], colours[order], own_depth[order]
     u = np.rint(focal * seen[:, 0] / seen[:, 2] + view.width / 2).astype(int)
     v = np.rint(focal * seen[:, 1] / seen[:, 2] + view.height / 2).astype(int)
-    size = np.clip(np.ceil(1.4 * own_depth / seen[:, 2]), 1, 4).astype(int)
+    size = np.clip(np.ceil(GAP_PIXELS * own_depth / seen[:, 2]), 1, 4).astype(int)
     for dv in range(size.max()):
         for du in range(size.max()):
             drawn = (size > max(du, dv)) & _inside(u + du, v + dv, view)
@@ -73,8 +75,8 @@ def _in_camera(points: np.ndarray, view: View) -> np.ndarray:
     near = points[points[:, 2] <= np.percentile(points[:, 2], FAR_PERCENTILE)]
     centre = np.median(near, axis=0)
     depth = centre[2]
-    yaw, pitch = np.radians([view.yaw, view.pitch])
-    turn = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
+    yaw, pitch = np.radians([view.to_the_right, view.above])
+    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     tilt = np.array(
         [[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]]
     )

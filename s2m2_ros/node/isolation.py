@@ -39,8 +39,8 @@ def confine(environment: MutableMapping[str, str], domain: int, *, profile: Path
     """Set the variables that keep ROS 2 to a domain, this machine, and large shared memory."""
     environment['ROS_DOMAIN_ID'] = str(domain)
     environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    if os.environ.get('ROS_DISTRO') == 'humble':  # which does not know the range yet
-        environment['ROS_LOCALHOST_ONLY'] = '1'
     # Fast DDS's default shared-memory segment of 512 KiB loses larger best-effort messages.
-    for variable in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
-        environment[variable] = str(profile)
+    environment['FASTDDS_DEFAULT_PROFILES_FILE'] = str(profile)
+    if os.environ.get('ROS_DISTRO') == 'humble':  # which knows neither yet
+        environment['ROS_LOCALHOST_ONLY'] = '1'
+        environment['FASTRTPS_DEFAULT_PROFILES_FILE'] = str(profile)
