@@ -34,9 +34,9 @@ from s2m2_ros.weights import find_checkpoint
 _logger = logging.getLogger(__name__)
 
 # Faster than a network on a CPU: that only the latest pair is matched keeps the latency low.
-PLAYER_RATE = 5.0
-# Loading torch in three processes takes a while on a busy machine.
-START_LIMIT_S = 120.0
+PLAYER_RATE = 3.0
+# Loading torch in three processes, and the first inference, take a while on a busy machine.
+START_LIMIT_S = 240.0
 WAIT_S = 0.2
 NETWORK, CLASSIC = 's2m2', 'sgbm'
 # A pair and everything made of it take 13 MB at 640x480.

@@ -40,7 +40,7 @@ INPUTS: dict[str, Any] = {
     'right/camera_info': CameraInfo,
 }
 QUEUE_DEPTH = 20
-# Pairs of which the outputs may still come: at 5 Hz, those of the last minute.
+# Pairs of which the outputs may still come: at 3 Hz, those of 100 seconds.
 INPUTS_KEPT = 300
 
 Stamp = tuple[int, int]
@@ -147,12 +147,13 @@ def pixels(message: Image) -> np.ndarray:
 def disparity(message: DisparityImage) -> np.ndarray:
     """Return the disparity in pixels (H, W), NaN where the message marks it as unknown."""
     values = pixels(message.image)
-    known: np.ndarray = np.where(values >= message.min_disparity, values, np.nan)
-    return known.astype(np.float32)
+    return np.where(values >= message.min_disparity, values, np.float32(np.nan))
 
 
 def cloud_records(message: PointCloud2) -> np.ndarray:
     """Return the known points (N, 4), float32: x, y, z in metres and the packed colour."""
     points = read_points(message, field_names=('x', 'y', 'z', 'rgb'), skip_nans=False)
-    records = np.stack([points[name].reshape(-1) for name in ('x', 'y', 'z', 'rgb')], axis=1)
-    return np.ascontiguousarray(records[np.isfinite(records[:, 2])])
+    fields = [np.asarray(points[name]).reshape(-1) for name in ('x', 'y', 'z', 'rgb')]
+    records: np.ndarray = np.stack(fields, axis=1)
+    known: np.ndarray = records[np.isfinite(records[:, 2])]
+    return known

@@ -219,7 +219,7 @@ def checkpoints() -> Iterator[Finding]:
     try:
         find_checkpoint('starter')
     except WeightsError as error:
-        yield Finding('checkpoint starter', Health.BROKEN, str(error), 'install s2m2_ros again')
+        yield Finding('checkpoint starter', Health.BROKEN, str(error))
     for name, checkpoint in CHECKPOINTS.items():
         path = checkpoint_path(checkpoint)
         if not path.is_file():
