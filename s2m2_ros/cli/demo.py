@@ -33,26 +33,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--seconds', type=float, default=50.0, help='longest time for that, for each'
     )
+    parser.add_argument(
+        '--view', action='store_true', help='show the live cloud in the browser afterwards'
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo and report in a few lines."""
-    from s2m2_ros.node.demo import DemoOptions, run_demo
+    from s2m2_ros.node.demo import DemoOptions, run_demo, view_live
 
     print('Playing real stereo pairs to two stereo nodes, one after the other, over DDS ...')
-    summary = run_demo(
-        DemoOptions(
-            output=arguments.output,
-            source=arguments.source,
-            calibration=arguments.calibration,
-            checkpoint=arguments.checkpoint,
-            device=arguments.device,
-            backend=arguments.backend,
-            pairs=arguments.pairs,
-            seconds=arguments.seconds,
-        )
+    options = DemoOptions(
+        output=arguments.output,
+        source=arguments.source,
+        calibration=arguments.calibration,
+        checkpoint=arguments.checkpoint,
+        device=arguments.device,
+        backend=arguments.backend,
+        pairs=arguments.pairs,
+        seconds=arguments.seconds,
     )
+    summary = run_demo(options)
     print(report(summary, arguments.output.resolve()))
+    if arguments.view:
+        view_live(options)
     return 0
 
 

@@ -26,6 +26,7 @@ from s2m2_ros.node.demo_listener import Listener, PairOutputs, cloud_records
 from s2m2_ros.node.demo_pictures import Portrait, draw_all
 from s2m2_ros.node.demo_processes import NodeProcess
 from s2m2_ros.node.demo_summary import agreement, node_summary
+from s2m2_ros.node.demo_view import watch
 from s2m2_ros.node.isolation import claim_domain, confine
 from s2m2_ros.node.recording_writer import RecordingWriter
 from s2m2_ros.node.shared_files import shared_file
@@ -93,13 +94,36 @@ def run_demo(options: DemoOptions) -> dict[str, Any]:
     logs = _prepare(options.output)
     with isolated_context() as context, _player(scene, logs) as player:
         observer = Observer(context, player, options, logs)
-        parameters = {name: getattr(options, name) for name in ('checkpoint', 'device', 'backend')}
-        network = observer.observe(NETWORK, parameters, until=scene.shown)
+        network = observer.observe(NETWORK, _network(options), until=scene.shown)
         shown = _pair_of(network, scene.shown)
         classic = observer.observe(CLASSIC, {'backend': CLASSIC}, until=shown.content)
     results = {NETWORK: network, CLASSIC: classic}
     counts = _record(results, options.output / 'recording')
     return _write_results(options, results, shown, counts)
+
+
+def view_live(options: DemoOptions) -> None:
+    """Play and match again, and show the cloud in the browser until interrupted.
+
+    Starts with the cloud that :func:`run_demo` left in the output folder.
+    """
+    logs = options.output / 'logs'
+    scene = _scene(options)
+    with (
+        isolated_context() as context,
+        _player(scene, logs),
+        demo_processes.stereo_node(NETWORK, _network(options), log=logs / f'{NETWORK}.log'),
+    ):
+        watch(context, f'/{NETWORK}/points', options.output / f'points_{NETWORK}.ply')
+
+
+def _network(options: DemoOptions) -> dict[str, str]:
+    """Return the parameters of the network's node."""
+    return {
+        'checkpoint': options.checkpoint,
+        'device': options.device,
+        'backend': options.backend,
+    }
 
 
 def _scene(options: DemoOptions) -> Scene:

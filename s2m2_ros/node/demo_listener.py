@@ -147,7 +147,8 @@ def pixels(message: Image) -> np.ndarray:
 def disparity(message: DisparityImage) -> np.ndarray:
     """Return the disparity in pixels (H, W), NaN where the message marks it as unknown."""
     values = pixels(message.image)
-    return np.where(values >= message.min_disparity, values, np.float32(np.nan))
+    known: np.ndarray = np.where(values >= message.min_disparity, values, np.float32(np.nan))
+    return known
 
 
 def cloud_records(message: PointCloud2) -> np.ndarray:
@@ -157,3 +158,9 @@ def cloud_records(message: PointCloud2) -> np.ndarray:
     records: np.ndarray = np.stack(fields, axis=1)
     known: np.ndarray = records[np.isfinite(records[:, 2])]
     return known
+
+
+def colours_of(records: np.ndarray) -> np.ndarray:
+    """Return the colours (N, 3), uint8 RGB, of what :func:`cloud_records` returned."""
+    packed = np.ascontiguousarray(records[:, 3]).view(np.uint8).reshape(-1, 4)
+    return packed[:, 2::-1]

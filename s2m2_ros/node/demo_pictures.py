@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from s2m2_ros.node.demo_listener import PairOutputs, cloud_records, disparity, pixels
+from s2m2_ros.node.demo_listener import PairOutputs, cloud_records, colours_of, disparity, pixels
 from s2m2_ros.node.demo_render import View, render
 from s2m2_ros.node.images import decode_image
 
@@ -130,8 +130,7 @@ def _views(portraits: Sequence[Portrait]) -> Figure:
 
 def _slanted(pair: PairOutputs) -> np.ndarray:
     records = cloud_records(pair.messages['points'])
-    colours = np.ascontiguousarray(records[:, 3]).view(np.uint8).reshape(-1, 4)[:, 2::-1]
-    return render(records[:, :3], colours, View())
+    return render(records[:, :3], colours_of(records), View())
 
 
 def _common_limits(maps: Sequence[np.ndarray]) -> tuple[float, float]:
