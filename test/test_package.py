@@ -28,6 +28,7 @@ MANIFEST_NAMES: dict[str, tuple[str | None, str | None]] = {
     'onnx_ir': (None, 'onnx-ir'),
     'onnxruntime': (None, 'onnxruntime'),
     'onnxscript': (None, 'onnxscript'),
+    'matplotlib': ('python3-matplotlib', 'matplotlib'),
     'rosbags': (None, 'rosbags'),
     'skimage': (None, 'scikit-image'),
     'tensorboard': (None, 'tensorboard'),

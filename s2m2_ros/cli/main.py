@@ -20,6 +20,8 @@ COMMANDS: tuple[str, ...] = (
     'match',
     'evaluate',
     'benchmark',
+    'demo',
+    'doctor',
     'export',
     'train',
     'weights',
