@@ -15,7 +15,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from support.processes import module_process, say
-from support.transcript import Transcript
+from support.transcript import PATIENCE, Transcript
 
 
 class Remote:
@@ -28,12 +28,16 @@ class Remote:
         self._calls = 0
         threading.Thread(target=self._read, daemon=True).start()
 
-    def call(self, name: str, /, **arguments: Any) -> Any:
-        """Return what the function in the other process returned."""
+    def order(self, name: str, /, **arguments: Any) -> int:
+        """Have a function called and wait for nothing; return the number of the call."""
         self._calls += 1
-        number = self._calls
-        say(self.process, json.dumps({'id': number, 'call': name, 'arguments': arguments}))
-        reply = self._answers.wait(lambda a: a['answer'] == number, f'answer to {name}')
+        say(self.process, json.dumps({'id': self._calls, 'call': name, 'arguments': arguments}))
+        return self._calls
+
+    def call(self, name: str, /, patience: float = PATIENCE, **arguments: Any) -> Any:
+        """Return what the function in the other process returned."""
+        number = self.order(name, **arguments)
+        reply = self._answers.wait(lambda a: a['answer'] == number, f'answer to {name}', patience=patience)
         assert 'error' not in reply, reply['error']
         return reply['value']
 
@@ -54,7 +58,7 @@ def remote(module: str, *arguments: str, env: Mapping[str, str] | None = None) -
     """Run a module that calls `serve`."""
     with module_process(module, *arguments, env=env) as process:
         served = Remote(process)
-        served.call('ready')
+        served.call('ready', patience=60)
         yield served
 
 

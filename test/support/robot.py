@@ -134,21 +134,15 @@ class Robot:
 
     def wait_told(self, *words: str, since: int) -> str:
         """Return the text of a warning or error in the diagnostics that has these words."""
+        statuses = self.wait_diagnostics(
+            lambda e: bool(_told(e['statuses'], words)), f'a word of {words}', since=since
+        )
+        return _told(statuses, words)[0]
 
-        def told(event: Any) -> list[str]:
-            return [
-                status['message']
-                for status in event['statuses'].values()
-                if status['level'] and all(word in status['message'] for word in words)
-            ]
-
-        statuses = self.wait_diagnostics(lambda e: bool(told(e)), f'a word of {words}', since=since)
-        return told({'statuses': statuses})[0]
-
-    def wait_fine(self, *, since: int) -> Any:
-        """Return the first diagnostics without a warning."""
-        return self.wait_diagnostics(
-            lambda e: not any(s['level'] for s in e['statuses'].values()), 'all OK', since=since
+    def wait_untold(self, *words: str) -> None:
+        """Wait for diagnostics that do not say these words any more."""
+        self.wait_diagnostics(
+            lambda e: not _told(e['statuses'], words), f'silence about {words}', since=self.mark()
         )
 
     def outputs(self, frame: str = '', topic: str = '') -> list[Any]:
@@ -168,6 +162,14 @@ class Robot:
         outputs = {(event['stamp'], event['frame']) for event in self.outputs()}
         self.sent |= {(stamp, frame) for stamp, frame in self.camera.call('take_sent')}
         assert outputs <= self.sent, sorted(outputs - self.sent)[:5]
+
+
+def _told(statuses: Mapping[str, Any], words: Sequence[str]) -> list[str]:
+    return [
+        status['message']
+        for status in statuses.values()
+        if status['level'] and all(word in status['message'] for word in words)
+    ]
 
 
 @contextmanager

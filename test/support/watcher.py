@@ -13,10 +13,24 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from s2m2_ros.msg import InferenceStats
+from s2m2_ros.msg import InferenceStats, StereoEstimate
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from stereo_msgs.msg import DisparityImage
 
-from s2m2_ros.node.publishers import TYPES
 from support.remote import serve, tell
+
+# Written out again, since a listener knows the documentation and not the node's modules.
+TYPES = {
+    'disparity': DisparityImage,
+    'depth': Image,
+    'depth/camera_info': CameraInfo,
+    'confidence': Image,
+    'confidence_mask': Image,
+    'occlusion_mask': Image,
+    'points': PointCloud2,
+    'estimate': StereoEstimate,
+    'stats': InferenceStats,
+}
 
 class Watcher:
     """The methods are called by lines from the test; see `support.remote`."""
