@@ -16,7 +16,12 @@ from collections.abc import Sequence
 import s2m2_ros
 from s2m2_ros.errors import S2M2Error
 
-COMMANDS: tuple[str, ...] = ('weights',)
+COMMANDS: tuple[str, ...] = (
+    'benchmark',
+    'export',
+    'match',
+    'weights',
+)
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130

@@ -33,13 +33,14 @@ def read_image(path: Path) -> npt.NDArray[np.integer[Any]]:
     if not path.is_file():
         raise ImageError(f"no image '{path}'")
     try:
-        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ImageError(f"'{path}' cannot be read: {error.err}") from error
-    if image is None:
+    if read is None:
         raise ImageError(f"'{path}' is not an image, or is damaged")
-    if image.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"'{path}' holds {image.dtype} values, not 8 or 16 bits per channel")
+    if read.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"'{path}' holds {read.dtype} values, not 8 or 16 bits per channel")
+    image: npt.NDArray[Any] = read
     if image.ndim == 2:
         return image
     return np.ascontiguousarray(image[..., 2::-1]) if image.shape[2] >= 3 else image[..., 0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class CloudViewer:
         import trimesh
         import viser
 
-        content = trimesh.load(cloud)
+        content: Any = trimesh.load(cloud)
         points = np.asarray(content.vertices, np.float32)
         if len(points) == 0:
             raise InferenceError(f"'{cloud}' holds no points to show")

@@ -20,17 +20,24 @@ SAME_RATE = 0.75
 
 @dataclass
 class InputTopic:
-    """What arrived on one input lately; times are seconds of a monotonic clock."""
+    """What arrived on one input lately: stamps in nanoseconds, and when, in monotonic seconds."""
 
     name: str
-    arrived_at: float = -math.inf
-    stamps: deque[int] = field(default_factory=lambda: deque(maxlen=10))
+    recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=10))
     rate: RateMeter = field(default_factory=RateMeter)
 
+    @property
+    def newest_stamp(self) -> int | None:
+        """The stamp of the last message, if there is one."""
+        return self.recent[-1][0] if self.recent else None
+
+    def stamps_since(self, moment: float) -> list[int]:
+        """Return the last few stamps that arrived after that moment."""
+        return [stamp for stamp, arrived in self.recent if arrived > moment]
+
     def take(self, stamp: int, now: float) -> None:
-        """Note a message with this stamp, in nanoseconds."""
-        self.arrived_at = now
-        self.stamps.append(stamp)
+        """Note a message with this stamp."""
+        self.recent.append((stamp, now))
         self.rate.tick()
 
 
@@ -45,14 +52,14 @@ def explain_silence(
     silent = [
         _silence(topic, count)
         for topic, count in zip(topics, publishers, strict=True)
-        if topic.arrived_at < since
+        if not topic.stamps_since(since)
     ]
     if len(silent) == len(topics) and not any(publishers):
         names = ', '.join(topic.name for topic in topics)
         return f'no pairs: nobody publishes {names}; are they remapped to the camera?'
     if silent:
         return f'no pairs: {"; ".join(silent)}'
-    return _stamps_apart(topics, settings)
+    return _stamps_apart(topics, settings, since)
 
 
 def explain_rates(topics: Sequence[InputTopic]) -> str | None:
@@ -78,9 +85,9 @@ def _silence(topic: InputTopic, publishers: int) -> str:
     )
 
 
-def _stamps_apart(topics: Sequence[InputTopic], settings: Settings) -> str:
+def _stamps_apart(topics: Sequence[InputTopic], settings: Settings, since: float) -> str:
     (first, second), apart = max(
-        ((pair, _smallest_difference(*pair)) for pair in itertools.combinations(topics, 2)),
+        ((pair, _smallest_difference(*pair, since)) for pair in itertools.combinations(topics, 2)),
         key=lambda found: found[1],
     )
     found = (
@@ -107,8 +114,8 @@ def _stamps_apart(topics: Sequence[InputTopic], settings: Settings) -> str:
     )
 
 
-def _smallest_difference(first: InputTopic, second: InputTopic) -> float:
-    pairs = itertools.product(first.stamps, second.stamps)
+def _smallest_difference(first: InputTopic, second: InputTopic, since: float) -> float:
+    pairs = itertools.product(first.stamps_since(since), second.stamps_since(since))
     return min((abs(a - b) for a, b in pairs), default=0) / 1e9
 
 

@@ -131,12 +131,13 @@ class PairSynchronizer:
         )
         synchronizer.registerCallback(self._matched)
         for topic in self.topics:
-            topic.stamps.clear()
+            topic.recent.clear()
 
     def _arrived(self, message: Any, index: int) -> None:
         topic, stamp = self.topics[index], _nanoseconds(message)
-        if topic.stamps and stamp < topic.stamps[-1]:
-            back = (topic.stamps[-1] - stamp) / 1e9
+        newest = topic.newest_stamp
+        if newest is not None and stamp < newest:
+            back = (newest - stamp) / 1e9
             self._complaints.tell(
                 'stamps',
                 f'the stamps of {topic.name} jumped back by {back:.3g} s: a recording that loops, '
