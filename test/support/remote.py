@@ -58,7 +58,7 @@ def remote(module: str, *arguments: str, env: Mapping[str, str] | None = None) -
     """Run a module that calls `serve`."""
     with module_process(module, *arguments, env=env) as process:
         served = Remote(process)
-        served.call('ready', patience=60)
+        served.call('ready')
         yield served
 
 

@@ -16,6 +16,8 @@ from support.transcript import PATIENCE, Transcript
 
 RATE = 20.0
 QUICK = {'backend': 'sgbm', 'diagnostics_period': 0.2, 'sync_timeout': 0.5}
+# As lifecycle_msgs/Transition numbers them.
+TRANSITIONS = {'configure': 1, 'cleanup': 2, 'activate': 3, 'deactivate': 4}
 
 
 class StereoNodeProcess:
@@ -72,27 +74,44 @@ def _yaml(value: Any) -> str:
 class Robot:
     """Drives the three and keeps book of what went in and out.
 
-    Every scene has a frame of its own, which tells whose outputs are whose.
+    Every scene has a frame of its own, which tells whose outputs are whose. `parts` ends the
+    processes; `parameters` and `env` are the node's.
     """
 
     def __init__(
-        self, namespace: str, node: StereoNodeProcess, camera: Remote, watcher: Remote
+        self,
+        parts: ExitStack,
+        parameters: Mapping[str, Any],
+        env: Mapping[str, str] | None,
     ) -> None:
-        self.namespace = namespace
-        self.node = node
-        self.camera = camera
-        self.watcher = watcher
+        self.namespace = f'/robot_{uuid.uuid4().hex[:8]}'
+        self._parts = parts
+        self._parameters = parameters
+        self._env = env
+        self.start_node()
+        self.camera = self.start_camera()
+        self.watcher = parts.enter_context(remote('support.watcher'))
         self.sent: set[tuple[int, str]] = set()
         self._scenes = 0
+
+    def start_node(self) -> None:
+        """Start the node, again after it was killed."""
+        self.node = self._parts.enter_context(
+            stereo_node(self.namespace, self._parameters, env=self._env)
+        )
+
+    def start_camera(self) -> Remote:
+        """Start another camera on the same topics."""
+        return self._parts.enter_context(remote('support.scripted_camera', self.namespace))
 
     @property
     def name(self) -> str:
         """Full name of the node."""
         return f'{self.namespace}/stereo_node'
 
-    def listen(self, *topics: str) -> None:
+    def listen(self, *topics: str, depth: int = 10) -> None:
         """Subscribe to outputs."""
-        self.watcher.call('listen', namespace=self.namespace, topics=topics)
+        self.watcher.call('listen', namespace=self.namespace, topics=topics, depth=depth)
 
     def unlisten(self, *topics: str) -> None:
         """Unsubscribe from outputs."""
@@ -104,6 +123,19 @@ class Robot:
         frame = f'camera_{self._scenes}'
         self.camera.call('show', frame=frame, **changes)
         return frame
+
+    def set_parameter(self, name: str, value: Any) -> str:
+        """Set one of the node's parameters; return why it was refused, or an empty string."""
+        reason = self.watcher.call('set_parameter', node=self.name, name=name, value=value)
+        return str(reason)
+
+    def change_state(self, transition: str) -> bool:
+        """Make a lifecycle transition; return whether it succeeded."""
+        number = TRANSITIONS[transition]
+        answer = self.watcher.call(
+            'change_state', patience=120, node=self.name, transition=number
+        )
+        return bool(answer)
 
     def mark(self) -> int:
         """Return the place in the watcher's transcript, to wait for what comes later."""
@@ -181,15 +213,11 @@ def robot(
     **parameters: Any,
 ) -> Iterator[Robot]:
     """Run all three in a namespace of their own; the camera streams, the watcher listens."""
-    namespace = f'/robot_{uuid.uuid4().hex[:8]}'
-    with ExitStack() as stack:
-        node = stack.enter_context(stereo_node(namespace, parameters, env=env))
-        camera = stack.enter_context(remote('support.scripted_camera', namespace))
-        watcher = stack.enter_context(remote('support.watcher'))
-        made = Robot(namespace, node, camera, watcher)
+    with ExitStack() as parts:
+        made = Robot(parts, parameters, env)
         if topics:
             made.listen(*topics)
         if rate:
-            camera.call('stream', rate=rate)
+            made.camera.call('stream', rate=rate)
         yield made
         made.require_sound()

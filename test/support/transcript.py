@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE = 20.0
+# Many computers run tests while they do other things.
+PATIENCE = 60.0
 
 
 class Transcript:
