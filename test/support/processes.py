@@ -17,18 +17,40 @@ SOURCE = Path(__file__).resolve().parents[2]
 def python_process(
     code: str, *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run `python -c code arguments` with pipes for lines in and out.
+    """Run `python -c code arguments` with pipes for lines in and out; see `module_process`."""
+    with _process(['-c', code, *arguments], cwd, env, None) as process:
+        yield process
 
-    At the end it is asked to stop, and killed if it does not: a killed DDS participant haunts its
-    domain until its lease runs out.
+
+@contextmanager
+def module_process(
+    module: str, *arguments: str, env: Mapping[str, str] | None = None, merge_errors: bool = False
+) -> Iterator[subprocess.Popen[str]]:
+    """Run `python -m module arguments`, of the source or of `test/`, with pipes for lines.
+
+    `merge_errors` sends the lines of stderr the way of stdout. At the end the process is asked to
+    stop, and killed if it does not: a killed DDS participant haunts its domain until its lease
+    runs out.
     """
+    path = os.pathsep.join(filter(None, [str(SOURCE / 'test'), os.environ.get('PYTHONPATH')]))
+    errors = subprocess.STDOUT if merge_errors else None
+    command = ['-m', module, *arguments]
+    with _process(command, None, {'PYTHONPATH': path, **(env or {})}, errors) as process:
+        yield process
+
+
+@contextmanager
+def _process(
+    command: list[str], cwd: Path | None, env: Mapping[str, str] | None, errors: int | None
+) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, '-c', code, *arguments],
+        [sys.executable, *command],
         cwd=cwd or SOURCE,
         env={**os.environ, **(env or {})},
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=errors,
     )
     with process:
         try:
