@@ -1,7 +1,7 @@
 """Measure training: throughput of scenes and steps, and learning a few pairs by heart.
 
-    python3 benchmark/training.py throughput --crop 224x448x32 --device cuda
-    python3 benchmark/training.py overfit --device cpu
+python3 benchmark/training.py throughput --crop 224x448x32 --device cuda
+python3 benchmark/training.py overfit --device cpu
 """
 
 from __future__ import annotations

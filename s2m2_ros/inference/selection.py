@@ -13,6 +13,7 @@ from s2m2_ros.inference.backend import PRECISIONS, Backend, BackendOptions
 from s2m2_ros.inference.errors import BackendUnavailableError
 from s2m2_ros.weights import cache_folder as default_cache_folder
 from s2m2_ros.weights import find_checkpoint
+from s2m2_ros.weights.provenance import caution
 
 _logger = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ def open_backend(
     _logger.info(
         '%s: backend %s on %s in %s', checkpoint, opened.name, opened.device, opened.precision
     )
+    if options.checkpoint is not None and (remark := caution(options.checkpoint)):
+        _logger.warning('%s: %s', checkpoint, remark)
     return opened
 
 
