@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from s2m2_ros.network import CheckpointError, read_metadata
+from s2m2_ros.network.checkpoint import CheckpointError, read_metadata
 
 STOP_GAP = (
     'these weights are a stop-gap, trained briefly on a CPU: expect less than a block matcher '
