@@ -17,7 +17,9 @@ import s2m2_ros
 from s2m2_ros.errors import S2M2Error
 
 COMMANDS: tuple[str, ...] = (
+    'benchmark',
     'evaluate',
+    'export',
     'match',
     'train',
     'weights',

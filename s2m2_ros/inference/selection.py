@@ -68,12 +68,12 @@ def open_backend(
         allow_negative=allow_negative,
         cache_folder=cache_folder or default_cache_folder(),
     )
-    opened = _open_best(options) if backend == 'auto' else _open_named(backend, options)
-    _logger.info(
-        '%s: backend %s on %s in %s', checkpoint, opened.name, opened.device, opened.precision
-    )
     if options.checkpoint is not None and (remark := caution(options.checkpoint)):
         _logger.warning('%s: %s', checkpoint, remark)
+    if backend == 'auto':
+        return _open_best(options)
+    opened = _open_named(backend, options)
+    _logger.info('matching with %s', _summary(opened))
     return opened
 
 
@@ -110,15 +110,16 @@ def _open_named(name: str, options: BackendOptions) -> Backend:
 
 def _open_best(options: BackendOptions) -> Backend:
     passed_over = []
-    order = AUTOMATIC_ORDER['cuda' if options.device.type == 'cuda' else 'cpu']
-    for name in order:
+    for name in AUTOMATIC_ORDER['cuda' if options.device.type == 'cuda' else 'cpu']:
         try:
             opened = _open_named(name, options)
         except BackendUnavailableError as error:
-            passed_over.append(f'{name}: {error.reason}')
+            passed_over.append(f'; not with {name}: {error.reason}')
             continue
-        _logger.info(
-            'picked backend %s%s', name, f' ({"; ".join(passed_over)})' if passed_over else ''
-        )
+        _logger.info('matching with %s%s', _summary(opened), ''.join(passed_over))
         return opened
-    raise BackendUnavailableError('auto', '; '.join(passed_over))
+    raise BackendUnavailableError('auto', ''.join(passed_over))
+
+
+def _summary(backend: Backend) -> str:
+    return f'backend {backend.name} on {backend.device} in {backend.precision}'
