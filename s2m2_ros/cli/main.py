@@ -18,13 +18,13 @@ from s2m2_ros.errors import S2M2Error
 
 COMMANDS: tuple[str, ...] = (
     'match',
+    'demo',
     'evaluate',
     'benchmark',
-    'demo',
-    'doctor',
     'export',
     'train',
     'weights',
+    'doctor',
 )
 
 EXIT_USER_ERROR = 2

@@ -43,8 +43,8 @@ class LossWeights:
     """The paper's epsilon: probability that may lie elsewhere."""
     neighbours: int = 1
     """Columns to either side that count as the true one."""
-    clamp: float = 24.0
-    """Errors above this many pixels pull no harder."""
+    tail: float = 24.0
+    """Above this many pixels an error counts with its logarithm."""
 
 
 def total_loss(
@@ -124,7 +124,9 @@ def cell_error(
     ``disparity`` (B, 1, h, w) in quarter pixels; ``counted`` (B, 1, 4h, 4w).
     """
     error = (CELL * disparity.float() - functional.pixel_unshuffle(truth.disparity, CELL)).abs()
-    return masked_mean(error.clamp_max(weights.clamp), functional.pixel_unshuffle(counted, CELL))
+    return masked_mean(
+        soften(error, weights.tail), functional.pixel_unshuffle(counted, CELL)
+    )
 
 
 def pixel_error(
@@ -132,7 +134,16 @@ def pixel_error(
 ) -> Tensor:
     """Return the mean absolute error in pixels of full-resolution maps (B, 1, H, W)."""
     error = (disparity.float() - truth.disparity).abs()
-    return masked_mean(error.clamp_max(weights.clamp), counted)
+    return masked_mean(soften(error, weights.tail), counted)
+
+
+def soften(error: Tensor, tail: float) -> Tensor:
+    """Return errors >= 0 as they are up to ``tail``, and ``tail (1 + ln(error / tail))`` above.
+
+    Wild errors then pull weakly, but they do pull: with a hard limit nothing brings back an
+    estimate that is far away.
+    """
+    return torch.where(error < tail, error, tail * (1 + (error.clamp_min(tail) / tail).log()))
 
 
 def mask_loss(maps: Prediction, truth: StereoBatch, weights: LossWeights) -> Tensor:

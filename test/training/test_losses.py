@@ -18,6 +18,7 @@ from s2m2_ros.training.losses import (
     cross_entropy,
     masked_mean,
     pixel_error,
+    soften,
     true_columns,
     visibility_loss,
 )
@@ -90,16 +91,25 @@ def test_occluded_cells_do_not_count_in_the_concentration() -> None:
     assert float(concentration_loss(probability, truth, weights)) == pytest.approx(0.2)
 
 
-def test_cell_error_scales_to_pixels_and_clamps() -> None:
+def test_cell_error_scales_to_pixels_and_softens_wild_ones() -> None:
     truth = make_truth(torch.full((1, 1, 4, 8), 8.0))
     quarter = torch.tensor([[[[2.5, 100.0]]]])
     counted = torch.ones(1, 1, 4, 8)
-    # 4 * 2.5 = 10, off by 2; the other cell is clamped to 24; mean 13.
-    assert float(cell_error(quarter, truth, counted, WEIGHTS)) == pytest.approx(13.0)
+    # 4 * 2.5 = 10, off by 2; the other is off by 392 px and counts 24 (1 + ln(392 / 24)).
+    wild = 24 * (1 + math.log(392 / 24))
+    expected = pytest.approx((2 + wild) / 2, rel=1e-5)
+    assert float(cell_error(quarter, truth, counted, WEIGHTS)) == expected
     counted[..., 4:] = 0
     assert float(cell_error(quarter, truth, counted, WEIGHTS)) == pytest.approx(2.0)
     full = torch.full((1, 1, 4, 8), 7.0)
     assert float(pixel_error(full, truth, counted, WEIGHTS)) == pytest.approx(1.0)
+
+
+def test_a_wild_error_still_pulls() -> None:
+    error = torch.tensor([2.0, 240.0], requires_grad=True)
+    torch.autograd.backward(soften(error, 24.0).sum())
+    assert error.grad is not None
+    assert error.grad.tolist() == pytest.approx([1.0, 0.1])
 
 
 def test_cross_entropy_by_hand_and_bounded() -> None:
