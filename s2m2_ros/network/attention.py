@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from s2m2_ros.network.bands import in_bands
 from s2m2_ros.network.layers import FeedForward, normalise, to_maps, to_tokens
-from s2m2_ros.network.positional import marginal_indicators, relative_codes
+from s2m2_ros.network.positional import positional_tables
+from s2m2_ros.network.products import product, project
 
 POSITIONAL_CHANNELS = 32
 
@@ -34,16 +35,17 @@ class Projections(nn.Module):
 
     def split(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(S, length, D) -> queries, keys and values, each (S, heads, length, D/heads)."""
-        q, k, v = (
-            layer(sequences).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer in (self.q, self.k, self.v)
-        )
+        weight = torch.cat((self.q.weight, self.k.weight, self.v.weight))
+        bias = functional.pad(self.v.bias, (2 * self.v.out_features, 0))
+        joint = product(sequences, weight, bias)
+        shape = (*joint.shape[:2], 3, self.heads, -1)
+        q, k, v = joint.view(shape).permute(2, 0, 3, 1, 4).unbind()
         return q, k, v
 
-    def merge(self, attended: Tensor) -> Tensor:
-        """(S, heads, length, D/heads) -> (S, length, D), through the output layer."""
-        merged: Tensor = self.proj(attended.transpose(1, 2).flatten(-2))
-        return merged
+    def merge(self, attended: Tensor, residual: Tensor) -> Tensor:
+        """(S, heads, length, D/heads) -> shape of the residual, which is added."""
+        tokens = attended.transpose(1, 2).reshape(residual.shape)
+        return project(tokens, self.proj, add=residual)
 
 
 class SelfAttention(nn.Module):
@@ -64,8 +66,8 @@ class SelfAttention(nn.Module):
         else:
             height, width = tokens.shape[1:3]
             attended, codes = _attend_with_codes(q, k, v, height, width)
-            attended = attended + self.attn.pe_proj(codes)
-        return self.attn.merge(attended).view(tokens.shape).add_(tokens)
+            attended = attended + project(codes, self.attn.pe_proj)
+        return self.attn.merge(attended, tokens)
 
 
 class CrossAttention(nn.Module):
@@ -79,8 +81,10 @@ class CrossAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(2B, h, w, D), left images first -> (2B, h, w, D)."""
         q, k, v = self.attn.split(sequences(normalise(tokens), rows=self.rows))
-        attended = functional.scaled_dot_product_attention(q, exchange_halves(k), exchange_halves(v))
-        return self.attn.merge(attended).view(tokens.shape).add_(tokens)
+        attended = functional.scaled_dot_product_attention(
+            q, exchange_halves(k), exchange_halves(v)
+        )
+        return self.attn.merge(attended, tokens)
 
 
 class GlobalBlock(nn.Module):
@@ -92,6 +96,7 @@ class GlobalBlock(nn.Module):
         self.ffn = FeedForward(channels)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """(N, D, h, w) -> (N, D, h, w)."""
         return to_maps(self.ffn(self.self_attn(to_tokens(maps))))
 
 
@@ -115,14 +120,16 @@ class CrossBlock(nn.Module):
         self.ffn = FeedForward(channels)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """(2B, D, h, w), left images first -> (2B, D, h, w)."""
         tokens = to_tokens(maps)
         # Rows meet no other rows, so the whole block can run band by band.
         return to_maps(in_bands(self.attend, tokens) if self.rows else self.attend(tokens))
 
     def attend(self, tokens: Tensor) -> Tensor:
         """(2B, h, w, D), left images first -> (2B, h, w, D)."""
-        tokens = self.ffn_c(self.cross_attn(tokens))
-        return self.ffn(self.self_attn(tokens))
+        for layer in (self.cross_attn, self.ffn_c, self.self_attn, self.ffn):
+            tokens = layer(tokens)
+        return tokens
 
 
 def sequences(tokens: Tensor, *, rows: bool) -> Tensor:
@@ -149,15 +156,16 @@ def _attend_with_codes(
     Returns: the attended values (N, heads, h·w, d) and the mean codes (N, heads, h·w, 32).
     """
     depth, extra = q.shape[-1], height + width
-    indicators = marginal_indicators(height, width, q.device).to(v.dtype)
-    values = torch.cat((v, indicators.expand(*v.shape[:2], -1, -1)), dim=-1)
+    tables = positional_tables(height, width, q.device)
+    indicators = tables.indicators.to(v.dtype).expand(*v.shape[:2], -1, -1)
+    values = torch.cat((v, indicators), dim=-1)
     # Equal depths of keys and values keep the fused kernels; zeros leave the products alone.
     mixed = functional.scaled_dot_product_attention(
         functional.pad(q, (0, extra)), functional.pad(k, (0, extra)), values, scale=depth**-0.5
     )
-    attended, columns, rows = mixed.split((depth, width, height), dim=-1)
-    code_x, code_y = relative_codes(height, width, q.device)
-    grid = (height, width)
-    mean_x = torch.einsum('nhyxk,xkc->nhyxc', columns.unflatten(2, grid), code_x.to(v.dtype))
-    mean_y = torch.einsum('nhyxk,ykc->nhyxc', rows.unflatten(2, grid), code_y.to(v.dtype))
+    attended, columns, rows = torch.split(mixed, [depth, width, height], dim=-1)
+    grid = (*q.shape[:2], height, width, -1)
+    code_x, code_y = tables.columns.to(v.dtype), tables.rows.to(v.dtype)
+    mean_x = torch.einsum('nhyxk,xkc->nhyxc', columns.reshape(grid), code_x)
+    mean_y = torch.einsum('nhyxk,ykc->nhyxc', rows.reshape(grid), code_y)
     return attended, torch.cat((mean_x, mean_y), dim=-1).flatten(2, 3)

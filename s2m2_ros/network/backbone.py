@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from s2m2_ros.network.layers import conv
+from s2m2_ros.network.layers import ConvPair, conv, conv_pair
 
 # Pixels of one pass at full resolution. More are taken image by image: that is as fast once the
 # images are large, and the maps at 1/2 are the largest of the network.
@@ -17,14 +17,12 @@ class Backbone(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv0 = nn.Sequential(conv(3, 16, 1), nn.GELU(), conv(16, 16, 1))
-        self.conv1_down = nn.Sequential(
-            nn.Conv2d(16, 64, 5, stride=2, padding=2), nn.GELU(), conv(64, channels, 3)
+        self.conv0 = conv_pair(3, 16, 16, (1, 1))
+        self.conv1_down = ConvPair(
+            nn.Conv2d(16, 64, 5, stride=2, padding=2), conv(64, channels, 3)
         )
         self.norm1 = nn.GroupNorm(8, channels)
-        self.conv2 = nn.Sequential(
-            conv(channels, channels, 3), nn.GELU(), conv(channels, channels, 3)
-        )
+        self.conv2 = conv_pair(channels, channels, channels, (3, 3))
         self.conv2_down = nn.Sequential(nn.Conv2d(channels, channels, 3, stride=2, padding=1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

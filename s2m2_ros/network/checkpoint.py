@@ -50,7 +50,7 @@ def load_network(
         allow_negative: as for ``S2M2``.
         device: where the weights go.
 
-    Returns: the network in evaluation mode, float32, in channels-last memory order.
+    Returns: the network in evaluation mode, float32.
 
     Raises:
         CheckpointError: if the file is missing, damaged, of another kind or of another network,
@@ -65,7 +65,7 @@ def load_network(
     weights = {key: _checked(state, key, like, file) for key, like in wanted.items()}
     network.load_state_dict(weights, strict=True, assign=True)
     network.requires_grad_(True)
-    return network.eval().to(device, memory_format=torch.channels_last)
+    return network.to(device).eval()
 
 
 def save_network(
@@ -204,9 +204,9 @@ def _with_current_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename keys of earlier files, never overwriting one that is there."""
     renamed = dict(state)
     for old, new in _OLD_PREFIXES.items():
-        for key in state:
+        for key, value in state.items():
             if key.startswith(old):
-                renamed.setdefault(new + key.removeprefix(old), state[key])
+                renamed.setdefault(new + key.removeprefix(old), value)
     return renamed
 
 

@@ -6,11 +6,14 @@ Maps are (N, channels, h, w) tensors in channels-last memory order, so that thei
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from s2m2_ros.network.bands import in_bands
+from s2m2_ros.network.products import project
 
 
 def conv(in_channels: int, out_channels: int, kernel: int | tuple[int, int]) -> nn.Conv2d:
@@ -19,13 +22,42 @@ def conv(in_channels: int, out_channels: int, kernel: int | tuple[int, int]) -> 
     return nn.Conv2d(in_channels, out_channels, (height, width), padding=(height // 2, width // 2))
 
 
+class ConvPair(nn.Sequential):
+    """Two convolutions with a GELU between them; they have the keys 0 and 2, as published."""
+
+    def __init__(self, first: nn.Conv2d, second: nn.Conv2d) -> None:
+        super().__init__(first, nn.GELU(), second)
+
+    @property
+    def first(self) -> nn.Conv2d:
+        """The convolution before the activation."""
+        return cast(nn.Conv2d, self[0])
+
+    @property
+    def second(self) -> nn.Conv2d:
+        """The convolution after the activation."""
+        return cast(nn.Conv2d, self[2])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, h, w) -> (N, out, h', w')."""
+        hidden = gelu(apply_conv(self.first, x))
+        return apply_conv(self.second, hidden)
+
+
+def conv_pair(
+    in_channels: int, hidden: int, out_channels: int, kernels: tuple[int, int]
+) -> ConvPair:
+    """Return two convolutions of stride 1 with a GELU between them."""
+    return ConvPair(conv(in_channels, hidden, kernels[0]), conv(hidden, out_channels, kernels[1]))
+
+
 class GatedFusion(nn.Module):
     """Fuse two maps of equal width D: f(a, b) + g(a, b)·a + (1 − g(a, b))·b."""
 
     def __init__(self, channels: int, kernel: int = 1) -> None:
         super().__init__()
-        self.feature_gate = two_convs(2 * channels, channels, channels, (kernel, 1))
-        self.feature_fusion = two_convs(2 * channels, 2 * channels, channels, (kernel, 1))
+        self.feature_gate = conv_pair(2 * channels, channels, channels, (kernel, 1))
+        self.feature_fusion = conv_pair(2 * channels, 2 * channels, channels, (kernel, 1))
         self.pointwise = kernel == 1
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -33,19 +65,18 @@ class GatedFusion(nn.Module):
         if self.pointwise:
             return to_maps(in_bands(self._fuse_tokens, to_tokens(a), to_tokens(b)))
         both = torch.cat((a, b), dim=1)
-        wide = self.feature_gate[0](both), self.feature_fusion[0](both)
+        wide = (gelu(self.feature_gate.first(both)), gelu(self.feature_fusion.first(both)))
         return to_maps(in_bands(self._combine, *map(to_tokens, (a, b, *wide))))
 
     def _fuse_tokens(self, a: Tensor, b: Tensor) -> Tensor:
         both = torch.cat((a, b), dim=-1)
-        gate, fused = self.feature_gate[0], self.feature_fusion[0]
-        return self._combine(a, b, pointwise(gate, both), pointwise(fused, both))
+        gate = project(both, self.feature_gate.first, gelu=True)
+        return self._combine(a, b, gate, project(both, self.feature_fusion.first, gelu=True))
 
     def _combine(self, a: Tensor, b: Tensor, gate: Tensor, fused: Tensor) -> Tensor:
-        """Finish from the results of both first convolutions."""
-        gate = pointwise(self.feature_gate[2], functional.gelu(gate))
-        fused = pointwise(self.feature_fusion[2], functional.gelu(fused))
-        return fused.add_(torch.lerp(b, a, gate.sigmoid().clamp(0.01, 0.99)))
+        """Finish from what both first convolutions give after their activation."""
+        share = project(gate, self.feature_gate.second).sigmoid().clamp(0.01, 0.99)
+        return project(fused, self.feature_fusion.second, add=torch.lerp(b, a, share))
 
 
 class ConvBlock(nn.Module):
@@ -53,7 +84,7 @@ class ConvBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.convs = two_convs(channels, channels, channels, (3, 3))
+        self.convs = conv_pair(channels, channels, channels, (3, 3))
         self.convs_1x = nn.Sequential(
             conv(channels, channels, 1), nn.ReLU(), conv(channels, channels, 1)
         )
@@ -64,17 +95,8 @@ class ConvBlock(nn.Module):
         return to_maps(in_bands(self._add_narrow, to_tokens(x), wide, out=wide))
 
     def _add_narrow(self, x: Tensor, wide: Tensor) -> Tensor:
-        first, _, second = self.convs_1x
-        return pointwise(second, pointwise(first, x).relu_()).add_(wide)
-
-
-def two_convs(
-    in_channels: int, hidden: int, out_channels: int, kernels: tuple[int, int]
-) -> nn.Sequential:
-    """Return two convolutions of stride 1 with a GELU between them."""
-    return nn.Sequential(
-        conv(in_channels, hidden, kernels[0]), nn.GELU(), conv(hidden, out_channels, kernels[1])
-    )
+        first, second = cast(nn.Conv2d, self.convs_1x[0]), cast(nn.Conv2d, self.convs_1x[2])
+        return project(project(x, first).relu_(), second, add=wide)
 
 
 class Down(nn.Sequential):
@@ -85,7 +107,7 @@ class Down(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, h, w) -> (N, out, h/2, w/2)."""
-        return pointwise_map(self[1], self[0](x))
+        return apply_conv(cast(nn.Conv2d, self[1]), self[0](x))
 
 
 class Up(nn.Sequential):
@@ -100,7 +122,7 @@ class Up(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, h, w) -> (N, out, 2h, 2w)."""
-        small = pointwise_map(self[1], x)
+        small = apply_conv(cast(nn.Conv2d, self[1]), x)
         return functional.interpolate(small, scale_factor=2.0, mode='bilinear')
 
 
@@ -115,18 +137,23 @@ class FeedForward(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        update: Tensor = self.ffn(normalise(tokens))
-        return update.add_(tokens)
+        first, second = cast(nn.Linear, self.ffn[0]), cast(nn.Linear, self.ffn[2])
+        return project(project(normalise(tokens), first, gelu=True), second, add=tokens)
 
 
-def pointwise(layer: nn.Conv2d, tokens: Tensor) -> Tensor:
-    """Apply a 1×1 convolution to tokens: (..., in) -> (..., out)."""
-    return functional.linear(tokens, layer.weight.flatten(1), layer.bias)
+def gelu(fresh: Tensor) -> Tensor:
+    """Return the exact GELU of a tensor that nothing else uses, in its memory if possible."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return functional.gelu(fresh)
+    result: Tensor = torch.ops.aten.gelu_(fresh)
+    return result
 
 
-def pointwise_map(layer: nn.Conv2d, maps: Tensor) -> Tensor:
-    """Apply a 1×1 convolution: (N, in, h, w) -> (N, out, h, w)."""
-    return to_maps(in_bands(lambda tokens: pointwise(layer, tokens), to_tokens(maps)))
+def apply_conv(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    """Apply a convolution, a 1×1 one as a matrix product: (N, in, h, w) -> (N, out, h', w')."""
+    if layer.kernel_size != (1, 1):
+        return cast(Tensor, layer(maps))
+    return to_maps(in_bands(lambda tokens: project(tokens, layer), to_tokens(maps)))
 
 
 def normalise(tokens: Tensor) -> Tensor:

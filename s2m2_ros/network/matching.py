@@ -68,7 +68,9 @@ class Matcher(nn.Module):
         step = max(1, _CHUNK_ENTRIES_CPU // rows[0].numel())
         if rows.device.type != 'cpu' or torch.is_grad_enabled():
             step = rows.shape[0]
-        parts = [match_rows(part, allow_negative=allow_negative) for part in rows.split(step)]
+        parts = [
+            match_rows(part, allow_negative=allow_negative) for part in torch.split(rows, step)
+        ]
         shape = (correlation.shape[0], 1, *correlation.shape[1:3])
         return Prediction(*(torch.cat(maps).view(shape) for maps in zip(*parts, strict=True)))
 

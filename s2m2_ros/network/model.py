@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from s2m2_ros.network.backbone import Backbone
 from s2m2_ros.network.config import S2M2Config
-from s2m2_ros.network.layers import GatedFusion, conv
+from s2m2_ros.network.layers import GatedFusion, conv_pair
 from s2m2_ros.network.lookup import pool_columns
 from s2m2_ros.network.matching import Matcher
 from s2m2_ros.network.prediction import Prediction, Stages
@@ -88,9 +88,7 @@ class S2M2(nn.Module):
         self.global_refiner = GlobalRefiner(channels)
         self.feat_fusion_layer = GatedFusion(channels, kernel=3)
         self.refiner = Refiner(channels)
-        self.ctx_feat = nn.Sequential(
-            conv(channels, channels, 1), nn.GELU(), conv(channels, channels, 1)
-        )
+        self.ctx_feat = conv_pair(channels, channels, channels, (1, 1))
 
     def forward(self, left: Tensor, right: Tensor) -> Prediction:
         """Match rectified pairs.
@@ -106,8 +104,7 @@ class S2M2(nn.Module):
         Raises:
             ValueError: if a shape or type is another one.
         """
-        prediction: Prediction = self._run(left, right, keep_probability=False).prediction
-        return prediction
+        return self._run(left, right, keep_probability=False)[2]
 
     def forward_all(self, left: Tensor, right: Tensor) -> Stages:
         """Match as ``forward`` does and return everything that losses need, differentiable.
@@ -115,21 +112,32 @@ class S2M2(nn.Module):
         Arguments and errors are those of ``forward``. The cost beyond it is the whole transport,
         (B, H/4, W/4, W/4) float32.
         """
-        return self._run(left, right, keep_probability=True)
+        quarter, upsampled, prediction = self._run(left, right, keep_probability=True)
+        assert quarter.probability is not None  # noqa: S101  asked for above
+        return Stages(
+            quarter.probability,
+            quarter.matching,
+            quarter.global_disparity,
+            quarter.iterations,
+            upsampled,
+            prediction,
+        )
 
-    def _run(self, left: Tensor, right: Tensor, *, keep_probability: bool) -> Stages:
+    def _run(
+        self, left: Tensor, right: Tensor, *, keep_probability: bool
+    ) -> tuple[QuarterStages, Prediction, Prediction]:
+        """Return the estimates at 1/4, and those at full resolution of ``_upsample``."""
         check_images(left, right)
         image = scaled(left)
         half, matched, context = self._encode(torch.cat((image, scaled(right))))
         quarter = self._estimate(matched, context, keep_probability=keep_probability)
         del matched, context
-        upsampled, prediction = self._upsample(quarter.last, half, image)
-        return Stages(*quarter[:-1], upsampled, prediction)
+        return quarter, *self._upsample(quarter.last, half, image)
 
     def _encode(self, images: Tensor) -> Encoding:
         """Extract features of stacked images (2B, 3, H, W) scaled to −1..1."""
-        dtype = self.ctx_feat[0].weight.dtype
-        images = images.to(dtype, memory_format=torch.channels_last)
+        images = images.to(self.disp_init.layer_norm.weight.dtype)
+        images = images.contiguous(memory_format=torch.channels_last)
         half, quarter = self.cnn_backbone(images)
         pyramid = self.feat_pyramid(quarter)
         matched = self.transformer(pyramid)
@@ -174,7 +182,9 @@ class S2M2(nn.Module):
         logits = self.upsample_mask_1x(upsampled.disparity, image, half)
         if not self.double_output:
             return upsampled, upsample(upsampled, logits, 1)
-        logits = functional.interpolate(logits, scale_factor=2.0, mode='bilinear', align_corners=False)
+        logits = functional.interpolate(
+            logits, scale_factor=2.0, mode='bilinear', align_corners=False
+        )
         doubled = upsample(upsampled, logits, 2)
         return upsampled, doubled._replace(disparity=2.0 * doubled.disparity)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _PI = 3.1415  # not π: the published weights were trained with this number
 _CHANNELS = 16
@@ -13,28 +15,43 @@ _SPACING = 5 / 32
 _CACHED_SIZES = 32
 
 
-@lru_cache(maxsize=_CACHED_SIZES)
-def relative_codes(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the codes of column and row offsets, each including the factor 0.5.
+class PositionalTables(NamedTuple):
+    """What the attention over a map of h × w needs to add relative positions; float32.
 
-    Returns: (w, w, 16) indexed by column of the query and of the key, and (h, h, 16) by row;
-        float32.
+    The code of a query at (y, x) and a key at (y', x') is columns[x, x'] beside rows[y, y'].
     """
-    with torch.inference_mode(False), torch.no_grad():
-        return _offset_codes(width, device), _offset_codes(height, device)
+
+    columns: Tensor  # (w, w, 16), by column of the query and of the key
+    rows: Tensor  # (h, h, 16), by row of the query and of the key
+    indicators: Tensor  # (h·w, w + h), for each token ones at its column and at its row
+
+
+def positional_tables(height: int, width: int, device: torch.device) -> PositionalTables:
+    """Return the tables of a map size; they are kept for the next call with this size.
+
+    A compiler traces how they are made instead, and makes them part of its graph.
+    """
+    if torch.compiler.is_compiling():
+        return _make_tables(height, width, device)
+    return _kept_tables(height, width, device)
 
 
 @lru_cache(maxsize=_CACHED_SIZES)
-def marginal_indicators(height: int, width: int, device: torch.device) -> Tensor:
-    """Return (h·w, w + h): for each token, ones at its column and at its row, float32."""
+def _kept_tables(height: int, width: int, device: torch.device) -> PositionalTables:
+    # Tensors made in inference mode could not be used in training later.
     with torch.inference_mode(False), torch.no_grad():
-        columns = torch.eye(width, device=device).expand(height, width, width)
-        rows = torch.eye(height, device=device)[:, None].expand(height, width, height)
-        return torch.cat((columns, rows), dim=-1).flatten(0, 1)
+        return _make_tables(height, width, device)
 
 
-def _offset_codes(n: int, device: torch.device) -> Tensor:
-    """Return (n, n, 16): the code of offset i − j for every pair of positions of one axis."""
+def _make_tables(height: int, width: int, device: torch.device) -> PositionalTables:
+    at_column = torch.eye(width, device=device).expand(height, width, width)
+    at_row = torch.eye(height, device=device)[:, None].expand(height, width, height)
+    indicators = torch.cat((at_column, at_row), dim=-1).flatten(0, 1)
+    return PositionalTables(_codes(width, device), _codes(height, device), indicators)
+
+
+def _codes(n: int, device: torch.device) -> Tensor:
+    """Return (n, n, 16): half the code of offset i − j for every two positions of an axis."""
     position = torch.arange(n, device=device)
     # Offset 0 is row n − 1 although the middle of the table is row n, as published.
     index = position[:, None] - position[None, :] + n - 1
@@ -48,6 +65,6 @@ def _sinc_table(n: int, device: torch.device) -> Tensor:
     centre = torch.arange(_CHANNELS, device=device, dtype=torch.float64) * (2 / 15) - 1.0
     z = (centre[None, :] - position[:, None]) / _SPACING
     near = z.abs() < 1e-6
-    argument = _PI * torch.where(near, torch.ones_like(z), z)
-    value = torch.where(near, torch.ones_like(z), argument.sin() / argument)
-    return (value / value.norm(dim=1, keepdim=True).clamp_min(1e-12)).float()
+    argument = _PI * torch.where(near, 1.0, z)
+    value = torch.where(near, 1.0, argument.sin() / argument)
+    return functional.normalize(value, dim=1, eps=1e-12).float()

@@ -11,9 +11,11 @@ nor a disparity above 128 to an eighth.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 
 def full_precision(like: Tensor) -> AbstractContextManager[object]:
@@ -22,3 +24,12 @@ def full_precision(like: Tensor) -> AbstractContextManager[object]:
     if torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
+
+
+def in_full_precision(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, weight: Tensor) -> Tensor:
+    """Convolve in float32 with the bias and padding of a layer and the weights given.
+
+    Call it in the context of ``full_precision``.
+    """
+    bias = None if layer.bias is None else layer.bias.float()
+    return functional.conv2d(x, weight.float(), bias, padding=cast(tuple[int, int], layer.padding))

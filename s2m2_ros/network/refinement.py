@@ -6,24 +6,29 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from s2m2_ros.network.layers import conv
+from s2m2_ros.network.bands import in_bands
+from s2m2_ros.network.layers import (
+    ConvPair,
+    apply_conv,
+    conv,
+    conv_pair,
+    gelu,
+    to_maps,
+    to_tokens,
+)
 from s2m2_ros.network.lookup import look_up
-from s2m2_ros.network.precision import full_precision
+from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
+from s2m2_ros.network.products import product, project
 from s2m2_ros.network.unet import UNet
 
 _DISPARITY_UNIT = 100.0
 _CORRELATION_UNIT = 16.0
 _TRUSTED = 0.2
-
-
-def head(in_channels: int, hidden: int, out_channels: int, kernels: tuple[int, int]) -> nn.Module:
-    """Return two convolutions with a GELU between them."""
-    return nn.Sequential(
-        conv(in_channels, hidden, kernels[0]), nn.GELU(), conv(hidden, out_channels, kernels[1])
-    )
+# Inputs of the first fusing convolution: 96 + 64 + 64 channels, the context, then the logits.
+_CONTEXT_AT = 224
+_LOGIT_CHANNELS = 32
 
 
 def logit(probability: Tensor, margin: float) -> Tensor:
@@ -36,7 +41,7 @@ class GlobalRefiner(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.init_feat = head(2 + channels, channels, channels, (3, 1))
+        self.init_feat = conv_pair(2 + channels, channels, channels, (3, 1))
         self.refine_unet = UNet((channels, channels, channels), 1)
         self.out_feat = nn.Sequential(conv(channels, 1, 3))
 
@@ -63,20 +68,25 @@ class ConvGRU(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        for index, kernel in ((1, (3, 1)), (2, (1, 3))):
-            for gate in 'zrq':
-                self.add_module(f'conv{gate}{index}', conv(2 * channels, channels, kernel))
+        self.convz1 = conv(2 * channels, channels, (3, 1))
+        self.convr1 = conv(2 * channels, channels, (3, 1))
+        self.convq1 = conv(2 * channels, channels, (3, 1))
+        self.convz2 = conv(2 * channels, channels, (1, 3))
+        self.convr2 = conv(2 * channels, channels, (1, 3))
+        self.convq2 = conv(2 * channels, channels, (1, 3))
 
     def forward(self, hidden: Tensor, x: Tensor) -> Tensor:
         """(B, C, h, w), (B, C, h, w) -> the new hidden state (B, C, h, w)."""
-        for index in '12':
-            z, r, q = (self.get_submodule(f'conv{gate}{index}') for gate in 'zrq')
-            both = torch.cat((hidden, x), dim=1)
-            update = z(both).sigmoid_()
-            reset = r(both).sigmoid_()
-            candidate = q(torch.cat((reset * hidden, x), dim=1)).tanh_()
-            hidden = torch.lerp(hidden, candidate, update)
-        return hidden
+        hidden = gru_step(hidden, x, (self.convz1, self.convr1, self.convq1))
+        return gru_step(hidden, x, (self.convz2, self.convr2, self.convq2))
+
+
+def gru_step(hidden: Tensor, x: Tensor, convs: tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]) -> Tensor:
+    """Update a hidden state with the convolutions of the update, the reset and the candidate."""
+    both = torch.cat((hidden, x), dim=1)
+    update, reset = (layer(both).sigmoid_() for layer in convs[:2])
+    candidate = convs[2](torch.cat((reset * hidden, x), dim=1)).tanh_()
+    return torch.lerp(hidden, candidate, update)
 
 
 class Context(NamedTuple):
@@ -99,11 +109,11 @@ class Refiner(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.disp_feat = head(1, 96, 96, (3, 3))
-        self.corr_feat1 = head(9, 96, 64, (1, 1))
-        self.corr_feat2 = head(9, 96, 64, (1, 1))
-        self.conf_occ_feat = head(2, 64, 32, (3, 1))
-        self.disp_corr_ctx_cat = head(256 + channels, 2 * channels, channels, (1, 3))
+        self.disp_feat = conv_pair(1, 96, 96, (3, 3))
+        self.corr_feat1 = conv_pair(9, 96, 64, (1, 1))
+        self.corr_feat2 = conv_pair(9, 96, 64, (1, 1))
+        self.conf_occ_feat = conv_pair(2, 64, 32, (3, 1))
+        self.disp_corr_ctx_cat = conv_pair(256 + channels, 2 * channels, channels, (1, 3))
         self.refine_unet = UNet((channels, channels, 2 * channels), 1)
         self.disp_update = update_head(channels, 1)
         self.conf_occ_update = update_head(channels, 2)
@@ -111,10 +121,10 @@ class Refiner(nn.Module):
 
     def context_share(self, context: Tensor) -> Tensor:
         """Return what the context adds to the first fusing convolution, bias included."""
-        layer = self.disp_corr_ctx_cat[0]
+        layer = self.disp_corr_ctx_cat.first
         channels = context.shape[1]
-        weight = layer.weight[:, 224 : 224 + channels]
-        return functional.conv2d(context, weight, layer.bias)
+        weight = layer.weight.flatten(1)[:, _CONTEXT_AT : _CONTEXT_AT + channels]
+        return to_maps(product(to_tokens(context), weight.contiguous(), layer.bias))
 
     def forward(self, state: State, context: Context) -> State:
         """Refine once: disparity, confidence and visibility change by small updates."""
@@ -129,19 +139,32 @@ class Refiner(nn.Module):
         return State(hidden, estimate)
 
     def _fuse(self, disparity: Tensor, logits: Tensor, context: Context) -> Tensor:
+        """Return the features (B, C, h, w) of the current estimate and of its costs."""
         full, pooled = self._read(disparity, context)
         dtype = context.share.dtype
-        parts = (
+        sources = (
             self._disparity_features(disparity / _DISPARITY_UNIT, dtype),
-            self.corr_feat1(full.to(dtype)),
-            self.corr_feat2(pooled.to(dtype)),
-            self.conf_occ_feat(logits.to(dtype)),
+            full.to(dtype),
+            pooled.to(dtype),
+            gelu(self.conf_occ_feat.first(logits.to(dtype))),
+            context.share,
         )
-        first, activation, second = self.disp_corr_ctx_cat
-        weight = first.weight
-        varying = torch.cat((weight[:, :224], weight[:, -32:]), dim=1)
-        mixed = functional.conv2d(torch.cat(parts, dim=1), varying).add_(context.share)
-        return second(activation(mixed))
+        mixed = in_bands(self._mix, *map(to_tokens, sources))
+        return apply_conv(self.disp_corr_ctx_cat.second, to_maps(mixed))
+
+    def _mix(
+        self, disparity: Tensor, full: Tensor, pooled: Tensor, logits: Tensor, share: Tensor
+    ) -> Tensor:
+        """Embed what is looked up and join it with the rest: tokens (B, rows, w, 2C)."""
+        parts = (
+            disparity,
+            project(project(full, self.corr_feat1.first, gelu=True), self.corr_feat1.second),
+            project(project(pooled, self.corr_feat2.first, gelu=True), self.corr_feat2.second),
+            project(logits, self.conf_occ_feat.second),
+        )
+        weight = self.disp_corr_ctx_cat.first.weight.flatten(1)
+        varying = torch.cat((weight[:, :_CONTEXT_AT], weight[:, -_LOGIT_CHANNELS:]), dim=1)
+        return gelu(product(torch.cat(parts, dim=-1), varying, None, add=share))
 
     def _read(self, disparity: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Return both cost look-ups, (B, 9, h, w) float32 each."""
@@ -152,19 +175,16 @@ class Refiner(nn.Module):
 
     def _disparity_features(self, scaled: Tensor, dtype: torch.dtype) -> Tensor:
         """Embed the disparity; its first layer is float32, as differences of pixels matter."""
-        first, activation, second = self.disp_feat
+        first = self.disp_feat.first
         with full_precision(scaled):
-            wide = functional.conv2d(scaled, first.weight.float(), first.bias.float(), padding=1)
-        return second(activation(wide).to(dtype))
+            wide = in_full_precision(first, scaled, first.weight)
+        return apply_conv(self.disp_feat.second, gelu(wide).to(dtype))
 
 
-def update_head(channels: int, out_channels: int) -> nn.Sequential:
+def update_head(channels: int, out_channels: int) -> ConvPair:
     """Return the two convolutions from the hidden state to an update."""
-    return nn.Sequential(
-        conv(channels, channels, 3),
-        nn.GELU(),
-        nn.Conv2d(channels, out_channels, 3, padding=1, bias=False),
-    )
+    last = nn.Conv2d(channels, out_channels, 3, padding=1, bias=False)
+    return ConvPair(conv(channels, channels, 3), last)
 
 
 def bound(estimate: Prediction, *, allow_negative: bool) -> Prediction:

@@ -37,7 +37,7 @@ class MultiResolutionTransformer(nn.Module):
         self.dec_attn3s = nn.Sequential(*(CrossBlock(wide, 8, rows=False) for _ in range(2)))
 
     def forward(self, maps: Pyramid) -> Pyramid:
-        """Maps of C, C, 2C and 2C channels of stacked images -> maps of the same shapes."""
+        """Transform maps of C, C, 2C and 2C channels of stacked images; shapes stay."""
         z0 = self.enc_attn0(maps.quarter)
         z1 = self.enc_attn1(self.down_concat1(maps.eighth, self.down_conv0(z0)))
         z2 = self.enc_attn2(self.down_concat2(maps.sixteenth, self.down_conv1(z1)))
@@ -59,6 +59,6 @@ class TransformerStack(nn.Module):
         )
 
     def forward(self, maps: Pyramid) -> Tensor:
-        """Maps of stacked images -> the (2B, C, H/4, W/4) map that is matched."""
+        """Return the (2B, C, H/4, W/4) map that is matched, from those of stacked images."""
         result: Pyramid = self.uformer_list(maps)
         return result.quarter

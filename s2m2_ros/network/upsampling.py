@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from s2m2_ros.network.layers import conv
-from s2m2_ros.network.precision import full_precision
+from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
 
 _NEIGHBOURS = 9
@@ -22,15 +24,15 @@ class Upsampler4x(nn.Module):
         self.conv_y = conv(channels, 64, 3)
         self.conv_concat = nn.Sequential(
             conv(128, 128, 3),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.ConvTranspose2d(128, _NEIGHBOURS, 2, stride=2),
         )
 
     def forward(self, hidden: Tensor, half: Tensor) -> Tensor:
         """(B, C, H/4, W/4), (B, C, H/2, W/2) -> logits (B, 9, H, W)."""
         both = torch.cat((doubling(self.conv_x, hidden), self.conv_y(half)), dim=1)
-        first, activation, last = self.conv_concat
-        return doubling(last, activation(first(both)))
+        mixed = self.conv_concat[0](both).relu_()
+        return doubling(cast(nn.ConvTranspose2d, self.conv_concat[2]), mixed)
 
 
 class Upsampler1x(nn.Module):
@@ -38,15 +40,11 @@ class Upsampler1x(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv_disp = nn.Sequential(
-            nn.ConvTranspose2d(1, 16, 3, padding=1), nn.ReLU(inplace=True)
-        )
-        self.conv_rgb = nn.Sequential(
-            nn.ConvTranspose2d(3, 16, 3, padding=1), nn.ReLU(inplace=True)
-        )
+        self.conv_disp = nn.Sequential(nn.ConvTranspose2d(1, 16, 3, padding=1), nn.ReLU())
+        self.conv_rgb = nn.Sequential(nn.ConvTranspose2d(3, 16, 3, padding=1), nn.ReLU())
         self.conv_ctx = nn.ConvTranspose2d(channels, 16, 2, stride=2)
         self.conv_concat = nn.Sequential(
-            conv(48, 48, 3), nn.ReLU(inplace=True), nn.ConvTranspose2d(48, _NEIGHBOURS, 1)
+            conv(48, 48, 3), nn.ReLU(), nn.ConvTranspose2d(48, _NEIGHBOURS, 1)
         )
 
     def forward(self, disparity: Tensor, image: Tensor, half: Tensor) -> Tensor:
@@ -61,16 +59,13 @@ class Upsampler1x(nn.Module):
         """
         context = doubling(self.conv_ctx, half).float()
         with full_precision(disparity):
-            both = torch.cat(
-                (
-                    flipped(self.conv_disp[0], disparity).relu_(),
-                    flipped(self.conv_rgb[0], image).relu_(),
-                    context,
-                ),
-                dim=1,
+            parts = (
+                flipped(self.conv_disp[0], disparity).relu_(),
+                flipped(self.conv_rgb[0], image).relu_(),
+                context,
             )
-            first = self.conv_concat[0]
-            mixed = functional.conv2d(both, first.weight.float(), first.bias.float(), padding=1)
+            first = cast(nn.Conv2d, self.conv_concat[0])
+            mixed = in_full_precision(first, torch.cat(parts, dim=1), first.weight)
             return flipped(self.conv_concat[2], mixed.relu_())
 
 
@@ -81,11 +76,10 @@ def doubling(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     return functional.pixel_shuffle(functional.conv2d(x, weight, bias), 2)
 
 
-def flipped(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
+def flipped(layer: nn.Module, x: Tensor) -> Tensor:
     """Apply a transposed convolution of stride 1 as a convolution, in float32."""
-    weight = layer.weight.float().flip(2, 3).transpose(0, 1)
-    bias = layer.bias.float() if layer.bias is not None else None
-    return functional.conv2d(x, weight, bias, padding=layer.padding)
+    transposed = cast(nn.ConvTranspose2d, layer)
+    return in_full_precision(transposed, x, transposed.weight.flip(2, 3).transpose(0, 1))
 
 
 def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
@@ -101,7 +95,7 @@ def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
     height, width = maps.shape[-2:]
     padded = functional.pad(maps, (1, 1, 1, 1), mode='replicate')
     weights = logits.float().softmax(dim=1)
-    weights = weights.unflatten(3, (width, factor)).unflatten(2, (height, factor))
+    weights = weights.view(-1, _NEIGHBOURS, height, factor, width, factor)
     total: Tensor | None = None
     for index in range(_NEIGHBOURS):
         row, column = divmod(index, 3)
@@ -115,4 +109,4 @@ def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
 def upsample(prediction: Prediction, logits: Tensor, factor: int) -> Prediction:
     """Take maps (B, 1, h, w) to (B, 1, factor·h, factor·w); disparity stays as it is."""
     means = window_means(torch.cat(prediction, dim=1), logits, factor)
-    return Prediction(*means.split(1, dim=1))
+    return Prediction(*torch.split(means, 1, dim=1))
