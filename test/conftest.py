@@ -1,1 +1,22 @@
-"""Fixtures for the whole suite."""
+"""Set-up of the whole suite."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from support.isolation import isolate
+
+DOMAIN_LOCK = pytest.StashKey[object]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give this test process (each worker is one) a DDS domain and log folder of its own."""
+    config.stash[DOMAIN_LOCK] = isolate()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def ros_log_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the log files of nodes out of the user's home."""
+    os.environ['ROS_LOG_DIR'] = str(tmp_path_factory.mktemp('ros_log'))

@@ -1,0 +1,38 @@
+# The whole workflow. `make test` and `make demo` need nothing before them.
+PYTHON ?= python3
+JOBS ?= $(shell nproc)
+RUN := underlay/run
+# One thread a worker: the workers already share the cores.
+TEST := OMP_NUM_THREADS=1 $(RUN) python -m pytest --numprocesses=$(JOBS)
+
+.DEFAULT_GOAL := help
+.PHONY: help env build test lint format clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env:  ## create or update .venv with everything
+	@$(PYTHON) -I underlay/environment.py
+
+build: env  ## build messages and package with colcon, into install/
+	@$(RUN) colcon build --symlink-install --event-handlers console_direct- \
+	  --packages-select s2m2_ros
+
+ifdef ROS_DISTRO
+test: build  ## run the tests (ARGS="-k name" for some)
+else
+test: env  ## run the tests (ARGS="-k name" for some)
+endif
+	@$(TEST) $(ARGS)
+
+lint: env  ## ruff and mypy
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+
+format: env  ## let ruff format and mend what it can
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix .
+
+clean:  ## remove what was built, but not .venv
+	@rm -rf build install log demo_output

@@ -1,0 +1,140 @@
+"""colcon and pip both install a package whose messages work, even beside its source folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from ament_index_python.packages import get_package_prefix, get_package_share_directory
+
+from support.processes import SOURCE, hear, python_process
+
+# Prints where the messages came from, then publishes one until somebody has heard it.
+TALKER = """
+import sys
+import rclpy
+from rclpy.qos import QoSProfile, DurabilityPolicy
+import s2m2_ros, s2m2_ros.cli.main, s2m2_ros.msg
+from s2m2_ros.msg import StereoEstimate
+
+print(s2m2_ros.msg.__file__, flush=True)
+print(s2m2_ros.__file__, flush=True)
+rclpy.init()
+node = rclpy.create_node('talker')
+lasting = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+publisher = node.create_publisher(StereoEstimate, sys.argv[1], lasting)
+message = StereoEstimate()
+message.disparity.f = 451.5
+publisher.publish(message)
+sys.stdin.readline()
+"""
+
+LISTENER = """
+import sys
+import rclpy
+from rclpy.qos import QoSProfile, DurabilityPolicy
+from s2m2_ros.msg import StereoEstimate
+
+rclpy.init()
+node = rclpy.create_node('listener')
+lasting = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+node.create_subscription(StereoEstimate, sys.argv[1],
+                         lambda message: print(message.disparity.f, flush=True), lasting)
+rclpy.spin_once(node, timeout_sec=60)
+"""
+
+
+@pytest.mark.parametrize('option', [[], ['--symlink-install']], ids=['copied', 'symlinked'])
+def test_colcon_builds_messages_and_python_in_one_package(
+    tmp_path: Path, option: list[str]
+) -> None:
+    subprocess.run(
+        [
+            'colcon', '--log-base', str(tmp_path / 'log'), 'build', '--base-paths', str(SOURCE),
+            '--build-base', str(tmp_path / 'build'), '--install-base', str(tmp_path / 'install'),
+            *option,
+        ],
+        check=True, stdout=subprocess.DEVNULL, cwd=tmp_path,
+    )  # fmt: skip
+    prefix = tmp_path / 'install' / 's2m2_ros'
+    library = next(prefix.glob('lib/python*/site-packages'))
+    environment = {
+        'PYTHONPATH': str(library),
+        'AMENT_PREFIX_PATH': f'{prefix}{os.pathsep}{os.environ["AMENT_PREFIX_PATH"]}',
+        'LD_LIBRARY_PATH': f'{prefix}/lib{os.pathsep}{os.environ.get("LD_LIBRARY_PATH", "")}',
+    }
+    # The one in the repository root must find the generated messages behind the source folder;
+    # the other one uses the installed copy. The listener uses this environment's messages.
+    for folder, package in ((SOURCE, SOURCE), (tmp_path, library)):
+        topic = f'from_{folder.name}_{os.getpid()}'
+        with (
+            python_process(TALKER, topic, cwd=folder, env=environment) as talker,
+            python_process(LISTENER, topic) as listener,
+        ):
+            assert Path(hear(talker)) == library / 's2m2_ros' / 'msg' / '__init__.py'
+            assert Path(hear(talker)) == package / 's2m2_ros' / '__init__.py'
+            assert hear(listener) == '451.5'
+
+
+def test_wheel_holds_sources_messages_and_what_ros_looks_for(tmp_path: Path) -> None:
+    subprocess.run(
+        [
+            sys.executable, '-m', 'pip', '--quiet', 'wheel', '--no-deps', '--no-build-isolation',
+            '--wheel-dir', str(tmp_path), str(SOURCE),
+        ],
+        check=True,
+    )  # fmt: skip
+    (wheel,) = tmp_path.glob('s2m2_ros-*.whl')
+    site = tmp_path / 'site'
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+        names = archive.namelist()
+    shared = {name.split('.data/data/', 1)[1] for name in names if '.data/data/' in name}
+    assert {
+        'share/ament_index/resource_index/packages/s2m2_ros',
+        'share/s2m2_ros/package.xml',
+        'share/s2m2_ros/msg/StereoEstimate.msg',
+    } <= shared
+    topic = f'from_wheel_{os.getpid()}'
+    with (
+        python_process(TALKER, topic, cwd=tmp_path, env={'PYTHONPATH': str(site)}) as talker,
+        python_process(LISTENER, topic) as listener,
+    ):
+        assert Path(hear(talker)) == site / 's2m2_ros' / 'msg' / '__init__.py'
+        assert Path(hear(talker)) == site / 's2m2_ros' / '__init__.py'
+        assert hear(listener) == '451.5'
+
+
+def test_ament_index_finds_the_package() -> None:
+    share = Path(get_package_share_directory('s2m2_ros'))
+    assert share == Path(get_package_prefix('s2m2_ros'), 'share', 's2m2_ros')
+    assert (share / 'package.xml').read_bytes() == (SOURCE / 'package.xml').read_bytes()
+
+
+def test_importing_needs_no_ros() -> None:
+    """Every module outside node/ imports where each ROS package is missing."""
+    code = """
+import importlib, pkgutil, sys
+
+class NoRos:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in {'rclpy', 'std_msgs', 'sensor_msgs', 'stereo_msgs', 'cv_bridge',
+                                  'message_filters', 'sensor_msgs_py', 'tf_transformations'}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NoRos())
+import s2m2_ros
+for module in pkgutil.walk_packages(s2m2_ros.__path__, 's2m2_ros.'):
+    if not module.name.startswith(('s2m2_ros.node', 's2m2_ros.msg', 's2m2_ros.s2m2_ros_s')):
+        importlib.import_module(module.name)
+        print(module.name)
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=False, cwd=SOURCE
+    )
+    assert done.returncode == 0, done.stderr
+    assert 's2m2_ros.cli.main' in done.stdout.split()

@@ -1,0 +1,105 @@
+"""The manifests agree with each other and with what the code imports."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import sys
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+from catkin_pkg.package import parse_package
+
+import s2m2_ros
+from support.processes import SOURCE
+
+# What an imported module is called in package.xml and in setup.cfg; None: it has no name there.
+MANIFEST_NAMES: dict[str, tuple[str | None, str | None]] = {
+    'numpy': ('python3-numpy', 'numpy'),
+    'cv2': ('python3-opencv', 'opencv-python-headless'),
+    'torch': ('python3-torch', 'torch'),
+    'tqdm': ('python3-tqdm', 'tqdm'),
+    'yaml': ('python3-yaml', 'pyyaml'),
+    # No rosdep key exists for the rest.
+    'safetensors': (None, 'safetensors'),
+    'onnx': (None, 'onnx'),
+    'onnx_ir': (None, 'onnx-ir'),
+    'onnxruntime': (None, 'onnxruntime'),
+    'onnxscript': (None, 'onnxscript'),
+    'rosbags': (None, 'rosbags'),
+    'skimage': (None, 'scikit-image'),
+    'tensorboard': (None, 'tensorboard'),
+    'tensorrt': (None, 'tensorrt'),
+    'trimesh': (None, 'trimesh'),
+    'viser': (None, 'viser'),
+}
+ROS_PACKAGES = {
+    'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',
+    'launch', 'launch_ros', 'lifecycle_msgs', 'message_filters', 'rcl_interfaces', 'rclpy',
+    'sensor_msgs', 'sensor_msgs_py', 'std_msgs', 'stereo_msgs', 'tf2_ros', 'tf_transformations',
+}  # fmt: skip
+
+
+def imported_modules() -> dict[str, Path]:
+    """Return each top-level module imported in the package, and a file that imports it."""
+    found: dict[str, Path] = {}
+    for path in [*(SOURCE / 's2m2_ros').rglob('*.py'), *(SOURCE / 'launch').glob('*.py')]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            found |= {name.split('.')[0]: path for name in names}
+    return {
+        name: path for name, path in found.items()
+        if name not in sys.stdlib_module_names and name != 's2m2_ros'
+    }  # fmt: skip
+
+
+def python_requirements() -> set[str]:
+    """Return the distributions named in setup.cfg, extras included."""
+    names = (re.match(r'[\w.-]+', line) for line in requires('s2m2_ros') or [])
+    return {match[0].lower() for match in names if match}
+
+
+def test_package_xml_is_valid() -> None:
+    package = parse_package(str(SOURCE / 'package.xml'))
+    assert package.package_format == 3
+    assert package.name == 's2m2_ros'
+    assert package.licenses == ['Apache-2.0']
+    assert 'rosidl_interface_packages' in {group.name for group in package.member_of_groups}
+    assert package.get_build_type() == 'ament_cmake'
+
+
+def test_version_is_the_same_everywhere() -> None:
+    assert parse_package(str(SOURCE / 'package.xml')).version == s2m2_ros.__version__
+    changelog = (SOURCE / 'CHANGELOG.rst').read_text()
+    newest = re.search(r'^(\d+\.\d+\.\d+|Forthcoming)', changelog, re.MULTILINE)
+    assert newest is not None
+    assert newest[1] in {s2m2_ros.__version__, 'Forthcoming'}
+
+
+@pytest.mark.parametrize('module', sorted(imported_modules()))
+def test_every_import_is_declared(module: str) -> None:
+    package = parse_package(str(SOURCE / 'package.xml'))
+    declared = {item.name for item in [*package.build_depends, *package.exec_depends]}
+    if module in ROS_PACKAGES:
+        assert module in declared
+        return
+    assert module in MANIFEST_NAMES, f'{imported_modules()[module]} imports {module}'
+    ros_name, python_name = MANIFEST_NAMES[module]
+    assert ros_name is None or ros_name in declared
+    assert python_name is None or python_name in python_requirements()
+
+
+def test_every_python_requirement_is_pinned_for_the_underlay() -> None:
+    settings = configparser.ConfigParser()
+    settings.read(SOURCE / 'setup.cfg')
+    pins = (SOURCE / 'underlay' / 'requirements.txt').read_text().lower()
+    for line in settings['options']['install_requires'].split():
+        name = re.match(r'[\w-]+', line)
+        assert name is not None
+        assert re.search(rf'^{name[0]}==', pins, re.MULTILINE), name[0]

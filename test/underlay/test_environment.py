@@ -1,0 +1,150 @@
+"""`make env` says in one line what is wrong, and does nothing twice."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from support.processes import SOURCE
+
+
+@pytest.fixture(scope='module')
+def environment() -> ModuleType:
+    path = SOURCE / 'underlay' / 'environment.py'
+    spec = importlib.util.spec_from_file_location('underlay_environment', path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize('version', [(3, 10), (3, 11), (3, 14)])
+def test_supported_pythons_pass(environment: ModuleType, version: tuple[int, int]) -> None:
+    environment.check_python(version, 'x86_64', ros=False)
+
+
+@pytest.mark.parametrize(
+    ('version', 'machine', 'told'),
+    [
+        ((3, 9), 'x86_64', 'Python 3.9 is not supported'),
+        ((3, 15), 'x86_64', 'Python 3.15 is not supported'),
+        ((3, 11), 'aarch64', 'not for aarch64: install ROS 2'),
+    ],
+)
+def test_unsupported_machine_gets_one_line(
+    environment: ModuleType, version: tuple[int, int], machine: str, told: str
+) -> None:
+    with pytest.raises(environment.SetupError, match=told) as caught:
+        environment.check_python(version, machine, ros=False)
+    assert '\n' not in str(caught.value)
+
+
+def test_other_processors_are_fine_on_a_ros_installation(environment: ModuleType) -> None:
+    environment.check_python((3, 12), 'aarch64', ros=True)
+
+
+@pytest.mark.parametrize(
+    ('missing', 'told'),
+    [('cc', 'build-essential'), ('c++', 'build-essential'), ('cmake', 'cmake')],
+)
+def test_missing_tool_names_the_package(
+    environment: ModuleType, missing: str, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / 'Python.h').touch()
+    with pytest.raises(environment.SetupError, match=told):
+        environment.check_tools(lambda name: None if name == missing else f'/bin/{name}', tmp_path)
+
+
+def test_missing_python_headers_name_the_package(environment: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(environment.SetupError, match='python3-dev'):
+        environment.check_tools(lambda name: f'/bin/{name}', tmp_path)
+
+
+def test_foreign_or_half_made_folder_is_left_alone(
+    environment: ModuleType, tmp_path: Path
+) -> None:
+    folder = tmp_path / '.venv'
+    environment.check_folder(folder)  # not there: nothing to say
+    (folder / 'bin').mkdir(parents=True)
+    with pytest.raises(environment.SetupError, match=f'rm -rf {folder}'):
+        environment.check_folder(folder)
+    assert (folder / 'bin').is_dir()
+
+
+def test_damaged_environment_says_how_to_start_over(
+    environment: ModuleType, tmp_path: Path
+) -> None:
+    folder = tmp_path / '.venv'
+    (folder / 'bin').mkdir(parents=True)
+    (folder / environment.MARKER).write_text(environment.description(os.environ))
+    (folder / 'bin' / 'python').symlink_to('/bin/false')
+    with pytest.raises(environment.SetupError, match=f'damaged: run `rm -rf {folder}`'):
+        environment.check_folder(folder)
+
+
+def test_environment_of_another_python_is_refused(environment: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / '.venv'
+    folder.mkdir()
+    (folder / environment.MARKER).write_text('Python 2.7.18, ROS 2 wheels, /elsewhere')
+    with pytest.raises(environment.SetupError, match=r'made for .Python 2\.7\.18'):
+        environment.check_folder(folder)
+
+
+def test_sourced_ros_installation_is_used_instead_of_wheels(environment: ModuleType) -> None:
+    with_ros = {stage.name for stage in environment.stages(ros=True)}
+    without = {stage.name for stage in environment.stages(ros=False)}
+    assert environment.has_ros({'ROS_DISTRO': 'jazzy'})
+    assert not environment.has_ros({'ROS_DISTRO': ''})
+    assert with_ros == {'requirements'}
+    assert without == {'requirements', 'stand-ins', 'package'}
+    (stage,) = environment.stages(ros=True)
+    listed = (SOURCE / 'underlay' / 'requirements-on-ros.txt').read_text()
+    assert stage.pip_arguments[-1].endswith('requirements-on-ros.txt')
+    assert not {'ros-rclpy', 'numpy', 'opencv'} & set(listed.split())
+
+
+def test_stage_runs_again_only_when_its_inputs_change(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/bin/true` stands in for pip here: what is tested is when it is called."""
+    monkeypatch.setattr(environment, 'SOURCE', tmp_path)
+    (tmp_path / 'bin').mkdir()
+    (tmp_path / 'bin' / 'python').symlink_to('/bin/true')
+    listed = tmp_path / 'requirements.txt'
+    listed.write_text('torch\n')
+    stage = environment.Stage('requirements', (listed,), ())
+    assert environment.install(tmp_path, stage)
+    assert not environment.install(tmp_path, stage)
+    listed.write_text('torch\nnumpy\n')
+    assert environment.install(tmp_path, stage)
+
+
+def test_failed_stage_is_not_taken_for_done(environment: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / 'bin').mkdir()
+    (tmp_path / 'bin' / 'python').symlink_to('/bin/false')
+    stage = environment.Stage('requirements', (SOURCE / 'setup.cfg',), ())
+    for _ in range(2):
+        with pytest.raises(environment.SetupError, match='could not install the requirements'):
+            environment.install(tmp_path, stage)
+
+
+def test_command_line_prints_one_line_and_fails(tmp_path: Path) -> None:
+    copy = tmp_path / 'underlay'
+    copy.mkdir()
+    (copy / 'environment.py').write_bytes((SOURCE / 'underlay' / 'environment.py').read_bytes())
+    (tmp_path / '.venv').mkdir()
+    done = subprocess.run(
+        [sys.executable, '-I', str(copy / 'environment.py')],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(f'make env: {tmp_path / ".venv"} was not made by `make env`')
+    assert done.stderr.count('\n') == 1

@@ -1,0 +1,232 @@
+"""Create or update ``.venv``, the environment of this checkout; called by ``make env``.
+
+Usage: python3 environment.py
+
+Where a ROS 2 installation is sourced (``$ROS_DISTRO``), the environment lies on top of it and adds
+only what it lacks. Elsewhere ROS 2 itself comes from wheels, with stand-ins for the pure-Python
+ROS packages that have none. Each stage is done again only when its inputs have changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE.parent
+SUPPORTED_PYTHON = ((3, 10), (3, 14))
+MARKER = 'made-by-make-env'
+PREFIX_HOOK = 'ros_prefix.pth'
+# ROS finds packages, and CMake finds ROS, through these variables; a .pth needs no sourcing.
+PREFIX_HOOK_TEXT = (
+    'import os, sys; [os.environ.__setitem__(n, os.pathsep.join('
+    'dict.fromkeys([*filter(None, os.environ.get(n, "").split(os.pathsep)), sys.prefix]))) '
+    'for n in ("AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH")]; '
+    'os.environ["S2M2_ROS_FROM_WHEELS"] = "1"\n'
+)
+
+
+class SetupError(Exception):
+    """One line that says what is missing and what to do."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the installation: what it depends on and what it runs with pip."""
+
+    name: str
+    inputs: tuple[Path, ...]
+    pip_arguments: tuple[str, ...]
+
+
+def has_ros(environment: Mapping[str, str]) -> bool:
+    """Tell whether a ROS 2 installation is sourced."""
+    return bool(environment.get('ROS_DISTRO'))
+
+
+def check_python(version: tuple[int, int], machine: str, *, ros: bool) -> None:
+    """Raise SetupError if no wheels exist for this Python or processor."""
+    oldest, newest = SUPPORTED_PYTHON
+    if not oldest <= version <= newest:
+        raise SetupError(
+            f'Python {version[0]}.{version[1]} is not supported (3.{oldest[1]} to 3.{newest[1]} '
+            'are): name another, e.g. `make env PYTHON=python3.11`'
+        )
+    if not ros and machine != 'x86_64':
+        raise SetupError(
+            f'ROS 2 wheels exist for x86_64 only, not for {machine}: install ROS 2, source its '
+            'setup.bash, and run `make env` again'
+        )
+
+
+def check_tools(find: Callable[[str], str | None], include: Path) -> None:
+    """Raise SetupError if the messages could not be compiled here."""
+    if not (find('cc') and find('c++')):
+        raise SetupError('no C++ compiler: run `sudo apt-get install build-essential cmake`')
+    if not find('cmake'):
+        raise SetupError('no CMake: run `sudo apt-get install cmake`')
+    if not (include / 'Python.h').is_file():
+        raise SetupError(
+            'no Python headers: run `sudo apt-get install python3-dev`, or name a Python that '
+            'has them, e.g. `make env PYTHON=python3.11`'
+        )
+
+
+def check_folder(folder: Path) -> None:
+    """Raise SetupError if `folder` is there but is not an environment of ours that works."""
+    if not folder.exists():
+        return
+    if not (folder / MARKER).is_file():
+        raise SetupError(
+            f'{folder} was not made by `make env`, or only half: remove it, `rm -rf {folder}`, '
+            'and run `make env` again'
+        )
+    made_for = (folder / MARKER).read_text()
+    if made_for != description(os.environ):
+        raise SetupError(
+            f'{folder} was made for {made_for!r}, this is {description(os.environ)!r}: '
+            f'remove it, `rm -rf {folder}`, and run `make env` again'
+        )
+    python = folder / 'bin' / 'python'
+    if subprocess.run(
+        [python, '-I', '-c', 'import pip'],
+        check=False,
+        capture_output=True,
+        env=clean_environment(),
+    ).returncode:
+        raise SetupError(f'{folder} is damaged: run `rm -rf {folder}` and `make env` again')
+
+
+def description(environment: Mapping[str, str]) -> str:
+    """Name what an environment is made for; a change of it means starting over."""
+    ros = environment['ROS_DISTRO'] if has_ros(environment) else 'wheels'
+    return f'Python {platform.python_version()}, ROS 2 {ros}, {SOURCE}'
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the variables without those by which ROS wheels of another environment leak in."""
+    dropped = {'_ROS_WHEELS_BOOTSTRAP_COMPLETE', 'PYTHONHOME'}
+    if not has_ros(os.environ):
+        dropped |= {'LD_LIBRARY_PATH', 'PYTHONPATH'}
+    return {name: value for name, value in os.environ.items() if name not in dropped}
+
+
+def stages(*, ros: bool) -> list[Stage]:
+    """List the stages in order, for a machine with or without a ROS 2 installation."""
+    package = Stage(
+        'package',
+        (
+            SOURCE / 'setup.py',
+            SOURCE / 'setup.cfg',
+            SOURCE / 'package.xml',
+            SOURCE / 'msg',
+            SOURCE / 'launch',
+            SOURCE / 'config',
+            HERE / 'message_package.py',
+        ),
+        ('--no-deps', '--no-build-isolation', '--editable', str(SOURCE)),
+    )
+    if ros:
+        lacking = HERE / 'requirements-on-ros.txt'
+        return [Stage('requirements', (lacking,), ('--requirement', str(lacking)))]
+    lists = tuple(HERE / f'requirements{suffix}.txt' for suffix in ('', '-ros', '-dev'))
+    stand_ins = HERE / 'stand_ins'
+    return [
+        Stage('requirements', lists, tuple(f'--requirement={path}' for path in lists)),
+        Stage(
+            'stand-ins',
+            (stand_ins,),
+            ('--no-deps', '--no-build-isolation', '--force-reinstall', str(stand_ins)),
+        ),
+        package,
+    ]
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """Return a digest of the contents of files and of folders' files."""
+    result = hashlib.sha256()
+    for path in paths:
+        for file in sorted(path.rglob('*')) if path.is_dir() else [path]:
+            name = file.relative_to(SOURCE)
+            if file.is_file() and not any(is_generated(part) for part in name.parts):
+                result.update(f'{name}\0'.encode() + file.read_bytes())
+    return result.hexdigest()
+
+
+def is_generated(part: str) -> bool:
+    """Tell whether a part of a path is what Python or pip leave behind."""
+    return part in {'__pycache__', 'build'} or part.endswith('.egg-info')
+
+
+def create(folder: Path, *, ros: bool) -> None:
+    """Create the empty environment; an interruption leaves a folder without the marker."""
+    print(f'creating {folder}', flush=True)
+    options = ['--system-site-packages'] if ros else []
+    command = [sys.executable, '-m', 'venv', *options, str(folder)]
+    if subprocess.run(command, check=False, env=clean_environment()).returncode:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SetupError('could not create it: run `sudo apt-get install python3-venv`')
+    if not ros:
+        site_packages = next((folder / 'lib').glob('python*/site-packages'))
+        (site_packages / PREFIX_HOOK).write_text(PREFIX_HOOK_TEXT)
+    (folder / MARKER).write_text(description(os.environ))
+
+
+def install(folder: Path, stage: Stage) -> bool:
+    """Run one stage unless it is up to date; tell whether it ran."""
+    stamp = folder / f'stage-{stage.name}'
+    wanted = digest(stage.inputs)
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return False
+    stamp.unlink(missing_ok=True)
+    print(f'installing {stage.name} …', flush=True)
+    command = [
+        str(folder / 'bin' / 'python'),
+        '-m',
+        'pip',
+        'install',
+        '--quiet',
+        '--disable-pip-version-check',
+        *stage.pip_arguments,
+    ]
+    if subprocess.run(command, check=False, env=clean_environment()).returncode:
+        raise SetupError(
+            f'pip could not install the {stage.name} (its message stands above): mend that and '
+            'run `make env` again, which goes on from here'
+        )
+    stamp.write_text(wanted)
+    return True
+
+
+def make_environment(folder: Path) -> None:
+    """Create or update the environment in `folder`."""
+    ros = has_ros(os.environ)
+    check_python(sys.version_info[:2], platform.machine(), ros=ros)
+    check_tools(shutil.which, Path(sysconfig.get_path('include')))
+    check_folder(folder)
+    if not folder.exists():
+        create(folder, ros=ros)
+    ran = [stage.name for stage in stages(ros=ros) if install(folder, stage)]
+    print(f'{folder} is up to date' if not ran else f'{folder} is ready', flush=True)
+
+
+def main() -> int:
+    """Run from the command line; return the exit status."""
+    try:
+        make_environment(SOURCE / '.venv')
+    except SetupError as error:
+        print(f'make env: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
