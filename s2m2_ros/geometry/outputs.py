@@ -88,8 +88,9 @@ def compute_outputs(
         outputs = [output for output in Output if output in wanted]
         tensors = {output: _COMPUTE[output](context) for output in outputs}
         maximum = [tensors[output].amax() for output in outputs if output is Output.DISPARITY]
-        if adjusted.is_cuda:
-            torch.cuda.synchronize(adjusted.device)  # else the copy's time would include the work
+        device = estimate.disparity.device
+        if device.type == 'cuda':
+            torch.cuda.synchronize(device)  # else the copy's time would include the work
         started = time.perf_counter()
         arrays = download([*tensors.values(), *maximum])
         download_ms = (time.perf_counter() - started) * 1e3
