@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
-from s2m2_ros.geometry import CalibrationError, RigidTransform
+from s2m2_ros.geometry import CalibrationError, RigidTransform, Workspace
 from s2m2_ros.inference import ImageError as MatchedImageError
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.msg import InferenceStats
@@ -52,6 +52,7 @@ class Processor:
     complaints: Complaints
     now: Callable[[], int]
     transforms: Transforms | None = None
+    workspace: Workspace = field(default_factory=Workspace)
 
     def process(self, job: Job) -> None:
         """Publish what is wanted of this pair, or drop it."""
@@ -130,7 +131,8 @@ class Processor:
         try:
             matcher = self.matchers.get(settings)
             result = match(matcher, pair)
-            computed = compute(pair, result, wanted, settings.output_options(), transform)
+            options = settings.output_options()
+            computed = compute(pair, result, wanted, options, transform, self.workspace)
         except (CalibrationError, MatchedImageError) as error:
             self.complaints.tell('input', str(error), level=Level.ERROR)
             raise DropError('refused input') from error
