@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the demo and report in a few lines."""
     from s2m2_ros.node.demo import DemoOptions, run_demo, view_live
 
+    # Ended from outside, it must still end the nodes that it started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print('Playing real stereo pairs to two stereo nodes, one after the other, over DDS ...')
     options = DemoOptions(
         output=arguments.output,
