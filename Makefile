@@ -6,7 +6,7 @@ RUN := underlay/run
 TEST := OMP_NUM_THREADS=1 $(RUN) python -m pytest --numprocesses=$(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help env build test lint format clean
+.PHONY: help env build test demo lint format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,13 @@ else
 test: env  ## run the tests (ARGS="-k name" for some)
 endif
 	@$(TEST) $(ARGS)
+
+ifdef ROS_DISTRO
+demo: build  ## real rooms through the node, into demo_output/ (VIEW=1 to look around live)
+else
+demo: env  ## real rooms through the node, into demo_output/ (VIEW=1 to look around live)
+endif
+	@$(RUN) s2m2 demo $(if $(VIEW),--view) $(ARGS)
 
 lint: env  ## ruff and mypy
 	@$(RUN) ruff check .

@@ -30,6 +30,7 @@ from s2m2_ros.geometry import (
     PixelFilter,
     PrincipalPoint,
     StereoCamera,
+    Workspace,
     compute_outputs,
 )
 from s2m2_ros.node.images import decode_compressed_image, decode_image
@@ -84,10 +85,16 @@ def cloud_cases() -> dict[str, Case]:
 
     def ours(**options: object) -> Case:
         chosen = OutputOptions(cloud=CloudOptions(**options))  # type: ignore[arg-type]
+        workspace = Workspace()
 
         def build() -> PointCloud2:
             outputs = compute_outputs(
-                CAMERA, estimate, {Output.POINTS}, image=image, options=chosen
+                CAMERA,
+                estimate,
+                {Output.POINTS},
+                image=image,
+                options=chosen,
+                workspace=workspace,
             )
             return point_cloud_message(outputs, Header())
 
@@ -127,7 +134,7 @@ def usual_cloud(disparity: torch.Tensor) -> PointCloud2:
     x = (u - CAMERA.left.x) * z / CAMERA.focal_length
     y = (v - CAMERA.left.y) * z / CAMERA.focal_length_y
     valid = np.isfinite(d) & (d > 0)
-    points = np.stack((x[valid], y[valid], z[valid]), axis=-1).astype(np.float32)
+    points = np.stack((x, y, z), axis=-1)[valid]
     return create_cloud_xyz32(Header(), points)
 
 

@@ -5,6 +5,7 @@ Fetches the pictures (4 MB) the first time: `ros2 launch s2m2_ros demo.launch.py
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from launch_ros.actions import Node
 
 HERE = Path(__file__).parent
 FAST_DDS_PROFILE = HERE.parent / 'config' / 'fastdds_large_messages.xml'
+# Humble's Fast DDS knows the old name only; newer ones warn of it.
+FAST_DDS = 'FASTRTPS' if os.environ.get('ROS_DISTRO') == 'humble' else 'FASTDDS'
 # Name, default, description.
 ARGUMENTS = (
     ('source', '', 'What stereo_player plays. Empty: the rooms of the demo, fetched once.'),
@@ -64,14 +67,13 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, default, description in ARGUMENTS
     ]
-    environment = [
-        SetEnvironmentVariable(name, str(FAST_DDS_PROFILE))
-        for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-    ]
+    environment = SetEnvironmentVariable(
+        f'{FAST_DDS}_DEFAULT_PROFILES_FILE', str(FAST_DDS_PROFILE)
+    )
     stereo = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(HERE / 'stereo.launch.py')),
         launch_arguments=[(name, LaunchConfiguration(name)) for name in PASSED_ON],
     )
     return LaunchDescription(
-        [*declared, *environment, OpaqueFunction(function=launch_player), stereo]
+        [*declared, environment, OpaqueFunction(function=launch_player), stereo]
     )

@@ -22,7 +22,19 @@ MANIFEST_NAMES: dict[str, tuple[str | None, str | None]] = {
     'torch': ('python3-torch', 'torch'),
     'tqdm': ('python3-tqdm', 'tqdm'),
     'yaml': ('python3-yaml', 'pyyaml'),
-    'safetensors': (None, 'safetensors'),  # no rosdep key exists
+    # No rosdep key exists for the rest.
+    'safetensors': (None, 'safetensors'),
+    'onnx': (None, 'onnx'),
+    'onnx_ir': (None, 'onnx-ir'),
+    'onnxruntime': (None, 'onnxruntime'),
+    'onnxscript': (None, 'onnxscript'),
+    'matplotlib': ('python3-matplotlib', 'matplotlib'),
+    'rosbags': (None, 'rosbags'),
+    'skimage': (None, 'scikit-image'),
+    'tensorboard': (None, 'tensorboard'),
+    'tensorrt': (None, 'tensorrt'),
+    'trimesh': (None, 'trimesh'),
+    'viser': (None, 'viser'),
 }
 ROS_PACKAGES = {
     'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',

@@ -18,6 +18,8 @@ from s2m2_ros.errors import S2M2Error
 
 COMMANDS: tuple[str, ...] = (
     'benchmark',
+    'demo',
+    'doctor',
     'export',
     'match',
     'weights',

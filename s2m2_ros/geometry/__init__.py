@@ -1,7 +1,7 @@
 """What a disparity means in metres."""
 
 from s2m2_ros.geometry.camera_model import CalibrationError, CameraModel, RegionOfInterest
-from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, RigidTransform
+from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, RigidTransform, Workspace
 from s2m2_ros.geometry.filters import Estimate, FlyingPixelFilter, PixelFilter
 from s2m2_ros.geometry.outputs import (
     MIN_DISPARITY,
@@ -30,5 +30,6 @@ __all__ = [
     'RegionOfInterest',
     'RigidTransform',
     'StereoCamera',
+    'Workspace',
     'compute_outputs',
 ]

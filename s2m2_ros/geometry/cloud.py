@@ -97,6 +97,28 @@ class CloudLayout:
         return dict(self.fields)[name] // 4
 
 
+class Workspace:
+    """Memory for the records of a cloud, used again from one pair to the next.
+
+    On a CPU fresh memory costs more than all the arithmetic. Not to be shared between threads.
+    """
+
+    def __init__(self) -> None:
+        self._records = torch.empty(0)
+        self._layout: CloudLayout | None = None
+
+    def records(
+        self, height: int, width: int, layout: CloudLayout, device: torch.device
+    ) -> torch.Tensor:
+        """Return float32 (height, width, point_step / 4); padding is zero, the rest undefined."""
+        shape = (height, width, layout.point_step // 4)
+        kept = self._records
+        if layout != self._layout or kept.shape != shape or kept.device != device:
+            self._records = torch.zeros(shape, dtype=torch.float32, device=device)
+            self._layout = layout
+        return self._records
+
+
 def cloud_records(
     camera: StereoCamera,
     depth: torch.Tensor,
@@ -104,28 +126,26 @@ def cloud_records(
     *,
     image: torch.Tensor | None = None,
     confidence: torch.Tensor | None = None,
+    workspace: Workspace | None = None,
 ) -> torch.Tensor:
     """Return records float32 (H', W', point_step / 4), or (N, point_step / 4) if unorganised.
 
     ``depth``: metres, float32 (H', W'), already filtered and decimated, NaN for unknown.
     ``image``: the left image, (H, W) or (H, W, 3) RGB, uint8 or float in 0..255; needed unless
-    ``color`` is 'none'. ``confidence``: (H, W), needed for the confidence field. Raises
-    ValueError if either is missing or of another size.
+    ``color`` is 'none'. ``confidence``: (H, W), needed for the confidence field. Organised
+    records lie in the workspace, if one is given, until it is used again. Raises ValueError if
+    an input is missing or of another size.
     """
     layout = CloudLayout.of(options)
-    allocate = torch.zeros if options.padded else torch.empty
-    shape = (*depth.shape, layout.point_step // 4)
-    records = allocate(shape, dtype=torch.float32, device=depth.device)
+    height, width = depth.shape
+    records = (workspace or Workspace()).records(height, width, layout, depth.device)
     _write_points(records, camera, depth, options)
     if options.color != 'none':
-        column = layout.column(options.color)
-        _write_color(records, column, _decimated(image, 'image', camera, options), options.color)
+        _write_color(records, layout, _decimated(image, 'image', camera, options), options.color)
     if options.confidence:
         column = layout.column('confidence')
         records[..., column] = _decimated(confidence, 'confidence', camera, options)
-    if options.organized:
-        return records
-    return records[~torch.isnan(depth)]
+    return records if options.organized else records[~depth.isnan()]
 
 
 def _write_points(
@@ -137,10 +157,9 @@ def _write_points(
         torch.mul(depth, y, out=records[..., 1])
         records[..., 2] = depth
         return
-    transform = options.transform
-    for axis, row in enumerate(transform.rotation):
+    for axis, row in enumerate(options.transform.rotation):
         ray = x * row[0] + (y * row[1] + row[2])
-        torch.add(depth * ray, transform.translation[axis], out=records[..., axis])
+        torch.add(depth * ray, options.transform.translation[axis], out=records[..., axis])
 
 
 def _decimated(
@@ -154,8 +173,10 @@ def _decimated(
     return values[:: options.decimation, :: options.decimation]
 
 
-def _write_color(records: torch.Tensor, column: int, image: torch.Tensor, color: Color) -> None:
-    image = image.to(records.device)
+def _write_color(
+    records: torch.Tensor, layout: CloudLayout, image: torch.Tensor, color: Color
+) -> None:
+    image, column = image.to(records.device), layout.column(color)
     if color == 'intensity':
         records[..., column] = _grey(image)
         return

@@ -93,27 +93,29 @@ def flying_pixels(
     ``adjusted`` is what :meth:`StereoCamera.adjusted` returns. With ``step`` only every
     ``step``-th row and column is judged and returned, against its neighbours at full resolution.
     """
-    judged = adjusted[..., ::step, ::step]
-    threshold = (judged * options.min_relative_step).clamp_(min=options.min_step)
-    padded = torch.nn.functional.pad(adjusted, (1, 1, 1, 1), value=torch.nan)
-    left, right = padded[..., 1:-1:step, :-2:step], padded[..., 1:-1:step, 2::step]
-    above, below = padded[..., :-2:step, 1:-1:step], padded[..., 2::step, 1:-1:step]
-    return _passes_through(left, judged, right, threshold) | _passes_through(
-        above, judged, below, threshold
-    )
+    rows = adjusted[..., ::step, :]
+    columns = adjusted[..., :, ::step].transpose(-1, -2)
+    threshold = (rows[..., ::step] * options.min_relative_step).clamp_(min=options.min_step)
+    along_rows = _passes_through(rows, threshold, step=step)
+    along_columns = _passes_through(columns, threshold.transpose(-1, -2), step=step)
+    return along_rows | along_columns.transpose(-1, -2)
 
 
-def _passes_through(
-    before: torch.Tensor, here: torch.Tensor, after: torch.Tensor, threshold: torch.Tensor
-) -> torch.Tensor:
-    """Return where both steps, before -> here -> after, exceed the threshold in one direction.
+def _passes_through(lines: torch.Tensor, threshold: torch.Tensor, *, step: int) -> torch.Tensor:
+    """Return where both changes at a pixel exceed the threshold in one direction.
 
-    Unknown values are NaN, which exceeds nothing.
+    ``lines``: (..., L) disparities along rows or columns, of which every ``step``-th is judged by
+    its two neighbours; ``threshold`` and the result: (..., ceil(L / step)). The ends of a line
+    have one neighbour only. Unknown values are NaN, which exceeds nothing.
     """
-    first, second = here - before, after - here
-    rise = torch.minimum(first, second)
-    fall = torch.maximum(first, second).neg_()
-    return torch.maximum(rise, fall) > threshold
+    changes = lines.diff(dim=-1)
+    before, after = changes[..., step - 1 : -1 : step], changes[..., step::step]
+    rise = torch.minimum(before, after)
+    fall = torch.maximum(before, after).neg_()
+    inner = slice(1, 1 + rise.shape[-1])
+    flying = torch.zeros_like(threshold, dtype=torch.bool)
+    flying[..., inner] = torch.maximum(rise, fall) > threshold[..., inner]
+    return flying
 
 
 def filtered_depth(

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 
 import numpy as np
 import torch
 
-from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, cloud_records
+from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, Workspace, cloud_records
 from s2m2_ros.geometry.download import download
 from s2m2_ros.geometry.filters import Estimate, PixelFilter, filtered_depth
 from s2m2_ros.geometry.stereo_camera import StereoCamera
@@ -70,22 +71,26 @@ def compute_outputs(
     *,
     image: np.ndarray | torch.Tensor | None = None,
     options: OutputOptions | None = None,
+    workspace: Workspace | None = None,
 ) -> HostOutputs:
     """Compute what is wanted on the estimate's device and bring it to the host in one copy.
 
     ``estimate``: (H, W) tensors, as ``StereoMatcher.match`` returns them. ``image``: the left
-    image, (H, W) or (H, W, 3) RGB, uint8 or float in 0..255, needed for a coloured cloud. Raises
-    :class:`CalibrationError` if the size is not the camera's, ValueError if an input is missing.
+    image, (H, W) or (H, W, 3) RGB, uint8 or float in 0..255, needed for a coloured cloud. Pass
+    the same ``workspace`` every time to save allocations on a CPU: the POINTS of the result may
+    lie in it, so turn them into a message before the next call. Arrays may also share memory with
+    the estimate. Raises :class:`CalibrationError` if the size is not the camera's, ValueError if
+    an input is missing.
     """
     options = options or OutputOptions()
     with torch.no_grad():
-        adjusted = camera.adjusted(estimate.disparity)
-        context = _Pass(camera, estimate, adjusted, image, options)
+        context = _Pass(camera, estimate, image, options, workspace)
         outputs = [output for output in Output if output in wanted]
         tensors = {output: _COMPUTE[output](context) for output in outputs}
         maximum = [tensors[output].amax() for output in outputs if output is Output.DISPARITY]
-        if adjusted.is_cuda:
-            torch.cuda.synchronize(adjusted.device)  # else the copy's time would include the work
+        device = estimate.disparity.device
+        if device.type == 'cuda':
+            torch.cuda.synchronize(device)  # else the copy's time would include the work
         started = time.perf_counter()
         arrays = download([*tensors.values(), *maximum])
         download_ms = (time.perf_counter() - started) * 1e3
@@ -104,9 +109,13 @@ def compute_outputs(
 class _Pass:
     camera: StereoCamera
     estimate: Estimate
-    adjusted: torch.Tensor
     image: np.ndarray | torch.Tensor | None
     options: OutputOptions
+    workspace: Workspace | None
+
+    @cached_property
+    def adjusted(self) -> torch.Tensor:
+        return self.camera.adjusted(self.estimate.disparity)
 
 
 def _disparity(context: _Pass) -> torch.Tensor:
@@ -151,6 +160,7 @@ def _points(context: _Pass) -> torch.Tensor:
         options,
         image=_tensor(context.image),
         confidence=context.estimate.confidence,
+        workspace=context.workspace,
     )
 
 

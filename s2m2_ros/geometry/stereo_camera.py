@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch.nn.functional import threshold
 
 from s2m2_ros.geometry.camera_model import CalibrationError, CameraModel, ImageProjection
 
@@ -83,15 +84,14 @@ class StereoCamera:
         def resized(point: PrincipalPoint) -> PrincipalPoint:
             return PrincipalPoint((point.x + 0.5) * sx - 0.5, (point.y + 0.5) * sy - 0.5)
 
-        return StereoCamera(
+        return replace(
+            self,
             width=width,
             height=height,
             focal_length=self.focal_length * sx,
             focal_length_y=self.focal_length_y * sy,
-            baseline=self.baseline,
             left=resized(self.left),
             right=resized(self.right),
-            source=self.source,
         )
 
     def require_size(self, width: int, height: int) -> None:
@@ -110,10 +110,10 @@ class StereoCamera:
         beyond infinity) and raw disparities as wide as the image or wider.
         """
         self.require_size(disparity.shape[-1], disparity.shape[-2])
-        raw = disparity.float()
         offset = self.principal_point_difference
-        known = (raw > offset) & (raw < self.width)
-        return torch.where(known, raw - offset, torch.nan)
+        # Thresholds keep what lies above, and NaN; several times faster on a CPU than a mask.
+        adjusted = threshold(disparity.float() - offset, 0.0, torch.nan)
+        return threshold(adjusted.neg_(), offset - self.width, torch.nan).neg_()
 
     def depth(self, disparity: torch.Tensor) -> torch.Tensor:
         """Return the depth Z in metres (along the optical axis), NaN where unknown.

@@ -36,14 +36,15 @@ class CloudViewer:
         points = np.asarray(content.vertices, np.float32)
         if len(points) == 0:
             raise InferenceError(f"'{cloud}' holds no points to show")
-        colours = np.asarray(content.colors, np.uint8)[:, :3]
         self._server = viser.ViserServer(host=LOOPBACK, port=port, verbose=False)
         self.address = f'http://{LOOPBACK}:{self._server.get_port()}'
-        depth = float(np.median(points[:, 2]))
-        self._server.scene.add_point_cloud(
-            '/cloud', points, colours, point_size=POINT_SIZE_PER_DEPTH * depth
-        )
-        self._look_from_the_camera(depth)
+        self.show(points, np.asarray(content.colors, np.uint8)[:, :3])
+        self._look_from_the_camera(float(np.median(points[:, 2])))
+
+    def show(self, points: np.ndarray, colours: np.ndarray) -> None:
+        """Show another cloud instead: points (N, 3), at least one, and their RGB, uint8 (N, 3)."""
+        size = POINT_SIZE_PER_DEPTH * float(np.median(points[:, 2]))
+        self._server.scene.add_point_cloud('/cloud', points, colours, point_size=size)
 
     def wait(self) -> None:
         """Serve until the process is interrupted."""

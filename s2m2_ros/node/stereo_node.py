@@ -283,10 +283,8 @@ def main(arguments: list[str] | None = None) -> int:
     node = None
     try:
         node = StereoNode()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
+        _spin(node)
+    except KeyboardInterrupt:
         pass
     except ParameterError as error:
         rclpy.logging.get_logger('stereo_node').fatal(str(error))
@@ -295,12 +293,29 @@ def main(arguments: list[str] | None = None) -> int:
         finished = node is None or node.close()
         rclpy.try_shutdown()
         if not finished:
-            # A running inference cannot be interrupted, and Python would wait for it or crash.
-            logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)
+            _end_process()
     return 0
+
+
+def _spin(node: StereoNode) -> None:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        pass
+    except Exception:
+        # A signal invalidates the context at any moment, also amid a callback.
+        if rclpy.ok():
+            raise
+
+
+def _end_process() -> None:
+    """End at once: an inference cannot be interrupted, and Python would wait for it or crash."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == '__main__':

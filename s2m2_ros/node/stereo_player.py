@@ -36,7 +36,7 @@ POLL_S = 0.02
 FAREWELL = Duration(seconds=1)
 
 
-class StereoPlayer(Node):
+class StereoPlayer(Node):  # type: ignore[misc]  # rclpy has no types
     """Publishes pairs on left/ and right/ image_rect and camera_info.
 
     Reliable, so that any listener matches; overridable by the standard QoS parameters. Images
@@ -56,7 +56,7 @@ class StereoPlayer(Node):
         """Return the number of listeners of the topic that has fewest."""
         if not self._outputs:
             return 0
-        return min(publisher.get_subscription_count() for publisher in self._outputs.values())
+        return int(min(p.get_subscription_count() for p in self._outputs.values()))
 
     def prepare(self, frame: StereoFrame) -> None:
         """Create the publishers that a pair needs, and tell where its cameras stand."""

@@ -14,6 +14,7 @@ import torch
 from s2m2_ros.geometry import (
     UNKNOWN_DISPARITY,
     CalibrationError,
+    CloudLayout,
     CloudOptions,
     Estimate,
     FlyingPixelFilter,
@@ -24,6 +25,7 @@ from s2m2_ros.geometry import (
     PrincipalPoint,
     RigidTransform,
     StereoCamera,
+    Workspace,
     compute_outputs,
 )
 from s2m2_ros.geometry.download import pack, unpack
@@ -262,6 +264,26 @@ class TestClouds:
         }
         depth = cloud(make_camera(5, 1), estimate, None, **options)[0, :, 2]
         np.testing.assert_array_equal(depth, [2.5, NAN, 10])
+
+    def test_workspace_is_used_again_and_changes_nothing(
+        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+    ) -> None:
+        workspace, camera = Workspace(), make_camera(2, 2)
+        for padded in (False, True, True, False, False):
+            chosen = OutputOptions(cloud=CloudOptions(padded=padded, confidence=padded))
+            records = compute_outputs(
+                camera,
+                estimate,
+                {Output.POINTS},
+                image=IMAGE,
+                options=chosen,
+                workspace=workspace,
+            ).arrays[Output.POINTS]
+            expected = cloud(camera, estimate, padded=padded, confidence=padded)
+            assert records.tobytes() == expected.tobytes()
+        layout = CloudLayout.of(CloudOptions())
+        kept = workspace.records(2, 2, layout, torch.device('cpu'))
+        assert np.shares_memory(records, kept.numpy())
 
     def test_transform_into_another_frame(
         self, make_camera: Callable[..., StereoCamera], estimate: Estimate

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,6 +46,7 @@ class Rig:
         self.executor = SingleThreadedExecutor(context=context)
         self.executor.add_node(self.node)
         self.cameras: dict[str, Any] = {}
+        self.listeners: list[Any] = []
         self.statuses: dict[str, DiagnosticStatus] = {}
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._diagnosed, 10)
         self.process: subprocess.Popen[str] | None = None
@@ -74,21 +75,36 @@ class Rig:
     def subscribe(self, topic: str, callback: Any, *, reliable: bool = True) -> Any:
         """Subscribe to an output; returns the subscription."""
         quality = profile(reliable=reliable)
-        return self.node.create_subscription(TYPES[topic], topic, callback, quality)
+        made = self.node.create_subscription(TYPES[topic], topic, callback, quality)
+        self.listeners.append(made)
+        return made
 
-    def open_cameras(
-        self, *, reliable: bool = True, types: Mapping[str, Any] | None = None
-    ) -> None:
+    def mute(self) -> None:
+        """Stop listening to all outputs, and wait until the node has noticed."""
+        for listener in self.listeners:
+            self.node.destroy_subscription(listener)
+        self.listeners.clear()
+        self.until(self.disconnected, 'the end of the subscriptions')
+        self.statuses.clear()
+        self.wait_for_status('outputs', 0, 'nobody listens')
+
+    def open_cameras(self, *, reliable: bool = True) -> None:
         """Advertise the four inputs."""
-        for topic in INPUTS:
-            kind = CameraInfo if 'info' in topic else Image
-            self.cameras[topic] = self.node.create_publisher(
-                kind, topic, profile(reliable=reliable)
+        quality = profile(reliable=reliable)
+        self.cameras = {
+            topic: self.node.create_publisher(
+                CameraInfo if 'info' in topic else Image, topic, quality
             )
+            for topic in INPUTS
+        }
 
     def connected(self) -> bool:
         """Tell whether the node subscribes to every input."""
         return all(camera.get_subscription_count() for camera in self.cameras.values())
+
+    def disconnected(self) -> bool:
+        """Tell whether the node subscribes to no input."""
+        return not any(camera.get_subscription_count() for camera in self.cameras.values())
 
     def publish(
         self,
@@ -192,20 +208,28 @@ class Rig:
         return {pair.key: pair.value for pair in status.values} if status else {}
 
 
+def unique_namespace() -> str:
+    """Return a namespace that no other test has."""
+    return f'/rig_{uuid.uuid4().hex[:8]}'
+
+
 @contextmanager
 def running_rig(
-    *parameters: str, command: str = COMMAND, env: Mapping[str, str] | None = None
+    *parameters: str,
+    command: str = COMMAND,
+    namespace: str = '',
+    arguments: Sequence[str] = (),
 ) -> Iterator[Rig]:
     """Run a node with these `name:=value` parameters, in a namespace of its own.
 
     At the end it is asked to stop, and must do so cleanly.
     """
-    namespace = f'/rig_{uuid.uuid4().hex[:8]}'
-    arguments = [part for parameter in parameters for part in ('-p', parameter)]
+    namespace = namespace or unique_namespace()
+    arguments = [*arguments, *(part for p in parameters for part in ('-p', p))]
     process = subprocess.Popen(
         [sys.executable, '-c', command, '--ros-args', '-r', f'__ns:={namespace}', *arguments],
         cwd=SOURCE,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', **(env or {})},
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,0 +1,148 @@
+"""`s2m2 match`: pairs, folders, calibrations, errors."""
+
+from __future__ import annotations
+
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import trimesh
+
+from s2m2_ros.cli.main import main
+from s2m2_ros.inference.file_matching import CALIBRATED_FILES, FILES, find_pairs
+from s2m2_ros.inference.image_files import write_ply
+from s2m2_ros.inference.viewer import CloudViewer
+
+SHIFT = 12
+# f 200 px, B 0.1 m and no difference of the principal points: 12 px are 200 * 0.1 / 12 m.
+CALIBRATION = 'cam0=[200 0 80; 0 200 48; 0 0 1]\ncam1=[200 0 80; 0 200 48; 0 0 1]\nbaseline=100\n'
+DEPTH = 200 * 0.1 / SHIFT
+
+
+def write_pair(left: Path, right: Path, *, seed: int = 0) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (96, 160, 3), np.uint8)
+    cv2.imwrite(str(left), image)
+    cv2.imwrite(str(right), np.roll(image, -SHIFT, axis=1))
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[str, str]:
+    left, right = tmp_path / 'left.png', tmp_path / 'right.png'
+    write_pair(left, right)
+    return str(left), str(right)
+
+
+def test_pair_with_calibration_gives_every_file(pair: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / 'calib.txt').write_text(CALIBRATION)
+    output = tmp_path / 'out'
+    options = ['--backend', 'sgbm', '--output', str(output)]
+    assert main(['match', *pair, '--calibration', str(tmp_path / 'calib.txt'), *options]) == 0
+    assert {p.name for p in output.iterdir()} == {*FILES, *CALIBRATED_FILES}
+    disparity = cv2.imread(str(output / 'disparity.pfm'), cv2.IMREAD_UNCHANGED)
+    assert disparity is not None
+    assert np.median(disparity[np.isfinite(disparity)]) == pytest.approx(SHIFT, abs=0.1)
+    depth = cv2.imread(str(output / 'depth.png'), cv2.IMREAD_UNCHANGED)
+    assert depth is not None
+    assert np.median(depth[depth > 0]) == pytest.approx(1000 * DEPTH, abs=15)
+    cloud: Any = trimesh.load(output / 'cloud.ply')
+    assert np.median(np.asarray(cloud.vertices)[:, 2]) == pytest.approx(DEPTH, abs=0.015)
+
+
+def test_pair_without_calibration_gives_maps_only(pair: tuple[str, str], tmp_path: Path) -> None:
+    output = tmp_path / 'out'
+    assert main(['match', *pair, '--backend', 'sgbm', '--output', str(output)]) == 0
+    assert {p.name for p in output.iterdir()} == set(FILES)
+
+
+def test_network_matches_files(
+    pair: tuple[str, str], tmp_path: Path, narrow_checkpoint: Path
+) -> None:
+    output = tmp_path / 'out'
+    options = ['--checkpoint', str(narrow_checkpoint), '--refine-iterations', '0']
+    options += ['--device', 'cpu', '--precision', 'fp32', '--allow-negative']
+    assert main(['match', *pair, *options, '--output', str(output)]) == 0
+    assert {p.name for p in output.iterdir()} == set(FILES)
+
+
+def test_folders_are_matched_by_name_and_done_ones_skipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for side in ('left', 'right'):
+        (tmp_path / side).mkdir()
+    for index in (1, 2):
+        left, right = (tmp_path / s / f'{s}_{index:03}.png' for s in ('left', 'right'))
+        write_pair(left, right, seed=index)
+    output = tmp_path / 'out'
+    command = ['match', str(tmp_path / 'left'), str(tmp_path / 'right')]
+    command += ['--backend', 'sgbm', '--output', str(output)]
+    assert main(command) == 0
+    assert sorted(p.name for p in output.iterdir()) == ['001', '002']
+    (output / '002' / 'confidence.png').unlink()
+    kept = (output / '001' / 'disparity.pfm').stat().st_mtime_ns
+    with caplog.at_level('INFO'):
+        assert main(command) == 0
+    assert '1 of 2 are done already' in caplog.messages
+    assert (output / '001' / 'disparity.pfm').stat().st_mtime_ns == kept
+    assert (output / '002' / 'confidence.png').is_file()
+
+
+def test_one_bad_pair_of_a_folder_does_not_stop_the_rest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for side in ('left', 'right'):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / 'a.png').write_text('garbage')
+    write_pair(tmp_path / 'left' / 'b.png', tmp_path / 'right' / 'b.png')
+    command = ['match', str(tmp_path / 'left'), str(tmp_path / 'right')]
+    assert main([*command, '--backend', 'sgbm', '--output', str(tmp_path / 'out')]) == 1
+    assert any('a.png' in message for message in caplog.messages)
+    assert [p.name for p in (tmp_path / 'out').iterdir()] == ['b']
+
+
+@pytest.fixture
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path('empty').mkdir()
+    cv2.imwrite('small.png', np.zeros((40, 40, 3), np.uint8))
+
+
+@pytest.mark.usefixtures('pair', 'inside')
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['nowhere.png', 'right.png'], 'nowhere.png'),
+        (['left.png', '.'], 'the other a folder'),
+        (['empty', 'empty'], 'no images'),
+        (['left.png', 'small.png'], 'must be alike'),
+        (['left.png', 'right.png', '--view'], 'needs --calibration'),
+        (['left.png', 'right.png', '--calibration', 'none.txt'], 'none.txt'),
+        (['left.png', 'right.png', '--backend', 'torch', '--refine-iterations', '-1'], '-1'),
+        (['left.png', 'right.png', '--output', 'left.png'], 'left.png'),
+    ],
+)
+def test_what_is_wrong_is_said(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(['match', '--backend', 'sgbm', *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path('s2m2_output').exists()
+
+
+def test_images_without_counterpart_are_named(tmp_path: Path) -> None:
+    for side, name in (('l', 'a.png'), ('r', 'a.png'), ('r', 'b.png')):
+        (tmp_path / side).mkdir(exist_ok=True)
+        (tmp_path / side / name).write_bytes(b'')
+    with pytest.raises(ValueError, match=r"counterpart.* 'b'"):
+        find_pairs(tmp_path / 'l', tmp_path / 'r')
+
+
+def test_viewer_serves_a_page_on_the_loopback_only(tmp_path: Path) -> None:
+    records = np.array([[0, 0, 1, 0], [1, 0, 2, 0]], np.float32)
+    write_ply(tmp_path / 'cloud.ply', records)
+    with CloudViewer(tmp_path / 'cloud.ply', port=0) as viewer:
+        assert viewer.address.startswith('http://127.0.0.1:')
+        with urllib.request.urlopen(viewer.address, timeout=20) as page:  # noqa: S310
+            assert b'<html' in page.read(2000).lower()
