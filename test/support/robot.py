@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import threading
 import uuid
@@ -151,6 +152,16 @@ class Robot:
             f'{topic} from {frame}',
             since=since,
             patience=patience,
+        )
+
+    def wait_count(self, topic: str, frame: str, count: int) -> None:
+        """Wait until so many outputs of this topic came from this scene."""
+        name = f'{self.namespace}/{topic}'
+        found = itertools.count(1)
+        self.watcher.events.wait(
+            lambda e: e['topic'] == name and e['frame'] == frame and next(found) == count,
+            f'{count} of {topic} from {frame}',
+            patience=2 * PATIENCE,
         )
 
     def wait_diagnostics(

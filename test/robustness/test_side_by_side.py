@@ -1,0 +1,35 @@
+"""Three stereo nodes in three namespaces of one domain: their answers never mix."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+
+from support.robot import robot
+
+DISPARITIES = (4, 8, 16)
+OUTPUTS = 20
+
+
+def test_three_nodes_keep_their_answers_apart() -> None:
+    with ExitStack() as stack:
+        # Each `robot` requires at its end that every output has a header of its own camera.
+        robots = [stack.enter_context(robot(rate=10.0)) for _ in DISPARITIES]
+        shown = [
+            made.show(disparity=disparity, focal_length=25.0 * disparity)
+            for made, disparity in zip(robots, DISPARITIES, strict=True)
+        ]
+        for made, frame in zip(robots, shown, strict=True):
+            made.wait_count('disparity', frame, OUTPUTS)
+        for made, frame, disparity in zip(robots, shown, DISPARITIES, strict=True):
+            outputs = made.outputs(frame)
+            assert {output['f'] for output in outputs} == {25.0 * disparity}
+            medians = [output['median'] for output in outputs]
+            assert medians == pytest.approx([disparity] * len(medians), abs=0.5)
+            names = {
+                event['node']
+                for event in made.watcher.events.items
+                if event['topic'] == '/diagnostics'
+            }
+            assert names >= {each.name for each in robots}
