@@ -48,3 +48,37 @@ def in_bands(
         out[:, start : start + rows] = band
     assert out is not None  # noqa: S101
     return out
+
+
+def in_overlapping_bands(
+    function: Callable[..., Tensor], *maps: Tensor, rows: int, halo: int
+) -> Tensor:
+    """Apply a function whose result in a row depends on some rows around it.
+
+    Every band is worked out with rows to spare above and below, which are then cut off; at the
+    borders of the map there are none, so whatever padding the function does there is kept.
+
+    Args:
+        function: takes maps of part of the height and returns a map whose height is a multiple
+            of theirs.
+        maps: each (N, C, h, w); the first is the tallest, the heights of the others divide its.
+        rows: rows of the first map in a band.
+        halo: rows of the first map to spare on either side, at least as far as the function
+            looks. Both must be multiples of the ratios of the heights.
+
+    Returns: (N, D, k·h, w), what ``function(*maps)`` returns.
+    """
+    height = maps[0].shape[2]
+    if rows >= height or not banding_pays(maps[0]):
+        return function(*maps)
+    parts = []
+    for start in range(0, height, rows):
+        low, high = max(0, start - halo), min(height, start + rows + halo)
+        ratios = [height // each.shape[2] for each in maps]
+        band = function(
+            *(m[:, :, low // r : high // r] for m, r in zip(maps, ratios, strict=True))
+        )
+        scale = band.shape[2] // (high - low)
+        end = min(height, start + rows)
+        parts.append(band[:, :, (start - low) * scale : (end - low) * scale].clone())
+    return torch.cat(parts, dim=2)

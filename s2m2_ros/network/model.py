@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2m2_ros.network.backbone import Backbone
+from s2m2_ros.network.bands import in_overlapping_bands
 from s2m2_ros.network.config import S2M2Config
 from s2m2_ros.network.layers import GatedFusion, conv_pair
 from s2m2_ros.network.lookup import pool_columns
@@ -17,29 +18,22 @@ from s2m2_ros.network.prediction import Prediction, Stages
 from s2m2_ros.network.refinement import Context, GlobalRefiner, Refiner, State, bound
 from s2m2_ros.network.transformer import TransformerStack
 from s2m2_ros.network.unet import UNet
-from s2m2_ros.network.upsampling import Upsampler1x, Upsampler4x, upsample
+from s2m2_ros.network.upsampling import Upsampler1x, Upsampler4x, separate, window_means
 
 SIZE_MULTIPLE = 32
 _IMAGE_TYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
 _QUARTER = 4
+_FILTER_ROWS = 64
+_FILTER_HALO = 4  # three convolutions or means look one row further each, and rows are even
 
 
 class Encoding(NamedTuple):
     """What the feature extraction leaves for matching, refinement and upsampling."""
 
     half: Tensor  # (B, C, H/2, W/2), left
-    matched: Tensor  # (2B, C, H/4, W/4), left and right, after the transformer
+    features: Tensor  # (B, C, H/4, W/4), left, after the transformer
     context: Tensor  # (B, C, H/4, W/4), left
-
-
-class QuarterStages(NamedTuple):
-    """What happens at 1/4: estimates as in ``Stages``, and the last hidden state."""
-
-    probability: Tensor | None
-    matching: Prediction
-    global_disparity: Tensor
-    iterations: tuple[Prediction, ...]
-    last: State
+    correlation: Tensor  # (B, H/4, W/4, W/4) float32
 
 
 class S2M2(nn.Module):
@@ -104,7 +98,12 @@ class S2M2(nn.Module):
         Raises:
             ValueError: if a shape or type is another one.
         """
-        return self._run(left, right, keep_probability=False)[2]
+        half, features, context, correlation = self._encode(left, right)
+        matching, filled = self._match(correlation, features)
+        del features
+        hidden, estimates = self._refine(matching, filled, context, correlation)
+        del context, correlation
+        return self._upsample(hidden, estimates[-1], half, left)[1]
 
     def forward_all(self, left: Tensor, right: Tensor) -> Stages:
         """Match as ``forward`` does and return everything that losses need, differentiable.
@@ -112,81 +111,68 @@ class S2M2(nn.Module):
         Arguments and errors are those of ``forward``. The cost beyond it is the whole transport,
         (B, H/4, W/4, W/4) float32.
         """
-        quarter, upsampled, prediction = self._run(left, right, keep_probability=True)
-        assert quarter.probability is not None  # noqa: S101  asked for above
-        return Stages(
-            quarter.probability,
-            quarter.matching,
-            quarter.global_disparity,
-            quarter.iterations,
-            upsampled,
-            prediction,
-        )
+        half, features, context, correlation = self._encode(left, right)
+        probability = self.disp_init.probability(correlation, allow_negative=self.allow_negative)
+        matching, filled = self._match(correlation, features)
+        hidden, estimates = self._refine(matching, filled, context, correlation)
+        upsampled, prediction = self._upsample(hidden, estimates[-1], half, left)
+        iterations = tuple(estimates[1:])
+        return Stages(probability, matching, filled, iterations, upsampled, prediction)
 
-    def _run(
-        self, left: Tensor, right: Tensor, *, keep_probability: bool
-    ) -> tuple[QuarterStages, Prediction, Prediction]:
-        """Return the estimates at 1/4, and those at full resolution of ``_upsample``."""
+    def _encode(self, left: Tensor, right: Tensor) -> Encoding:
+        """Extract features and correlate them."""
         check_images(left, right)
-        image = scaled(left)
-        half, matched, context = self._encode(torch.cat((image, scaled(right))))
-        quarter = self._estimate(matched, context, keep_probability=keep_probability)
-        del matched, context
-        return quarter, *self._upsample(quarter.last, half, image)
-
-    def _encode(self, images: Tensor) -> Encoding:
-        """Extract features of stacked images (2B, 3, H, W) scaled to −1..1."""
+        images = torch.cat((scaled(left), scaled(right)))
         images = images.to(self.disp_init.layer_norm.weight.dtype)
-        images = images.contiguous(memory_format=torch.channels_last)
-        half, quarter = self.cnn_backbone(images)
+        half, quarter = self.cnn_backbone(images.contiguous(memory_format=torch.channels_last))
         pyramid = self.feat_pyramid(quarter)
         matched = self.transformer(pyramid)
-        count = half.shape[0]
-        fused = self.feat_fusion_layer(matched[:count], pyramid.quarter[:count])
-        return Encoding(half, matched, self.ctx_feat(fused))
-
-    def _estimate(
-        self, matched: Tensor, context: Tensor, *, keep_probability: bool
-    ) -> QuarterStages:
-        """Match and refine at 1/4."""
+        # A copy lets go of the right half, which nothing needs after the correlation.
+        features = matched[: left.shape[0]].clone()
+        fused = self.feat_fusion_layer(features, pyramid.quarter[: left.shape[0]])
         correlation = self.disp_init.correlate(matched)
+        return Encoding(half, features, self.ctx_feat(fused), correlation)
+
+    def _match(self, correlation: Tensor, features: Tensor) -> tuple[Prediction, Tensor]:
+        """Return the first estimate and its disparity with the unmatched parts filled in."""
         matching = self.disp_init(correlation, allow_negative=self.allow_negative)
-        probability = None
-        if keep_probability:
-            probability = self.disp_init.probability(
-                correlation, allow_negative=self.allow_negative
-            )
-        filled = self.global_refiner(matching.detached(), matched[: context.shape[0]])
-        if not self.allow_negative:
-            filled = filled.clamp_min(0.0)
-        state = State(context.tanh(), matching._replace(disparity=filled))
+        filled = self.global_refiner(matching.detached(), features)
+        return matching, filled if self.allow_negative else filled.clamp_min(0.0)
+
+    def _refine(
+        self, matching: Prediction, filled: Tensor, context: Tensor, correlation: Tensor
+    ) -> tuple[Tensor, list[Prediction]]:
+        """Return the last hidden state, and the estimates before and after every step."""
+        hidden = context.tanh()
+        estimates = [matching._replace(disparity=filled)]
         fixed = Context(
             self.refiner.context_share(context), correlation, pool_columns(correlation)
         )
-        iterations = []
         for _ in range(self.refine_iterations):
-            hidden, estimate = self.refiner(
-                state._replace(estimate=state.estimate.detached()), fixed
-            )
-            state = State(hidden, bound(estimate, allow_negative=self.allow_negative))
-            iterations.append(state.estimate)
-        return QuarterStages(probability, matching, filled, tuple(iterations), state)
+            hidden, estimate = self.refiner(State(hidden, estimates[-1].detached()), fixed)
+            estimates.append(bound(estimate, allow_negative=self.allow_negative))
+        return hidden, estimates
 
     def _upsample(
-        self, state: State, half: Tensor, image: Tensor
+        self, hidden: Tensor, estimate: Prediction, half: Tensor, left: Tensor
     ) -> tuple[Prediction, Prediction]:
         """Return the maps at full resolution before and after the edge-guided filter."""
-        estimate = state.estimate._replace(disparity=state.estimate.disparity * _QUARTER)
-        logits = self.upsample_mask_4x_refine(state.hidden, half)
-        upsampled = upsample(estimate, logits, _QUARTER)
-        logits = self.upsample_mask_1x(upsampled.disparity, image, half)
-        if not self.double_output:
-            return upsampled, upsample(upsampled, logits, 1)
-        logits = functional.interpolate(
-            logits, scale_factor=2.0, mode='bilinear', align_corners=False
+        in_pixels = estimate._replace(disparity=estimate.disparity * _QUARTER)
+        logits = self.upsample_mask_4x_refine(hidden, half)
+        coarse = window_means(torch.cat(in_pixels, dim=1), logits, _QUARTER)
+        fine = in_overlapping_bands(
+            self._sharpen, coarse, scaled(left), half, rows=_FILTER_ROWS, halo=_FILTER_HALO
         )
-        doubled = upsample(upsampled, logits, 2)
-        return upsampled, doubled._replace(disparity=2.0 * doubled.disparity)
+        return separate(coarse), separate(fine)
+
+    def _sharpen(self, maps: Tensor, image: Tensor, half: Tensor) -> Tensor:
+        """Filter (B, 3, H, W) maps along the edges of the image; its first is the disparity."""
+        logits = self.upsample_mask_1x(maps[:, :1], image, half)
+        if not self.double_output:
+            return window_means(maps, logits, 1)
+        logits = functional.interpolate(logits, scale_factor=2.0, mode='bilinear')
+        disparity, others = torch.split(window_means(maps, logits, 2), [1, 2], dim=1)
+        return torch.cat((2.0 * disparity, others), dim=1)
 
 
 def scaled(images: Tensor) -> Tensor:

@@ -106,7 +106,6 @@ def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
     return total.flatten(4, 5).flatten(2, 3)
 
 
-def upsample(prediction: Prediction, logits: Tensor, factor: int) -> Prediction:
-    """Take maps (B, 1, h, w) to (B, 1, factor·h, factor·w); disparity stays as it is."""
-    means = window_means(torch.cat(prediction, dim=1), logits, factor)
-    return Prediction(*torch.split(means, 1, dim=1))
+def separate(maps: Tensor) -> Prediction:
+    """Return the three maps of (B, 3, h, w)."""
+    return Prediction(*torch.split(maps, 1, dim=1))
