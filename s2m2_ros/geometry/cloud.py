@@ -146,7 +146,6 @@ def cloud_records(
     x, y = camera.rays(device, step=step)
     colors = None if options.color == 'none' else _decimated(image, camera, step)
     confidence = estimate.required('confidence')[::step, ::step] if options.confidence else None
-    dense = []
     for rows in _blocks(height, camera.width, options, device):
         block, depth = records[rows], _block_depth(camera, estimate, options, rows)
         _write_points(block, depth, x, y[rows], options.transform)
@@ -154,9 +153,7 @@ def cloud_records(
             _write_color(block, layout, colors[rows], options.color)
         if confidence is not None:
             block[..., layout.column('confidence')] = confidence[rows]
-        if not options.organized:
-            dense.append(block[~depth.isnan()])
-    return records if options.organized else torch.cat(dense)
+    return records if options.organized else records[~records[..., 2].isnan()]
 
 
 def _blocks(
