@@ -135,7 +135,7 @@ def test_images_without_counterpart_are_named(tmp_path: Path) -> None:
     for side, name in (('l', 'a.png'), ('r', 'a.png'), ('r', 'b.png')):
         (tmp_path / side).mkdir(exist_ok=True)
         (tmp_path / side / name).write_bytes(b'')
-    with pytest.raises(ValueError, match="counterpart.* 'b'"):
+    with pytest.raises(ValueError, match=r"counterpart.* 'b'"):
         find_pairs(tmp_path / 'l', tmp_path / 'r')
 
 
