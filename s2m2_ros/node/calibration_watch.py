@@ -123,7 +123,7 @@ def _refined(
     # A window that slid away has lost its feature.
     near = np.abs(refined - right_points).max(axis=1) <= REFINEMENT_WINDOW / 2
     kept = near & (found.ravel() == 1)
-    return np.hstack((left_points, refined))[kept]
+    return np.asarray(np.hstack((left_points, refined))[kept])
 
 
 def _spread(values: np.ndarray) -> float:

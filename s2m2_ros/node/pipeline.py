@@ -81,6 +81,7 @@ class Computed:
 def compute(
     pair: StereoPair,
     result: MatchResult,
+    *,
     wanted: Collection[Output],
     options: OutputOptions,
     transform: RigidTransform | None,

@@ -131,8 +131,14 @@ class Processor:
         try:
             matcher = self.matchers.get(settings)
             result = match(matcher, pair)
-            options = settings.output_options()
-            computed = compute(pair, result, wanted, options, transform, self.workspace)
+            computed = compute(
+                pair,
+                result,
+                wanted=wanted,
+                options=settings.output_options(),
+                transform=transform,
+                workspace=self.workspace,
+            )
         except (CalibrationError, MatchedImageError) as error:
             self.complaints.tell('input', str(error), level=Level.ERROR)
             raise DropError('refused input') from error

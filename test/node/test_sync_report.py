@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.rates import RateMeter
@@ -36,14 +35,14 @@ def test_nobody_publishes() -> None:
 
 def test_one_topic_is_silent_with_and_without_a_publisher() -> None:
     inputs = topics([1], [], [1], [1])
-    assert 'right/image_rect is silent, nobody publishes it' in explain(inputs, (1, 0, 1, 1))
-    text = explain(inputs)
-    assert 'right/image_rect is silent though it has 1 publisher' in text
-    assert 'left' not in text.partition(':')[2].partition('(')[0]
+    assert 'nobody publishes right/image_rect (' in explain(inputs, (1, 0, 1, 1))
+    assert explain(inputs).startswith('no pairs: right/image_rect silent though published:')
 
 
 def test_what_arrived_long_ago_is_silent() -> None:
-    assert 'left/image_rect is silent' in explain(topics([1], [1], [1], [1], arrived=NOW - 4))
+    assert 'left/image_rect, right/image_rect' in explain(
+        topics([1], [1], [1], [1], arrived=NOW - 4)
+    )
 
 
 def test_exact_stamps_apart() -> None:
