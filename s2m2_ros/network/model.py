@@ -172,7 +172,9 @@ class S2M2(nn.Module):
         logits = self.upsample_mask_1x(upsampled.disparity, image, half)
         if not self.double_output:
             return upsampled, upsample(upsampled, logits, 1)
-        logits = functional.interpolate(logits, scale_factor=2.0, mode='bilinear', align_corners=False)
+        logits = functional.interpolate(
+            logits, scale_factor=2.0, mode='bilinear', align_corners=False
+        )
         doubled = upsample(upsampled, logits, 2)
         return upsampled, doubled._replace(disparity=2.0 * doubled.disparity)
 

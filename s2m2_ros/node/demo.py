@@ -257,7 +257,8 @@ def _write_results(
 
 
 def _label(node: Mapping[str, Any]) -> str:
-    """Return what made a picture, e.g. 'S2M2 starter (torch, float32)'."""
+    """Return what made a picture, e.g. 'S2M2 starter (torch, float32, 640x480)'."""
     if node['backend'] == CLASSIC:
         return 'OpenCV semi-global matching (sgbm)'
-    return f'S2M2 {Path(node["checkpoint"]).name} ({node["backend"]}, {node["precision"]})'
+    details = f'{node["backend"]}, {node["precision"]}, {node["width"]}x{node["height"]}'
+    return f'S2M2 {Path(node["checkpoint"]).name} ({details})'
