@@ -80,6 +80,7 @@ class Processor:
         decode_ms = _since(started)
         topics, transform = self._locate(topics, job, settings)
         matcher, computed = self._compute(pair, topics, settings, transform)
+        self.complaints.settle('input')
         started = time.perf_counter()
         self._publish(topics, job, pair, matcher, computed)
         publish_ms = _since(started)
@@ -92,12 +93,10 @@ class Processor:
 
     def _decode(self, messages: StereoMessages) -> StereoPair:
         try:
-            pair = decode_pair(messages)
+            return decode_pair(messages)
         except Exception as error:  # whatever a camera may send
             self.complaints.tell('input', str(error) or repr(error), level=Level.ERROR)
             raise DropError('refused input') from error
-        self.complaints.settle('input')
-        return pair
 
     def _locate(
         self, topics: frozenset[str], job: Job, settings: Settings

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -51,8 +53,8 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
         """Declare the parameters; raises ParameterError if one has an impossible value."""
         super().__init__('stereo_node', **node_arguments)
         self._options = Parameters(self)
-        self._options.on_change(self._settings_changed)
         self._complaints = Complaints(self._log)
+        self._options.on_change(self._guarded(self._settings_changed))
         self._matchers = Matchers(self._complaints)
         self._session = Session(ended=True)
         self._synchronizer: PairSynchronizer | None = None
@@ -84,7 +86,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             self._complaints.tell('configuration', f'cannot configure: {error}', level=Level.ERROR)
             return TransitionCallbackReturn.FAILURE
         self._complaints.settle('configuration')
-        self._outputs = Publishers(self, self._follow_listeners)
+        self._outputs = Publishers(self, self._guarded(self._follow_listeners))
         self._processor = Processor(
             self._options,
             self._matchers,
@@ -274,7 +276,24 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             logger.info(text)
 
     def _every(self, seconds: float, callback: Callable[[], None]) -> Any:
-        return self.create_timer(seconds, callback, clock=self._steady)
+        return self.create_timer(seconds, self._guarded(callback), clock=self._steady)
+
+    def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """Return the callback, with its errors reported: rclpy would end the node."""
+
+        @functools.wraps(callback)
+        def guarded(*arguments: Any) -> None:
+            try:
+                callback(*arguments)
+            except Exception as error:
+                self.report(f'{callback.__name__}: {error!r}')
+
+        return guarded
+
+    def report(self, text: str) -> None:
+        """Tell an unexpected error, unless it only comes from being shut down."""
+        if self.context.ok():
+            self._complaints.tell('internal error', text, level=Level.ERROR, passing=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -300,14 +319,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _spin(node: StereoNode) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        pass
-    except Exception:
-        # A signal invalidates the context at any moment, also amid a callback.
-        if rclpy.ok():
-            raise
+    while rclpy.ok():
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            return
+        except Exception as error:
+            # A signal invalidates the context at any moment; anything else must not end the node.
+            node.report(f'executor: {error!r}')
+            time.sleep(IMPATIENCE)
 
 
 def _end_process() -> None:

@@ -53,6 +53,9 @@ fallback.FIRST_RETRY_AFTER = 1.0
 """
     + COMMAND
 )
+SLOW_TO_OPEN = DEVICE.replace(
+    'lambda options: Device()', "lambda options: (print('begun', flush=True), time.sleep(3600))"
+)
 
 
 def transition(rig: Rig, identifier: int) -> bool:
@@ -177,11 +180,23 @@ def test_an_interrupt_ends_it_amid_an_inference() -> None:
         ends_amid_an_inference(rig, signal.SIGINT, at + 1)
 
 
+def test_a_signal_ends_it_while_it_loads() -> None:
+    with running_rig('backend:=device', command=SLOW_TO_OPEN) as rig:
+        assert rig.process is not None
+        assert hear(rig.process) == 'begun'
+        ends_quickly(rig, signal.SIGTERM)
+
+
 def ends_amid_an_inference(rig: Rig, how: signal.Signals, at: float) -> None:
     assert rig.process is not None
     rig.publish(SCENE, at, left_image_rect=BLACK)
     assert hear(rig.process) == 'begun'
+    ends_quickly(rig, how)
+
+
+def ends_quickly(rig: Rig, how: signal.Signals) -> None:
+    assert rig.process is not None
     started = time.monotonic()
     assert end(rig.process, how) == 0
-    # An hour, if it waited for the inference.
+    # An hour, if it waited for the device.
     assert time.monotonic() - started < 15
