@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from tf_transformations import quaternion_matrix
 
 from s2m2_ros.geometry import CalibrationError, CameraModel, RegionOfInterest
 from s2m2_ros.node.image_source import ImageFiles, ImagePair, find_pairs
+from s2m2_ros.node.player_parameters import PlayerOptions
 from s2m2_ros.node.recording import PairMaker, RecordedTopics, Recording, choose_topics
 from s2m2_ros.node.recording_writer import RecordingWriter
 from s2m2_ros.node.static_transforms import camera_transforms
 from s2m2_ros.node.stereo_frame import PlaybackError, StereoFrame, camera_info, image_message
 from s2m2_ros.node.stereo_player import main, repeated, schedule
-from support.processes import hear, python_process
+from support.processes import SOURCE, hear, python_process
 
 PLAYER = """
 import sys
@@ -369,3 +371,9 @@ def test_images_keep_their_depth_and_order_of_colours(tmp_path: Path) -> None:
     assert isinstance(frame.left, Image)
     assert (frame.left.encoding, frame.left.step) == ('rgb16', 64 * 6)
     assert np.frombuffer(frame.left.data, np.uint16)[:3].tolist() == [771, 2, 1]
+
+
+def test_every_parameter_is_documented() -> None:
+    text = (SOURCE / 'doc' / 'stereo_player.md').read_text()
+    for option in fields(PlayerOptions):
+        assert f'`{option.name}`' in text
