@@ -56,7 +56,8 @@ def mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     with np.errstate(over='ignore'):
         for shift, factor in _MIX:
             z = (z ^ (z >> shift)) * factor
-        return z ^ (z >> np.uint64(31))
+        last: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    return last
 
 
 def noise(name: str, count: int) -> NDArray[np.float64]:
@@ -64,7 +65,8 @@ def noise(name: str, count: int) -> NDArray[np.float64]:
     seed = np.uint64(zlib.crc32(name.encode()))
     with np.errstate(over='ignore'):
         z = (seed << np.uint64(32)) + np.arange(1, count + 1, dtype=np.uint64) * _WEYL
-    return (mixed(z) >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0
+    unit: NDArray[np.float64] = (mixed(z) >> np.uint64(11)).astype(np.float64) * 2.0**-52
+    return unit - 1.0
 
 
 def weight(key: str, shape: tuple[int, ...]) -> Tensor:
@@ -94,7 +96,9 @@ def _texture(x: NDArray[np.int64], y: NDArray[np.int64], code: int) -> NDArray[n
         column, row = ((i + (1 << 20)).astype(np.uint64) for i in (ix, iy))
         with np.errstate(over='ignore'):
             state = (np.uint64(layer) << np.uint64(44)) + (row << np.uint64(22)) + column
-            return (mixed((state + np.uint64(1)) * _WEYL) >> np.uint64(56)).astype(np.int64)
+            byte = mixed((state + np.uint64(1)) * _WEYL) >> np.uint64(56)
+        value: NDArray[np.int64] = byte.astype(np.int64)
+        return value
 
     total = np.zeros(x.shape, dtype=np.int64)
     for octave, (cell, share) in enumerate(_OCTAVES):
@@ -107,7 +111,8 @@ def _texture(x: NDArray[np.int64], y: NDArray[np.int64], code: int) -> NDArray[n
             for dy in (0, 1)
         )
         total += share * value * (256 // cell**2)
-    return np.clip((total // 2048 - 128) * 3 // 2 + 128, 0, 255)
+    clipped: NDArray[np.int64] = np.clip((total // 2048 - 128) * 3 // 2 + 128, 0, 255)
+    return clipped
 
 
 def _pair(height: int, width: int, kind: str, index: int) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -84,7 +85,9 @@ class Taps:
         self.values['cnn_backbone.half'], self.values['cnn_backbone.quarter'] = output
 
     def _on_feat_pyramid(self, name: str, inputs: Any, output: tuple[Tensor, ...]) -> None:
-        self.values |= {f'{name}.{level}': maps for level, maps in zip(LEVELS, output, strict=True)}
+        self.values |= {
+            f'{name}.{level}': maps for level, maps in zip(LEVELS, output, strict=True)
+        }
         if name != 'feat_pyramid':
             return
         height, width = output[-1].shape[-2:]
@@ -153,8 +156,6 @@ def samples(tensor: Tensor, shape: str) -> NDArray[np.float32]:
 
 
 def test_the_rules_make_the_published_weights_and_images(filled: Any, pairs: Any) -> None:
-    import zlib
-
     weights = filled('S').state_dict()
     left, right = pairs(64, 96, kind='neg')
     found = {
@@ -200,7 +201,9 @@ def test_outputs_are_within_the_rounding_noise(
     record = golden(name)
     stages, _ = run(record, filled, pairs, taps=False)
     limits = record.meta['max_and_mean_difference_to_float64']
-    for output, maps in zip(('disparity', 'occlusion', 'confidence'), stages.prediction, strict=True):
+    for output, maps in zip(
+        ('disparity', 'occlusion', 'confidence'), stages.prediction, strict=True
+    ):
         error = np.abs(maps[:, 0].numpy() - record.arrays[output])
         largest, mean = limits[output]
         assert error.max() <= 20 * largest, output
