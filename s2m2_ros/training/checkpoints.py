@@ -33,7 +33,7 @@ class RunState:
     megapixels: float = 0.0
     """Left pixels seen, in millions."""
     best_score: float = float('inf')
-    """Lowest validation score so far."""
+    """Lowest `ValidationScores.ranking` so far."""
 
 
 @dataclass(frozen=True)

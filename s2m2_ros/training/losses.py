@@ -124,9 +124,7 @@ def cell_error(
     ``disparity`` (B, 1, h, w) in quarter pixels; ``counted`` (B, 1, 4h, 4w).
     """
     error = (CELL * disparity.float() - functional.pixel_unshuffle(truth.disparity, CELL)).abs()
-    return masked_mean(
-        soften(error, weights.tail), functional.pixel_unshuffle(counted, CELL)
-    )
+    return masked_mean(soften(error, weights.tail), functional.pixel_unshuffle(counted, CELL))
 
 
 def pixel_error(

@@ -170,9 +170,9 @@ class Trainer:
         network = self.averaged_network()
         with self._autocast():
             scores = validate_network(network, self.validation, self.settings.device)
-        better = scores.every.bad_2 < self.state.best_score
+        better = scores.ranking < self.state.best_score
         if better:
-            self.state.best_score = scores.every.bad_2
+            self.state.best_score = scores.ranking
             facts = self.facts(scores)
             folder = self.settings.folder
             checkpoints.save_weights(

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import s2m2_ros
+from s2m2_ros.evaluation.metrics import disparity_scores
 from s2m2_ros.network import load_network
 from s2m2_ros.training import checkpoints
 from s2m2_ros.training.batch import StereoBatch
@@ -22,7 +23,7 @@ from s2m2_ros.training.export import export_best
 from s2m2_ros.training.options import Crop, TrainingError, TrainOptions
 from s2m2_ros.training.scenes import SceneGenerator, scene_options
 from s2m2_ros.training.trainer import RunSettings, Trainer
-from s2m2_ros.training.validation import SEED
+from s2m2_ros.training.validation import SEED, ValidationScores
 
 TINY = TrainOptions(
     channels=8, steps=6, crops=(Crop(0.5, 32, 64, 2), Crop(1.0, 64, 64, 1)), objects=(2, 3)
@@ -216,6 +217,16 @@ def test_log_and_export_hold_the_facts(tmp_path: Path) -> None:
     assert {value.dtype for value in average.values()} == {torch.float16}
     for name, value in network.state_dict().items():
         assert torch.equal(value, average[name].float())
+
+
+def test_wild_estimates_do_not_rank_well() -> None:
+    calm = disparity_scores(torch.full((100,), 3.0), torch.zeros(100), torch.ones(100) > 0)
+    estimate = torch.zeros(100)
+    estimate[0] = 1e6
+    wild = disparity_scores(estimate, torch.zeros(100), torch.ones(100) > 0)
+    ranks = [ValidationScores(s, s, 1.0, 1.0, 1.0, 0.0).ranking for s in (calm, wild)]
+    # All of the first are bad by 3 px, one in a hundred of the second by a million.
+    assert ranks == pytest.approx([1.0 + 0.03, 0.01 + 100.0])
 
 
 def test_exporting_before_any_validation_says_so(tmp_path: Path) -> None:
