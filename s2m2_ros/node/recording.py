@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from s2m2_ros.errors import S2M2Error
 from s2m2_ros.node.compression import announced_size
 from s2m2_ros.node.stereo_frame import PlaybackError, StereoFrame, read_camera_infos
 
@@ -161,7 +162,7 @@ class Recording:
     @contextmanager
     def _open(self) -> Iterator[AnyReader]:
         try:
-            from rosbags.highlevel import AnyReader, AnyReaderError
+            from rosbags.highlevel import AnyReader
             from rosbags.typesys import Stores, get_typestore
         except ImportError as error:
             raise PlaybackError(
@@ -172,8 +173,11 @@ class Recording:
         try:
             with AnyReader([self._path], default_typestore=store) as reader:
                 yield reader
-        except (AnyReaderError, OSError) as error:
-            raise PlaybackError(f"cannot read the recording '{self._path}': {error}") from error
+        except S2M2Error:
+            raise
+        except Exception as error:  # rosbags, zstd, SQLite and CDR each have theirs for damage
+            reason = str(error) or type(error).__name__
+            raise PlaybackError(f"cannot read the recording '{self._path}': {reason}") from error
 
 
 def _first(reader: AnyReader, topic: str) -> CameraInfo | None:
