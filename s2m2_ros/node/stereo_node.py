@@ -8,6 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from s2m2_ros.errors import S2M2Error
+
 if TYPE_CHECKING:
     from s2m2_ros.node.managed_node import StereoNode
 
@@ -22,19 +24,22 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
     import rclpy
 
-    from s2m2_ros.node.managed_node import StereoNode
-    from s2m2_ros.node.parameters import ParameterError
-
+    # First of all, so that a signal ends the start cleanly too: importing torch takes seconds.
     rclpy.init(args=arguments)
     node = None
     try:
+        from s2m2_ros.node.managed_node import StereoNode
+
         node = StereoNode()
         _spin(node)
     except KeyboardInterrupt:
         pass
-    except ParameterError as error:
+    except S2M2Error as error:
         rclpy.logging.get_logger('stereo_node').fatal(str(error))
         return 2
+    except Exception:
+        if rclpy.ok():  # otherwise it only comes from being asked to stop
+            raise
     finally:
         finished = node is None or node.close()
         rclpy.try_shutdown()
