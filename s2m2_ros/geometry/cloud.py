@@ -146,36 +146,40 @@ def cloud_records(
     x, y = camera.rays(device, step=step)
     colors = None if options.color == 'none' else _decimated(image, camera, step)
     confidence = estimate.required('confidence')[::step, ::step] if options.confidence else None
-    dense = []
-    for rows in _blocks(height, width, device):
+    for rows in _blocks(height, camera.width, options, device):
         block, depth = records[rows], _block_depth(camera, estimate, options, rows)
         _write_points(block, depth, x, y[rows], options.transform)
         if colors is not None:
             _write_color(block, layout, colors[rows], options.color)
         if confidence is not None:
             block[..., layout.column('confidence')] = confidence[rows]
-        if not options.organized:
-            dense.append(block[~depth.isnan()])
-    return records if options.organized else torch.cat(dense)
+    return records if options.organized else records[~records[..., 2].isnan()]
 
 
-def _blocks(height: int, width: int, device: torch.device) -> Iterator[slice]:
-    """Yield which rows to take at a time: all of them on an accelerator."""
-    rows = max(1, CPU_BLOCK_PIXELS // width) if device.type == 'cpu' else height
+def _blocks(
+    height: int, width: int, options: CloudOptions, device: torch.device
+) -> Iterator[slice]:
+    """Yield which decimated rows to take at a time: all of them on an accelerator."""
+    rows = height
+    if device.type == 'cpu':
+        rows = max(1, CPU_BLOCK_PIXELS // (width * options.decimation) - 2 * _margin(options))
     for start in range(0, height, rows):
         yield slice(start, min(start + rows, height))
+
+
+def _margin(options: CloudOptions) -> int:
+    """Return how many more rows a block needs above and below, for filters to see neighbours."""
+    return 0 if options.filter.flying_pixels is None else 1
 
 
 def _block_depth(
     camera: StereoCamera, estimate: Estimate, options: CloudOptions, rows: slice
 ) -> torch.Tensor:
-    """Return the filtered depth of some of the decimated rows.
-
-    One more row on either side lets the filter see the neighbours of the first and the last.
-    """
-    step = options.decimation
-    above = min(rows.start, 1)
-    first, last = (rows.start - above) * step, min((rows.stop + 1) * step, camera.height)
+    """Return the filtered depth of some of the decimated rows."""
+    step, margin = options.decimation, _margin(options)
+    above = min(rows.start, margin)
+    first = (rows.start - above) * step
+    last = min((rows.stop + margin) * step, camera.height)
     part, seen = camera.rows(first, last), estimate.rows(first, last)
     depth = filtered_depth(part, part.adjusted(seen.disparity), seen, options.filter, step=step)
     return depth[above : above + rows.stop - rows.start]

@@ -83,7 +83,7 @@ def compute_outputs(
     an input is missing.
     """
     options = options or OutputOptions()
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():
         context = _Pass(camera, estimate, image, options, workspace)
         outputs = [output for output in Output if output in wanted]
         tensors = {output: _COMPUTE[output](context) for output in outputs}

@@ -142,8 +142,14 @@ class TestImages:
     ) -> None:
         with torch.inference_mode():
             estimate = Estimate(*(torch.full((2, 2), 0.5) for _ in range(3)))
-        outputs = compute_outputs(make_camera(2, 2), estimate, list(Output), image=IMAGE)
-        assert set(outputs.arrays) == set(Output)
+        workspace, camera = Workspace(), make_camera(2, 2)
+        for inside in (True, False):
+            with torch.inference_mode(inside):
+                outputs = compute_outputs(
+                    camera, estimate, list(Output), image=IMAGE, workspace=workspace
+                )
+            assert set(outputs.arrays) == set(Output)
+            assert outputs.arrays[Output.POINTS][0, 0, 2] == 20.0
 
 
 def test_opencv_finds_the_unknown_pixels_of_the_disparity(
