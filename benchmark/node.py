@@ -213,7 +213,8 @@ def main() -> int:
     process = subprocess.Popen(
         [sys.executable, __file__, 'serve', '--ros-args', '-r', f'__ns:={namespace}', *flags],
         cwd=Path(__file__).resolve().parents[1],
-        env={**environment, 'PYTHONPATH': '.'},
+        # As the executable sets it before torch is loaded.
+        env={'OMP_WAIT_POLICY': 'passive', **environment, 'PYTHONPATH': '.'},
     )
     rclpy.init()
     try:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 
@@ -56,6 +57,14 @@ fallback.FIRST_RETRY_AFTER = 1.0
 SLOW_TO_OPEN = DEVICE.replace(
     'lambda options: Device()', "lambda options: (print('begun', flush=True), time.sleep(3600))"
 )
+
+
+STARTING = f"""
+import rclpy
+init = rclpy.init
+rclpy.init = lambda **options: (init(**options), print('begun', flush=True))
+{COMMAND}
+"""
 
 
 def transition(rig: Rig, identifier: int) -> bool:
@@ -180,8 +189,9 @@ def test_an_interrupt_ends_it_amid_an_inference() -> None:
         ends_amid_an_inference(rig, signal.SIGINT, at + 1)
 
 
-def test_a_signal_ends_it_while_it_loads() -> None:
-    with running_rig('backend:=device', command=SLOW_TO_OPEN) as rig:
+@pytest.mark.parametrize('command', [STARTING, SLOW_TO_OPEN], ids=['starts', 'loads'])
+def test_a_signal_ends_it_while_it(command: str) -> None:
+    with running_rig('backend:=device', command=command) as rig:
         assert rig.process is not None
         assert hear(rig.process) == 'begun'
         ends_quickly(rig, signal.SIGTERM)
