@@ -148,7 +148,7 @@ class S2M2(nn.Module):
             probability = self.disp_init.probability(
                 correlation, allow_negative=self.allow_negative
             )
-        filled = self.global_refiner(matching, matched[: context.shape[0]])
+        filled = self.global_refiner(matching.detached(), matched[: context.shape[0]])
         if not self.allow_negative:
             filled = filled.clamp_min(0.0)
         state = State(context.tanh(), matching._replace(disparity=filled))
@@ -157,7 +157,9 @@ class S2M2(nn.Module):
         )
         iterations = []
         for _ in range(self.refine_iterations):
-            hidden, estimate = self.refiner(state, fixed)
+            hidden, estimate = self.refiner(
+                state._replace(estimate=state.estimate.detached()), fixed
+            )
             state = State(hidden, bound(estimate, allow_negative=self.allow_negative))
             iterations.append(state.estimate)
         return QuarterStages(probability, matching, filled, tuple(iterations), state)
