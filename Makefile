@@ -32,6 +32,17 @@ demo: env  ## real rooms through the node, into demo_output/ (VIEW=1 to look aro
 endif
 	@$(RUN) s2m2 demo $(if $(VIEW),--view) $(ARGS)
 
+MINUTES ?= 30
+soak: env  ## work for MINUTES (30) while listeners come and go; memory must not grow
+	@OMP_NUM_THREADS=1 SOAK_MINUTES=$(MINUTES) $(RUN) python -m pytest \
+	  test/robustness/test_soak.py -o log_cli=true --log-cli-level=INFO
+
+SECONDS_EACH ?= 60
+fuzz: env  ## fuzz the readers of files for SECONDS_EACH (60) each; needs atheris
+	@for reader in calibration safetensors pth recording; do \
+	  PYTHONPATH=test OMP_NUM_THREADS=1 $(RUN) python -m robustness.fuzz $$reader \
+	    build/fuzz/$$reader -max_total_time=$(SECONDS_EACH) || exit 1; done
+
 lint: env  ## ruff and mypy
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .

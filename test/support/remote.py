@@ -37,7 +37,9 @@ class Remote:
     def call(self, name: str, /, patience: float = PATIENCE, **arguments: Any) -> Any:
         """Return what the function in the other process returned."""
         number = self.order(name, **arguments)
-        reply = self._answers.wait(lambda a: a['answer'] == number, f'answer to {name}', patience=patience)
+        reply = self._answers.wait(
+            lambda a: a['answer'] == number, f'answer to {name}', patience=patience
+        )
         assert 'error' not in reply, reply['error']
         return reply['value']
 

@@ -133,9 +133,7 @@ class Robot:
     def change_state(self, transition: str) -> bool:
         """Make a lifecycle transition; return whether it succeeded."""
         number = TRANSITIONS[transition]
-        answer = self.watcher.call(
-            'change_state', patience=120, node=self.name, transition=number
-        )
+        answer = self.watcher.call('change_state', patience=120, node=self.name, transition=number)
         return bool(answer)
 
     def mark(self) -> int:

@@ -159,7 +159,10 @@ def _image(scene: Scene, side: str) -> Image:
     if scene.data_bytes >= 0:
         data = data[: scene.data_bytes].ljust(scene.data_bytes, b'\0')
     image = Image(
-        height=scene.height, width=width, encoding=scene.encoding, step=width * size,
+        height=scene.height,
+        width=width,
+        encoding=scene.encoding,
+        step=width * size,
         data=array('B', data),
     )
     for name, value in scene.image.items():

@@ -32,6 +32,7 @@ TYPES = {
     'stats': InferenceStats,
 }
 
+
 class Watcher:
     """The methods are called by lines from the test; see `support.remote`."""
 
