@@ -87,12 +87,8 @@ def main() -> None:
         run = make_runner(network, images, options)
         measured = alternate(run, repeats=options.repeats, device=device)
         width, height = options.size
-        print(
-            f'{network.config.name} {width}x{height} {options.precision}, best of {options.repeats}'
-        )
-        print(
-            f'time {measured.seconds * 1e3:.1f} ms, {options.batch / measured.seconds:.2f} pairs/s'
-        )
+        print(f'{network.config.name} {width}x{height} {options.precision}')
+        print(f'time {measured.seconds * 1e3:.1f} ms, best of {options.repeats}')
         print(f'yardstick {measured.yardstick:.1f} GFLOP/s; {gflop:.0f} GFLOP {source}')
         print(f'efficiency {gflop / measured.seconds / measured.yardstick:.3f}')
         print(f'peak memory {measured.peak_bytes / 1e9:.2f} GB')

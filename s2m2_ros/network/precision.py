@@ -21,7 +21,8 @@ from torch.nn import functional
 def full_precision(like: Tensor) -> AbstractContextManager[object]:
     """Return a context in which autocast does not lower operations on the device of ``like``."""
     device_type = like.device.type
-    if torch.is_autocast_enabled(device_type):
+    # Tensors without data, of the device 'meta', know no autocast.
+    if device_type != 'meta' and torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
 
