@@ -6,6 +6,7 @@ import math
 import resource
 import shutil
 from pathlib import Path
+from typing import Any
 
 from support.robot import robot
 
@@ -50,7 +51,12 @@ def test_simulated_time_stands_still_and_jumps_back() -> None:
 def test_checkpoint_is_deleted_while_running(checkpoint: Path, tmp_path: Path) -> None:
     weights = tmp_path / 'weights.safetensors'
     shutil.copy(checkpoint, weights)
-    options = {'backend': 'torch', 'device': 'cpu', 'checkpoint': weights, 'max_width': 64}
+    options: dict[str, Any] = {
+        'backend': 'torch',
+        'device': 'cpu',
+        'checkpoint': weights,
+        'max_width': 64,
+    }
     with robot(rate=5, **options) as made:
         made.wait_output('disparity', made.show())
         weights.unlink()
@@ -74,7 +80,7 @@ def test_checkpoint_is_deleted_while_running(checkpoint: Path, tmp_path: Path) -
 
 def test_disk_is_full_for_caches(checkpoint: Path, tmp_path: Path) -> None:
     # The limit of a file's size stands in for a full disk: either way a write ends in OSError.
-    options = {
+    options: dict[str, Any] = {
         'backend': 'onnxruntime',
         'device': 'cpu',
         'checkpoint': checkpoint,

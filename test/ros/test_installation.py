@@ -89,7 +89,7 @@ def test_colcon_builds_messages_and_python_in_one_package(
     )  # fmt: skip
     assert player.returncode == 2
     assert 'set the parameter source' in player.stderr
-    command = [prefix / 'bin' / 's2m2', '--version']
+    command = [str(prefix / 'bin' / 's2m2'), '--version']
     answer = subprocess.check_output(command, text=True, cwd=tmp_path, env=variables)
     assert answer == f's2m2_ros {s2m2_ros.__version__}\n'
 
