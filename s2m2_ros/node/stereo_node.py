@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.node.process_memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from s2m2_ros.node.managed_node import StereoNode
@@ -22,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Threads that spin while they wait for each other take the processor from each other when a
     # robot is busy: passes took five times as long. OpenMP reads this when torch is imported.
     os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
+    keep_freed_memory()
     import rclpy
 
     # First of all, so that a signal ends the start cleanly too: importing torch takes seconds.
