@@ -147,15 +147,12 @@ def image_message(encoding: str, pixels: np.ndarray) -> Image:
 
 
 def decoding_cases(encoding: str, channels: int) -> dict[str, Case]:
-    """Return a plain copy of the pixels, decoding, and decoding with a copy on top."""
+    """Return a plain copy of the pixels, and decoding."""
     pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, channels), np.uint8)
     message = image_message(encoding, pixels)
     return {
         'plain memory copy': pixels.copy,
         'decode_image and torch.from_numpy': lambda: torch.from_numpy(decode_image(message)),
-        'the same and a copy of the tensor': lambda: torch.from_numpy(
-            decode_image(message)
-        ).clone(),
     }
 
 

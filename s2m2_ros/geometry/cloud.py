@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -9,13 +10,18 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from s2m2_ros.geometry.filters import PixelFilter
+from s2m2_ros.geometry.filters import Estimate, PixelFilter, filtered_depth
 from s2m2_ros.geometry.stereo_camera import StereoCamera
 
 Color = Literal['rgb', 'intensity', 'none']
 
 # The size of PCL's PointXYZRGB and PointXYZI, which are aligned for SSE.
 PADDED_SIZE = 32
+
+# On a CPU a cloud is made in blocks of rows that stay in its cache, and just under the size from
+# which torch spreads one operation over threads: on a robot whose cores are busy, waiting for a
+# second core at each of some twenty operations costs many times what it saves.
+CPU_BLOCK_PIXELS = 32767
 
 
 @dataclass(frozen=True)
@@ -121,56 +127,89 @@ class Workspace:
 
 def cloud_records(
     camera: StereoCamera,
-    depth: torch.Tensor,
+    estimate: Estimate,
     options: CloudOptions,
     *,
     image: torch.Tensor | None = None,
-    confidence: torch.Tensor | None = None,
     workspace: Workspace | None = None,
 ) -> torch.Tensor:
     """Return records float32 (H', W', point_step / 4), or (N, point_step / 4) if unorganised.
 
-    ``depth``: metres, float32 (H', W'), already filtered and decimated, NaN for unknown.
-    ``image``: the left image, (H, W) or (H, W, 3) RGB, uint8 or float in 0..255; needed unless
-    ``color`` is 'none'. ``confidence``: (H, W), needed for the confidence field. Organised
-    records lie in the workspace, if one is given, until it is used again. Raises ValueError if
-    an input is missing or of another size.
+    ``estimate``: (H, W). ``image``: the left image, (H, W) or (H, W, 3) RGB, uint8 or float in
+    0..255; needed unless ``color`` is 'none'. Organised records lie in the workspace, if one is
+    given, until it is used again. Raises ValueError if something that the options ask for is
+    missing or of another size.
     """
-    layout = CloudLayout.of(options)
-    height, width = depth.shape
-    records = (workspace or Workspace()).records(height, width, layout, depth.device)
-    _write_points(records, camera, depth, options)
-    if options.color != 'none':
-        _write_color(records, layout, _decimated(image, 'image', camera, options), options.color)
-    if options.confidence:
-        column = layout.column('confidence')
-        records[..., column] = _decimated(confidence, 'confidence', camera, options)
-    return records if options.organized else records[~depth.isnan()]
+    step, layout, device = options.decimation, CloudLayout.of(options), estimate.disparity.device
+    height, width = -(-camera.height // step), -(-camera.width // step)
+    records = (workspace or Workspace()).records(height, width, layout, device)
+    x, y = camera.rays(device, step=step)
+    colors = None if options.color == 'none' else _decimated(image, camera, step)
+    confidence = estimate.required('confidence')[::step, ::step] if options.confidence else None
+    for rows in _blocks(height, camera.width, options, device):
+        block, depth = records[rows], _block_depth(camera, estimate, options, rows)
+        _write_points(block, depth, x, y[rows], options.transform)
+        if colors is not None:
+            _write_color(block, layout, colors[rows], options.color)
+        if confidence is not None:
+            block[..., layout.column('confidence')] = confidence[rows]
+    return records if options.organized else records[~records[..., 2].isnan()]
+
+
+def _blocks(
+    height: int, width: int, options: CloudOptions, device: torch.device
+) -> Iterator[slice]:
+    """Yield which decimated rows to take at a time: all of them on an accelerator."""
+    rows = height
+    if device.type == 'cpu':
+        rows = max(1, CPU_BLOCK_PIXELS // (width * options.decimation) - 2 * _margin(options))
+    for start in range(0, height, rows):
+        yield slice(start, min(start + rows, height))
+
+
+def _margin(options: CloudOptions) -> int:
+    """Return how many more rows a block needs above and below, for filters to see neighbours."""
+    return 0 if options.filter.flying_pixels is None else 1
+
+
+def _block_depth(
+    camera: StereoCamera, estimate: Estimate, options: CloudOptions, rows: slice
+) -> torch.Tensor:
+    """Return the filtered depth of some of the decimated rows."""
+    step, margin = options.decimation, _margin(options)
+    above = min(rows.start, margin)
+    first = (rows.start - above) * step
+    last = min((rows.stop + margin) * step, camera.height)
+    part, seen = camera.rows(first, last), estimate.rows(first, last)
+    depth = filtered_depth(part, part.adjusted(seen.disparity), seen, options.filter, step=step)
+    return depth[above : above + rows.stop - rows.start]
 
 
 def _write_points(
-    records: torch.Tensor, camera: StereoCamera, depth: torch.Tensor, options: CloudOptions
+    records: torch.Tensor,
+    depth: torch.Tensor,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    transform: RigidTransform | None,
 ) -> None:
-    x, y = camera.rays(depth.device, step=options.decimation)
-    if options.transform is None:
+    """Write the points of the depth (H', W') along the rays x (W',), y (H', 1) and 1."""
+    if transform is None:
         torch.mul(depth, x, out=records[..., 0])
         torch.mul(depth, y, out=records[..., 1])
         records[..., 2] = depth
         return
-    for axis, row in enumerate(options.transform.rotation):
+    for axis, row in enumerate(transform.rotation):
         ray = x * row[0] + (y * row[1] + row[2])
-        torch.add(depth * ray, options.transform.translation[axis], out=records[..., axis])
+        torch.add(depth * ray, transform.translation[axis], out=records[..., axis])
 
 
-def _decimated(
-    values: torch.Tensor | None, name: str, camera: StereoCamera, options: CloudOptions
-) -> torch.Tensor:
-    if values is None or values.shape[:2] != (camera.height, camera.width):
-        found = 'none was given' if values is None else f'its shape is {tuple(values.shape)}'
+def _decimated(image: torch.Tensor | None, camera: StereoCamera, step: int) -> torch.Tensor:
+    if image is None or image.shape[:2] != (camera.height, camera.width):
+        found = 'none was given' if image is None else f'its shape is {tuple(image.shape)}'
         raise ValueError(
-            f'the cloud needs a {name} of {camera.width}x{camera.height} pixels; {found}'
+            f'the cloud needs an image of {camera.width}x{camera.height} pixels; {found}'
         )
-    return values[:: options.decimation, :: options.decimation]
+    return image[::step, ::step]
 
 
 def _write_color(

@@ -83,7 +83,7 @@ def compute_outputs(
     an input is missing.
     """
     options = options or OutputOptions()
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():
         context = _Pass(camera, estimate, image, options, workspace)
         outputs = [output for output in Output if output in wanted]
         tensors = {output: _COMPUTE[output](context) for output in outputs}
@@ -146,20 +146,11 @@ def _occlusion_mask(context: _Pass) -> torch.Tensor:
 
 
 def _points(context: _Pass) -> torch.Tensor:
-    options = context.options.cloud
-    depth = filtered_depth(
-        context.camera,
-        context.adjusted,
-        context.estimate,
-        options.filter,
-        step=options.decimation,
-    )
     return cloud_records(
         context.camera,
-        depth,
-        options,
+        context.estimate,
+        context.options.cloud,
         image=_tensor(context.image),
-        confidence=context.estimate.confidence,
         workspace=context.workspace,
     )
 

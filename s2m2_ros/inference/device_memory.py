@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 # Peak memory of one pair in bytes per pixel, and per pixel and column of width (the correlation
-# volume and its temporaries: 1/64 float32 value each). Fitted to S in float32; see
-# benchmark/README.md. Larger checkpoints take more, float16 takes less.
+# volume and what is made of it). Chosen to lie somewhat above S in float32, whose process takes
+# 1.2 GB at 640x480 and 2.7 GB at 1216x1024. Wider variants take more, float16 takes less.
 BYTES_PER_PIXEL = 1800.0
 BYTES_PER_PIXEL_AND_COLUMN = 0.5
 SPARE = 0.8

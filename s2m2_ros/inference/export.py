@@ -25,13 +25,13 @@ from s2m2_ros.inference.backend import PRECISIONS
 from s2m2_ros.inference.errors import InferenceError
 from s2m2_ros.inference.packages import require_packages
 from s2m2_ros.inference.padding import MULTIPLE
-from s2m2_ros.network import S2M2
-from s2m2_ros.network.positional import marginal_indicators, relative_codes
+from s2m2_ros.network import S2M2, positional
 
 INPUTS = ('left', 'right')
 OUTPUTS = ('disparity', 'visibility', 'confidence')
 # GridSample of later sets is wrong in some TensorRT versions; nothing here needs a later one.
 OPSET = 18
+FOLDED_ELEMENTS = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ def to_onnx(network: S2M2, size: ExportSize, *, dynamic: bool = False) -> bytes:
 
     Raises:
         BackendUnavailableError: a package is missing.
-        InferenceError: the model is larger than the 2 GB a single ONNX file can hold.
+        InferenceError: the network cannot be exported with an open batch size, or the model is
+            larger than the 2 GB a single ONNX file can hold.
 
     """
     require_packages('export', 'onnx', 'onnxscript')
@@ -88,7 +89,7 @@ def to_onnx(network: S2M2, size: ExportSize, *, dynamic: bool = False) -> bytes:
     if dynamic and size.batch == 1:
         # A batch of one would be taken for a constant.
         size = ExportSize(size.height, size.width, batch=2)
-    with _tracing(network, size):
+    with _tracing():
         program = torch.onnx.export(
             network,
             _examples(network, size),
@@ -102,6 +103,8 @@ def to_onnx(network: S2M2, size: ExportSize, *, dynamic: bool = False) -> bytes:
         )
     if program is None:
         raise InferenceError('the ONNX exporter returned nothing')
+    if dynamic:
+        _require_open_batch(program.model)
     _simplify(program.model)
     model = program.model_proto
     for name, value in describe(network, size).items():
@@ -118,7 +121,7 @@ def to_torchscript(network: S2M2, size: ExportSize) -> bytes:
 
     Its metadata is the extra file `metadata.json`.
     """
-    with _tracing(network, size):
+    with _tracing():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             network, _examples(network, size), check_trace=False
         )
@@ -135,6 +138,16 @@ def _examples(network: nn.Module, size: ExportSize) -> tuple[torch.Tensor, torch
     return torch.full(shape, 100.0, device=device), torch.full(shape, 101.0, device=device)
 
 
+def _require_open_batch(model: Any) -> None:
+    """Raise InferenceError if the exporter has quietly fixed the batch size after all."""
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        if isinstance(value.shape[0], int):
+            raise InferenceError(
+                'this network cannot be exported with an open batch size: some operation of it '
+                'depends on the batch; export one model per batch size'
+            )
+
+
 def _simplify(model: Any) -> None:
     """Fold constants and drop what is unused, which takes away operators few runtimes know.
 
@@ -144,7 +157,11 @@ def _simplify(model: Any) -> None:
     from onnx_ir.passes import common
     from onnxscript import optimizer
 
-    optimizer.fold_constants(model)
+    # Without limits of size, so that the positional tables become constants, at any size: they
+    # are made in float64, which TensorRT does not have.
+    optimizer.fold_constants(
+        model, input_size_limit=FOLDED_ELEMENTS, output_size_limit=FOLDED_ELEMENTS
+    )
     for step in (
         common.RemoveUnusedNodesPass(),
         common.CommonSubexpressionEliminationPass(),
@@ -155,18 +172,13 @@ def _simplify(model: Any) -> None:
 
 
 @contextmanager
-def _tracing(network: S2M2, size: ExportSize) -> Iterator[None]:
-    """Prepare the network for an exporter, and quieten the exporters.
+def _tracing() -> Iterator[None]:
+    """Quieten the exporters, and keep them and the network from harming each other.
 
-    The positional tables of the size are made beforehand: the model then holds them as float32
-    constants, and the network's cache does not end up with an exporter's stand-ins for tensors.
     Gradients are switched on, because without them the network matches a few rows at a time on a
-    CPU, which would become thousands of operations in the model.
+    CPU, which would become thousands of operations in the model. Afterwards the network's caches
+    of tables are emptied: they may hold an exporter's stand-ins for tensors.
     """
-    device = next(network.parameters()).device
-    rows, columns = size.height // MULTIPLE, size.width // MULTIPLE
-    relative_codes(rows, columns, device)
-    marginal_indicators(rows, columns, device)
     noisy = [logging.getLogger(n) for n in ('torch.onnx', 'onnxscript', 'onnx_ir')]
     levels = [logger.level for logger in noisy]
     try:
@@ -178,3 +190,6 @@ def _tracing(network: S2M2, size: ExportSize) -> Iterator[None]:
     finally:
         for logger, level in zip(noisy, levels, strict=True):
             logger.setLevel(level)
+        for function in vars(positional).values():
+            if hasattr(function, 'cache_clear'):
+                function.cache_clear()

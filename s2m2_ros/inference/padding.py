@@ -7,11 +7,44 @@ every pixel of the result a little.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
-from torch.nn import functional
 
 MULTIPLE = 32
+
+
+class AxisTables(NamedTuple):
+    """The averaging and the stretching along one axis, as matrices; float32.
+
+    Both are linear and act on each axis by itself, so nothing but the margins has to be computed.
+    """
+
+    pool: torch.Tensor  # (bins, size): means over the bins, the zeros around the image counted
+    stretch: torch.Tensor  # (padded size, bins): linear interpolation between the bins
+
+
+@lru_cache(maxsize=16)
+def axis_tables(size: int, padded: int, before: int, device: torch.device) -> AxisTables:
+    """Return the matrices for an axis of `size` pixels that begins at `before` of `padded`.
+
+    The bins are those of PyTorch's adaptive average pooling of the padded axis to size // 32, the
+    interpolation is that of half-pixel centres.
+    """
+    # Tensors made in inference mode would be of no use outside it.
+    with torch.inference_mode(False):
+        bins = size // MULTIPLE
+        index = torch.arange(bins)[:, None]
+        first = index * padded // bins
+        end = -(-(index + 1) * padded // bins)
+        position = torch.arange(padded)
+        pool = ((position >= first) & (position < end)).double() / (end - first)
+        centre = ((position.double() + 0.5) * bins / padded - 0.5).clamp(0, bins - 1)
+        stretch = (1 - (centre[:, None] - torch.arange(bins)).abs()).clamp_min(0)
+        return AxisTables(
+            pool[:, before : before + size].float().to(device), stretch.float().to(device)
+        )
 
 
 @dataclass(frozen=True)
@@ -51,21 +84,21 @@ class Padding:
         Zeros around the image are averaged in, coarsely, and stretched back: the margin is a
         smooth, darkened continuation of the image. The image itself is unchanged.
         """
-        values = images.float()
         if (self.padded_height, self.padded_width) == (self.height, self.width):
-            return values
-        below = self.padded_height - self.height - self.top
-        beyond = self.padded_width - self.width - self.left
-        bordered = functional.pad(values, (self.left, beyond, self.top, below))
-        # The bins come from the size before padding, so they are larger than 32 where it grew.
-        coarse = functional.adaptive_avg_pool2d(
-            bordered, (self.height // MULTIPLE, self.width // MULTIPLE)
-        )
-        smooth = functional.interpolate(
-            coarse, (self.padded_height, self.padded_width), mode='bilinear', align_corners=False
-        )
-        self.crop(smooth).copy_(values)
-        return smooth
+            return images.float()
+        shape = (*images.shape[:2], self.padded_height, self.padded_width)
+        padded = torch.empty(shape, dtype=torch.float32, device=images.device)
+        inside = self.crop(padded).copy_(images)
+        rows = axis_tables(self.height, self.padded_height, self.top, images.device)
+        columns = axis_tables(self.width, self.padded_width, self.left, images.device)
+        coarse = rows.pool @ (inside @ columns.pool.T)
+        top, bottom = slice(0, self.top), slice(self.top + self.height, None)
+        middle, everything = slice(self.top, self.top + self.height), slice(None)
+        before, beyond = slice(0, self.left), slice(self.left + self.width, None)
+        for strip in ((top, everything), (bottom, everything), (middle, before), (middle, beyond)):
+            stretched = rows.stretch[strip[0]] @ coarse @ columns.stretch[strip[1]].T
+            padded[..., strip[0], strip[1]] = stretched
+        return padded
 
     def crop(self, maps: torch.Tensor) -> torch.Tensor:
         """Return the view (..., H, W) of (..., H', W') maps that `pad` put the image into."""

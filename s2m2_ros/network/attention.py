@@ -6,9 +6,10 @@ Tokens are (N, h, w, D) tensors; N is 2B where left and right images are stacked
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
+from s2m2_ros.network.bands import in_bands
 from s2m2_ros.network.layers import FeedForward, normalise, to_maps, to_tokens
 from s2m2_ros.network.positional import marginal_indicators, relative_codes
 
@@ -59,7 +60,7 @@ class SelfAttention(nn.Module):
         """(N, h, w, D) -> (N, h, w, D)."""
         q, k, v = self.attn.split(sequences(normalise(tokens), rows=self.rows))
         if self.attn.pe_proj is None:
-            attended = F.scaled_dot_product_attention(q, k, v)
+            attended = functional.scaled_dot_product_attention(q, k, v)
         else:
             height, width = tokens.shape[1:3]
             attended, codes = _attend_with_codes(q, k, v, height, width)
@@ -78,7 +79,7 @@ class CrossAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(2B, h, w, D), left images first -> (2B, h, w, D)."""
         q, k, v = self.attn.split(sequences(normalise(tokens), rows=self.rows))
-        attended = F.scaled_dot_product_attention(q, exchange_halves(k), exchange_halves(v))
+        attended = functional.scaled_dot_product_attention(q, exchange_halves(k), exchange_halves(v))
         return self.attn.merge(attended).view(tokens.shape).add_(tokens)
 
 
@@ -102,6 +103,7 @@ class CrossBlock(nn.Module):
 
     def __init__(self, channels: int, heads: int, *, rows: bool) -> None:
         super().__init__()
+        self.rows = rows
         # The published state dict lists the self attention of a global block first.
         if rows:
             self.cross_attn = CrossAttention(channels, heads, rows=True)
@@ -113,8 +115,14 @@ class CrossBlock(nn.Module):
         self.ffn = FeedForward(channels)
 
     def forward(self, maps: Tensor) -> Tensor:
-        tokens = self.ffn_c(self.cross_attn(to_tokens(maps)))
-        return to_maps(self.ffn(self.self_attn(tokens)))
+        tokens = to_tokens(maps)
+        # Rows meet no other rows, so the whole block can run band by band.
+        return to_maps(in_bands(self.attend, tokens) if self.rows else self.attend(tokens))
+
+    def attend(self, tokens: Tensor) -> Tensor:
+        """(2B, h, w, D), left images first -> (2B, h, w, D)."""
+        tokens = self.ffn_c(self.cross_attn(tokens))
+        return self.ffn(self.self_attn(tokens))
 
 
 def sequences(tokens: Tensor, *, rows: bool) -> Tensor:
@@ -144,8 +152,8 @@ def _attend_with_codes(
     indicators = marginal_indicators(height, width, q.device).to(v.dtype)
     values = torch.cat((v, indicators.expand(*v.shape[:2], -1, -1)), dim=-1)
     # Equal depths of keys and values keep the fused kernels; zeros leave the products alone.
-    mixed = F.scaled_dot_product_attention(
-        F.pad(q, (0, extra)), F.pad(k, (0, extra)), values, scale=depth**-0.5
+    mixed = functional.scaled_dot_product_attention(
+        functional.pad(q, (0, extra)), functional.pad(k, (0, extra)), values, scale=depth**-0.5
     )
     attended, columns, rows = mixed.split((depth, width, height), dim=-1)
     code_x, code_y = relative_codes(height, width, q.device)

@@ -1,14 +1,16 @@
 """Convolutional blocks that every part of the network is made of.
 
-Maps are (N, channels, h, w) tensors in channels-last memory order, so that the token view
-(N, h, w, channels) of the attention blocks costs nothing.
+Maps are (N, channels, h, w) tensors in channels-last memory order, so that their view as tokens,
+(N, h, w, channels), costs nothing. 1×1 convolutions are matrix products of tokens.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
+
+from s2m2_ros.network.bands import in_bands
 
 
 def conv(in_channels: int, out_channels: int, kernel: int | tuple[int, int]) -> nn.Conv2d:
@@ -18,54 +20,72 @@ def conv(in_channels: int, out_channels: int, kernel: int | tuple[int, int]) -> 
 
 
 class GatedFusion(nn.Module):
-    """Fuse two maps of equal width D: f(a, b) + g(a, b)·a + (1 − g(a, b))·b.
-
-    (N, D, h, w), (N, D, h, w) -> (N, D, h, w)
-    """
+    """Fuse two maps of equal width D: f(a, b) + g(a, b)·a + (1 − g(a, b))·b."""
 
     def __init__(self, channels: int, kernel: int = 1) -> None:
         super().__init__()
-        self.feature_gate = nn.Sequential(
-            conv(2 * channels, channels, kernel),
-            nn.GELU(),
-            conv(channels, channels, 1),
-        )
-        self.feature_fusion = nn.Sequential(
-            conv(2 * channels, 2 * channels, kernel),
-            nn.GELU(),
-            conv(2 * channels, channels, 1),
-        )
+        self.feature_gate = two_convs(2 * channels, channels, channels, (kernel, 1))
+        self.feature_fusion = two_convs(2 * channels, 2 * channels, channels, (kernel, 1))
+        self.pointwise = kernel == 1
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """(N, D, h, w), (N, D, h, w) -> (N, D, h, w)."""
+        if self.pointwise:
+            return to_maps(in_bands(self._fuse_tokens, to_tokens(a), to_tokens(b)))
         both = torch.cat((a, b), dim=1)
-        gate = self.feature_gate(both).sigmoid().clamp(0.01, 0.99)
-        fused: Tensor = self.feature_fusion(both)
-        return fused.add_(torch.lerp(b, a, gate))
+        wide = self.feature_gate[0](both), self.feature_fusion[0](both)
+        return to_maps(in_bands(self._combine, *map(to_tokens, (a, b, *wide))))
+
+    def _fuse_tokens(self, a: Tensor, b: Tensor) -> Tensor:
+        both = torch.cat((a, b), dim=-1)
+        gate, fused = self.feature_gate[0], self.feature_fusion[0]
+        return self._combine(a, b, pointwise(gate, both), pointwise(fused, both))
+
+    def _combine(self, a: Tensor, b: Tensor, gate: Tensor, fused: Tensor) -> Tensor:
+        """Finish from the results of both first convolutions."""
+        gate = pointwise(self.feature_gate[2], functional.gelu(gate))
+        fused = pointwise(self.feature_fusion[2], functional.gelu(fused))
+        return fused.add_(torch.lerp(b, a, gate.sigmoid().clamp(0.01, 0.99)))
 
 
 class ConvBlock(nn.Module):
-    """Sum of a 3×3 and a 1×1 branch of two convolutions each, without an identity path.
-
-    (N, D, h, w) -> (N, D, h, w)
-    """
+    """Sum of a 3×3 and a 1×1 branch of two convolutions each, without an identity path."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.convs = nn.Sequential(
-            conv(channels, channels, 3), nn.GELU(), conv(channels, channels, 3)
-        )
+        self.convs = two_convs(channels, channels, channels, (3, 3))
         self.convs_1x = nn.Sequential(
-            conv(channels, channels, 1), nn.ReLU(inplace=True), conv(channels, channels, 1)
+            conv(channels, channels, 1), nn.ReLU(), conv(channels, channels, 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        wide: Tensor = self.convs(x)
-        return wide.add_(self.convs_1x(x))
+        """(N, D, h, w) -> (N, D, h, w)."""
+        wide = to_tokens(self.convs(x))
+        return to_maps(in_bands(self._add_narrow, to_tokens(x), wide, out=wide))
+
+    def _add_narrow(self, x: Tensor, wide: Tensor) -> Tensor:
+        first, _, second = self.convs_1x
+        return pointwise(second, pointwise(first, x).relu_()).add_(wide)
 
 
-def down(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Return a layer that halves a map: 2×2 average, then a 1×1 convolution."""
-    return nn.Sequential(nn.AvgPool2d(2), conv(in_channels, out_channels, 1))
+def two_convs(
+    in_channels: int, hidden: int, out_channels: int, kernels: tuple[int, int]
+) -> nn.Sequential:
+    """Return two convolutions of stride 1 with a GELU between them."""
+    return nn.Sequential(
+        conv(in_channels, hidden, kernels[0]), nn.GELU(), conv(hidden, out_channels, kernels[1])
+    )
+
+
+class Down(nn.Sequential):
+    """Halve a map: 2×2 average, then a 1×1 convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(nn.AvgPool2d(2), conv(in_channels, out_channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, h, w) -> (N, out, h/2, w/2)."""
+        return pointwise_map(self[1], self[0](x))
 
 
 class Up(nn.Sequential):
@@ -73,19 +93,19 @@ class Up(nn.Sequential):
 
     The weights of the interpolation sum to one, so it commutes with the convolution, which
     therefore runs first, on a quarter of the pixels. Index 1 keeps the published key.
-
-    (N, in, h, w) -> (N, out, 2h, 2w)
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(nn.Identity(), conv(in_channels, out_channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(self[1](x), scale_factor=2.0, mode='bilinear', align_corners=False)
+        """(N, in, h, w) -> (N, out, 2h, 2w)."""
+        small = pointwise_map(self[1], x)
+        return functional.interpolate(small, scale_factor=2.0, mode='bilinear')
 
 
 class FeedForward(nn.Module):
-    """Residual two-layer perceptron on normalised tokens: (..., D) -> (..., D)."""
+    """Residual two-layer perceptron on normalised tokens."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -94,13 +114,24 @@ class FeedForward(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
         update: Tensor = self.ffn(normalise(tokens))
         return update.add_(tokens)
 
 
+def pointwise(layer: nn.Conv2d, tokens: Tensor) -> Tensor:
+    """Apply a 1×1 convolution to tokens: (..., in) -> (..., out)."""
+    return functional.linear(tokens, layer.weight.flatten(1), layer.bias)
+
+
+def pointwise_map(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    """Apply a 1×1 convolution: (N, in, h, w) -> (N, out, h, w)."""
+    return to_maps(in_bands(lambda tokens: pointwise(layer, tokens), to_tokens(maps)))
+
+
 def normalise(tokens: Tensor) -> Tensor:
     """Layer normalisation over the last axis, ε = 1e−5, without parameters."""
-    return F.layer_norm(tokens, tokens.shape[-1:])
+    return functional.layer_norm(tokens, tokens.shape[-1:])
 
 
 def to_tokens(maps: Tensor) -> Tensor:

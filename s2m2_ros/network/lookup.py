@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 RADIUS = 4
 
 
 def pool_columns(correlation: Tensor) -> Tensor:
     """Average pairs of right columns: (B, h, w, w) -> (B, h, w, w/2)."""
-    return F.avg_pool1d(correlation.flatten(0, 1), 2).unflatten(0, correlation.shape[:2])
+    return functional.avg_pool1d(correlation.flatten(0, 1), 2).unflatten(0, correlation.shape[:2])
 
 
 def look_up(correlation: Tensor, position: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from s2m2_ros.network.backbone import Backbone
 from s2m2_ros.network.config import S2M2Config
@@ -172,7 +172,7 @@ class S2M2(nn.Module):
         logits = self.upsample_mask_1x(upsampled.disparity, image, half)
         if not self.double_output:
             return upsampled, upsample(upsampled, logits, 1)
-        logits = F.interpolate(logits, scale_factor=2.0, mode='bilinear', align_corners=False)
+        logits = functional.interpolate(logits, scale_factor=2.0, mode='bilinear', align_corners=False)
         doubled = upsample(upsampled, logits, 2)
         return upsampled, doubled._replace(disparity=2.0 * doubled.disparity)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from s2m2_ros.network.layers import conv
 from s2m2_ros.network.lookup import look_up
@@ -114,7 +114,7 @@ class Refiner(nn.Module):
         layer = self.disp_corr_ctx_cat[0]
         channels = context.shape[1]
         weight = layer.weight[:, 224 : 224 + channels]
-        return F.conv2d(context, weight, layer.bias)
+        return functional.conv2d(context, weight, layer.bias)
 
     def forward(self, state: State, context: Context) -> State:
         """Refine once: disparity, confidence and visibility change by small updates."""
@@ -140,7 +140,7 @@ class Refiner(nn.Module):
         first, activation, second = self.disp_corr_ctx_cat
         weight = first.weight
         varying = torch.cat((weight[:, :224], weight[:, -32:]), dim=1)
-        mixed = F.conv2d(torch.cat(parts, dim=1), varying).add_(context.share)
+        mixed = functional.conv2d(torch.cat(parts, dim=1), varying).add_(context.share)
         return second(activation(mixed))
 
     def _read(self, disparity: Tensor, context: Context) -> tuple[Tensor, Tensor]:
@@ -154,7 +154,7 @@ class Refiner(nn.Module):
         """Embed the disparity; its first layer is float32, as differences of pixels matter."""
         first, activation, second = self.disp_feat
         with full_precision(scaled):
-            wide = F.conv2d(scaled, first.weight.float(), first.bias.float(), padding=1)
+            wide = functional.conv2d(scaled, first.weight.float(), first.bias.float(), padding=1)
         return second(activation(wide).to(dtype))
 
 

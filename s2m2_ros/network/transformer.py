@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from s2m2_ros.network.attention import CrossBlock
-from s2m2_ros.network.layers import GatedFusion, Up, down
+from s2m2_ros.network.layers import Down, GatedFusion, Up
 from s2m2_ros.network.unet import Pyramid
 
 
@@ -15,9 +15,9 @@ class MultiResolutionTransformer(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         wide = 2 * channels
-        self.down_conv0 = down(channels, channels)
-        self.down_conv1 = down(channels, wide)
-        self.down_conv2 = down(wide, wide)
+        self.down_conv0 = Down(channels, channels)
+        self.down_conv1 = Down(channels, wide)
+        self.down_conv2 = Down(wide, wide)
         self.up_conv0 = Up(channels, channels)
         self.up_conv1 = Up(wide, channels)
         self.up_conv2 = Up(wide, wide)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from s2m2_ros.network.attention import GlobalBlock
-from s2m2_ros.network.layers import ConvBlock, GatedFusion, Up, down
+from s2m2_ros.network.layers import ConvBlock, Down, GatedFusion, Up
 
 _HEADS = 8
 
@@ -35,9 +35,9 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         first, second, third = widths
-        self.down_conv0 = down(first, second)
-        self.down_conv1 = down(second, third)
-        self.down_conv2 = down(third, third)
+        self.down_conv0 = Down(first, second)
+        self.down_conv1 = Down(second, third)
+        self.down_conv2 = Down(third, third)
         self.up_conv0 = Up(second, first)
         self.up_conv1 = Up(third, second)
         self.up_conv2 = Up(third, third)

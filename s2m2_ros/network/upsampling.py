@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from s2m2_ros.network.layers import conv
 from s2m2_ros.network.precision import full_precision
@@ -70,7 +70,7 @@ class Upsampler1x(nn.Module):
                 dim=1,
             )
             first = self.conv_concat[0]
-            mixed = F.conv2d(both, first.weight.float(), first.bias.float(), padding=1)
+            mixed = functional.conv2d(both, first.weight.float(), first.bias.float(), padding=1)
             return flipped(self.conv_concat[2], mixed.relu_())
 
 
@@ -78,14 +78,14 @@ def doubling(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     """Apply a 2×2 transposed convolution of stride 2 as a 1×1 convolution and a pixel shuffle."""
     weight = layer.weight.flatten(1).t()[..., None, None]
     bias = layer.bias.repeat_interleave(4) if layer.bias is not None else None
-    return F.pixel_shuffle(F.conv2d(x, weight, bias), 2)
+    return functional.pixel_shuffle(functional.conv2d(x, weight, bias), 2)
 
 
 def flipped(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     """Apply a transposed convolution of stride 1 as a convolution, in float32."""
     weight = layer.weight.float().flip(2, 3).transpose(0, 1)
     bias = layer.bias.float() if layer.bias is not None else None
-    return F.conv2d(x, weight, bias, padding=layer.padding)
+    return functional.conv2d(x, weight, bias, padding=layer.padding)
 
 
 def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
@@ -99,7 +99,7 @@ def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
     Returns: (B, M, factor·h, factor·w) float32.
     """
     height, width = maps.shape[-2:]
-    padded = F.pad(maps, (1, 1, 1, 1), mode='replicate')
+    padded = functional.pad(maps, (1, 1, 1, 1), mode='replicate')
     weights = logits.float().softmax(dim=1)
     weights = weights.unflatten(3, (width, factor)).unflatten(2, (height, factor))
     total: Tensor | None = None

@@ -23,6 +23,8 @@ MAX_BITS = 48
 MAX_RATIO = 0.8
 # Fewer matches say nothing.
 MIN_MATCHES = 30
+# Side in pixels of full resolution of what is compared around each feature.
+REFINEMENT_WINDOW = 15
 # A mismatch is recognised by being this far from the median, in robust standard deviations.
 MAX_DEVIATIONS = 3.0
 # Disparities between these, in pixels, are those of far points, where noise decides the sign.
@@ -80,7 +82,7 @@ def matched_points(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     if not matches:
         return np.empty((0, 4), np.float32)
     first, second = (np.array(indices) for indices in zip(*matches, strict=True))
-    return np.hstack((_refined(left, left_points[first]), _refined(right, right_points[second])))
+    return _refined(left, right, left_points[first], right_points[second])
 
 
 def _features(detector: Any, image: np.ndarray, scale: float) -> tuple[np.ndarray, Any]:
@@ -104,11 +106,24 @@ def _mutual_matches(left: np.ndarray, right: np.ndarray) -> list[tuple[int, int]
     ]
 
 
-def _refined(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Return the corners near the points to a fraction of a pixel (N, 2)."""
-    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 20, 0.02)
-    corners = points.astype(np.float32, order='C')[:, None].copy()
-    return np.asarray(cv2.cornerSubPix(image, corners, (4, 4), (-1, -1), criteria))[:, 0]
+def _refined(
+    left: np.ndarray, right: np.ndarray, left_points: np.ndarray, right_points: np.ndarray
+) -> np.ndarray:
+    """Return (N, 4) with the right points moved to a fraction of a pixel by Lucas-Kanade."""
+    guess = right_points.copy()
+    refined, found, _ = cv2.calcOpticalFlowPyrLK(
+        left,
+        right,
+        left_points,
+        guess,
+        winSize=(REFINEMENT_WINDOW, REFINEMENT_WINDOW),
+        maxLevel=1,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+    )
+    # A window that slid away has lost its feature.
+    near = np.abs(refined - right_points).max(axis=1) <= REFINEMENT_WINDOW / 2
+    kept = near & (found.ravel() == 1)
+    return np.asarray(np.hstack((left_points, refined))[kept])
 
 
 def _spread(values: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from s2m2_ros.node.parameters import Settings
 FAILURES_BEFORE_FALLBACK = 3
 FIRST_RETRY_AFTER = 10.0
 LONGEST_RETRY_AFTER = 600.0
+READY_FOR_ANY_SIZE = ('torch', 'sgbm')
 
 Opener = Callable[[Settings, str], StereoMatcher]
 
@@ -29,8 +30,11 @@ def open_matcher(settings: Settings, backend: str) -> StereoMatcher:
         max_width=settings.max_width,
     )
     try:
-        # A small pair loads the libraries at least, where the size is not known yet.
-        matcher.warm_up(settings.warm_up_height or 256, settings.warm_up_width or 320)
+        if settings.warm_up_width:
+            matcher.warm_up(settings.warm_up_height, settings.warm_up_width)
+        elif matcher.backend in READY_FOR_ANY_SIZE:
+            # Loads the libraries at least; others would prepare a size that never comes.
+            matcher.warm_up(256, 320)
     except BaseException:
         matcher.close()
         raise

@@ -19,6 +19,7 @@ from s2m2_ros.geometry import (
     OutputOptions,
     RigidTransform,
     StereoCamera,
+    Workspace,
     compute_outputs,
 )
 from s2m2_ros.inference import MatchResult, StereoMatcher
@@ -80,11 +81,16 @@ class Computed:
 def compute(
     pair: StereoPair,
     result: MatchResult,
+    *,
     wanted: Collection[Output],
     options: OutputOptions,
     transform: RigidTransform | None,
+    workspace: Workspace,
 ) -> Computed:
-    """Turn the matcher's result, which must have been timed, into what is wanted."""
+    """Turn the matcher's result, which must have been timed, into what is wanted.
+
+    The outputs may lie in the workspace: use them up before the next call.
+    """
     timings = result.timings
     if timings is None:
         raise ValueError('the result has no timings')
@@ -94,7 +100,9 @@ def compute(
     upload_ms, inference_ms = timings.upload_ms, timings.inference_ms
     started = time.perf_counter()
     estimate = Estimate(result.disparity, result.visibility, result.confidence)
-    outputs = compute_outputs(pair.camera, estimate, wanted, image=pair.left, options=options)
+    outputs = compute_outputs(
+        pair.camera, estimate, wanted, image=pair.left, options=options, workspace=workspace
+    )
     sample = result.confidence[::CONFIDENCE_STEP, ::CONFIDENCE_STEP]
     mean_confidence = float(sample.mean())
     elapsed = (time.perf_counter() - started) * 1e3

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
-from s2m2_ros.geometry import CalibrationError, RigidTransform
+from s2m2_ros.geometry import CalibrationError, RigidTransform, Workspace
 from s2m2_ros.inference import ImageError as MatchedImageError
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.msg import InferenceStats
@@ -52,6 +52,7 @@ class Processor:
     complaints: Complaints
     now: Callable[[], int]
     transforms: Transforms | None = None
+    workspace: Workspace = field(default_factory=Workspace)
 
     def process(self, job: Job) -> None:
         """Publish what is wanted of this pair, or drop it."""
@@ -79,6 +80,7 @@ class Processor:
         decode_ms = _since(started)
         topics, transform = self._locate(topics, job, settings)
         matcher, computed = self._compute(pair, topics, settings, transform)
+        self.complaints.settle('input')
         started = time.perf_counter()
         self._publish(topics, job, pair, matcher, computed)
         publish_ms = _since(started)
@@ -91,12 +93,10 @@ class Processor:
 
     def _decode(self, messages: StereoMessages) -> StereoPair:
         try:
-            pair = decode_pair(messages)
+            return decode_pair(messages)
         except Exception as error:  # whatever a camera may send
             self.complaints.tell('input', str(error) or repr(error), level=Level.ERROR)
             raise DropError('refused input') from error
-        self.complaints.settle('input')
-        return pair
 
     def _locate(
         self, topics: frozenset[str], job: Job, settings: Settings
@@ -130,7 +130,14 @@ class Processor:
         try:
             matcher = self.matchers.get(settings)
             result = match(matcher, pair)
-            computed = compute(pair, result, wanted, settings.output_options(), transform)
+            computed = compute(
+                pair,
+                result,
+                wanted=wanted,
+                options=settings.output_options(),
+                transform=transform,
+                workspace=self.workspace,
+            )
         except (CalibrationError, MatchedImageError) as error:
             self.complaints.tell('input', str(error), level=Level.ERROR)
             raise DropError('refused input') from error

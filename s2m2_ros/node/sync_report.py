@@ -50,16 +50,24 @@ def explain_silence(
     """
     since = now - settings.sync_timeout
     silent = [
-        _silence(topic, count)
+        (topic.name, count)
         for topic, count in zip(topics, publishers, strict=True)
         if not topic.stamps_since(since)
     ]
-    if len(silent) == len(topics) and not any(publishers):
-        names = ', '.join(topic.name for topic in topics)
-        return f'no pairs: nobody publishes {names}; are they remapped to the camera?'
-    if silent:
-        return f'no pairs: {"; ".join(silent)}'
-    return _stamps_apart(topics, settings, since)
+    if not silent:
+        return _stamps_apart(topics, settings, since)
+    unpublished = ', '.join(name for name, count in silent if not count)
+    published = ', '.join(name for name, count in silent if count)
+    reasons = []
+    if unpublished:
+        reasons.append(f'nobody publishes {unpublished} (remapped to the camera?)')
+    if published:
+        reasons.append(
+            f'{published} silent though published: the camera has stopped, or large messages are '
+            'lost on the way (see config/fastdds_large_messages.xml), or the QoS differs (see '
+            'qos_overrides)'
+        )
+    return f'no pairs: {"; ".join(reasons)}'
 
 
 def explain_rates(topics: Sequence[InputTopic]) -> str | None:
@@ -72,16 +80,6 @@ def explain_rates(topics: Sequence[InputTopic]) -> str | None:
         f'{slowest[1]} comes at {slowest[0]:.3g} Hz and {fastest[1]} at {fastest[0]:.3g} Hz, so '
         'messages remain without partners: set both cameras to one rate, or find where messages '
         'are lost (best-effort transport, a busy computer)'
-    )
-
-
-def _silence(topic: InputTopic, publishers: int) -> str:
-    if not publishers:
-        return f'{topic.name} is silent, nobody publishes it (is it remapped?)'
-    return (
-        f'{topic.name} is silent though it has {publishers} publisher(s): the camera has stopped, '
-        'or large messages are lost on the way (see config/fastdds_large_messages.xml), or the '
-        'QoS differs (see qos_overrides)'
     )
 
 

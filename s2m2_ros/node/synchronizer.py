@@ -134,6 +134,12 @@ class PairSynchronizer:
             topic.recent.clear()
 
     def _arrived(self, message: Any, index: int) -> None:
+        try:
+            self._take(message, index)
+        except Exception as error:  # an error in a callback would end the node
+            self._complaints.tell('hand-over', f'{error!r}', level=Level.ERROR, passing=True)
+
+    def _take(self, message: Any, index: int) -> None:
         topic, stamp = self.topics[index], _nanoseconds(message)
         newest = topic.newest_stamp
         if newest is not None and stamp < newest:
@@ -180,7 +186,7 @@ class PairSynchronizer:
             self._hand_over(pair)
             self._complaints.settle('synchronisation')
         except Exception as error:
-            self._complaints.tell('hand-over', f'{error!r}', level=Level.ERROR)
+            self._complaints.tell('hand-over', f'{error!r}', level=Level.ERROR, passing=True)
 
     def _give_up(self, count: int, cause: str) -> None:
         """Drop the oldest of the images that wait."""

@@ -79,17 +79,21 @@ def download(
             _cut(file, 0)
             _fetch(checkpoint, file, target, progress, retry_delay)
         os.fsync(file.fileno())
-        if not is_intact(checkpoint, partial):
-            found = file_sha256(partial)
-            partial.unlink()
-            raise _failure(
-                checkpoint,
-                target,
-                f'the file received is not it (SHA-256 {found[:12]}..., expected '
-                f'{checkpoint.sha256_prefix}...)',
-            )
-        partial.replace(target)
+        _move_into_place(checkpoint, partial, target)
     return target
+
+
+def _move_into_place(checkpoint: Checkpoint, partial: Path, target: Path) -> None:
+    found = file_sha256(partial)
+    if not found.startswith(checkpoint.sha256_prefix):
+        partial.unlink()
+        raise _failure(
+            checkpoint,
+            target,
+            f'the file received is not it (SHA-256 {found[:12]}..., expected '
+            f'{checkpoint.sha256_prefix}...)',
+        )
+    partial.replace(target)
 
 
 def _cut(file: BinaryIO, size: int) -> None:

@@ -29,6 +29,7 @@ from s2m2_ros.geometry import (
     compute_outputs,
 )
 from s2m2_ros.geometry.download import pack, unpack
+from s2m2_ros.geometry.filters import flying_pixels
 
 NAN = math.nan
 IMAGE = np.array([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [250, 251, 252]]], np.uint8)
@@ -141,8 +142,14 @@ class TestImages:
     ) -> None:
         with torch.inference_mode():
             estimate = Estimate(*(torch.full((2, 2), 0.5) for _ in range(3)))
-        outputs = compute_outputs(make_camera(2, 2), estimate, list(Output), image=IMAGE)
-        assert set(outputs.arrays) == set(Output)
+        workspace, camera = Workspace(), make_camera(2, 2)
+        for inside in (True, False):
+            with torch.inference_mode(inside):
+                outputs = compute_outputs(
+                    camera, estimate, list(Output), image=IMAGE, workspace=workspace
+                )
+            assert set(outputs.arrays) == set(Output)
+            assert outputs.arrays[Output.POINTS][0, 0, 2] == 20.0
 
 
 def test_opencv_finds_the_unknown_pixels_of_the_disparity(
@@ -264,6 +271,29 @@ class TestClouds:
         }
         depth = cloud(make_camera(5, 1), estimate, None, **options)[0, :, 2]
         np.testing.assert_array_equal(depth, [2.5, NAN, 10])
+
+    @pytest.mark.parametrize('step', [1, 2, 3])
+    @pytest.mark.parametrize('flying', [None, FlyingPixelFilter(min_step=0.1)])
+    def test_large_clouds_are_seamless(
+        self, make_camera: Callable[..., StereoCamera], step: int, flying: FlyingPixelFilter | None
+    ) -> None:
+        # On a CPU a cloud is made in blocks of rows; this one takes several of them.
+        width, height = 1203, 151
+        generator = torch.Generator().manual_seed(0)
+        disparity = torch.rand(height, width, generator=generator) * 20 + 601.5
+        camera = make_camera(width, height, left=PrincipalPoint(600.5, 70.25))
+        expected = camera.points(disparity)
+        if flying is not None:
+            judged = flying_pixels(camera.adjusted(disparity), flying)
+            assert judged.any()
+            expected[judged] = NAN
+        options: dict[str, Any] = {'color': 'none', 'decimation': step}
+        options['filter'] = PixelFilter(flying_pixels=flying)
+        estimate = Estimate(disparity)
+        records = cloud(camera, estimate, None, **options)
+        np.testing.assert_allclose(records, expected[::step, ::step], rtol=1e-6)
+        dense = cloud(camera, estimate, None, organized=False, **options)
+        np.testing.assert_array_equal(dense, records[~np.isnan(records[..., 2])])
 
     def test_workspace_is_used_again_and_changes_nothing(
         self, make_camera: Callable[..., StereoCamera], estimate: Estimate

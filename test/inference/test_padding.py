@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from s2m2_ros.inference.padding import Padding
 
@@ -46,6 +47,25 @@ def test_cropping_undoes_padding_exactly(
     assert 0 <= padded.shape[2] - height < 32
     assert 0 <= padded.shape[3] - width < 32
     assert torch.equal(padding.crop(padded), images)
+
+
+@given(height=SIDES, width=SIDES)
+def test_margin_follows_the_published_steps(height: int, width: int) -> None:
+    generator = torch.Generator().manual_seed(height * 1000 + width)
+    images = torch.rand(1, 3, height, width, generator=generator) * 255
+    padding = Padding(height, width)
+    rows, columns = padding.padded_height, padding.padded_width
+    margins = (
+        padding.left,
+        columns - width - padding.left,
+        padding.top,
+        rows - height - padding.top,
+    )
+    zeros_around = functional.pad(images, margins)
+    coarse = functional.adaptive_avg_pool2d(zeros_around, (height // 32, width // 32))
+    expected = functional.interpolate(coarse, (rows, columns), mode='bilinear')
+    padding.crop(expected).copy_(images)
+    assert torch.allclose(padding.pad(images), expected, atol=1e-3)
 
 
 @given(height=SIDES, width=SIDES)

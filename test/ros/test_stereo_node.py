@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,13 @@ def heard(rig: Rig) -> dict[str, list[Any]]:
         messages.clear()
     for count in range(1, 6):
         rig.publish(SCENE, 99 + count)
-        rig.until(lambda n=count: len(lists['stats']) == n, f'stats of pair {count}')
+        rig.until(partial(_holds, lists['stats'], count), f'stats of pair {count}')
     rig.until(lambda: all(len(m) == 5 for m in lists.values()), 'all outputs of five pairs')
     return lists
+
+
+def _holds(messages: list[Any], count: int) -> bool:
+    return len(messages) == count
 
 
 def _stamp(message: Any) -> float:
@@ -65,14 +70,14 @@ def _stamp(message: Any) -> float:
 
 def _pixels(image: Any) -> np.ndarray:
     dtype = np.float32 if image.encoding == '32FC1' else np.uint8
-    return np.frombuffer(image.data, dtype).reshape(image.height, image.width)
+    return np.asarray(np.frombuffer(image.data, dtype).reshape(image.height, image.width))
 
 
 def _known_inside(known: np.ndarray) -> np.ndarray:
     """Return known pixels away from the borders, where half of the block is missing."""
-    inside = np.zeros_like(known)
+    inside = np.zeros(known.shape, dtype=bool)
     inside[8:-8, 48:-8] = True
-    return known & inside
+    return np.asarray(known & inside)
 
 
 def test_every_pair_yields_every_output_with_its_stamp_and_frame(

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 
@@ -53,6 +54,17 @@ fallback.FIRST_RETRY_AFTER = 1.0
 """
     + COMMAND
 )
+SLOW_TO_OPEN = DEVICE.replace(
+    'lambda options: Device()', "lambda options: (print('begun', flush=True), time.sleep(3600))"
+)
+
+
+STARTING = f"""
+import rclpy
+init = rclpy.init
+rclpy.init = lambda **options: (init(**options), print('begun', flush=True))
+{COMMAND}
+"""
 
 
 def transition(rig: Rig, identifier: int) -> bool:
@@ -177,11 +189,24 @@ def test_an_interrupt_ends_it_amid_an_inference() -> None:
         ends_amid_an_inference(rig, signal.SIGINT, at + 1)
 
 
+@pytest.mark.parametrize('command', [STARTING, SLOW_TO_OPEN], ids=['starts', 'loads'])
+def test_a_signal_ends_it_while_it(command: str) -> None:
+    with running_rig('backend:=device', command=command) as rig:
+        assert rig.process is not None
+        assert hear(rig.process) == 'begun'
+        ends_quickly(rig, signal.SIGTERM)
+
+
 def ends_amid_an_inference(rig: Rig, how: signal.Signals, at: float) -> None:
     assert rig.process is not None
     rig.publish(SCENE, at, left_image_rect=BLACK)
     assert hear(rig.process) == 'begun'
+    ends_quickly(rig, how)
+
+
+def ends_quickly(rig: Rig, how: signal.Signals) -> None:
+    assert rig.process is not None
     started = time.monotonic()
     assert end(rig.process, how) == 0
-    # An hour, if it waited for the inference.
+    # An hour, if it waited for the device.
     assert time.monotonic() - started < 15

@@ -36,7 +36,8 @@ class Change:
     def __call__(self, topic: str, **values: Any) -> Any:
         before = dict(zip(values, self.rig.get_parameters(*values), strict=True))
         assert self.rig.set_parameters(**values) == [(True, '')] * len(values)
-        start, heard = next(STARTS), []
+        start = next(STARTS)
+        heard: list[Any] = []
         listener = self.rig.subscribe(topic, heard.append)
         try:
             self.rig.publish_until(

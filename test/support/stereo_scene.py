@@ -46,9 +46,9 @@ class PlaneScene:
         """Return the left and right grey images (H, W) uint8."""
         margin = 96
         random = np.random.default_rng(seed)
-        texture = random.uniform(0, 255, (self.height, self.width + 2 * margin))
-        texture = cv2.GaussianBlur(texture.astype(np.float32), (0, 0), 1.0)
-        texture = np.clip((texture - 127.5) * 2.5 + 127.5, 0, 255)
+        noise = random.uniform(0, 255, (self.height, self.width + 2 * margin))
+        smooth = np.asarray(cv2.GaussianBlur(noise.astype(np.float32), (0, 0), 1.0))
+        texture = np.clip((smooth - 127.5) * 2.5 + 127.5, 0, 255)
         # A right pixel x_r shows what the left one has at x: x_r = x - (a + b*x + c*y) - offset.
         y, x_right = np.mgrid[: self.height, : self.width].astype(np.float32)
         x = (x_right + CX_LEFT - CX_RIGHT + self.a + self.c * y) / (1 - self.b)

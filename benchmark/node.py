@@ -1,0 +1,233 @@
+"""What the node costs beside its matcher: from InferenceStats, and from outside.
+
+Run it as `python benchmark/node.py`. The node runs in a process of its own, with a stand-in
+matcher that returns prepared maps at once, or with a real one (`--backend sgbm`). Pairs are sent
+one after the other. `inside` is the sum of all stages but inference, as InferenceStats tells it.
+`outside` is the time from publishing the pair to receiving its last output, less inference: it
+adds the transport both ways, with this process as camera and listener on the same cores.
+`processor` is the time that the node's process took on all cores, matcher included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+import types
+import uuid
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+import torch
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from s2m2_ros.msg import InferenceStats
+from sensor_msgs.msg import CameraInfo, Image
+
+from s2m2_ros.inference import BackendOptions, Maps, selection
+from s2m2_ros.node.publishers import STATS, TYPES
+
+PROFILES = Path(__file__).resolve().parents[1] / 'config' / 'fastdds_large_messages.xml'
+OUTPUTS = {'all': [topic for topic in TYPES if topic != STATS], 'points': ['points']}
+STAGES: tuple[str, ...] = ('decode', 'upload', 'geometry', 'download', 'publish')
+PATIENCE = 90.0
+
+
+class Instant:
+    """A matcher that takes no time: a slanted plane with a band of untrusted pixels."""
+
+    name = 'instant'
+    precision = 'float32'
+    device = torch.device('cpu')
+
+    def infer(self, left: torch.Tensor, right: torch.Tensor) -> Maps:
+        """Return prepared maps."""
+        del right
+        height, width = left.shape[-2:]
+        columns = torch.linspace(20, 80, width).expand(1, height, width).contiguous()
+        sure = torch.ones_like(columns)
+        sure[:, : height // 8] = 0.2
+        return Maps(columns, torch.ones_like(columns), sure)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def serve(ros_arguments: Sequence[str]) -> int:
+    """Run the node with the instant matcher among its backends."""
+    module: Any = types.ModuleType('instant_backend')
+    module.unavailable = lambda _options: None
+    module.open_backend = _open_instant
+    sys.modules['instant_backend'] = module
+    selection.BACKENDS['instant'] = 'instant_backend'
+    selection.NEEDS_NO_CHECKPOINT += ('instant',)  # type: ignore[assignment]
+    from s2m2_ros.node.stereo_node import main as run_node
+
+    return run_node([sys.argv[0], *ros_arguments])
+
+
+def _open_instant(options: BackendOptions) -> Instant:
+    del options
+    return Instant()
+
+
+class Bench:
+    """Camera and listener."""
+
+    def __init__(self, namespace: str, width: int, height: int) -> None:
+        self.node = rclpy.create_node('bench', namespace=namespace)
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self._quality = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
+        )
+        self.arrived: dict[str, float] = {}
+        self.stats: InferenceStats | None = None
+        self._listeners: list[Any] = []
+        kinds = {'image_rect': Image, 'camera_info': CameraInfo}
+        self._cameras = {
+            f'{side}/{name}': self.node.create_publisher(kind, f'{side}/{name}', self._quality)
+            for side in ('left', 'right')
+            for name, kind in kinds.items()
+        }
+        self._messages = _pair(width, height)
+        self._listen(STATS)
+
+    def listen(self, topics: Sequence[str]) -> None:
+        """Subscribe to these outputs, instead of those before."""
+        for listener in self._listeners:
+            self.node.destroy_subscription(listener)
+        self._listeners = [self._listen(topic) for topic in topics]
+
+    def _listen(self, topic: str) -> Any:
+        # Raw, so that this process does not measure its own deserialisation.
+        return self.node.create_subscription(
+            TYPES[topic], topic, lambda data: self._heard(topic, data), self._quality, raw=True
+        )
+
+    def _heard(self, topic: str, data: bytes) -> None:
+        self.arrived[topic] = time.perf_counter()
+        if topic == STATS:
+            self.stats = deserialize_message(data, InferenceStats)
+
+    def send(self, topics: Sequence[str], timeout: float) -> float | None:
+        """Send one pair; return the seconds until all of `topics` have come, None if not."""
+        stamp = self.node.get_clock().now().to_msg()
+        self.arrived.clear()
+        for message in self._messages.values():
+            message.header.stamp = stamp
+        started = time.perf_counter()
+        for topic, message in self._messages.items():
+            self._cameras[topic].publish(message)
+        expected = {*topics, STATS}
+        while not expected <= self.arrived.keys():
+            if time.perf_counter() - started > timeout:
+                return None
+            self.executor.spin_once(timeout_sec=0.05)
+        return max(self.arrived[topic] for topic in topics) - started
+
+
+def _pair(width: int, height: int) -> dict[str, Any]:
+    random = np.random.default_rng(1)
+    texture = random.integers(0, 255, (height, width + 40, 3), dtype=np.uint8)
+    messages: dict[str, Any] = {}
+    for side, shift in (('left', 0), ('right', 40)):
+        pixels = np.ascontiguousarray(texture[:, shift : shift + width])
+        image = Image(height=height, width=width, encoding='rgb8', step=3 * width)
+        image.data = array('B', pixels.tobytes())
+        info = CameraInfo(height=height, width=width)
+        shift_term = -700.0 * 0.12 if side == 'right' else 0.0
+        info.p = [700.0, 0, width / 2, shift_term, 0, 700.0, height / 2, 0, 0, 0, 1, 0]
+        messages |= {f'{side}/image_rect': image, f'{side}/camera_info': info}
+    for message in messages.values():
+        message.header.frame_id = 'left_optical'
+    return messages
+
+
+def measure(bench: Bench, process: subprocess.Popen[bytes], name: str, pairs: int) -> None:
+    """Print one line of figures for this set of outputs."""
+    topics = OUTPUTS[name]
+    bench.listen(topics)
+    limit = time.perf_counter() + PATIENCE
+    warm = 0
+    while warm < 5:  # discovery, then caches
+        if time.perf_counter() > limit:
+            raise TimeoutError(f'the outputs {topics} did not come')
+        warm += bench.send(topics, 3.0) is not None
+    lost = 0
+    inside: list[float] = []
+    outside: list[float] = []
+    stages: list[list[float]] = []
+    before = _processor_ms(process.pid)
+    while len(inside) < pairs:
+        elapsed = bench.send(topics, 3.0)
+        if elapsed is None or bench.stats is None:
+            lost += 1
+            continue
+        stages.append([getattr(bench.stats, f'{stage}_ms') for stage in STAGES])
+        inside.append(sum(stages[-1]))
+        outside.append(elapsed * 1e3 - bench.stats.inference_ms)
+    processor = (_processor_ms(process.pid) - before) / (pairs + lost)
+    parts = ' '.join(
+        f'{stage} {statistics.median(values):.1f}'
+        for stage, values in zip(STAGES, zip(*stages, strict=True), strict=True)
+    )
+    print(
+        f'{name:7} inside {_spread(inside)}  outside {_spread(outside)}  '
+        f'processor {processor:.1f} ms  ({parts}), {lost} lost'
+    )
+
+
+def _processor_ms(pid: int) -> float:
+    fields = Path(f'/proc/{pid}/stat').read_text(encoding='ascii').rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1e3 / os.sysconf('SC_CLK_TCK')
+
+
+def _spread(values: list[float]) -> str:
+    ordered = sorted(values)
+    return f'{statistics.median(ordered):.1f} ms (95 %: {ordered[int(0.95 * len(ordered))]:.1f})'
+
+
+def main() -> int:
+    """Measure all outputs, then the cloud alone."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--width', type=int, default=1280)
+    parser.add_argument('--height', type=int, default=720)
+    parser.add_argument('--pairs', type=int, default=50)
+    parser.add_argument('--backend', default='instant')
+    arguments = parser.parse_args()
+    namespace = f'/bench_{uuid.uuid4().hex[:8]}'
+    environment = {**os.environ, 'FASTDDS_DEFAULT_PROFILES_FILE': str(PROFILES)}
+    if 'FASTDDS_DEFAULT_PROFILES_FILE' not in os.environ:
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606
+    parameters = [f'backend:={arguments.backend}', 'calibration_check_period:=0.0']
+    flags = [part for parameter in parameters for part in ('-p', parameter)]
+    process = subprocess.Popen(
+        [sys.executable, __file__, 'serve', '--ros-args', '-r', f'__ns:={namespace}', *flags],
+        cwd=Path(__file__).resolve().parents[1],
+        # As the executable sets it before torch is loaded.
+        env={'OMP_WAIT_POLICY': 'passive', **environment, 'PYTHONPATH': '.'},
+    )
+    rclpy.init()
+    try:
+        bench = Bench(namespace, arguments.width, arguments.height)
+        print(f'{arguments.width}x{arguments.height} rgb8, {arguments.backend}')
+        for name in OUTPUTS:
+            measure(bench, process, name, arguments.pairs)
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(serve(sys.argv[2:]) if sys.argv[1:2] == ['serve'] else main())
