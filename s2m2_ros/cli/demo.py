@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ...')
     parser.add_argument('--backend', default='auto', help='what runs the network')
+    parser.add_argument(
+        '--max-width', type=int, default=0, help='work at this width at most; 0: no limit'
+    )
     parser.add_argument('--pairs', type=int, default=8, help='pairs to match with each')
     parser.add_argument(
         '--seconds', type=float, default=50.0, help='longest time for that, for each'
@@ -42,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the demo and report in a few lines."""
     from s2m2_ros.node.demo import DemoOptions, run_demo, view_live
 
+    # Ended from outside, it must still end the nodes that it started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print('Playing real stereo pairs to two stereo nodes, one after the other, over DDS ...')
     options = DemoOptions(
         output=arguments.output,
@@ -50,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         checkpoint=arguments.checkpoint,
         device=arguments.device,
         backend=arguments.backend,
+        max_width=arguments.max_width,
         pairs=arguments.pairs,
         seconds=arguments.seconds,
     )

@@ -20,8 +20,10 @@ COMMANDS: tuple[str, ...] = (
     'benchmark',
     'demo',
     'doctor',
+    'evaluate',
     'export',
     'match',
+    'train',
     'weights',
 )
 

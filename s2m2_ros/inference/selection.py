@@ -13,6 +13,7 @@ from s2m2_ros.inference.backend import PRECISIONS, Backend, BackendOptions
 from s2m2_ros.inference.errors import BackendUnavailableError
 from s2m2_ros.weights import cache_folder as default_cache_folder
 from s2m2_ros.weights import find_checkpoint
+from s2m2_ros.weights.provenance import caution
 
 _logger = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ def open_backend(
         allow_negative=allow_negative,
         cache_folder=cache_folder or default_cache_folder(),
     )
+    if options.checkpoint is not None and (remark := caution(options.checkpoint)):
+        _logger.warning('%s: %s', checkpoint, remark)
     if backend == 'auto':
         return _open_best(options)
     opened = _open_named(backend, options)

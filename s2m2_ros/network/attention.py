@@ -79,7 +79,9 @@ class CrossAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(2B, h, w, D), left images first -> (2B, h, w, D)."""
         q, k, v = self.attn.split(sequences(normalise(tokens), rows=self.rows))
-        attended = functional.scaled_dot_product_attention(q, exchange_halves(k), exchange_halves(v))
+        attended = functional.scaled_dot_product_attention(
+            q, exchange_halves(k), exchange_halves(v)
+        )
         return self.attn.merge(attended).view(tokens.shape).add_(tokens)
 
 

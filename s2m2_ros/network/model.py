@@ -148,7 +148,7 @@ class S2M2(nn.Module):
             probability = self.disp_init.probability(
                 correlation, allow_negative=self.allow_negative
             )
-        filled = self.global_refiner(matching, matched[: context.shape[0]])
+        filled = self.global_refiner(matching.detached(), matched[: context.shape[0]])
         if not self.allow_negative:
             filled = filled.clamp_min(0.0)
         state = State(context.tanh(), matching._replace(disparity=filled))
@@ -157,7 +157,9 @@ class S2M2(nn.Module):
         )
         iterations = []
         for _ in range(self.refine_iterations):
-            hidden, estimate = self.refiner(state, fixed)
+            hidden, estimate = self.refiner(
+                state._replace(estimate=state.estimate.detached()), fixed
+            )
             state = State(hidden, bound(estimate, allow_negative=self.allow_negative))
             iterations.append(state.estimate)
         return QuarterStages(probability, matching, filled, tuple(iterations), state)
@@ -172,7 +174,9 @@ class S2M2(nn.Module):
         logits = self.upsample_mask_1x(upsampled.disparity, image, half)
         if not self.double_output:
             return upsampled, upsample(upsampled, logits, 1)
-        logits = functional.interpolate(logits, scale_factor=2.0, mode='bilinear', align_corners=False)
+        logits = functional.interpolate(
+            logits, scale_factor=2.0, mode='bilinear', align_corners=False
+        )
         doubled = upsample(upsampled, logits, 2)
         return upsampled, doubled._replace(disparity=2.0 * doubled.disparity)
 

@@ -21,6 +21,10 @@ class Prediction(NamedTuple):
     visibility: Tensor
     confidence: Tensor
 
+    def detached(self) -> Prediction:
+        """Return the maps without their history: refinement does not teach what it starts from."""
+        return Prediction(*(maps.detach() for maps in self))
+
 
 class Stages(NamedTuple):
     """Everything that losses need, differentiable; h = H/4, w = W/4.

@@ -42,6 +42,7 @@ WAIT_S = 0.2
 NETWORK, CLASSIC = 's2m2', 'sgbm'
 # A pair and everything made of it take 13 MB at 640x480.
 RECORDED_PAIRS = 3
+NETWORK_PARAMETERS = ('checkpoint', 'device', 'backend', 'max_width')
 OWN_FILES = ('recording', 'logs')
 
 
@@ -57,7 +58,7 @@ class DemoOptions:
         output: folder to fill; what an earlier demo left there is replaced.
         source: folder of pairs or recording; None for the rooms, which are fetched once.
         calibration: of the source, if it is a folder of pairs.
-        checkpoint, device, backend: of the network's node.
+        checkpoint, device, backend, max_width: parameters of the network's node.
         pairs: how many pairs to wait for from each node.
         seconds: the longest that each node may take for them once its first pair is there.
 
@@ -69,6 +70,7 @@ class DemoOptions:
     checkpoint: str = 'starter'
     device: str = 'auto'
     backend: str = 'auto'
+    max_width: int = 0
     pairs: int = 8
     seconds: float = 50.0
 
@@ -117,13 +119,9 @@ def view_live(options: DemoOptions) -> None:
         watch(context, f'/{NETWORK}/points', options.output / f'points_{NETWORK}.ply')
 
 
-def _network(options: DemoOptions) -> dict[str, str]:
+def _network(options: DemoOptions) -> dict[str, str | int]:
     """Return the parameters of the network's node."""
-    return {
-        'checkpoint': options.checkpoint,
-        'device': options.device,
-        'backend': options.backend,
-    }
+    return {name: getattr(options, name) for name in NETWORK_PARAMETERS}
 
 
 def _scene(options: DemoOptions) -> Scene:
@@ -259,7 +257,8 @@ def _write_results(
 
 
 def _label(node: Mapping[str, Any]) -> str:
-    """Return what made a picture, e.g. 'S2M2 starter (torch, float32)'."""
+    """Return what made a picture, e.g. 'S2M2 starter (torch, float32, 640x480)'."""
     if node['backend'] == CLASSIC:
         return 'OpenCV semi-global matching (sgbm)'
-    return f'S2M2 {Path(node["checkpoint"]).name} ({node["backend"]}, {node["precision"]})'
+    details = f'{node["backend"]}, {node["precision"]}, {node["width"]}x{node["height"]}'
+    return f'S2M2 {Path(node["checkpoint"]).name} ({details})'

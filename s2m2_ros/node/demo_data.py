@@ -59,8 +59,11 @@ def fetch_rooms(*, folder: Path | None = None) -> Rooms:
     with tempfile.TemporaryDirectory(dir=target.parent) as name:
         temporary = Path(name)
         unpack(_download(temporary), temporary / 'rooms')
-        if not target.exists():
+        try:
             (temporary / 'rooms').rename(target)
+        except OSError as error:  # another process was quicker, or something else lies there
+            if not rooms.calibration.is_file():
+                raise DemoDataError(f"'{target}' is in the way: remove it") from error
     return rooms
 
 

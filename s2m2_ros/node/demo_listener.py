@@ -141,7 +141,8 @@ def pixels(message: Image) -> np.ndarray:
     kind = np.dtype({'32FC1': 'f4', 'mono8': 'u1'}[message.encoding])
     strides = (message.step, kind.itemsize)
     shape = (message.height, message.width)
-    return np.ndarray(shape, kind, buffer=message.data, strides=strides)
+    view: np.ndarray = np.ndarray(shape, kind, buffer=message.data, strides=strides)
+    return view
 
 
 def disparity(message: DisparityImage) -> np.ndarray:

@@ -98,7 +98,8 @@ def _row(
     limits = quantity.limits or _common_limits(maps)
     for axis, values, portrait in zip(axes, maps, portraits, strict=True):
         shown = _show(axis, values, portrait.label, colours=quantity.colours, limits=limits)
-    figure.colorbar(shown, ax=list(axes), fraction=0.03, pad=0.02)
+    short = quantity.title.partition(':')[0]
+    figure.colorbar(shown, ax=list(axes), fraction=0.03, pad=0.02, label=short)
 
 
 def _overview(left: np.ndarray, portraits: Sequence[Portrait]) -> Figure:
@@ -108,7 +109,6 @@ def _overview(left: np.ndarray, portraits: Sequence[Portrait]) -> Figure:
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, quantity in zip(grid, QUANTITIES, strict=False):
         _row(figure, list(axes), quantity, portraits)
-        axes[0].set_ylabel(quantity.title.partition(':')[0])
     last = grid[-1]
     _show(last[0], left, 'left image', colours='gray', limits=(0, 255))
     for axis in last[1:]:

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rclpy
 import yaml
+from rclpy.context import Context
 
+from s2m2_ros.node.parameters import Parameters
 from support import launch_fake as fake
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +61,7 @@ def test_defaults_change_no_topic_and_no_parameter() -> None:
     assert (node.package, node.executable) == ('s2m2_ros', 'stereo_node')
     assert all(source == target for source, target in node.remappings)
     params_file, overrides = node.parameters
-    assert Path(params_file) == ROOT / 'config' / 'stereo.yaml'
+    assert Path(params_file).samefile(ROOT / 'config' / 'stereo.yaml')
     assert overrides == {'use_sim_time': False, 'autostart': True}
     assert node.arguments == ['--ros-args', '--log-level', 'info']
 
@@ -132,6 +135,21 @@ def test_nav2_configuration_sends_few_and_good_points() -> None:
     assert stereo['min_depth'] <= source['obstacle_min_range']
     assert stereo['max_depth'] >= source['raytrace_max_range'] >= source['obstacle_max_range']
     assert source['data_type'] == 'PointCloud2'
+
+
+@pytest.mark.parametrize('namespace', ['', '/front'])
+def test_the_stereo_node_takes_its_part_of_the_nav2_configuration(namespace: str) -> None:
+    path = ROOT / 'config' / 'nav2_obstacle_layer.yaml'
+    context = Context()
+    rclpy.init(context=context, args=['--ros-args', '--params-file', str(path)])
+    node = rclpy.create_node('stereo_node', namespace=namespace, context=context)
+    try:
+        settings = Parameters(node).settings  # refuses what is not a parameter's value
+    finally:
+        node.destroy_node()
+        context.shutdown()
+    content = yaml.safe_load(path.read_text())['/**/stereo_node']['ros__parameters']
+    assert content == {name: getattr(settings, name) for name in content}
 
 
 def test_with_the_real_launch() -> None:

@@ -21,6 +21,7 @@ from plyfile import PlyData
 from s2m2_ros.cli.main import main
 from s2m2_ros.node.demo_data import fetch_rooms
 from s2m2_ros.node.demo_listener import INPUTS, OUTPUTS
+from s2m2_ros.node.recording import Recording
 
 WIDTH, HEIGHT = 320, 240
 PAIRS = 2
@@ -117,6 +118,12 @@ def test_recorded_depth_follows_from_the_recorded_disparity(output: Path, room: 
         assert known.mean() > 0.3
         # 225.517 pixels * 0.075 m = 16.9138
         np.testing.assert_allclose(depth[known], 16.913775 / pixels[known], rtol=1e-4)
+
+
+def test_the_recording_can_be_played(output: Path) -> None:
+    frames = list(Recording(output / 'recording'))
+    assert len(frames) >= 2 * PAIRS
+    assert all(frame.left_info.p[0] == pytest.approx(225.517) for frame in frames)
 
 
 @pytest.mark.parametrize('name', PICTURES)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from array import array
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,12 @@ from tf_transformations import quaternion_matrix
 
 from s2m2_ros.geometry import CalibrationError, CameraModel, RegionOfInterest
 from s2m2_ros.node.image_source import ImageFiles, ImagePair, find_pairs
-from s2m2_ros.node.recording import PairMaker, RecordedTopics, Recording, choose_topics
-from s2m2_ros.node.recording_writer import RecordingWriter
+from s2m2_ros.node.player_parameters import PlayerOptions
 from s2m2_ros.node.static_transforms import camera_transforms
-from s2m2_ros.node.stereo_frame import PlaybackError, StereoFrame, camera_info, image_message
+from s2m2_ros.node.stereo_frame import PlaybackError, StereoFrame, camera_info
 from s2m2_ros.node.stereo_player import main, repeated, schedule
-from support.processes import hear, python_process
+from support.processes import SOURCE, hear, python_process
+from support.stereo_samples import CALIBRATION, MODELS, camera_infos, picture, record
 
 PLAYER = """
 import sys
@@ -34,29 +34,12 @@ from s2m2_ros.node.stereo_player import main
 status = main(['--ros-args', *sys.argv[1:]])
 print('ended', status, flush=True)
 """
-CALIBRATION = """cam0=[40 0 31.5; 0 40 23.5; 0 0 1]
-cam1=[40 0 34.5; 0 40 23.5; 0 0 1]
-doffs=3
-baseline=100
-width=64
-height=48
-"""
 TOPICS: dict[str, Any] = {
     'left/image_rect': Image,
     'left/camera_info': CameraInfo,
     'right/image_rect': Image,
     'right/camera_info': CameraInfo,
 }
-MODELS = (
-    CameraModel([40, 0, 31.5, 0, 0, 40, 23.5, 0, 0, 0, 1, 0], 64, 48),
-    CameraModel([40, 0, 34.5, -4, 0, 40, 23.5, 0, 0, 0, 1, 0], 64, 48),
-)
-
-
-def camera_infos() -> list[CameraInfo]:
-    return [
-        camera_info(model, name) for model, name in zip(MODELS, ('left', 'right'), strict=True)
-    ]
 
 
 @pytest.fixture
@@ -74,10 +57,6 @@ def calibration(tmp_path: Path) -> Path:
     path = tmp_path / 'calib.txt'
     path.write_text(CALIBRATION)
     return path
-
-
-def picture(value: int) -> np.ndarray:
-    return np.full((48, 64), value, np.uint8)
 
 
 @pytest.fixture
@@ -195,92 +174,6 @@ def test_what_cannot_be_played_is_said_and_ends_with_status_2(
     assert complaint in capfd.readouterr().err
 
 
-def record(folder: Path, *, compressed: bool = False, with_infos: bool = True) -> None:
-    """Write two pairs, at 100 s and 101 s, the right image 5 ms later; calibrations come last."""
-    infos = camera_infos()
-    with RecordingWriter(folder) as writer:
-        for number in (1, 2):
-            for side, (name, info) in enumerate(zip(('left', 'right'), infos, strict=True)):
-                image: Any = image_message(picture(10 * number + side), frame_id=name)
-                topic = f'/stereo/{name}/image_rect'
-                if compressed:
-                    png = cv2.imencode('.png', picture(10 * number + side))[1]
-                    image = CompressedImage(format='mono8; png compressed ')
-                    image.data, topic = array('B', png.tobytes()), topic + '/compressed'
-                stamp = image.header.stamp
-                stamp.sec, stamp.nanosec = 99 + number, 5_000_000 * side
-                info.header.stamp = stamp
-                writer.write(topic, image, number)
-                if with_infos:
-                    writer.write(f'/stereo/{name}/camera_info', info, number)
-
-
-def test_recorded_pairs_come_with_their_calibration_and_times(tmp_path: Path) -> None:
-    record(tmp_path / 'bag')
-    frames = list(Recording(tmp_path / 'bag'))
-    assert [frame.time for frame in frames] == [100, 101]
-    assert [(f.left.data[0], f.right.data[0]) for f in frames] == [(10, 11), (20, 21)]
-    assert frames[0].right_info.p[3] == pytest.approx(-4)
-    (file,) = (tmp_path / 'bag').glob('*.mcap')
-    assert len(list(Recording(file))) == 2  # the bare file too
-
-
-def test_a_recording_without_calibration_wants_one(tmp_path: Path, calibration: Path) -> None:
-    record(tmp_path / 'bag', with_infos=False)
-    with pytest.raises(PlaybackError, match=r'no calibration on .*/stereo/left/camera_info'):
-        Recording(tmp_path / 'bag')
-    frames = list(Recording(tmp_path / 'bag', calibration=[calibration]))
-    assert frames[0].right_info.p[3] == pytest.approx(-4)
-    assert frames[0].right_info.header.frame_id == 'right'
-
-
-def test_a_damaged_recording_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / 'broken.mcap'
-    path.write_bytes(b'no recording at all')
-    with pytest.raises(PlaybackError, match=r'broken\.mcap'):
-        Recording(path)
-
-
-@pytest.mark.parametrize(
-    ('images', 'expected'),
-    [
-        (['/left/image_rect', '/right/image_rect'], ('/left/image_rect', '/right/image_rect')),
-        (
-            ['/left/image_raw', '/right/image_raw', '/left/image_rect', '/right/image_rect'],
-            ('/left/image_rect', '/right/image_rect'),
-        ),
-        (
-            ['/camera/infra1/image_rect_raw', '/camera/infra2/image_rect_raw', '/camera/color'],
-            ('/camera/infra1/image_rect_raw', '/camera/infra2/image_rect_raw'),
-        ),
-    ],
-)
-def test_topics_are_found(images: list[str], expected: tuple[str, str]) -> None:
-    assert choose_topics(images) == RecordedTopics(*expected)
-
-
-def test_topics_that_do_not_tell_are_asked_for() -> None:
-    with pytest.raises(PlaybackError, match='recorded images are /a, /b'):
-        choose_topics(['/b', '/a'])
-    assert choose_topics(['/b', '/a'], left='/b', right='/a') == RecordedTopics('/b', '/a')
-    with pytest.raises(PlaybackError, match="no images on '/c': recorded are /a, /b"):
-        choose_topics(['/b', '/a'], left='/c', right='/a')
-
-
-def test_images_without_partner_are_dropped() -> None:
-    def at(seconds: float) -> Image:
-        image = Image()
-        image.header.stamp.sec = int(seconds)
-        image.header.stamp.nanosec = round(seconds % 1 * 1e9)
-        return image
-
-    maker = PairMaker()
-    maker.left.extend([at(1.0), at(2.0), at(3.0)])
-    maker.right.extend([at(0.5), at(2.01), at(2.99)])
-    stamps = [(left.header.stamp.sec, right.header.stamp.sec) for left, right in maker.pairs()]
-    assert stamps == [(2, 2), (3, 2)]  # 1.0 and 0.5 stay alone; 2.99 belongs to 3.0
-
-
 def test_pairs_are_found_in_the_usual_layouts(tmp_path: Path) -> None:
     for name in ('a_left.png', 'a_right.png', 'alone_left.png', 'scene/im0.png', 'scene/im1.png'):
         path = tmp_path / name
@@ -369,3 +262,9 @@ def test_images_keep_their_depth_and_order_of_colours(tmp_path: Path) -> None:
     assert isinstance(frame.left, Image)
     assert (frame.left.encoding, frame.left.step) == ('rgb16', 64 * 6)
     assert np.frombuffer(frame.left.data, np.uint16)[:3].tolist() == [771, 2, 1]
+
+
+def test_every_parameter_is_documented() -> None:
+    text = (SOURCE / 'doc' / 'stereo_player.md').read_text()
+    for option in fields(PlayerOptions):
+        assert f'`{option.name}`' in text

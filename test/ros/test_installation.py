@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 
+import s2m2_ros
 from support.processes import SOURCE, hear, python_process
 
 # Prints where the messages came from, then publishes one until somebody has heard it.
@@ -78,6 +79,19 @@ def test_colcon_builds_messages_and_python_in_one_package(
             assert Path(hear(talker)) == library / 's2m2_ros' / 'msg' / '__init__.py'
             assert Path(hear(talker)) == package / 's2m2_ros' / '__init__.py'
             assert hear(listener) == '451.5'
+    # What `ros2 run` starts, and the command.
+    executables = prefix / 'lib' / 's2m2_ros'
+    assert os.access(executables / 'stereo_node', os.X_OK)
+    variables = {**os.environ, **environment}
+    player = subprocess.run(
+        [executables / 'stereo_player'],
+        check=False, capture_output=True, text=True, cwd=tmp_path, env=variables,
+    )  # fmt: skip
+    assert player.returncode == 2
+    assert 'set the parameter source' in player.stderr
+    command = [prefix / 'bin' / 's2m2', '--version']
+    answer = subprocess.check_output(command, text=True, cwd=tmp_path, env=variables)
+    assert answer == f's2m2_ros {s2m2_ros.__version__}\n'
 
 
 def test_wheel_holds_sources_messages_and_what_ros_looks_for(tmp_path: Path) -> None:

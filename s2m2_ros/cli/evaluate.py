@@ -1,0 +1,77 @@
+"""`s2m2 evaluate`: score a checkpoint on real or procedural pairs, with SGBM beside it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
+from s2m2_ros.cli.sizes import three_numbers
+
+if TYPE_CHECKING:
+    from s2m2_ros.evaluation.datasets import StereoPair
+
+SUMMARY = 'score a checkpoint on pairs with ground truth, beside OpenCV SGBM'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this subcommand."""
+    parser.add_argument(
+        'dataset',
+        help='folder in the layout of Middlebury, ETH3D, KITTI or Scene Flow; "procedural" for '
+        'the fixed scenes that validate training; "motorcycle" for the pair of scikit-image',
+    )
+    add_matcher_arguments(parser)
+    parser.add_argument('--limit', type=int, default=0, help='only so many pairs; 0: all')
+    parser.add_argument('--size', default='24x256x512', help='COUNTxHEIGHTxWIDTH, procedural only')
+    parser.add_argument('--no-sgbm', action='store_true', help='leave SGBM out')
+    parser.add_argument('--json', type=Path, help='write all numbers to this file')
+    parser.add_argument('--pictures', type=Path, help='write pictures of errors to this folder')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table; write the files that were asked for."""
+    from s2m2_ros.evaluation.evaluate import evaluate_pairs
+    from s2m2_ros.evaluation.report import table, write_json, write_picture
+
+    with open_matcher(arguments) as matcher:
+        reports = []
+        name = 'SGBM node' if matcher.backend == 'sgbm' else 'S2M2'
+        pairs = _pairs(arguments)
+        for report in evaluate_pairs(pairs, matcher.match, name=name, sgbm=not arguments.no_sgbm):
+            reports.append(report)
+            if arguments.pictures:
+                arguments.pictures.mkdir(parents=True, exist_ok=True)
+                write_picture(arguments.pictures, report)
+        about = {
+            'dataset': arguments.dataset,
+            'checkpoint': arguments.checkpoint,
+            'backend': matcher.backend,
+            'precision': matcher.precision,
+            'device': str(matcher.device),
+            'refine_iterations': arguments.refine_iterations,
+        }
+    print(table(reports))
+    if arguments.json:
+        write_json(arguments.json, reports, about)
+    return 0
+
+
+def _pairs(arguments: argparse.Namespace) -> Iterator[StereoPair]:
+    from s2m2_ros.evaluation.datasets import find_pairs, load_pair
+    from s2m2_ros.evaluation.samples import motorcycle
+    from s2m2_ros.training.validation import procedural_pairs
+
+    if arguments.dataset == 'procedural':
+        pairs = procedural_pairs(*three_numbers(arguments.size))
+    elif arguments.dataset == 'motorcycle':
+        pairs = iter([motorcycle()])
+    else:
+        pairs = (load_pair(files) for files in find_pairs(Path(arguments.dataset)))
+    limit = arguments.limit or None
+    for number, pair in enumerate(pairs):
+        if limit is not None and number >= limit:
+            return
+        yield pair

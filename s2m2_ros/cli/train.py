@@ -1,0 +1,182 @@
+"""`s2m2 train`: train on procedural scenes, or fine-tune on real pairs with ground truth."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from s2m2_ros.cli.sizes import three_numbers
+
+if TYPE_CHECKING:
+    import torch
+
+    from s2m2_ros.training.batch import BatchSource
+    from s2m2_ros.training.options import Crop, TrainOptions
+
+SUMMARY = 'train or fine-tune a network, on procedural scenes or on real pairs'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this subcommand."""
+    parser.add_argument('folder', type=Path, help='where checkpoints and logs go')
+    parser.add_argument('--preset', choices=('auto', 'gpu', 'cpu'), default='auto', help='sizes')
+    parser.add_argument('--variant', default='XS', help='XS, S, M, L or XL')
+    parser.add_argument('--minutes', type=float, default=25.0, help='length of the run')
+    parser.add_argument('--steps', type=int, default=0, help='length in steps, instead of minutes')
+    parser.add_argument('--seed', type=int, default=0, help='of scenes and first weights')
+    parser.add_argument('--learning-rate', type=float, default=4e-4, help='peak of the cycle')
+    parser.add_argument('--average', type=float, default=0.999, help='decay of averaged weights')
+    parser.add_argument(
+        '--crops', default='', help='until:HxWxBATCH,... instead of those of the preset'
+    )
+    parser.add_argument('--allow-negative', action='store_true', help='disparities below 0 too')
+    parser.add_argument('--init', type=Path, help='start from these weights (.pth, .safetensors)')
+    parser.add_argument('--resume', action='store_true', help='go on exactly where FOLDER stands')
+    parser.add_argument('--data', type=Path, nargs='*', default=[], help='folders of real pairs')
+    parser.add_argument('--scenes-share', type=float, default=0.5, help='with --data: the rest')
+    parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, ...')
+    parser.add_argument(
+        '--precision', default='auto', choices=('auto', 'float32', 'bfloat16', 'float16')
+    )
+    parser.add_argument('--compile', action='store_true', help='compile the network first')
+    parser.add_argument('--threads', type=int, default=0, help='of the CPU; 0: all')
+    parser.add_argument('--validation', default='', help='COUNTxHEIGHTxWIDTH of fixed pairs')
+    parser.add_argument('--validate-every', type=float, default=120.0, help='seconds')
+    parser.add_argument('--save-every', type=float, default=60.0, help='seconds')
+    parser.add_argument('--preview', type=Path, help='write a sheet of pairs (PNG) and stop')
+    parser.add_argument('--export', type=Path, help='write the best weights (.safetensors), stop')
+    parser.add_argument('--stop-gap', action='store_true', help='with --export: mark it as one')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Preview, export, or train."""
+    import torch
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    if arguments.export:
+        return _export(arguments)
+    device = _device(arguments.device)
+    options = _options(arguments, device)
+    if arguments.preview:
+        return _preview(arguments, options, device)
+    return _train(arguments, options, device)
+
+
+def _train(arguments: argparse.Namespace, options: TrainOptions, device: torch.device) -> int:
+    from s2m2_ros.training.trainer import RunSettings, Trainer
+    from s2m2_ros.training.validation import validation_pairs
+
+    settings = RunSettings(
+        folder=arguments.folder,
+        device=device,
+        precision=_precision(arguments.precision, device),
+        compile=arguments.compile,
+        validate_every=arguments.validate_every,
+        save_every=arguments.save_every,
+    )
+    default = '24x256x512' if device.type == 'cuda' else '16x192x384'
+    pairs = validation_pairs(*three_numbers(arguments.validation or default))
+    source = _source(arguments, options, device)
+    trainer = Trainer(options, settings, source, pairs, init=arguments.init)
+    if arguments.resume:
+        trainer.resume()
+    trainer.run()
+    return 0
+
+
+def _options(arguments: argparse.Namespace, device: torch.device) -> TrainOptions:
+    from s2m2_ros.network import S2M2Config
+    from s2m2_ros.training.checkpoints import load_last
+    from s2m2_ros.training.options import CPU_CROPS, GPU_CROPS, TrainingError, TrainOptions
+
+    if arguments.resume:
+        return TrainOptions.from_dictionary(load_last(arguments.folder)['options'])
+    try:
+        config = S2M2Config.named(arguments.variant)
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
+    small = arguments.preset == 'cpu' or (arguments.preset == 'auto' and device.type == 'cpu')
+    options = TrainOptions(
+        channels=config.channels,
+        transformers=config.transformers,
+        seed=arguments.seed,
+        steps=arguments.steps,
+        minutes=arguments.minutes,
+        crops=CPU_CROPS if small else GPU_CROPS,
+        learning_rate=arguments.learning_rate,
+        average=arguments.average,
+        allow_negative=arguments.allow_negative,
+        objects=(4, 12) if small else (10, 30),
+    )
+    if arguments.crops:
+        options = replace(options, crops=tuple(_crop(c) for c in arguments.crops.split(',')))
+    return options
+
+
+def _crop(text: str) -> Crop:
+    from s2m2_ros.training.options import Crop, TrainingError
+
+    until, _, size = text.partition(':')
+    try:
+        return Crop(float(until), *three_numbers(size))
+    except ValueError as error:
+        raise TrainingError(f'crop {text!r}: write until:HEIGHTxWIDTHxBATCH') from error
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    from s2m2_ros.training.options import TrainingError
+
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise TrainingError(f'device {name!r}: write cpu, cuda or cuda:NUMBER') from error
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise TrainingError(f'device {name!r}: torch finds no CUDA device here')
+    return device
+
+
+def _precision(name: str, device: torch.device) -> str:
+    if name != 'auto':
+        return name
+    return 'bfloat16' if device.type == 'cuda' else 'float32'
+
+
+def _source(
+    arguments: argparse.Namespace, options: TrainOptions, device: torch.device
+) -> BatchSource:
+    from s2m2_ros.training.folders import FolderSource, Mixture
+    from s2m2_ros.training.scenes import SceneGenerator, scene_options
+
+    bank = 384 if device.type == 'cuda' else 48
+    scenes = SceneGenerator(
+        options.seed, options=scene_options(options), device=device, bank_size=bank
+    )
+    if not arguments.data:
+        return scenes
+    folders = FolderSource(arguments.data, seed=options.seed)
+    return Mixture(folders, scenes, scenes_share=arguments.scenes_share, seed=options.seed)
+
+
+def _preview(arguments: argparse.Namespace, options: TrainOptions, device: torch.device) -> int:
+    from s2m2_ros.training.preview import write_sheet
+
+    crop = options.crops[0]
+    source = _source(arguments, options, device)
+    write_sheet(arguments.preview, source.batch(0, 8, crop.height, crop.width).to('cpu'))
+    print(f'wrote {arguments.preview}')
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from s2m2_ros.training.export import export_best
+
+    facts = export_best(arguments.folder, arguments.export, stop_gap=arguments.stop_gap)
+    print(f'wrote {arguments.export}: {facts}')
+    return 0

@@ -1,0 +1,153 @@
+"""Score a matcher, and SGBM beside it, over pairs with ground truth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from s2m2_ros.evaluation.baseline import fill_holes, semi_global
+from s2m2_ros.evaluation.datasets import FloatMap, Mask, Picture, StereoPair
+from s2m2_ros.evaluation.metrics import (
+    DisparityScores,
+    average_precision,
+    disparity_scores,
+    sparsification_error,
+)
+
+RIGHT_ERROR = 4.0
+"""Confidence predicts an error below this many pixels."""
+
+
+class Maps(Protocol):
+    """What a matcher returns: (H, W) tensors on any device."""
+
+    @property
+    def disparity(self) -> Tensor:
+        """Return the disparity in pixels."""
+
+    @property
+    def visibility(self) -> Tensor:
+        """Return the probability of being visible in both views."""
+
+    @property
+    def confidence(self) -> Tensor:
+        """Return the probability of an error below 4 px."""
+
+
+Match = Callable[[Picture, Picture], Maps]
+
+
+@dataclass(frozen=True)
+class MethodScores:
+    """One method on one pair."""
+
+    every: DisparityScores
+    """Over all pixels with truth."""
+    visible: DisparityScores
+    """Over pixels that both views show."""
+    seconds: float
+    visibility_ap: float = float('nan')
+    """Average precision of visibility; NaN where the data set does not tell it."""
+    occlusion_ap: float = float('nan')
+    confidence_ap: float = float('nan')
+    sparsification: float = float('nan')
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """All methods on one pair, with what a picture of them needs."""
+
+    pair: StereoPair
+    estimates: dict[str, FloatMap]
+    scores: dict[str, MethodScores]
+
+
+def evaluate_pairs(
+    pairs: Iterable[StereoPair], match: Match | None, *, name: str = 'S2M2', sgbm: bool = True
+) -> Iterator[PairReport]:
+    """Yield a report per pair; ``match`` None leaves SGBM alone.
+
+    With ``sgbm``, OpenCV's matcher is scored twice: holes counted as wrong, and filled.
+    """
+    for pair in pairs:
+        estimates: dict[str, FloatMap] = {}
+        scores: dict[str, MethodScores] = {}
+        if match is not None:
+            estimates[name], scores[name] = _network(pair, match)
+        if sgbm:
+            start = time.perf_counter()
+            raw = semi_global(pair.left, pair.right)
+            seconds = time.perf_counter() - start
+            for method, estimate in (('SGBM', raw), ('SGBM filled', fill_holes(raw))):
+                estimates[method] = estimate
+                scores[method] = _scores(pair, torch.from_numpy(estimate), seconds)
+        yield PairReport(pair, estimates, scores)
+
+
+def _network(pair: StereoPair, match: Match) -> tuple[FloatMap, MethodScores]:
+    start = time.perf_counter()
+    maps = match(pair.left, pair.right)
+    disparity = maps.disparity.float().cpu()
+    seconds = time.perf_counter() - start
+    plain = _scores(pair, disparity, seconds)
+    known = torch.from_numpy(np.isfinite(pair.disparity))
+    truth = torch.from_numpy(np.nan_to_num(pair.disparity))
+    error = torch.nan_to_num((disparity - truth).abs(), nan=torch.inf)[known]
+    confidence = maps.confidence.float().cpu()[known]
+    seen, visibility = visible_mask(pair), maps.visibility.float().cpu()
+    told = known if seen is not None else torch.zeros_like(known)
+    labels = torch.from_numpy(seen) if seen is not None else known
+    scores = MethodScores(
+        every=plain.every,
+        visible=plain.visible,
+        seconds=seconds,
+        visibility_ap=average_precision(visibility[told], labels[told]),
+        occlusion_ap=average_precision(1 - visibility[told], ~labels[told]),
+        confidence_ap=average_precision(confidence, error < RIGHT_ERROR),
+        sparsification=sparsification_error(confidence, error),
+    )
+    return disparity.numpy(), scores
+
+
+def _scores(pair: StereoPair, estimate: Tensor, seconds: float) -> MethodScores:
+    known = np.isfinite(pair.disparity)
+    seen = visible_mask(pair)
+    truth = torch.from_numpy(np.nan_to_num(pair.disparity))
+    chosen = torch.from_numpy(known)
+    visible = torch.from_numpy(known & seen) if seen is not None else chosen & False
+    return MethodScores(
+        every=disparity_scores(estimate, truth, chosen),
+        visible=disparity_scores(estimate, truth, visible),
+        seconds=seconds,
+    )
+
+
+def visible_mask(pair: StereoPair) -> Mask | None:
+    """Return which pixels both views show, as the data set or else dense truth tells it.
+
+    Without a mask, truth that covers more than 80 % of the image is thrown forward into the
+    right view: a pixel is hidden if its match lies outside of the image or within a pixel of a
+    match that is nearer by more than 1 px. Sparse truth cannot tell; then None.
+    """
+    if pair.visible is not None:
+        return pair.visible
+    known = np.isfinite(pair.disparity)
+    if known.mean() < 0.8:
+        return None
+    height, width = pair.disparity.shape
+    column = np.arange(width) - np.nan_to_num(pair.disparity)
+    nearest = np.full((height, width), -np.inf, np.float32)
+    rows = np.broadcast_to(np.arange(height)[:, None], column.shape)
+    for shift in (0, 1):
+        target = np.floor(column).astype(np.intp) + shift
+        inside = known & (target >= 0) & (target < width)
+        np.maximum.at(nearest, (rows[inside], target[inside]), pair.disparity[inside])
+    target = np.rint(column).astype(np.intp).clip(0, width - 1)
+    hidden = np.take_along_axis(nearest, target, axis=1) > pair.disparity + 1.0
+    return np.asarray(known & ~hidden & (column >= 0) & (column <= width - 1))

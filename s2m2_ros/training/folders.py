@@ -1,0 +1,125 @@
+"""Batches cut from folders of real pairs, to fine-tune on one's own cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from s2m2_ros.evaluation.datasets import StereoFiles, StereoPair, find_pairs, load_pair
+from s2m2_ros.training.batch import BatchSource, StereoBatch, stack
+from s2m2_ros.training.dice import Dice
+from s2m2_ros.training.photometric import augment
+
+READERS = 8
+LARGEST_ZOOM = 1.4
+
+
+class FolderSource:
+    """Random crops of the pairs below some folders, of any layout that `find_pairs` knows.
+
+    Crops are enlarged by up to 1.4, disparity included, and get the same photometric changes as
+    procedural scenes. Batch ``index`` depends on the seed and the index alone.
+    """
+
+    def __init__(self, folders: Sequence[Path], *, seed: int) -> None:
+        """Find the pairs.
+
+        Raises:
+            DatasetError: if a folder holds none.
+        """
+        self.files = [files for folder in folders for files in find_pairs(folder)]
+        self.seed = seed
+        self._readers = ThreadPoolExecutor(READERS)
+
+    def batch(self, index: int, batch_size: int, height: int, width: int) -> StereoBatch:
+        """Return batch ``index`` of crops of height x width pixels, on the host."""
+        random = np.random.default_rng((self.seed, index))
+        chosen = random.choice(len(self.files), batch_size, replace=batch_size > len(self.files))
+        seeds = random.integers(0, 1 << 62, batch_size)
+
+        def cut(number: int) -> StereoBatch:
+            files = self.files[chosen[number]]
+            return crop(files, np.random.default_rng(seeds[number]), height, width)
+
+        pairs = stack(list(self._readers.map(cut, range(batch_size))))
+        left, right = augment(pairs.left / 255, pairs.right / 255, Dice(self.seed, index))
+        return StereoBatch(**{**vars(pairs), 'left': left * 255, 'right': right * 255})
+
+
+class Mixture:
+    """Batches from folders and procedural scenes by turns."""
+
+    def __init__(
+        self, folders: BatchSource, scenes: BatchSource, *, scenes_share: float, seed: int
+    ) -> None:
+        self.folders, self.scenes = folders, scenes
+        self.scenes_share, self.seed = scenes_share, seed
+
+    def batch(self, index: int, batch_size: int, height: int, width: int) -> StereoBatch:
+        """Return batch ``index`` of one of the sources, drawn for each index."""
+        draw = np.random.default_rng((self.seed, index, 1)).random()
+        source = self.scenes if draw < self.scenes_share else self.folders
+        return source.batch(index, batch_size, height, width)
+
+
+def crop(files: StereoFiles, random: np.random.Generator, height: int, width: int) -> StereoBatch:
+    """Return one random crop of a pair, enlarged where the pair is smaller than the crop."""
+    pair = load_pair(files)
+    smallest = max(height / pair.left.shape[0], width / pair.left.shape[1])
+    zoom = max(smallest, random.uniform(1.0, LARGEST_ZOOM))
+    rows, columns = (-(-length // zoom) for length in (height, width))
+    top = int(random.integers(0, max(pair.left.shape[0] - rows, 0) + 1))
+    start = int(random.integers(0, max(pair.left.shape[1] - columns, 0) + 1))
+    window = slice(top, int(top + rows)), slice(start, int(start + columns))
+    return _enlarged(_cut(pair, window), height, width)
+
+
+def _cut(pair: StereoPair, window: tuple[slice, slice]) -> StereoBatch:
+    """Return a window of a pair as a batch of one; what it cuts off is no longer visible."""
+    disparity = pair.disparity[window]
+    known = np.isfinite(disparity)
+    seen = known if pair.visible is None else known & pair.visible[window]
+    inside = np.arange(disparity.shape[1]) - np.nan_to_num(disparity) >= 0
+    # A match outside of the crop is hidden, whether or not the data set knows occlusions.
+    labelled = known & (~inside if pair.visible is None else True)
+    return StereoBatch(
+        left=_image(pair.left[window]),
+        right=_image(pair.right[window]),
+        disparity=_map(np.nan_to_num(disparity)),
+        visibility=_map(seen & inside),
+        valid=_map(known),
+        labelled=_map(labelled),
+    )
+
+
+def _enlarged(pairs: StereoBatch, height: int, width: int) -> StereoBatch:
+    """Resize one pair: images bilinearly, truth to the nearest, disparity in the new pixels."""
+    size = (height, width)
+    scale = width / pairs.left.shape[3]
+    nearest = {
+        name: functional.interpolate(getattr(pairs, name), size, mode='nearest-exact')
+        for name in ('disparity', 'visibility', 'valid', 'labelled')
+    }
+    images = {
+        name: functional.interpolate(
+            getattr(pairs, name), size, mode='bilinear', align_corners=False
+        )
+        for name in ('left', 'right')
+    }
+    nearest['disparity'] = nearest['disparity'] * scale
+    return StereoBatch(**images, **nearest)
+
+
+def _image(array: npt.NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)[None].float()
+
+
+def _map(array: npt.NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]

@@ -1,0 +1,245 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from s2m2_ros.network import S2M2, load_network
+from s2m2_ros.training import checkpoints
+from s2m2_ros.training.batch import BatchSource, StereoBatch
+from s2m2_ros.training.checkpoints import Learner, RunState
+from s2m2_ros.training.losses import LossWeights, total_loss
+from s2m2_ros.training.options import Crop, TrainingError, TrainOptions, validate
+from s2m2_ros.training.progress import Progress
+from s2m2_ros.training.schedule import MovingAverage, one_cycle, parameter_groups
+from s2m2_ros.training.validation import (
+    SEED,
+    ValidationScores,
+    validate_baseline,
+    validate_network,
+)
+
+_logger = logging.getLogger(__name__)
+
+INFERENCE_STEPS = 3
+"""Refinement steps in validation, as in use."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run is carried out; none of it changes what is learnt."""
+
+    folder: Path
+    device: torch.device
+    precision: str = 'float32'
+    """Autocast type of convolutions and attention: 'float32', 'bfloat16' or 'float16'."""
+    compile: bool = False
+    validate_every: float = 120.0
+    """Seconds of training between validations."""
+    save_every: float = 60.0
+    """Seconds between checkpoints."""
+    stop_after: int | None = None
+    """Stop, resumably, after so many steps of this process."""
+
+
+class Trainer:
+    """One run, new or resumed, in one folder."""
+
+    def __init__(
+        self,
+        options: TrainOptions,
+        settings: RunSettings,
+        source: BatchSource,
+        validation: StereoBatch,
+        *,
+        init: Path | None = None,
+        weights: LossWeights | None = None,
+    ) -> None:
+        """Build the network or load the weights ``init``.
+
+        Raises:
+            TrainingError: if an option is out of range.
+            CheckpointError: if ``init`` is not a checkpoint of S2M2.
+        """
+        validate(options)
+        if options.seed == SEED:
+            raise TrainingError(f'seed {SEED} is that of the validation pairs: take another')
+        self.options, self.settings, self.source = options, settings, source
+        self.validation = validation
+        self.weights = weights or LossWeights()
+        self.state = RunState()
+        self.learner = _make_learner(options, settings, init)
+        self._forward: Callable[..., Any] = self.learner.network.forward_all
+        if settings.compile:
+            self._forward = torch.compile(self._forward, dynamic=False)
+
+    def resume(self) -> None:
+        """Go on from the folder's last checkpoint, exactly.
+
+        Raises:
+            TrainingError: if there is none, or it belongs to a run with other options.
+        """
+        content = checkpoints.load_last(self.settings.folder)
+        if TrainOptions.from_dictionary(content['options']) != self.options:
+            raise TrainingError(
+                f'{self.settings.folder}: the checkpoint belongs to a run with other options; '
+                'give the same ones, or start from its weights with --init'
+            )
+        checkpoints.restore(content, self.learner, self.state)
+
+    def run(self) -> None:
+        """Train to the end, saving and validating on the way."""
+        self.settings.folder.mkdir(parents=True, exist_ok=True)
+        progress = Progress(self.settings.folder, self.options)
+        started, before = time.monotonic(), self.state.elapsed
+        saved = validated = before
+        first = self.state.step
+        progress.baseline(validate_baseline(self.validation))
+        try:
+            while self.progress < 1.0 and not self._stops(first):
+                parts = self.step()
+                self.state.elapsed = before + time.monotonic() - started
+                progress.step(self.state, self.progress, parts)
+                if self.state.elapsed - validated >= self.settings.validate_every:
+                    self.validate(progress)
+                    validated = self.state.elapsed
+                if self.state.elapsed - saved >= self.settings.save_every:
+                    self.save()
+                    saved = self.state.elapsed
+            self.validate(progress)
+        finally:
+            progress.close()
+        self.save()
+
+    @property
+    def progress(self) -> float:
+        """Return how far the run is, 0..1."""
+        return self.options.progress(self.state.step, self.state.elapsed)
+
+    def step(self) -> dict[str, Tensor]:
+        """Take one optimiser step; return the losses, the gradient's norm and the rate."""
+        options, learner, done = self.options, self.learner, self.progress
+        crop = options.crop_at(done)
+        rate = options.learning_rate * one_cycle(done, warm_up=options.warm_up)
+        for group in learner.optimiser.param_groups:
+            group['lr'] = rate
+        pairs = self.source.batch(self.state.step, crop.batch, crop.height, crop.width)
+        pairs = pairs.to(self.settings.device)
+        with self._autocast():
+            stages = self._forward(pairs.left, pairs.right)
+        loss, parts = total_loss(
+            stages, pairs, weights=self.weights, visible_only=done < options.visible_only
+        )
+        norm = self._descend(loss)
+        self._count(crop)
+        learner.average.update(learner.network, self.state.step)
+        return {**parts, 'total': loss.detach(), 'gradient': norm, 'rate': torch.tensor(rate)}
+
+    def _descend(self, loss: Tensor) -> Tensor:
+        """Take the gradient step; one that is not finite is left out."""
+        learner = self.learner
+        learner.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(learner.scaler.scale(loss))
+        learner.scaler.unscale_(learner.optimiser)
+        norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), self.options.clip)
+        # Zeroed gradients instead of a test on the host, which would make the device wait.
+        for parameter in learner.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad = torch.where(norm.isfinite(), parameter.grad, 0.0)
+        learner.scaler.step(learner.optimiser)
+        learner.scaler.update()
+        return norm.detach()
+
+    def _count(self, crop: Crop) -> None:
+        self.state.step += 1
+        self.state.pairs += crop.batch
+        self.state.megapixels += crop.batch * crop.height * crop.width / 1e6
+
+    def validate(self, progress: Progress) -> ValidationScores:
+        """Score the averaged weights, and keep them if they are the best so far."""
+        network = self.averaged_network()
+        with self._autocast():
+            scores = validate_network(network, self.validation, self.settings.device)
+        better = scores.ranking < self.state.best_score
+        if better:
+            self.state.best_score = scores.ranking
+            facts = self.facts(scores)
+            folder = self.settings.folder
+            checkpoints.save_weights(
+                folder / checkpoints.BEST, self.learner.average.weights, facts
+            )
+        progress.validation(self.state, scores, better=better)
+        return scores
+
+    def averaged_network(self) -> S2M2:
+        """Return a copy of the network with the averaged weights, as it is used."""
+        network = copy.deepcopy(self.learner.network).eval()
+        network.load_state_dict(self.learner.average.weights)
+        network.refine_iterations = INFERENCE_STEPS
+        return network
+
+    def facts(self, scores: ValidationScores) -> dict[str, Any]:
+        """Return what a model card says of the weights, in plain numbers and strings."""
+        return {
+            'variant': self.options.config.name,
+            'steps': self.state.step,
+            'pairs': self.state.pairs,
+            'megapixels': round(self.state.megapixels, 1),
+            'seconds': round(self.state.elapsed),
+            'device': _device_name(self.settings.device),
+            'options': json.dumps(self.options.as_dictionary(), sort_keys=True),
+            'validation': json.dumps(scores.numbers(), sort_keys=True),
+        }
+
+    def save(self) -> None:
+        """Write the checkpoint that `resume` reads."""
+        checkpoints.save_last(self.settings.folder, self.learner, self.state, self.options)
+
+    def _stops(self, first: int) -> bool:
+        limit = self.settings.stop_after
+        return limit is not None and self.state.step - first >= limit
+
+    def _autocast(self) -> torch.autocast:
+        kind = {'bfloat16': torch.bfloat16, 'float16': torch.float16}.get(self.settings.precision)
+        return torch.autocast(self.settings.device.type, kind, enabled=kind is not None)
+
+
+def _make_learner(options: TrainOptions, settings: RunSettings, init: Path | None) -> Learner:
+    if init is None:
+        with torch.random.fork_rng():
+            torch.manual_seed(options.seed)
+            network = S2M2(options.config)
+    else:
+        network = load_network(init)
+        if network.config != options.config:
+            raise TrainingError(
+                f'{init}: holds the variant {network.config.name}, '
+                f'the options ask for {options.config.name}'
+            )
+    network.refine_iterations = options.refine_iterations
+    network.allow_negative = options.allow_negative
+    network.to(settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.train()
+    optimiser = torch.optim.AdamW(
+        parameter_groups(network, weight_decay=options.weight_decay),
+        lr=options.learning_rate,
+        fused=settings.device.type == 'cuda',
+    )
+    scaler = torch.amp.GradScaler(settings.device.type, enabled=settings.precision == 'float16')
+    return Learner(network, optimiser, scaler, MovingAverage(network, decay=options.average))
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == 'cuda':
+        return str(torch.cuda.get_device_name(device))
+    return f'CPU, {torch.get_num_threads()} threads'

@@ -1,0 +1,31 @@
+"""SGBM and the filling of its holes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from s2m2_ros.evaluation.baseline import fill_holes, semi_global
+
+
+@pytest.mark.parametrize('shift', [3, 20])
+def test_semi_global_finds_a_shift_everywhere_it_can(shift: int) -> None:
+    rng = np.random.default_rng(0)
+    wide = rng.integers(0, 256, (60, 160, 3), dtype=np.uint8)
+    wide = ((wide[:, :-1].astype(int) + wide[:, 1:]) // 2).astype(np.uint8)
+    left, right = wide[:, : 140 - shift], wide[:, shift:140]
+    # A point at left column x is at right column x - shift.
+    estimate = semi_global(left, right)
+    inner = estimate[:, shift + 4 :]
+    assert np.isfinite(inner).mean() > 0.95
+    assert np.nanmedian(np.abs(inner - shift)) < 0.1
+
+
+def test_holes_take_the_farther_neighbour() -> None:
+    nan = np.nan
+    disparity = np.array(
+        [[nan, 5.0, nan, nan, 2.0, nan], [nan, nan, nan, nan, nan, nan]], np.float32
+    )
+    filled = fill_holes(disparity)
+    assert filled[0].tolist() == [5.0, 5.0, 2.0, 2.0, 2.0, 2.0]
+    assert filled[1].tolist() == [0.0] * 6

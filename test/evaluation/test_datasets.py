@@ -1,0 +1,118 @@
+"""Readers, on small files written in the layouts of the benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from s2m2_ros.evaluation.datasets import DatasetError, find_pairs, load_pair, read_disparity
+
+HEIGHT, WIDTH = 6, 8
+DISPARITY = np.arange(HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH) / 4
+
+
+def write_image(file: Path, colour: tuple[int, int, int] = (10, 20, 30)) -> None:
+    """Write an image whose RGB is ``colour`` everywhere."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    picture = np.full((HEIGHT, WIDTH, 3), colour[::-1], np.uint8)
+    assert cv2.imwrite(str(file), picture)
+
+
+def write_truth(file: Path, values: npt.NDArray[Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(file), values)
+
+
+def test_middlebury_and_eth3d(tmp_path: Path) -> None:
+    scene = tmp_path / 'Adirondack'
+    write_image(scene / 'im0.png')
+    write_image(scene / 'im1.png', (40, 50, 60))
+    truth = DISPARITY.copy()
+    truth[0, 0] = np.inf
+    write_truth(scene / 'disp0GT.pfm', truth)
+    mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    mask[1, 2] = 128
+    write_truth(scene / 'mask0nocc.png', mask)
+    (files,) = find_pairs(tmp_path)
+    pair = load_pair(files)
+    assert pair.name == 'Adirondack'
+    assert pair.left[0, 0].tolist() == [10, 20, 30]
+    assert pair.right[0, 0].tolist() == [40, 50, 60]
+    assert np.isnan(pair.disparity[0, 0])
+    # The first row of the file is the last of the picture in PFM: the reader turns it back.
+    assert pair.disparity[1, 3] == DISPARITY[1, 3]
+    assert pair.visible is not None
+    assert not pair.visible[1, 2]
+    assert pair.visible.sum() == HEIGHT * WIDTH - 1
+
+
+def test_kitti_counts_in_256ths_and_knows_occlusions(tmp_path: Path) -> None:
+    write_image(tmp_path / 'training/image_2/000000_10.png')
+    write_image(tmp_path / 'training/image_2/000000_11.png')
+    write_image(tmp_path / 'training/image_3/000000_10.png')
+    values = np.zeros((HEIGHT, WIDTH), np.uint16)
+    values[2, 3:5] = 640
+    write_truth(tmp_path / 'training/disp_occ_0/000000_10.png', values)
+    values[2, 4] = 0
+    write_truth(tmp_path / 'training/disp_noc_0/000000_10.png', values)
+    (files,) = find_pairs(tmp_path)
+    pair = load_pair(files)
+    assert pair.disparity[2, 3] == 2.5
+    assert pair.disparity[2, 4] == 2.5
+    assert np.isnan(pair.disparity[0, 0])
+    assert pair.visible is not None
+    assert pair.visible[2].tolist() == [x == 3 for x in range(WIDTH)]
+
+
+def test_scene_flow(tmp_path: Path) -> None:
+    part = Path('TRAIN/A/0000')
+    write_image(tmp_path / 'frames_cleanpass' / part / 'left/0006.png')
+    write_image(tmp_path / 'frames_cleanpass' / part / 'right/0006.png')
+    write_truth(tmp_path / 'disparity' / part / 'left/0006.pfm', DISPARITY)
+    (files,) = find_pairs(tmp_path)
+    assert np.array_equal(load_pair(files).disparity, DISPARITY)
+
+
+def test_old_middlebury_at_quarter_size(tmp_path: Path) -> None:
+    write_image(tmp_path / 'cones/im2.png')
+    write_image(tmp_path / 'cones/im6.png')
+    values = np.full((HEIGHT, WIDTH), 42, np.uint8)
+    values[0, 0] = 0
+    write_truth(tmp_path / 'cones/disp2.png', values)
+    (files,) = find_pairs(tmp_path)
+    disparity = load_pair(files).disparity
+    assert disparity[1, 1] == 10.5
+    assert np.isnan(disparity[0, 0])
+
+
+def test_pairs_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name in ('b', 'a', 'c'):
+        write_image(tmp_path / name / 'im0.png')
+        write_image(tmp_path / name / 'im1.png')
+        write_truth(tmp_path / name / 'disp0.pfm', DISPARITY)
+    write_image(tmp_path / 'd' / 'im0.png')
+    assert [files.name for files in find_pairs(tmp_path)] == ['a', 'b', 'c']
+
+
+def test_errors_name_the_folder_or_the_file(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match='no such folder'):
+        find_pairs(tmp_path / 'missing')
+    with pytest.raises(DatasetError, match='no pair with ground truth'):
+        find_pairs(tmp_path)
+    (tmp_path / 'broken.pfm').write_bytes(b'Pf\n')
+    with pytest.raises(DatasetError, match=r'broken\.pfm'):
+        read_disparity(tmp_path / 'broken.pfm')
+
+
+def test_sizes_that_differ_are_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / 'im0.png')
+    write_image(tmp_path / 'im1.png')
+    write_truth(tmp_path / 'disp0.pfm', DISPARITY[:, 1:])
+    (files,) = find_pairs(tmp_path)
+    with pytest.raises(DatasetError, match='truth is 7x6, the left image 8x6'):
+        load_pair(files)

@@ -1,0 +1,115 @@
+"""The train and evaluate commands, as people type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+import s2m2_ros
+from s2m2_ros.cli.main import main
+from s2m2_ros.network import S2M2, S2M2Config, load_network, save_network
+
+TINY = ['--steps', '2', '--crops', '1:32x64x1', '--validation', '1x32x64', '--device', 'cpu']
+
+# Nothing but torch and NumPy: what a rented machine with a GPU has.
+BARE = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in {'cv2', 'safetensors', 'tqdm', 'tensorboard', 'skimage', 'rclpy'}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+import importlib.util
+found = importlib.util.find_spec
+def find_spec(name, package=None):
+    try:
+        return found(name, package)
+    except ModuleNotFoundError:
+        return None
+importlib.util.find_spec = find_spec
+from s2m2_ros.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_training_needs_torch_and_numpy_alone(tmp_path: Path) -> None:
+    root = str(Path(s2m2_ros.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, '-c', BARE, 'train', str(tmp_path), *TINY],
+        env={**os.environ, 'PYTHONPATH': root},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'OpenCV is not installed' in done.stderr
+    assert load_network(tmp_path / 'best.pth').config == S2M2Config.named('XS')
+
+
+def test_train_resume_and_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(tmp_path / 'run')
+    assert main(['train', run, *TINY]) == 0
+    assert main(['train', run, '--resume', '--device', 'cpu', '--validation', '1x32x64']) == 0
+    file = tmp_path / 'starter.safetensors'
+    assert main(['train', run, '--export', str(file), '--stop-gap']) == 0
+    assert file.stat().st_size < 14e6
+    assert 'wrote' in capsys.readouterr().out
+
+
+def test_preview_is_a_picture(tmp_path: Path) -> None:
+    file = tmp_path / 'sheet.png'
+    arguments = ['train', str(tmp_path), '--preview', str(file), '--crops', '1:32x64x1']
+    assert main([*arguments, '--device', 'cpu']) == 0
+    picture = cv2.imread(str(file))
+    assert picture is not None
+    # Eight pairs of four pictures each, and the histogram.
+    assert picture.shape == (8 * 32 + 120, 4 * 64, 3)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--crops', '1:32x64'], 'three whole numbers'),
+        (['--crops', 'x:32x64x1'], 'until:HEIGHTxWIDTHxBATCH'),
+        (['--variant', 'XXL'], 'XXL'),
+        (['--device', 'toaster'], 'toaster'),
+        (['--resume'], 'no such checkpoint'),
+        (['--minutes', '0'], '--minutes'),
+        (['--data', 'missing'], 'no such folder'),
+    ],
+)
+def test_errors_say_what_to_mend(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ['--validation', '1x32x64', *([] if '--device' in arguments else ['--device', 'cpu'])]
+    assert main(['train', str(tmp_path / 'run'), *common, *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_evaluate_on_procedural_scenes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = tmp_path / 'tiny.safetensors'
+    save_network(S2M2(S2M2Config(8, 1)), weights, licence='Apache-2.0')
+    file = tmp_path / 'scores.json'
+    arguments = ['evaluate', 'procedural', '--size', '2x64x128', '--checkpoint', str(weights)]
+    arguments += ['--backend', 'torch', '--device', 'cpu', '--json', str(file)]
+    assert main([*arguments, '--pictures', str(tmp_path / 'pictures')]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert sum(line.startswith('| mean |') for line in lines) == 3
+    content = json.loads(file.read_text())
+    assert set(content['mean']) == {'S2M2', 'SGBM', 'SGBM filled'}
+    assert content['backend'] == 'torch'
+    assert len(list((tmp_path / 'pictures').glob('*.png'))) == 2
+
+
+def test_evaluate_says_which_folder_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['evaluate', str(tmp_path / 'none'), '--backend', 'sgbm']) == 2
+    assert 'no such folder' in capsys.readouterr().err
