@@ -40,7 +40,7 @@ soak: env  ## work for MINUTES (30) while listeners come and go; memory must not
 SECONDS_EACH ?= 60
 fuzz: env  ## fuzz the readers of files for SECONDS_EACH (60) each; needs atheris
 	@for reader in calibration safetensors pth recording; do \
-	  PYTHONPATH=test OMP_NUM_THREADS=1 $(RUN) python -m robustness.fuzz $$reader \
+	  OMP_NUM_THREADS=1 $(RUN) env PYTHONPATH=test python -m robustness.fuzz $$reader \
 	    build/fuzz/$$reader -max_total_time=$(SECONDS_EACH) || exit 1; done
 
 lint: env  ## ruff and mypy

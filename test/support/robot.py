@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import subprocess
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -38,6 +40,16 @@ class StereoNodeProcess:
     def memory(self) -> int:
         """Return the bytes that are resident."""
         return int(self._status('VmRSS')) * 1024
+
+    def shared_memory(self) -> int:
+        """Return the bytes among them that lie in segments shared with other processes."""
+        return int(self._status('RssShmem')) * 1024
+
+    def pause(self, seconds: float) -> None:
+        """Stop the process for a while, as a computer does that has more urgent work."""
+        self.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGCONT)
 
     def threads(self) -> int:
         """Return how many threads there are."""
