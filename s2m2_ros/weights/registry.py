@@ -60,7 +60,9 @@ def _published(name: str, filename: str, parameters: int, sha256_prefix: str) ->
 CHECKPOINTS = {
     checkpoint.name: checkpoint
     for checkpoint in (
-        Checkpoint('starter', 'XS', 'starter.safetensors', None, 'Apache-2.0', 0, ''),
+        Checkpoint(
+            'starter', 'XS', 'starter.safetensors', None, 'Apache-2.0', 6_929_747, '124c2d47c3f9'
+        ),
         _published('S', 'CH128NTR1.pth', 26_501_043, '93f7177d8159'),
         _published('M', 'CH192NTR2.pth', 80_470_259, '6e767e0977dd'),
         _published('L', 'CH256NTR3.pth', 180_724_083, '770e82227258'),
