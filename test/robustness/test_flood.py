@@ -16,7 +16,12 @@ PREEMPTION = 1000.0
 
 
 def test_flood(checkpoint: Path) -> None:
-    options = {'backend': 'torch', 'device': 'cpu', 'checkpoint': checkpoint, 'max_width': 160}
+    options: dict[str, Any] = {
+        'backend': 'torch',
+        'device': 'cpu',
+        'checkpoint': checkpoint,
+        'max_width': 160,
+    }
     with robot(topics=(), rate=0, calibration_check_period=0.0, **options) as made:
         made.listen('disparity', 'stats', depth=1000)
         made.camera.call('stream', rate=10.0)

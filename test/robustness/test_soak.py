@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,12 @@ class Sample:
 
 @pytest.mark.timeout(MINUTES * 60 + 300)
 def test_soak(checkpoint: Path) -> None:
-    options = {'backend': 'torch', 'device': 'cpu', 'checkpoint': checkpoint, 'max_width': 96}
+    options: dict[str, Any] = {
+        'backend': 'torch',
+        'device': 'cpu',
+        'checkpoint': checkpoint,
+        'max_width': 96,
+    }
     with robot(topics=OUTPUTS, rate=RATE, **options) as made:
         frame = made.show(width=320, height=240, encoding='rgb8')
         made.wait_output('points', frame)

@@ -33,9 +33,9 @@ class Scene:
     `frame` is that of the left image; the right one's has '_right' behind it, so that nobody
     takes it for the left one unnoticed. `silent` names topics that are not sent; `right_every`
     sends only each n-th right image and calibration. Stamps are the wall clock plus `offset`
-    seconds, the right ones `right_offset` and another `right_drift` for each pair later; `unstamped`
-    makes them 0. `image` and `info` overwrite fields after all is built; `data_bytes` cuts the data
-    or fills it up; `p` replaces elements of P.
+    seconds, the right ones `right_offset` and another `right_drift` for each pair later;
+    `unstamped` makes them 0. `image` and `info` overwrite fields after all is built; `data_bytes`
+    cuts the data or fills it up; `p` replaces elements of P.
     """
 
     width: int = 160
