@@ -48,21 +48,21 @@ def require_recovery(victim: Robot, *words: str) -> None:
     'topic', ['left/image_rect', 'right/image_rect', 'left/camera_info', 'right/camera_info']
 )
 def test_topic_stops_and_returns(victim: Robot, topic: str) -> None:
-    require_refusal(victim, f'{topic} is silent', silent=[topic])
+    require_refusal(victim, topic, 'silent', silent=[topic])
 
 
 def test_whole_camera_stops_and_returns(victim: Robot) -> None:
     since = victim.mark()
     victim.camera.call('stop')
-    victim.wait_told('left/image_rect is silent', 'right/camera_info is silent', since=since)
+    victim.wait_told('left/image_rect', 'right/camera_info', 'silent', since=since)
     victim.camera.call('stream', rate=RATE)
-    require_recovery(victim, 'is silent')
+    require_recovery(victim, 'silent')
 
 
 def test_stamps_jump_back(victim: Robot) -> None:
     since = victim.mark()
     victim.wait_output('disparity', victim.show(offset=-100.0))
-    victim.wait_told('jumped back by 100 s', since=since)
+    victim.wait_told('jumped back by', since=since)
     require_recovery(victim)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import pickle
 from array import array
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -113,9 +112,13 @@ def decode_or_refuse(messages: StereoMessages) -> None:
         assert pair.camera.baseline > 0
 
 
-@cache
+made_seeds: dict[str, list[bytes]] = {}
+
+
 def seeds(name: str, folder: Path) -> list[bytes]:
-    return TARGETS[name].seeds(folder)
+    if name not in made_seeds:
+        made_seeds[name] = TARGETS[name].seeds(folder)
+    return made_seeds[name]
 
 
 @st.composite
@@ -137,10 +140,9 @@ def test_damaged_files(  # noqa: PLR0917  what hypothesis draws
     number: int,
     changes: list[tuple[float, int, bytes]],
     kept: float,
-    tmp_path_factory: pytest.TempPathFactory,
     tmp_path: Path,
 ) -> None:
-    available = seeds(name, tmp_path_factory.getbasetemp() / f'seed_{name}')
+    available = seeds(name, tmp_path)
     data = available[number % len(available)]
     for share, removed, added in changes:
         start = int(share * len(data))

@@ -83,9 +83,8 @@ CALIBRATIONS = (
     b'%YAML:1.0\n---\nP1: !!opencv-matrix\n   rows: 3\n   cols: 4\n   dt: d\n   data: [ 450., 0., '
     b'300., 0., 0., 450., 250., 0., 0., 0., 1., 0. ]\nP2: !!opencv-matrix\n   rows: 3\n   cols: 4'
     b'\n   dt: d\n   data: [ 450., 0., 300., -54., 0., 450., 250., 0., 0., 0., 1., 0. ]\n',
-    b'image_width: 640\nimage_height: 480\nprojection_matrix:\n  rows: 3\n  cols: 4\n'
-    b'  data: [450., 0., 300., -54., 0., 450., 250., 0., 0., 0., 1., 0.]\n'
-    b'roi: {x_offset: 1, y_offset: 2}\n',
+    b'image_width: 640\nimage_height: 480\nprojection_matrix:\n  rows: 3\n  cols: 4\n  data: [450.'
+    b', 0., 300., -54., 0., 450., 250., 0., 0., 0., 1., 0.]\nroi: {x_offset: 1, y_offset: 2}\n',
     b'a: &a [1, 2]\nb: &b [*a, *a]\nc: &c [*b, *b]\nP1: {data: *c}\nP2: {data: *c}\n',
 )
 
