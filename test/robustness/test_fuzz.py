@@ -135,7 +135,7 @@ def edits(draw: st.DrawFn) -> list[tuple[float, int, bytes]]:
 @pytest.mark.parametrize('name', TARGETS)
 @THOROUGH
 @given(number=st.integers(0, 9), changes=edits(), kept=st.one_of(st.just(1.0), st.floats(0, 1)))
-def test_damaged_files(  # noqa: PLR0917  what hypothesis draws
+def test_damaged_files(
     name: str,
     number: int,
     changes: list[tuple[float, int, bytes]],
