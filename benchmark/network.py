@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from s2m2_ros.network import S2M2, S2M2Config, load_network, reuse_freed_memory
+from s2m2_ros.network import S2M2, S2M2Config, load_network
 
 # GFLOP of the plain layers with three refinement steps: multiplications and additions.
 PUBLISHED_GFLOP = {
@@ -77,8 +77,6 @@ def main() -> None:
     options = parse_arguments()
     if options.threads:
         torch.set_num_threads(options.threads)
-    if options.reuse_memory and not reuse_freed_memory():
-        print('freed memory cannot be kept on this system')
     device = torch.device(options.device)
     network = make_network(options).to(device)
     images = make_images(options, device)
@@ -110,7 +108,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--repeats', type=int, default=4)
     parser.add_argument('--compile', action='store_true', help='with torch.compile')
     parser.add_argument('--cuda-graph', action='store_true', help='replay a CUDA graph')
-    parser.add_argument('--reuse-memory', action='store_true', help='keep what is freed')
     parser.add_argument('--stages', action='store_true', help='print a table of the stages')
     return parser.parse_args()
 

@@ -2,7 +2,6 @@
 
 from s2m2_ros.network.checkpoint import CheckpointError, load_network, save_network
 from s2m2_ros.network.config import S2M2Config
-from s2m2_ros.network.memory import reuse_freed_memory
 from s2m2_ros.network.model import S2M2
 from s2m2_ros.network.prediction import Prediction, Stages
 
@@ -13,6 +12,5 @@ __all__ = [
     'S2M2Config',
     'Stages',
     'load_network',
-    'reuse_freed_memory',
     'save_network',
 ]
