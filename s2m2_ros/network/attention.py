@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from s2m2_ros.network.bands import in_bands
+from s2m2_ros.network.bands import in_joint_bands
 from s2m2_ros.network.layers import FeedForward, normalise, to_maps, to_tokens
 from s2m2_ros.network.positional import positional_tables
 from s2m2_ros.network.products import product, project
@@ -123,7 +123,7 @@ class CrossBlock(nn.Module):
         """(2B, D, h, w), left images first -> (2B, D, h, w)."""
         tokens = to_tokens(maps)
         # Rows meet no other rows, so the whole block can run band by band.
-        return to_maps(in_bands(self.attend, tokens) if self.rows else self.attend(tokens))
+        return to_maps(in_joint_bands(self.attend, tokens) if self.rows else self.attend(tokens))
 
     def attend(self, tokens: Tensor) -> Tensor:
         """(2B, h, w, D), left images first -> (2B, h, w, D)."""

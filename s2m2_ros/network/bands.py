@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# Values of one operand in a band: 1 MiB of float32, the second cache of a current core.
-_BAND_VALUES = 1 << 18
+# Values of one operand in a band: 4 MiB of float32. All of a block stays in the last cache, its
+# memory is used again from band to band, and the calls are too few to cost anything.
+_BAND_VALUES = 1 << 20
 
 
 def banding_pays(tokens: Tensor) -> bool:
@@ -26,15 +27,31 @@ def banding_pays(tokens: Tensor) -> bool:
 def in_bands(
     function: Callable[..., Tensor], *tokens: Tensor, out: Tensor | None = None
 ) -> Tensor:
-    """Apply a function whose result in a row depends on that row alone.
+    """Apply a function of tokens, each on its own, to a whole map.
 
     Args:
-        function: takes tensors like ``tokens`` and returns one (N, rows, w, D).
+        function: takes tensors of any shape (N', h', w, channels) and returns (N', h', w, D).
         tokens: each (N, h, w, channels).
         out: where the result may be written, or None for a new tensor; it may be one of
             ``tokens``. It is left alone where bands do not pay.
 
     Returns: (N, h, w, D), what ``function(*tokens)`` returns.
+    """
+    if not banding_pays(tokens[0]):
+        return function(*tokens)
+    # Rows of all maps in one axis, so that bands are blocks of memory.
+    flat = [t.flatten(0, 1)[None] for t in tokens]
+    target = None if out is None else out.view(flat[0].shape[:-1] + out.shape[-1:])
+    result = in_joint_bands(function, *flat, out=target)
+    return result.view(tokens[0].shape[:-1] + result.shape[-1:])
+
+
+def in_joint_bands(
+    function: Callable[..., Tensor], *tokens: Tensor, out: Tensor | None = None
+) -> Tensor:
+    """Apply a function whose result in a row depends on that row of all maps alone.
+
+    Arguments and result are those of ``in_bands``, but every call gets rows of all N maps.
     """
     first = tokens[0]
     height = first.shape[1]

@@ -6,6 +6,7 @@ Maps are (N, channels, h, w) tensors in channels-last memory order, so that thei
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2m2_ros.network.bands import in_bands
-from s2m2_ros.network.products import project
+from s2m2_ros.network.products import convolve, project
 
 
 def conv(in_channels: int, out_channels: int, kernel: int | tuple[int, int]) -> nn.Conv2d:
@@ -40,8 +41,7 @@ class ConvPair(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, h, w) -> (N, out, h', w')."""
-        hidden = gelu(apply_conv(self.first, x))
-        return apply_conv(self.second, hidden)
+        return apply_conv(self.second, apply_conv(self.first, x, gelu=True))
 
 
 def conv_pair(
@@ -65,7 +65,9 @@ class GatedFusion(nn.Module):
         if self.pointwise:
             return to_maps(in_bands(self._fuse_tokens, to_tokens(a), to_tokens(b)))
         both = torch.cat((a, b), dim=1)
-        wide = (gelu(self.feature_gate.first(both)), gelu(self.feature_fusion.first(both)))
+        wide = [
+            apply_conv(p.first, both, gelu=True) for p in (self.feature_gate, self.feature_fusion)
+        ]
         return to_maps(in_bands(self._combine, *map(to_tokens, (a, b, *wide))))
 
     def _fuse_tokens(self, a: Tensor, b: Tensor) -> Tensor:
@@ -149,11 +151,14 @@ def gelu(fresh: Tensor) -> Tensor:
     return result
 
 
-def apply_conv(layer: nn.Conv2d, maps: Tensor) -> Tensor:
-    """Apply a convolution, a 1×1 one as a matrix product: (N, in, h, w) -> (N, out, h', w')."""
-    if layer.kernel_size != (1, 1):
-        return cast(Tensor, layer(maps))
-    return to_maps(in_bands(lambda tokens: project(tokens, layer), to_tokens(maps)))
+def apply_conv(layer: nn.Conv2d, maps: Tensor, *, gelu: bool = False) -> Tensor:
+    """Apply a convolution, and a GELU if asked; a 1×1 one is a product of tokens.
+
+    (N, in, h, w) -> (N, out, h', w')
+    """
+    if layer.kernel_size == (1, 1):
+        return to_maps(in_bands(partial(project, layer=layer, gelu=gelu), to_tokens(maps)))
+    return convolve(maps, layer, 'gelu') if gelu else cast(Tensor, layer(maps))
 
 
 def normalise(tokens: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from s2m2_ros.network.layers import (
 from s2m2_ros.network.lookup import look_up
 from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
-from s2m2_ros.network.products import product, project
+from s2m2_ros.network.products import convolve, product, project
 from s2m2_ros.network.unet import UNet
 
 _DISPARITY_UNIT = 100.0
@@ -84,8 +84,8 @@ class ConvGRU(nn.Module):
 def gru_step(hidden: Tensor, x: Tensor, convs: tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]) -> Tensor:
     """Update a hidden state with the convolutions of the update, the reset and the candidate."""
     both = torch.cat((hidden, x), dim=1)
-    update, reset = (layer(both).sigmoid_() for layer in convs[:2])
-    candidate = convs[2](torch.cat((reset * hidden, x), dim=1)).tanh_()
+    update, reset = (convolve(both, layer, 'sigmoid') for layer in convs[:2])
+    candidate = convolve(torch.cat((reset * hidden, x), dim=1), convs[2], 'tanh')
     return torch.lerp(hidden, candidate, update)
 
 
@@ -146,7 +146,7 @@ class Refiner(nn.Module):
             self._disparity_features(disparity / _DISPARITY_UNIT, dtype),
             full.to(dtype),
             pooled.to(dtype),
-            gelu(self.conf_occ_feat.first(logits.to(dtype))),
+            apply_conv(self.conf_occ_feat.first, logits.to(dtype), gelu=True),
             context.share,
         )
         mixed = in_bands(self._mix, *map(to_tokens, sources))

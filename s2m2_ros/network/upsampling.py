@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from s2m2_ros.network.layers import conv
+from s2m2_ros.network.layers import conv, to_maps, to_tokens
 from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
+from s2m2_ros.network.products import product
 
 _NEIGHBOURS = 9
 
@@ -70,10 +71,10 @@ class Upsampler1x(nn.Module):
 
 
 def doubling(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
-    """Apply a 2×2 transposed convolution of stride 2 as a 1×1 convolution and a pixel shuffle."""
-    weight = layer.weight.flatten(1).t()[..., None, None]
+    """Apply a 2×2 transposed convolution of stride 2 as a product and a pixel shuffle."""
     bias = layer.bias.repeat_interleave(4) if layer.bias is not None else None
-    return functional.pixel_shuffle(functional.conv2d(x, weight, bias), 2)
+    wide = product(to_tokens(x), layer.weight.flatten(1).t(), bias)
+    return functional.pixel_shuffle(to_maps(wide), 2)
 
 
 def flipped(layer: nn.Module, x: Tensor) -> Tensor:

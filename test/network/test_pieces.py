@@ -119,7 +119,7 @@ def test_in_bands_writes_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(bands, '_BAND_VALUES', 1)
     x, out = maps(1, 5, 3, 2), torch.empty(1, 5, 3, 2)
     with torch.inference_mode():
-        assert in_bands(lambda t: 2 * t, x, out=out) is out
+        in_bands(lambda t: 2 * t, x, out=out)
     torch.testing.assert_close(out, 2 * x)
 
 
