@@ -102,13 +102,16 @@ def test_overload_keeps_latency_and_counts(rig: Rig) -> None:
 
     sent = flood(rig, scene, period=period, pairs=60)
     rig.until(lambda: rig.values('outputs')['pairs waiting'] == '0', 'the end of the flood')
-    rig.until(lambda: stats and len(stats) == len(heard), 'stats of every pair')
+    processed_in_all = rig.values('outputs')['pairs processed']
+    rig.until(lambda: stats and str(stats[-1].pairs_processed) == processed_in_all, 'last stats')
+    rig.until(lambda: heard and heard[-1].header.stamp == stats[-1].header.stamp, 'last output')
 
     after = counts(stats[-1])
     received, processed, dropped = (b - a for a, b in zip(before, after, strict=True))
     # The newest pair is never overtaken, so it is the last one processed and nothing is left.
     assert received == processed + dropped
-    assert processed == len(stats)
+    # A publisher that keeps one message may leave out what a slow listener has not taken yet.
+    assert 0 < len(stats) <= processed
     assert received <= len(sent)
     assert dropped > received / 2
     longest = max(total_ms(s) for s in stats)
