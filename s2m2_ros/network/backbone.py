@@ -5,11 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from s2m2_ros.network.bands import in_overlapping_bands
 from s2m2_ros.network.layers import ConvPair, conv, conv_pair
+from s2m2_ros.network.products import convolve, convolve_onto
 
 # Pixels of one pass at full resolution. More are taken image by image: that is as fast once the
 # images are large, and the maps at 1/2 are the largest of the network.
 _PIXELS_AT_ONCE = 2 * 512 * 512
+_BAND_ROWS = 128
+_HALO = 2  # of the 5×5 convolution
 
 
 class Backbone(nn.Module):
@@ -48,9 +52,14 @@ class Backbone(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, C, H/2, W/2)."""
-        normed = self.norm1(self.conv1_down(self.conv0(images)))
-        update: Tensor = self.conv2(normed)
-        return update.add_(normed)
+        shrunk = in_overlapping_bands(self._shrink, images, rows=_BAND_ROWS, halo=_HALO)
+        normed = self.norm1(self.conv1_down.second(shrunk))
+        del shrunk
+        return convolve_onto(normed, convolve(normed, self.conv2.first, 'gelu'), self.conv2.second)
+
+    def _shrink(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 64, H/2, W/2)."""
+        return convolve(self.conv0(images), self.conv1_down.first, 'gelu')
 
 
 def join(parts: list[Tensor]) -> Tensor:

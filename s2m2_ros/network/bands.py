@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -76,26 +77,39 @@ def in_overlapping_bands(
     borders of the map there are none, so whatever padding the function does there is kept.
 
     Args:
-        function: takes maps of part of the height and returns a map whose height is a multiple
-            of theirs.
+        function: takes maps of part of the height and returns a map whose height is in a fixed
+            ratio to theirs.
         maps: each (N, C, h, w); the first is the tallest, the heights of the others divide its.
         rows: rows of the first map in a band.
         halo: rows of the first map to spare on either side, at least as far as the function
             looks. Both must be multiples of the ratios of the heights.
 
-    Returns: (N, D, k·h, w), what ``function(*maps)`` returns.
+    Returns: (N, D, k·h, k·w), what ``function(*maps)`` returns.
     """
     height = maps[0].shape[2]
     if rows >= height or not banding_pays(maps[0]):
         return function(*maps)
-    parts = []
+    ratios = [height // each.shape[2] for each in maps]
+    out: Tensor | None = None
     for start in range(0, height, rows):
         low, high = max(0, start - halo), min(height, start + rows + halo)
-        ratios = [height // each.shape[2] for each in maps]
         band = function(
             *(m[:, :, low // r : high // r] for m, r in zip(maps, ratios, strict=True))
         )
-        scale = band.shape[2] // (high - low)
+        scale = Fraction(band.shape[2], high - low)
+        if out is None:
+            shape = (*band.shape[:2], int(height * scale), band.shape[3])
+            order = suggested_order(band)
+            out = torch.empty(shape, dtype=band.dtype, device=band.device, memory_format=order)
         end = min(height, start + rows)
-        parts.append(band[:, :, (start - low) * scale : (end - low) * scale].clone())
-    return torch.cat(parts, dim=2)
+        first, last = int((start - low) * scale), int((end - low) * scale)
+        out[:, :, int(start * scale) : int(end * scale)] = band[:, :, first:last]
+    assert out is not None  # noqa: S101
+    return out
+
+
+def suggested_order(maps: Tensor) -> torch.memory_format:
+    """Return the memory order that maps (N, C, h, w) are in."""
+    if maps.is_contiguous(memory_format=torch.channels_last):
+        return torch.channels_last
+    return torch.contiguous_format

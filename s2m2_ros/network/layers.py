@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2m2_ros.network.bands import in_bands
-from s2m2_ros.network.products import convolve, project
+from s2m2_ros.network.products import convolve, convolve_joined, project
 
 
 def conv(in_channels: int, out_channels: int, kernel: int | tuple[int, int]) -> nn.Conv2d:
@@ -64,10 +64,8 @@ class GatedFusion(nn.Module):
         """(N, D, h, w), (N, D, h, w) -> (N, D, h, w)."""
         if self.pointwise:
             return to_maps(in_bands(self._fuse_tokens, to_tokens(a), to_tokens(b)))
-        both = torch.cat((a, b), dim=1)
-        wide = [
-            apply_conv(p.first, both, gelu=True) for p in (self.feature_gate, self.feature_fusion)
-        ]
+        pairs = (self.feature_gate, self.feature_fusion)
+        wide = [convolve_joined((a, b), pair.first, 'gelu') for pair in pairs]
         return to_maps(in_bands(self._combine, *map(to_tokens, (a, b, *wide))))
 
     def _fuse_tokens(self, a: Tensor, b: Tensor) -> Tensor:

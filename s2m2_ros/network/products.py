@@ -9,7 +9,7 @@ PyTorch's own compiler calls, fuses both. It has no gradient.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,11 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     'gelu': functional.gelu,
     'sigmoid': torch.sigmoid,
     'tanh': torch.tanh,
+}
+_IN_PLACE: dict[Activation, Callable[[Tensor], Tensor]] = {
+    'gelu': torch.ops.aten.gelu_,
+    'sigmoid': torch.sigmoid_,
+    'tanh': torch.tanh_,
 }
 _ONEDNN = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, '_linear_pointwise')
 
@@ -83,6 +88,60 @@ def convolve(x: Tensor, layer: nn.Conv2d, activation: Activation) -> Tensor:
         'none',
     )
     return result
+
+
+def convolve_joined(
+    parts: tuple[Tensor, ...], layer: nn.Conv2d, activation: Activation
+) -> Tensor:
+    """Apply a convolution and an activation to maps joined along their channels.
+
+    A convolution is linear: where a kernel adds its result to memory, the maps are taken one
+    after the other and never joined.
+
+    Args:
+        parts: maps (N, C₁, h, w), (N, C₂, h, w) and so on.
+        layer: convolution of C₁ + C₂ + … channels.
+        activation: what follows.
+    """
+    if not _onednn_serves(parts[0], layer.weight):
+        return convolve(torch.cat(parts, dim=1), layer, activation)
+    weights = torch.split(layer.weight, [part.shape[1] for part in parts], dim=1)
+    result = functional.conv2d(
+        parts[0], weights[0], layer.bias, layer.stride, layer.padding, layer.dilation
+    )
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        _add_convolution(result, part, weight, None, layer)
+    return _IN_PLACE[activation](result)
+
+
+def convolve_onto(total: Tensor, x: Tensor, layer: nn.Conv2d) -> Tensor:
+    """Return total + convolution of x, in the memory of ``total`` where a kernel offers that."""
+    if not _onednn_serves(x, layer.weight):
+        result: Tensor = layer(x)
+        return result.add_(total)
+    _add_convolution(total, x, layer.weight, layer.bias, layer)
+    return total
+
+
+def _add_convolution(
+    total: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Conv2d
+) -> None:
+    """Add the convolution of x, with the geometry of a layer, to ``total``."""
+    torch.ops.mkldnn._convolution_pointwise_.binary(
+        total,
+        x,
+        weight,
+        bias,
+        list(cast(tuple[int, int], layer.padding)),
+        list(layer.stride),
+        list(layer.dilation),
+        layer.groups,
+        'add',
+        1.0,
+        None,
+        [],
+        None,
+    )
 
 
 def _onednn_serves(x: Tensor, weight: Tensor) -> bool:

@@ -20,7 +20,7 @@ from s2m2_ros.network.layers import (
 from s2m2_ros.network.lookup import look_up
 from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
-from s2m2_ros.network.products import convolve, product, project
+from s2m2_ros.network.products import convolve_joined, product, project
 from s2m2_ros.network.unet import UNet
 
 _DISPARITY_UNIT = 100.0
@@ -83,9 +83,8 @@ class ConvGRU(nn.Module):
 
 def gru_step(hidden: Tensor, x: Tensor, convs: tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]) -> Tensor:
     """Update a hidden state with the convolutions of the update, the reset and the candidate."""
-    both = torch.cat((hidden, x), dim=1)
-    update, reset = (convolve(both, layer, 'sigmoid') for layer in convs[:2])
-    candidate = convolve(torch.cat((reset * hidden, x), dim=1), convs[2], 'tanh')
+    update, reset = (convolve_joined((hidden, x), layer, 'sigmoid') for layer in convs[:2])
+    candidate = convolve_joined((reset * hidden, x), convs[2], 'tanh')
     return torch.lerp(hidden, candidate, update)
 
 
