@@ -90,6 +90,8 @@ def main() -> None:
         print(f'yardstick {measured.yardstick:.1f} GFLOP/s; {gflop:.0f} GFLOP {source}')
         print(f'efficiency {gflop / measured.seconds / measured.yardstick:.3f}')
         print(f'peak memory {measured.peak_bytes / 1e9:.2f} GB')
+        if options.compare:
+            print_difference(network, images)
         if options.stages:
             print_stages(network, images, device)
 
@@ -108,6 +110,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--repeats', type=int, default=4)
     parser.add_argument('--compile', action='store_true', help='with torch.compile')
     parser.add_argument('--cuda-graph', action='store_true', help='replay a CUDA graph')
+    parser.add_argument('--compare', action='store_true', help='print the distance to float32')
     parser.add_argument('--stages', action='store_true', help='print a table of the stages')
     return parser.parse_args()
 
@@ -183,6 +186,19 @@ def make_runner(
     with torch.cuda.graph(graph):
         run(*images)
     return graph.replay
+
+
+def print_difference(network: S2M2, images: tuple[Tensor, Tensor]) -> None:
+    """Print how far the disparity is from that of the same weights in float32."""
+    lowered = network(*images).disparity
+    exact = network.float()(*images).disparity
+    distance = (lowered - exact).abs().flatten()
+    finite = bool(lowered.isfinite().all())
+    share = (distance > 1.0).float().mean()
+    print(
+        f'finite {finite}; from float32: median {distance.median():.4f} px, '
+        f'mean {distance.mean():.4f} px, {share:.2%} off by more than 1 px'
+    )
 
 
 def alternate(run: Callable[[], object], *, repeats: int, device: torch.device) -> Measured:

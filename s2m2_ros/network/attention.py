@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2m2_ros.network.bands import in_joint_bands
-from s2m2_ros.network.layers import FeedForward, normalise, to_maps, to_tokens
+from s2m2_ros.network.layers import FeedForward, halves, normalise, to_maps, to_tokens
 from s2m2_ros.network.positional import positional_tables
 from s2m2_ros.network.products import product, project
 
@@ -139,7 +139,7 @@ def sequences(tokens: Tensor, *, rows: bool) -> Tensor:
 
 def exchange_halves(stacked: Tensor) -> Tensor:
     """Swap the left and the right half of the first axis."""
-    left, right = stacked.chunk(2)
+    left, right = halves(stacked)
     return torch.cat((right, left))
 
 

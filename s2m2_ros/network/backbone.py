@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from s2m2_ros.network.bands import in_overlapping_bands
+from s2m2_ros.network.bands import banding_pays, in_overlapping_bands
 from s2m2_ros.network.layers import ConvPair, conv, conv_pair
 from s2m2_ros.network.products import convolve, convolve_onto
 
 # Pixels of one pass at full resolution. More are taken image by image: that is as fast once the
 # images are large, and the maps at 1/2 are the largest of the network.
-_PIXELS_AT_ONCE = 2 * 512 * 512
-_BAND_ROWS = 128
+_PIXELS_AT_ONCE = 1 << 18
 _HALO = 2  # of the 5×5 convolution
 
 
@@ -39,7 +38,7 @@ class Backbone(nn.Module):
             resolution later, and the features (2B, C, H/4, W/4) of all.
         """
         count = images.shape[0]
-        if images[:, 0].numel() <= _PIXELS_AT_ONCE:
+        if not banding_pays(images) or images[:, 0].numel() <= _PIXELS_AT_ONCE:
             half = self.features(images)
             return half[: count // 2], self.conv2_down(half)
         halves, quarters = [], []
@@ -52,7 +51,7 @@ class Backbone(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, C, H/2, W/2)."""
-        shrunk = in_overlapping_bands(self._shrink, images, rows=_BAND_ROWS, halo=_HALO)
+        shrunk = in_overlapping_bands(self._shrink, images, halo=_HALO, channels=16)
         normed = self.norm1(self.conv1_down.second(shrunk))
         del shrunk
         return convolve_onto(normed, convolve(normed, self.conv2.first, 'gelu'), self.conv2.second)

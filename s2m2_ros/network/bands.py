@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -11,6 +12,10 @@ from torch import Tensor
 # Values of one operand in a band: 4 MiB of float32. All of a block stays in the last cache, its
 # memory is used again from band to band, and the calls are too few to cost anything.
 _BAND_VALUES = 1 << 20
+# Values of one map in an overlapping band: 24 MiB of float32. glibc's malloc gives blocks above
+# 32 MiB back to the kernel at once, and getting their pages again costs as much as a tenth of a
+# convolution that fills them.
+_MAP_VALUES = 6 << 20
 
 
 def banding_pays(tokens: Tensor) -> bool:
@@ -55,9 +60,11 @@ def in_joint_bands(
     Arguments and result are those of ``in_bands``, but every call gets rows of all N maps.
     """
     first = tokens[0]
+    if not banding_pays(first):
+        return function(*tokens)
     height = first.shape[1]
     rows = max(1, _BAND_VALUES * height // max(1, first.numel()))
-    if rows >= height or not banding_pays(first):
+    if rows >= height:
         return function(*tokens)
     for start in range(0, height, rows):
         band = function(*(t[:, start : start + rows] for t in tokens))
@@ -69,46 +76,59 @@ def in_joint_bands(
 
 
 def in_overlapping_bands(
-    function: Callable[..., Tensor], *maps: Tensor, rows: int, halo: int
+    function: Callable[..., Tensor], *maps: Tensor, halo: int, channels: int | None = None
 ) -> Tensor:
     """Apply a function whose result in a row depends on some rows around it.
 
-    Every band is worked out with rows to spare above and below, which are then cut off; at the
-    borders of the map there are none, so whatever padding the function does there is kept.
+    Large maps are taken image by image, in bands of rows. Every band is worked out with rows to
+    spare above and below, which are then cut off; at the borders of the map there are none, so
+    whatever padding the function does there is kept.
 
     Args:
         function: takes maps of part of the height and returns a map whose height is in a fixed
             ratio to theirs.
         maps: each (N, C, h, w); the first is the tallest, the heights of the others divide its.
-        rows: rows of the first map in a band.
         halo: rows of the first map to spare on either side, at least as far as the function
-            looks. Both must be multiples of the ratios of the heights.
+            looks, and a multiple of the ratios of the heights.
+        channels: of the widest map that the function makes, at the resolution of the first, or
+            None if the first has as many.
 
     Returns: (N, D, k·h, k·w), what ``function(*maps)`` returns.
     """
-    height = maps[0].shape[2]
-    if rows >= height or not banding_pays(maps[0]):
+    first = maps[0]
+    if not banding_pays(first):
         return function(*maps)
+    height, width = first.shape[2:]
     ratios = [height // each.shape[2] for each in maps]
+    rows = _MAP_VALUES // ((channels or first.shape[1]) * width)
+    if rows >= height * first.shape[0]:
+        return function(*maps)
+    # Equal bands, so that the memory of one serves the next.
+    step = max(2, *ratios)
+    rows = step * max(1, -(-height // (-(-height // max(1, rows)) * step)))
     out: Tensor | None = None
-    for start in range(0, height, rows):
+    for index, start in product(range(first.shape[0]), range(0, height, rows)):
         low, high = max(0, start - halo), min(height, start + rows + halo)
         band = function(
-            *(m[:, :, low // r : high // r] for m, r in zip(maps, ratios, strict=True))
+            *(
+                m[index : index + 1, :, low // r : high // r]
+                for m, r in zip(maps, ratios, strict=True)
+            )
         )
         scale = Fraction(band.shape[2], high - low)
         if out is None:
-            shape = (*band.shape[:2], int(height * scale), band.shape[3])
-            order = suggested_order(band)
-            out = torch.empty(shape, dtype=band.dtype, device=band.device, memory_format=order)
+            shape = (first.shape[0], band.shape[1], int(height * scale), band.shape[3])
+            out = torch.empty(
+                shape, dtype=band.dtype, device=band.device, memory_format=memory_order(band)
+            )
         end = min(height, start + rows)
-        first, last = int((start - low) * scale), int((end - low) * scale)
-        out[:, :, int(start * scale) : int(end * scale)] = band[:, :, first:last]
+        top, bottom = int((start - low) * scale), int((end - low) * scale)
+        out[index, :, int(start * scale) : int(end * scale)] = band[0, :, top:bottom]
     assert out is not None  # noqa: S101
     return out
 
 
-def suggested_order(maps: Tensor) -> torch.memory_format:
+def memory_order(maps: Tensor) -> torch.memory_format:
     """Return the memory order that maps (N, C, h, w) are in."""
     if maps.is_contiguous(memory_format=torch.channels_last):
         return torch.channels_last

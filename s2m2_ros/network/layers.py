@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from s2m2_ros.network.bands import in_bands
+from s2m2_ros.network.bands import in_bands, in_overlapping_bands
 from s2m2_ros.network.products import convolve, convolve_joined, project
 
 
@@ -64,6 +64,9 @@ class GatedFusion(nn.Module):
         """(N, D, h, w), (N, D, h, w) -> (N, D, h, w)."""
         if self.pointwise:
             return to_maps(in_bands(self._fuse_tokens, to_tokens(a), to_tokens(b)))
+        return in_overlapping_bands(self._fuse_maps, a, b, halo=1, channels=2 * a.shape[1])
+
+    def _fuse_maps(self, a: Tensor, b: Tensor) -> Tensor:
         pairs = (self.feature_gate, self.feature_fusion)
         wide = [convolve_joined((a, b), pair.first, 'gelu') for pair in pairs]
         return to_maps(in_bands(self._combine, *map(to_tokens, (a, b, *wide))))
@@ -91,6 +94,9 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, D, h, w) -> (N, D, h, w)."""
+        return in_overlapping_bands(self._both_branches, x, halo=2)
+
+    def _both_branches(self, x: Tensor) -> Tensor:
         wide = to_tokens(self.convs(x))
         return to_maps(in_bands(self._add_narrow, to_tokens(x), wide, out=wide))
 
@@ -172,3 +178,12 @@ def to_tokens(maps: Tensor) -> Tensor:
 def to_maps(tokens: Tensor) -> Tensor:
     """(N, h, w, C) -> (N, C, h, w), a view of the same memory."""
     return tokens.permute(0, 3, 1, 2)
+
+
+def halves(stacked: Tensor) -> tuple[Tensor, Tensor]:
+    """Return views of the left and of the right half of the first axis.
+
+    Not ``chunk``, which exporters cannot apply to a batch of unknown size.
+    """
+    count = stacked.shape[0] // 2
+    return stacked[:count], stacked[count:]

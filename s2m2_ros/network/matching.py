@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from s2m2_ros.network.layers import to_tokens
+from s2m2_ros.network.bands import banding_pays
+from s2m2_ros.network.layers import halves, to_tokens
 from s2m2_ros.network.precision import full_precision
 from s2m2_ros.network.prediction import Prediction
 
@@ -59,18 +60,19 @@ class Matcher(nn.Module):
                 self.layer_norm.bias.float(),
                 self.layer_norm.eps,
             )
-            left, right = normed.chunk(2)
+            left, right = halves(normed)
             return left @ right.transpose(-1, -2)
 
     def forward(self, correlation: Tensor, *, allow_negative: bool) -> Prediction:
         """Match by transport: (B, h, w, w) -> maps (B, 1, h, w), disparity in map pixels."""
         rows = correlation.flatten(0, 1)
-        step = max(1, _CHUNK_ENTRIES_CPU // rows[0].numel())
-        if rows.device.type != 'cpu' or torch.is_grad_enabled():
-            step = rows.shape[0]
-        parts = [
-            match_rows(part, allow_negative=allow_negative) for part in torch.split(rows, step)
-        ]
+        parts: list[Prediction] = []
+        if banding_pays(rows):
+            step = max(1, _CHUNK_ENTRIES_CPU // rows[0].numel())
+            for part in torch.split(rows, step):
+                parts.append(match_rows(part, allow_negative=allow_negative))
+        else:
+            parts.append(match_rows(rows, allow_negative=allow_negative))
         shape = (correlation.shape[0], 1, *correlation.shape[1:3])
         return Prediction(*(torch.cat(maps).view(shape) for maps in zip(*parts, strict=True)))
 

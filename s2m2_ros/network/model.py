@@ -23,8 +23,8 @@ from s2m2_ros.network.upsampling import Upsampler1x, Upsampler4x, separate, wind
 SIZE_MULTIPLE = 32
 _IMAGE_TYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
 _QUARTER = 4
-_FILTER_ROWS = 64
-_FILTER_HALO = 4  # three convolutions or means look one row further each, and rows are even
+_HALO = 4  # in upsampling, three convolutions or means look one row further each
+_FILTER_CHANNELS = 48
 
 
 class Encoding(NamedTuple):
@@ -158,12 +158,17 @@ class S2M2(nn.Module):
     ) -> tuple[Prediction, Prediction]:
         """Return the maps at full resolution before and after the edge-guided filter."""
         in_pixels = estimate._replace(disparity=estimate.disparity * _QUARTER)
-        logits = self.upsample_mask_4x_refine(hidden, half)
-        coarse = window_means(torch.cat(in_pixels, dim=1), logits, _QUARTER)
+        coarse = in_overlapping_bands(
+            self._enlarge, half, hidden, torch.cat(in_pixels, dim=1), halo=_HALO
+        )
         fine = in_overlapping_bands(
-            self._sharpen, coarse, scaled(left), half, rows=_FILTER_ROWS, halo=_FILTER_HALO
+            self._sharpen, coarse, scaled(left), half, halo=_HALO, channels=_FILTER_CHANNELS
         )
         return separate(coarse), separate(fine)
+
+    def _enlarge(self, half: Tensor, hidden: Tensor, maps: Tensor) -> Tensor:
+        """Take (B, 3, H/4, W/4) maps to full resolution."""
+        return window_means(maps, self.upsample_mask_4x_refine(hidden, half), _QUARTER)
 
     def _sharpen(self, maps: Tensor, image: Tensor, half: Tensor) -> Tensor:
         """Filter (B, 3, H, W) maps along the edges of the image; its first is the disparity."""

@@ -90,9 +90,7 @@ def convolve(x: Tensor, layer: nn.Conv2d, activation: Activation) -> Tensor:
     return result
 
 
-def convolve_joined(
-    parts: tuple[Tensor, ...], layer: nn.Conv2d, activation: Activation
-) -> Tensor:
+def convolve_joined(parts: tuple[Tensor, ...], layer: nn.Conv2d, activation: Activation) -> Tensor:
     """Apply a convolution and an activation to maps joined along their channels.
 
     A convolution is linear: where a kernel adds its result to memory, the maps are taken one

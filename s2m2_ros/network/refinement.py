@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from s2m2_ros.network.bands import in_bands
+from s2m2_ros.network.bands import in_bands, in_overlapping_bands
 from s2m2_ros.network.layers import (
     ConvPair,
     apply_conv,
@@ -77,6 +77,9 @@ class ConvGRU(nn.Module):
 
     def forward(self, hidden: Tensor, x: Tensor) -> Tensor:
         """(B, C, h, w), (B, C, h, w) -> the new hidden state (B, C, h, w)."""
+        return in_overlapping_bands(self._step, hidden, x, halo=2)
+
+    def _step(self, hidden: Tensor, x: Tensor) -> Tensor:
         hidden = gru_step(hidden, x, (self.convz1, self.convr1, self.convq1))
         return gru_step(hidden, x, (self.convz2, self.convr2, self.convq2))
 
@@ -131,11 +134,15 @@ class Refiner(nn.Module):
         logits = torch.cat((logit(confidence, 0.01), logit(visibility, 0.01)), dim=1)
         features = self._fuse(disparity, logits, context)
         hidden = self.gru(state.hidden, self.refine_unet(features).quarter)
-        changed = (logits + self.conf_occ_update(hidden).float()).sigmoid()
-        estimate = Prediction(
-            disparity + self.disp_update(hidden).float(), changed[:, 1:], changed[:, :1]
-        )
+        updates = in_overlapping_bands(self._updates, hidden, halo=2)
+        changed = (logits + updates[:, 1:]).sigmoid()
+        estimate = Prediction(disparity + updates[:, :1], changed[:, 1:], changed[:, :1])
         return State(hidden, estimate)
+
+    def _updates(self, hidden: Tensor) -> Tensor:
+        """Return what is added to the disparity and to both logits: (B, 3, h, w) float32."""
+        heads = (self.disp_update, self.conf_occ_update)
+        return torch.cat([head(hidden).float() for head in heads], dim=1)
 
     def _fuse(self, disparity: Tensor, logits: Tensor, context: Context) -> Tensor:
         """Return the features (B, C, h, w) of the current estimate and of its costs."""

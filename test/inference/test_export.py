@@ -116,6 +116,15 @@ def test_open_batch_takes_any_batch() -> None:
             assert torch.allclose(found, wanted, atol=1e-3)
 
 
+def test_the_network_takes_any_batch_when_exported_so(network: S2M2) -> None:
+    model = to_onnx(network, SIZE, dynamic=True)
+    for batch in (1, 3):
+        pair = noise(batch)
+        with torch.inference_mode():
+            wanted = network(*pair)
+        assert (run_onnx(model, *pair)[0] - wanted.disparity).abs().max() < 0.02
+
+
 def test_quietly_fixed_batch_is_an_error() -> None:
     small = SmallNetwork(fixes_the_batch=True).requires_grad_(False)
     with pytest.raises(InferenceError, match='one model per batch size'):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -128,19 +130,23 @@ def test_in_bands_writes_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     half=st.integers(1, 12),
     rows=st.integers(1, 6),
     halo=st.integers(1, 3),
-    scale=st.integers(1, 2),
+    scale=st.sampled_from([Fraction(1, 2), Fraction(1), Fraction(2)]),
+    count=st.integers(1, 2),
 )
-def test_overlapping_bands_equal_the_whole(half: int, rows: int, halo: int, scale: int) -> None:
-    full, small = maps(1, 2, 2 * half, 5), maps(1, 2, half, 3)
+def test_overlapping_bands_equal_the_whole(
+    half: int, rows: int, halo: int, scale: Fraction, count: int
+) -> None:
+    full, small = maps(count, 2, 2 * half, 5), maps(count, 2, half, 3)
     kernel = maps(2, 2, 3, 3)
 
     def blur(a: Tensor, b: Tensor) -> Tensor:
         wide = functional.interpolate(b, size=a.shape[2:], mode='nearest')
         mixed = functional.conv2d(a, kernel, padding=1) + wide
-        return mixed.repeat_interleave(scale, dim=2)
+        return mixed[:, :, :: scale.denominator].repeat_interleave(scale.numerator, dim=2)
 
-    with torch.inference_mode():
-        banded = in_overlapping_bands(blur, full, small, rows=2 * rows, halo=2 * halo)
+    values = 2 * rows * 4 * 5
+    with torch.inference_mode(), mock.patch.object(bands, '_MAP_VALUES', values):
+        banded = in_overlapping_bands(blur, full, small, halo=2 * halo, channels=4)
         torch.testing.assert_close(banded, blur(full, small), atol=1e-5, rtol=1e-5)
 
 

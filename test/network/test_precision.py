@@ -87,7 +87,7 @@ def test_what_must_be_float32_is(way: str, filled: Any, pairs: Any) -> None:
         network.upsample_mask_1x.register_forward_hook(
             lambda _, inputs, output: seen.update(upsampled=inputs[0].dtype, logits=output.dtype)
         )
-        network.cnn_backbone.conv2.register_forward_hook(
+        network.cnn_backbone.conv2_down.register_forward_hook(
             lambda _, __, output: seen.update(convolution=output.dtype)
         )
 
