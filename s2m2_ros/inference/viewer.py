@@ -18,6 +18,7 @@ from s2m2_ros.inference.packages import require_packages
 LOOPBACK = '127.0.0.1'
 FIRST_PORT = 8080
 POINT_SIZE_PER_DEPTH = 0.002
+FIELD_OF_VIEW = 0.8  # radians, upright: about that of a stereo camera
 
 
 class CloudViewer:
@@ -71,3 +72,4 @@ class CloudViewer:
         camera = self._server.initial_camera
         camera.position = (0.0, -0.1 * depth, -0.3 * depth)
         camera.look_at = (0.0, 0.0, depth)
+        camera.fov = FIELD_OF_VIEW
