@@ -6,10 +6,10 @@ RUN := underlay/run
 TEST := OMP_NUM_THREADS=1 $(RUN) python -m pytest --numprocesses=$(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help env build test demo lint format clean
+.PHONY: help env build test demo soak determinism fuzz lint format clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env:  ## create or update .venv with everything
 	@$(PYTHON) -I underlay/environment.py
@@ -37,8 +37,12 @@ soak: env  ## work for MINUTES (30) while listeners come and go; memory must not
 	@OMP_NUM_THREADS=1 SOAK_MINUTES=$(MINUTES) $(RUN) python -m pytest \
 	  test/robustness/test_soak.py -o log_cli=true --log-cli-level=INFO
 
+determinism: env  ## compare the bytes of every backend of a CPU, the compiled one too (minutes)
+	@OMP_NUM_THREADS=1 COMPILED=1 $(RUN) python -m pytest -o timeout=3600 \
+	  test/robustness/test_determinism.py
+
 SECONDS_EACH ?= 60
-fuzz: env  ## fuzz the readers of files for SECONDS_EACH (60) each; needs atheris
+fuzz: env  ## fuzz the readers of files for SECONDS_EACH (60) each
 	@for reader in calibration safetensors pth recording; do \
 	  OMP_NUM_THREADS=1 $(RUN) env PYTHONPATH=test python -m robustness.fuzz $$reader \
 	    build/fuzz/$$reader -max_total_time=$(SECONDS_EACH) || exit 1; done

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of one reader with atheris (`pip install atheris`); see `make fuzz`.
+"""Coverage-guided fuzzing of one reader with atheris; see `make fuzz`.
 
     python -m robustness.fuzz TARGET FOLDER [libFuzzer options, e.g. -max_total_time=60]
 

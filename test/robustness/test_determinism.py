@@ -9,8 +9,9 @@ from pathlib import Path
 
 from support.processes import hear, python_process
 
-# A GPU's backends are not among them: nothing here has one. 'compiled' takes minutes to compile.
-BACKENDS = ('sgbm', 'torch', 'onnxruntime')
+# A GPU's backends are not among them: nothing here has one. 'compiled' takes minutes to compile,
+# so only `make determinism` asks for it.
+BACKENDS = ('sgbm', 'torch', 'onnxruntime', *(('compiled',) if os.environ.get('COMPILED') else ()))
 REPEATS = 3
 
 MATCH = """

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
+import subprocess
+import sys
 from array import array
 from pathlib import Path
 
@@ -165,6 +168,24 @@ class Malice:
 
     def __reduce__(self) -> tuple[object, ...]:
         return Path.touch, (self.trace,)
+
+
+@pytest.mark.parametrize('reader', sorted(TARGETS))
+def test_coverage_guided(reader: str, tmp_path: Path) -> None:
+    """Ten seconds of what `make fuzz` does for longer."""
+    command = [sys.executable, '-m', 'robustness.fuzz', reader, str(tmp_path / 'corpus')]
+    root = Path(__file__).resolve().parents[1]
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(root.parent), str(root)])}
+    done = subprocess.run(
+        [*command, '-max_total_time=10'],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'DONE' in done.stderr  # libFuzzer's last line: it has run, and found nothing
 
 
 @pytest.mark.parametrize('zipped', [True, False])
