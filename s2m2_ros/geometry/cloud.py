@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from s2m2_ros.geometry.filters import Estimate, PixelFilter, filtered_depth
 from s2m2_ros.geometry.stereo_camera import StereoCamera
-from s2m2_ros.geometry.threads import for_each
 
 Color = Literal['rgb', 'intensity', 'none']
 
@@ -147,16 +146,13 @@ def cloud_records(
     x, y = camera.rays(device, step=step)
     colors = None if options.color == 'none' else _decimated(image, camera, step)
     confidence = estimate.required('confidence')[::step, ::step] if options.confidence else None
-
-    def write(rows: slice) -> None:
+    for rows in _blocks(height, camera.width, options, device):
         block, depth = records[rows], _block_depth(camera, estimate, options, rows)
         _write_points(block, depth, x, y[rows], options.transform)
         if colors is not None:
             _write_color(block, layout, colors[rows], options.color)
         if confidence is not None:
             block[..., layout.column('confidence')] = confidence[rows]
-
-    for_each(write, _blocks(height, camera.width, options, device))
     return records if options.organized else records[~records[..., 2].isnan()]
 
 
