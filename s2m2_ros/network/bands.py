@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
@@ -100,12 +101,12 @@ def in_overlapping_bands(
         return function(*maps)
     height, width = first.shape[2:]
     ratios = [height // each.shape[2] for each in maps]
-    rows = _MAP_VALUES // ((channels or first.shape[1]) * width)
-    if rows >= height * first.shape[0]:
+    most_rows = max(1, _MAP_VALUES // ((channels or first.shape[1]) * width))
+    if most_rows >= height * first.shape[0]:
         return function(*maps)
     # Equal bands, so that the memory of one serves the next.
-    step = max(2, *ratios)
-    rows = step * max(1, -(-height // (-(-height // max(1, rows)) * step)))
+    bands, multiple = math.ceil(height / most_rows), math.lcm(2, *ratios)
+    rows = multiple * math.ceil(height / (bands * multiple))
     out: Tensor | None = None
     for index, start in product(range(first.shape[0]), range(0, height, rows)):
         low, high = max(0, start - halo), min(height, start + rows + halo)

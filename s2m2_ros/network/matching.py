@@ -66,13 +66,10 @@ class Matcher(nn.Module):
     def forward(self, correlation: Tensor, *, allow_negative: bool) -> Prediction:
         """Match by transport: (B, h, w, w) -> maps (B, 1, h, w), disparity in map pixels."""
         rows = correlation.flatten(0, 1)
-        parts: list[Prediction] = []
+        chunks: tuple[Tensor, ...] = (rows,)
         if banding_pays(rows):
-            step = max(1, _CHUNK_ENTRIES_CPU // rows[0].numel())
-            for part in torch.split(rows, step):
-                parts.append(match_rows(part, allow_negative=allow_negative))
-        else:
-            parts.append(match_rows(rows, allow_negative=allow_negative))
+            chunks = torch.split(rows, max(1, _CHUNK_ENTRIES_CPU // rows[0].numel()))
+        parts = [match_rows(chunk, allow_negative=allow_negative) for chunk in chunks]
         shape = (correlation.shape[0], 1, *correlation.shape[1:3])
         return Prediction(*(torch.cat(maps).view(shape) for maps in zip(*parts, strict=True)))
 

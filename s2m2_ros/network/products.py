@@ -9,7 +9,7 @@ PyTorch's own compiler calls, fuses both. It has no gradient.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -79,10 +79,7 @@ def convolve(x: Tensor, layer: nn.Conv2d, activation: Activation) -> Tensor:
         x,
         layer.weight,
         layer.bias,
-        list(layer.padding),
-        list(layer.stride),
-        list(layer.dilation),
-        layer.groups,
+        *_geometry(layer),
         activation,
         [],
         'none',
@@ -130,16 +127,18 @@ def _add_convolution(
         x,
         weight,
         bias,
-        list(cast(tuple[int, int], layer.padding)),
-        list(layer.stride),
-        list(layer.dilation),
-        layer.groups,
+        *_geometry(layer),
         'add',
         1.0,
         None,
         [],
         None,
     )
+
+
+def _geometry(layer: nn.Conv2d) -> tuple[object, ...]:
+    """Return padding, stride, dilation and groups, as oneDNN's convolutions want them."""
+    return list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups
 
 
 def _onednn_serves(x: Tensor, weight: Tensor) -> bool:
