@@ -62,7 +62,7 @@ class SelfAttention(nn.Module):
         """(N, h, w, D) -> (N, h, w, D)."""
         q, k, v = self.attn.split(sequences(normalise(tokens), rows=self.rows))
         if self.attn.pe_proj is None:
-            attended = functional.scaled_dot_product_attention(q, k, v)
+            attended = attend(q, k, v)
         else:
             height, width = tokens.shape[1:3]
             attended, codes = _attend_with_codes(q, k, v, height, width)
@@ -81,9 +81,7 @@ class CrossAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(2B, h, w, D), left images first -> (2B, h, w, D)."""
         q, k, v = self.attn.split(sequences(normalise(tokens), rows=self.rows))
-        attended = functional.scaled_dot_product_attention(
-            q, exchange_halves(k), exchange_halves(v)
-        )
+        attended = attend(q, exchange_halves(k), exchange_halves(v))
         return self.attn.merge(attended, tokens)
 
 
@@ -143,6 +141,18 @@ def exchange_halves(stacked: Tensor) -> Tensor:
     return torch.cat((right, left))
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None) -> Tensor:
+    """Return softmax(q · kᵀ · scale) · v, (S, heads, length, d); scale is d^−½ by default.
+
+    The gradient of PyTorch's fused kernel for processors takes longer than forming the matrix:
+    15 % of a training step.
+    """
+    if not (torch.is_grad_enabled() and q.device.type == 'cpu'):
+        return functional.scaled_dot_product_attention(q, k, v, scale=scale)
+    scores = (q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.transpose(-1, -2)
+    return scores.softmax(dim=-1).to(v.dtype) @ v
+
+
 def _attend_with_codes(
     q: Tensor, k: Tensor, v: Tensor, height: int, width: int
 ) -> tuple[Tensor, Tensor]:
@@ -160,7 +170,7 @@ def _attend_with_codes(
     indicators = tables.indicators.to(v.dtype).expand(*v.shape[:2], -1, -1)
     values = torch.cat((v, indicators), dim=-1)
     # Equal depths of keys and values keep the fused kernels; zeros leave the products alone.
-    mixed = functional.scaled_dot_product_attention(
+    mixed = attend(
         functional.pad(q, (0, extra)), functional.pad(k, (0, extra)), values, scale=depth**-0.5
     )
     attended, columns, rows = torch.split(mixed, [depth, width, height], dim=-1)
