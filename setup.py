@@ -1,14 +1,15 @@
 """Installation with pip; in a ROS 2 workspace colcon uses CMakeLists.txt instead.
 
-Everything declarative is in setup.cfg. Here is what that cannot say: the messages, generated and
-compiled where ROS 2 wheels are installed, and the files by which ROS finds the package.
+Everything declarative is in setup.cfg. Here is what that cannot say: the loop over pixels in C++,
+the messages, generated and compiled where ROS 2 wheels are installed, and the files by which ROS
+finds the package.
 """
 
 import subprocess
 import sys
 from pathlib import Path
 
-from setuptools import Command, Distribution, setup
+from setuptools import Command, Extension, setup
 from setuptools.command.build import build
 
 HERE = Path(__file__).resolve().parent
@@ -65,12 +66,21 @@ class Build(build):  # type: ignore[misc]
     sub_commands = [*build.sub_commands, ('build_messages', None)]  # noqa: RUF012
 
 
-class MessageDistribution(Distribution):  # type: ignore[misc]
-    """A wheel with compiled messages fits one platform and one Python only."""
-
-    def has_ext_modules(self) -> bool:
-        """Tell whether compiled modules are part of it."""
-        return HAVE_ROS or bool(super().has_ext_modules())
+# A library that ctypes loads, not a module. Optional: without a compiler torch does the work.
+PIXEL_KERNEL = Extension(
+    f'{PACKAGE}.geometry._pixel_kernel',
+    sources=[f'{PACKAGE}/geometry/pixel_kernel.cpp'],
+    language='c++',
+    # As in CMakeLists.txt: vectors, but the arithmetic of torch to the last bit.
+    extra_compile_args=[
+        '-std=c++17',
+        '-O3',
+        '-ffp-contract=off',
+        '-fno-trapping-math',
+        '-fno-math-errno',
+    ],
+    optional=True,
+)
 
 
 def shared_files() -> list[tuple[str, list[str]]]:
@@ -88,6 +98,6 @@ def shared_files() -> list[tuple[str, list[str]]]:
 
 setup(
     cmdclass={'build': Build, 'build_messages': BuildMessages},
-    distclass=MessageDistribution,
+    ext_modules=[PIXEL_KERNEL],
     data_files=shared_files(),
 )

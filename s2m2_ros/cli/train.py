@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace, options: TrainOptions, device: torch.device) -> int:
+    from s2m2_ros.training.peers import Peers
     from s2m2_ros.training.trainer import RunSettings, Trainer
     from s2m2_ros.training.validation import validation_pairs
 
@@ -80,10 +82,14 @@ def _train(arguments: argparse.Namespace, options: TrainOptions, device: torch.d
     default = '24x256x512' if device.type == 'cuda' else '16x192x384'
     pairs = validation_pairs(*three_numbers(arguments.validation or default))
     source = _source(arguments, options, device)
-    trainer = Trainer(options, settings, source, pairs, init=arguments.init)
-    if arguments.resume:
-        trainer.resume()
-    trainer.run()
+    peers = Peers.join(device)
+    try:
+        trainer = Trainer(options, settings, source, pairs, init=arguments.init, peers=peers)
+        if arguments.resume:
+            trainer.resume()
+        trainer.run()
+    finally:
+        peers.leave()
     return 0
 
 
@@ -132,7 +138,9 @@ def _device(name: str) -> torch.device:
     from s2m2_ros.training.options import TrainingError
 
     if name == 'auto':
-        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+        # torchrun numbers the processes of a computer; each takes the GPU of its number.
+        own = f'cuda:{os.environ.get("LOCAL_RANK", "0")}'
+        name = own if torch.cuda.is_available() else 'cpu'
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -10,19 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from s2m2_ros.geometry import pixel_kernel
 from s2m2_ros.geometry.filters import Estimate, PixelFilter, filtered_depth
+from s2m2_ros.geometry.pixel_kernel import RecordSources
 from s2m2_ros.geometry.stereo_camera import StereoCamera
 
 Color = Literal['rgb', 'intensity', 'none']
 
 # The size of PCL's PointXYZRGB and PointXYZI, which are aligned for SSE.
 PADDED_SIZE = 32
-
-# On a CPU a cloud is made in blocks of rows that stay in its cache, and just under the size from
-# which torch spreads one operation over threads: on a robot whose cores are busy, waiting for a
-# second core at each of some twenty operations costs many times what it saves.
-CPU_BLOCK_PIXELS = 32767
-
 
 @dataclass(frozen=True)
 class RigidTransform:
@@ -53,6 +48,13 @@ class RigidTransform:
             raise ValueError(f'not a homogeneous 4x4 matrix: {m.tolist()}')
         rows = [(float(r[0]), float(r[1]), float(r[2])) for r in m[:3]]
         return cls(frame_id, tuple(rows), (float(m[0, 3]), float(m[1, 3]), float(m[2, 3])))
+
+    @property
+    def matrix(self) -> tuple[tuple[float, ...], ...]:
+        """Rotation and translation side by side, 3 rows of 4."""
+        return tuple(
+            (*row, shift) for row, shift in zip(self.rotation, self.translation, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -136,71 +138,75 @@ def cloud_records(
     """Return records float32 (H', W', point_step / 4), or (N, point_step / 4) if unorganised.
 
     ``estimate``: (H, W). ``image``: the left image, (H, W) or (H, W, 3) RGB, uint8 or float in
-    0..255; needed unless ``color`` is 'none'. Organised records lie in the workspace, if one is
+    0..255; needed unless ``color`` is 'none'. The records may lie in the workspace, if one is
     given, until it is used again. Raises ValueError if something that the options ask for is
     missing or of another size.
     """
     step, layout, device = options.decimation, CloudLayout.of(options), estimate.disparity.device
     height, width = -(-camera.height // step), -(-camera.width // step)
     records = (workspace or Workspace()).records(height, width, layout, device)
-    x, y = camera.rays(device, step=step)
-    colors = None if options.color == 'none' else _decimated(image, camera, step)
-    confidence = estimate.required('confidence')[::step, ::step] if options.confidence else None
-    for rows in _blocks(height, camera.width, options, device):
-        block, depth = records[rows], _block_depth(camera, estimate, options, rows)
-        _write_points(block, depth, x, y[rows], options.transform)
-        if colors is not None:
-            _write_color(block, layout, colors[rows], options.color)
-        if confidence is not None:
-            block[..., layout.column('confidence')] = confidence[rows]
+    sources = _sources(camera, estimate, options, layout, image)
+    if pixel_kernel.serves(estimate):
+        count = pixel_kernel.write_records(
+            camera,
+            estimate,
+            options.filter,
+            sources,
+            records,
+            step=step,
+            organized=options.organized,
+        )
+        return records if options.organized else records.flatten(0, 1)[:count]
+    adjusted = camera.adjusted(estimate.disparity)
+    depth = filtered_depth(camera, adjusted, estimate, options.filter, step=step)
+    _write_points(records, depth, sources)
+    if sources.rgb is not None:
+        _write_rgb(records, sources.rgb, sources.rgb_column)
+    for column, values in sources.maps:
+        records[..., column] = values
     return records if options.organized else records[~records[..., 2].isnan()]
 
 
-def _blocks(
-    height: int, width: int, options: CloudOptions, device: torch.device
-) -> Iterator[slice]:
-    """Yield which decimated rows to take at a time: all of them on an accelerator."""
-    rows = height
-    if device.type == 'cpu':
-        rows = max(1, CPU_BLOCK_PIXELS // (width * options.decimation) - 2 * _margin(options))
-    for start in range(0, height, rows):
-        yield slice(start, min(start + rows, height))
+def _sources(
+    camera: StereoCamera,
+    estimate: Estimate,
+    options: CloudOptions,
+    layout: CloudLayout,
+    image: torch.Tensor | None,
+) -> RecordSources:
+    step, device = options.decimation, estimate.disparity.device
+    x, y = camera.rays(device, step=step)
+    rgb, maps = None, []
+    if options.color != 'none':
+        pixels = _decimated(image, camera, step).to(device)
+        if options.color == 'rgb':
+            rgb = _bytes(pixels)
+        else:
+            maps.append((layout.column('intensity'), _grey(pixels)))
+    if options.confidence:
+        confidence = estimate.required('confidence')[::step, ::step].float()
+        maps.append((layout.column('confidence'), confidence))
+    return RecordSources(
+        x=x,
+        y=y,
+        transform=options.transform.matrix if options.transform else None,
+        rgb=rgb,
+        rgb_column=layout.column('rgb') if rgb is not None else 0,
+        maps=maps,
+    )
 
 
-def _margin(options: CloudOptions) -> int:
-    """Return how many more rows a block needs above and below, for filters to see neighbours."""
-    return 0 if options.filter.flying_pixels is None else 1
-
-
-def _block_depth(
-    camera: StereoCamera, estimate: Estimate, options: CloudOptions, rows: slice
-) -> torch.Tensor:
-    """Return the filtered depth of some of the decimated rows."""
-    step, margin = options.decimation, _margin(options)
-    above = min(rows.start, margin)
-    first = (rows.start - above) * step
-    last = min((rows.stop + margin) * step, camera.height)
-    part, seen = camera.rows(first, last), estimate.rows(first, last)
-    depth = filtered_depth(part, part.adjusted(seen.disparity), seen, options.filter, step=step)
-    return depth[above : above + rows.stop - rows.start]
-
-
-def _write_points(
-    records: torch.Tensor,
-    depth: torch.Tensor,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    transform: RigidTransform | None,
-) -> None:
+def _write_points(records: torch.Tensor, depth: torch.Tensor, sources: RecordSources) -> None:
     """Write the points of the depth (H', W') along the rays x (W',), y (H', 1) and 1."""
-    if transform is None:
+    x, y = sources.x, sources.y
+    if sources.transform is None:
         torch.mul(depth, x, out=records[..., 0])
         torch.mul(depth, y, out=records[..., 1])
         records[..., 2] = depth
         return
-    for axis, row in enumerate(transform.rotation):
+    for axis, row in enumerate(sources.transform):
         ray = x * row[0] + (y * row[1] + row[2])
-        torch.add(depth * ray, transform.translation[axis], out=records[..., axis])
+        torch.add(depth * ray, row[3], out=records[..., axis])
 
 
 def _decimated(image: torch.Tensor | None, camera: StereoCamera, step: int) -> torch.Tensor:
@@ -212,15 +218,12 @@ def _decimated(image: torch.Tensor | None, camera: StereoCamera, step: int) -> t
     return image[::step, ::step]
 
 
-def _write_color(
-    records: torch.Tensor, layout: CloudLayout, image: torch.Tensor, color: Color
-) -> None:
-    image, column = image.to(records.device), layout.column(color)
-    if color == 'intensity':
-        records[..., column] = _grey(image)
-        return
-    if image.is_floating_point():
-        image = image.round().clamp(0, 255).to(torch.uint8)
+def _bytes(image: torch.Tensor) -> torch.Tensor:
+    """Return an image in 0..255 as uint8."""
+    return image.round().clamp(0, 255).to(torch.uint8) if image.is_floating_point() else image
+
+
+def _write_rgb(records: torch.Tensor, image: torch.Tensor, column: int) -> None:
     rgb = image if image.ndim == 3 else image[..., None].expand(*image.shape, 3)
     # The packed float is 0x00RRGGBB, so in memory b, g, r, 0. An alpha of 255 would make a NaN.
     memory = records.view(torch.uint8)[..., 4 * column : 4 * column + 4]

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from s2m2_ros.geometry import pixel_kernel
 from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, Workspace, cloud_records
 from s2m2_ros.geometry.download import download
 from s2m2_ros.geometry.filters import Estimate, PixelFilter, filtered_depth
@@ -123,9 +124,10 @@ def _disparity(context: _Pass) -> torch.Tensor:
 
 
 def _depth(context: _Pass) -> torch.Tensor:
-    return filtered_depth(
-        context.camera, context.adjusted, context.estimate, context.options.depth_filter
-    )
+    camera, estimate, chosen = context.camera, context.estimate, context.options.depth_filter
+    if pixel_kernel.serves(estimate):
+        return pixel_kernel.depth(camera, estimate, chosen)
+    return filtered_depth(camera, context.adjusted, estimate, chosen)
 
 
 def _confidence(context: _Pass) -> torch.Tensor:

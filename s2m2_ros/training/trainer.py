@@ -20,6 +20,7 @@ from s2m2_ros.training.batch import BatchSource, StereoBatch
 from s2m2_ros.training.checkpoints import Learner, RunState
 from s2m2_ros.training.losses import LossWeights, total_loss
 from s2m2_ros.training.options import Crop, TrainingError, TrainOptions, validate
+from s2m2_ros.training.peers import Peers
 from s2m2_ros.training.progress import Progress
 from s2m2_ros.training.schedule import MovingAverage, one_cycle, parameter_groups
 from s2m2_ros.training.validation import (
@@ -64,8 +65,9 @@ class Trainer:
         *,
         init: Path | None = None,
         weights: LossWeights | None = None,
+        peers: Peers | None = None,
     ) -> None:
-        """Build the network or load the weights ``init``.
+        """Build the network or load the weights ``init``; with ``peers``, be one of several.
 
         Raises:
             TrainingError: if an option is out of range.
@@ -77,7 +79,9 @@ class Trainer:
         self.options, self.settings, self.source = options, settings, source
         self.validation = validation
         self.weights = weights or LossWeights()
+        self.peers = peers or Peers()
         self.state = RunState()
+        self._saved = self._validated = 0.0
         self.learner = _make_learner(options, settings, init)
         self._forward: Callable[..., Any] = self.learner.network.forward_all
         if settings.compile:
@@ -100,26 +104,35 @@ class Trainer:
     def run(self) -> None:
         """Train to the end, saving and validating on the way."""
         self.settings.folder.mkdir(parents=True, exist_ok=True)
-        progress = Progress(self.settings.folder, self.options)
+        progress = Progress(self.settings.folder, self.options) if self.peers.leads else None
         started, before = time.monotonic(), self.state.elapsed
-        saved = validated = before
+        self._saved = self._validated = before
         first = self.state.step
-        progress.baseline(validate_baseline(self.validation))
+        if progress is not None:
+            progress.baseline(validate_baseline(self.validation))
         try:
             while self.progress < 1.0 and not self._stops(first):
                 parts = self.step()
-                self.state.elapsed = before + time.monotonic() - started
-                progress.step(self.state, self.progress, parts)
-                if self.state.elapsed - validated >= self.settings.validate_every:
-                    self.validate(progress)
-                    validated = self.state.elapsed
-                if self.state.elapsed - saved >= self.settings.save_every:
-                    self.save()
-                    saved = self.state.elapsed
-            self.validate(progress)
+                elapsed = before + time.monotonic() - started
+                self.state.elapsed = self.peers.agree(elapsed, self.settings.device)
+                if progress is not None:
+                    self._report(progress, parts)
+            if progress is not None:
+                self.validate(progress)
+                self.save()
         finally:
-            progress.close()
-        self.save()
+            if progress is not None:
+                progress.close()
+
+    def _report(self, progress: Progress, parts: dict[str, Tensor]) -> None:
+        """Log a step; validate and save when it is time."""
+        progress.step(self.state, self.progress, parts)
+        if self.state.elapsed - self._validated >= self.settings.validate_every:
+            self.validate(progress)
+            self._validated = self.state.elapsed
+        if self.state.elapsed - self._saved >= self.settings.save_every:
+            self.save()
+            self._saved = self.state.elapsed
 
     @property
     def progress(self) -> float:
@@ -133,7 +146,8 @@ class Trainer:
         rate = options.learning_rate * one_cycle(done, warm_up=options.warm_up)
         for group in learner.optimiser.param_groups:
             group['lr'] = rate
-        pairs = self.source.batch(self.state.step, crop.batch, crop.height, crop.width)
+        number = self.state.step * self.peers.size + self.peers.rank
+        pairs = self.source.batch(number, crop.batch, crop.height, crop.width)
         pairs = pairs.to(self.settings.device)
         with self._autocast():
             stages = self._forward(pairs.left, pairs.right)
@@ -150,6 +164,8 @@ class Trainer:
         learner = self.learner
         learner.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(learner.scaler.scale(loss))
+        # While still scaled, so that an overflow anywhere is one everywhere.
+        self.peers.average([p.grad for p in learner.network.parameters() if p.grad is not None])
         learner.scaler.unscale_(learner.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), self.options.clip)
         # Zeroed gradients instead of a test on the host, which would make the device wait.
@@ -162,8 +178,9 @@ class Trainer:
 
     def _count(self, crop: Crop) -> None:
         self.state.step += 1
-        self.state.pairs += crop.batch
-        self.state.megapixels += crop.batch * crop.height * crop.width / 1e6
+        pairs = crop.batch * self.peers.size
+        self.state.pairs += pairs
+        self.state.megapixels += pairs * crop.height * crop.width / 1e6
 
     def validate(self, progress: Progress) -> ValidationScores:
         """Score the averaged weights, and keep them if they are the best so far."""

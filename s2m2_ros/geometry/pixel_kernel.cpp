@@ -1,0 +1,288 @@
+// The loop over pixels behind pixel_kernel.py: filtered depth, and records of a point cloud.
+//
+// One pass over the rows, each small enough for the first cache. The arithmetic is, operation by
+// operation, that of filters.py and cloud.py, which serve accelerators: the results are the same
+// to the last bit (compile with -ffp-contract=off), and a test holds them together.
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+// The processor decides when the library is loaded.
+#define FOR_EVERY_PROCESSOR __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define FOR_EVERY_PROCESSOR
+#endif
+// Into each of those versions.
+#define INLINE inline __attribute__((always_inline))
+
+namespace {
+constexpr float UNKNOWN = std::numeric_limits<float>::quiet_NaN();
+constexpr int MAPS = 2;
+}  // namespace
+
+extern "C" {
+
+// Layouts are those of the classes of the same names in pixel_kernel.py.
+
+struct Map {
+  const float *values;  // of every step-th row and column
+  int64_t row_stride;   // in floats, as all strides but those of the image
+  int64_t column_stride;
+  int32_t column;  // in a record; where a threshold is meant instead, unused
+  float minimum;
+};
+
+struct Depth {
+  const float *disparity;  // full resolution
+  int64_t row_stride;
+  int32_t height, width, step;
+  int32_t flying_pixels;  // whether to remove them
+  float offset, lowest;   // of the adjusted disparity, see StereoCamera.adjusted
+  float focal_baseline, min_depth, max_depth;
+  float min_step, min_relative_step;
+  Map confidence, visibility;  // values are null where they do not matter
+};
+
+struct Cloud {
+  const float *x, *y;      // X/Z of the columns, Y/Z of the rows
+  const float *transform;  // 3 rows of 4, or null
+  const uint8_t *image;    // of every step-th row and column, or null
+  int64_t image_row, image_column, image_channel;  // strides in bytes
+  int32_t rgb_column;
+  int32_t record_size;  // in floats
+  int32_t organized;
+  Map maps[MAPS];  // copied into the records; values are null where there is none
+  float *records;
+};
+
+int pixel_kernel_version() { return 1; }
+
+}  // extern "C"
+
+namespace {
+
+struct Size {
+  int rows, columns;  // of the result
+};
+
+INLINE Size size_of(const Depth &job) {
+  return {(job.height + job.step - 1) / job.step, (job.width + job.step - 1) / job.step};
+}
+
+INLINE void adjust(const Depth &job, int row, float *adjusted) {
+  const float *raw = job.disparity + row * job.row_stride;
+  const float offset = job.offset, lowest = job.lowest;
+  const int width = job.width;
+  for (int i = 0; i < width; ++i) {
+    const float d = raw[i] - offset;
+    adjusted[i] = (d > 0.0f) & (-d > lowest) ? d : UNKNOWN;
+  }
+}
+
+// Adjusted disparities of a row and of its neighbours, where the filter looks at them.
+class Rows {
+ public:
+  explicit Rows(const Depth &job) : job_(job), memory_(3 * static_cast<size_t>(job.width) + 2) {
+    // One float before the first and after the last, for pointers to neighbours.
+    for (int i = 0; i < 3; ++i) row_[i] = memory_.data() + 1 + i * static_cast<size_t>(job.width);
+  }
+
+  INLINE void move_to(int row) {
+    if (!job_.flying_pixels) {
+      adjust(job_, row, row_[1]);
+      return;
+    }
+    if (job_.step == 1 && row > 0) {
+      float *above = row_[0];
+      row_[0] = row_[1];
+      row_[1] = row_[2];
+      row_[2] = above;
+    } else {
+      if (row > 0) adjust(job_, row - 1, row_[0]);
+      adjust(job_, row, row_[1]);
+    }
+    if (row + 1 < job_.height) adjust(job_, row + 1, row_[2]);
+  }
+
+  const float *above() const { return row_[0]; }
+  const float *here() const { return row_[1]; }
+  const float *below() const { return row_[2]; }
+
+ private:
+  const Depth &job_;
+  std::vector<float> memory_;
+  float *row_[3];
+};
+
+INLINE bool passes_through(float before, float after, float least) {
+  return ((before > least) & (after > least)) | ((before < -least) & (after < -least));
+}
+
+INLINE float larger(float a, float b) { return a > b ? a : b; }
+
+// Remove from the depths of columns `first` to `end` - 1 those between two rows of disparities.
+template <bool UNIT>
+INLINE void remove_between(const Depth &job, const float *before, const float *here,
+                           const float *after, int first, int end, float *depth) {
+  const int step = UNIT ? 1 : job.step;
+  const float relative = job.min_relative_step, absolute = job.min_step;
+  for (int c = first; c < end; ++c) {
+    const int i = c * step;
+    const float least = larger(here[i] * relative, absolute);
+    const bool flies = passes_through(here[i] - before[i], after[i] - here[i], least);
+    depth[c] = flies ? UNKNOWN : depth[c];
+  }
+}
+
+template <bool UNIT>
+INLINE void remove_flying(const Depth &job, const Rows &rows, int row, int columns, float *depth) {
+  const float *here = rows.here();
+  // The ends of a row and of a column have one neighbour only.
+  const int end = job.width < 2 ? 0 : (job.width - 2) / job.step + 1;
+  remove_between<UNIT>(job, here - 1, here, here + 1, 1, end, depth);
+  if (row > 0 && row + 1 < job.height)
+    remove_between<UNIT>(job, rows.above(), here, rows.below(), 0, columns, depth);
+}
+
+INLINE void keep_from(const Map &map, int r, int columns, float *depth) {
+  if (!map.values) return;
+  const float *values = map.values + r * map.row_stride;
+  const float minimum = map.minimum;
+  const int64_t next = map.column_stride;
+  if (next == 1) {
+    for (int c = 0; c < columns; ++c) depth[c] = values[c] >= minimum ? depth[c] : UNKNOWN;
+    return;
+  }
+  for (int c = 0; c < columns; ++c) depth[c] = values[c * next] >= minimum ? depth[c] : UNKNOWN;
+}
+
+template <bool UNIT>
+INLINE void depth_row(const Depth &job, Rows &rows, int r, int columns, float *depth) {
+  const int step = UNIT ? 1 : job.step;
+  rows.move_to(r * step);
+  const float *here = rows.here();
+  const float scale = job.focal_baseline, nearest = job.min_depth, farthest = job.max_depth;
+  for (int c = 0; c < columns; ++c) {
+    const float z = (1.0f / here[c * step]) * scale;
+    depth[c] = (z >= nearest) & (z <= farthest) ? z : UNKNOWN;
+  }
+  keep_from(job.confidence, r, columns, depth);
+  keep_from(job.visibility, r, columns, depth);
+  if (job.flying_pixels) remove_flying<UNIT>(job, rows, r * step, columns, depth);
+}
+
+INLINE void any_depth_row(const Depth &job, Rows &rows, int r, int columns, float *depth) {
+  if (job.step == 1)
+    depth_row<true>(job, rows, r, columns, depth);
+  else
+    depth_row<false>(job, rows, r, columns, depth);
+}
+
+INLINE void colors(const uint8_t *pixel, int64_t next, int64_t channel, int columns,
+                   float *color) {
+  for (int c = 0; c < columns; ++c) {
+    const uint8_t *p = pixel + c * next;
+    const uint32_t rgb = static_cast<uint32_t>(p[0]) << 16 |
+                         static_cast<uint32_t>(p[channel]) << 8 | p[2 * channel];
+    std::memcpy(color + c, &rgb, sizeof rgb);
+  }
+}
+
+INLINE void color_row(const Cloud &cloud, int r, int columns, float *color) {
+  const uint8_t *pixel = cloud.image + r * cloud.image_row;
+  if (cloud.image_column == 3 && cloud.image_channel == 1)
+    colors(pixel, 3, 1, columns, color);  // constants let the compiler use vectors
+  else
+    colors(pixel, cloud.image_column, cloud.image_channel, columns, color);
+}
+
+INLINE void transformed_row(const Cloud &cloud, float y, int columns, const float *depth,
+                            float *record) {
+  for (int axis = 0; axis < 3; ++axis) {
+    const float *m = cloud.transform + 4 * axis;
+    const float constant = y * m[1] + m[2];
+    for (int c = 0; c < columns; ++c)
+      record[c * cloud.record_size + axis] = depth[c] * (cloud.x[c] * m[0] + constant) + m[3];
+  }
+}
+
+INLINE void record_row(const Cloud &cloud, int r, int columns, const float *depth,
+                       const float *color, float *record) {
+  const int size = cloud.record_size;
+  const float y = cloud.y[r];
+  if (cloud.image && cloud.rgb_column == 3 && size == 4 && !cloud.transform) {
+    // The usual layout, whose whole records the compiler can store at once.
+    for (int c = 0; c < columns; ++c) {
+      record[4 * c] = depth[c] * cloud.x[c];
+      record[4 * c + 1] = depth[c] * y;
+      record[4 * c + 2] = depth[c];
+      record[4 * c + 3] = color[c];
+    }
+    return;
+  }
+  if (cloud.transform) {
+    transformed_row(cloud, y, columns, depth, record);
+  } else {
+    for (int c = 0; c < columns; ++c) {
+      record[c * size] = depth[c] * cloud.x[c];
+      record[c * size + 1] = depth[c] * y;
+      record[c * size + 2] = depth[c];
+    }
+  }
+  if (cloud.image)
+    for (int c = 0; c < columns; ++c) record[c * size + cloud.rgb_column] = color[c];
+  for (const Map &map : cloud.maps) {
+    if (!map.values) continue;
+    const float *values = map.values + r * map.row_stride;
+    for (int c = 0; c < columns; ++c)
+      record[c * size + map.column] = values[c * map.column_stride];
+  }
+}
+
+// Copy the records whose depth is known to `target`; return its new end.
+INLINE float *pack(const float *record, const float *depth, int columns, int size, float *target) {
+  for (int c = 0; c < columns; ++c) {
+    if (std::isnan(depth[c])) continue;
+    std::memcpy(target, record + static_cast<size_t>(c) * size, size * sizeof(float));
+    target += size;
+  }
+  return target;
+}
+
+}  // namespace
+
+extern "C" {
+
+// Write the filtered depth of every step-th row and column, rows one after the other.
+FOR_EVERY_PROCESSOR void pixel_kernel_depth(const Depth *job, float *depth) {
+  const Size size = size_of(*job);
+  Rows rows(*job);
+  for (int r = 0; r < size.rows; ++r)
+    any_depth_row(*job, rows, r, size.columns, depth + static_cast<size_t>(r) * size.columns);
+}
+
+// Write the records, for each pixel or, unorganised, for those of known depth; return how many.
+FOR_EVERY_PROCESSOR int64_t pixel_kernel_cloud(const Depth *job, const Cloud *cloud) {
+  const Size size = size_of(*job);
+  const size_t row_size = static_cast<size_t>(size.columns) * cloud->record_size;
+  Rows rows(*job);
+  std::vector<float> depth(size.columns), color(size.columns);
+  std::vector<float> packing(cloud->organized ? 0 : row_size);
+  float *target = cloud->records;
+  for (int r = 0; r < size.rows; ++r) {
+    any_depth_row(*job, rows, r, size.columns, depth.data());
+    if (cloud->image) color_row(*cloud, r, size.columns, color.data());
+    float *record = cloud->organized ? target : packing.data();
+    record_row(*cloud, r, size.columns, depth.data(), color.data(), record);
+    target = cloud->organized
+                 ? target + row_size
+                 : pack(record, depth.data(), size.columns, cloud->record_size, target);
+  }
+  return (target - cloud->records) / cloud->record_size;
+}
+
+}  // extern "C"

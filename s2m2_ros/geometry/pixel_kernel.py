@@ -1,0 +1,219 @@
+"""The compiled loop over pixels (pixel_kernel.cpp): filtered depth and records on a CPU.
+
+Torch does each operation over the whole map; one pass that does them all is several times as
+fast. Building the package compiles it. Where that was not possible torch does the work, with the
+same results.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from s2m2_ros.geometry.filters import Estimate, PixelFilter
+from s2m2_ros.geometry.stereo_camera import StereoCamera
+
+_logger = logging.getLogger(__name__)
+
+VERSION = 1
+"""Of the structures below; an old library beside new sources must not be called."""
+MAPS = 2
+
+
+class _Map(ctypes.Structure):
+    _fields_ = (
+        ('values', ctypes.c_void_p),
+        ('row_stride', ctypes.c_int64),
+        ('column_stride', ctypes.c_int64),
+        ('column', ctypes.c_int32),
+        ('minimum', ctypes.c_float),
+    )
+
+
+class _Depth(ctypes.Structure):
+    _fields_ = (
+        ('disparity', ctypes.c_void_p),
+        ('row_stride', ctypes.c_int64),
+        ('height', ctypes.c_int32),
+        ('width', ctypes.c_int32),
+        ('step', ctypes.c_int32),
+        ('flying_pixels', ctypes.c_int32),
+        ('offset', ctypes.c_float),
+        ('lowest', ctypes.c_float),
+        ('focal_baseline', ctypes.c_float),
+        ('min_depth', ctypes.c_float),
+        ('max_depth', ctypes.c_float),
+        ('min_step', ctypes.c_float),
+        ('min_relative_step', ctypes.c_float),
+        ('confidence', _Map),
+        ('visibility', _Map),
+    )
+
+
+class _Cloud(ctypes.Structure):
+    _fields_ = (
+        ('x', ctypes.c_void_p),
+        ('y', ctypes.c_void_p),
+        ('transform', ctypes.c_void_p),
+        ('image', ctypes.c_void_p),
+        ('image_row', ctypes.c_int64),
+        ('image_column', ctypes.c_int64),
+        ('image_channel', ctypes.c_int64),
+        ('rgb_column', ctypes.c_int32),
+        ('record_size', ctypes.c_int32),
+        ('organized', ctypes.c_int32),
+        ('maps', _Map * MAPS),
+        ('records', ctypes.c_void_p),
+    )
+
+
+@dataclass(frozen=True)
+class RecordSources:
+    """Where the fields of records come from; tensors of the decimated size on the CPU.
+
+    ``x`` (W',) and ``y`` (H', 1) are the rays of `StereoCamera.rays`; ``transform`` is 3 rows of
+    4 (rotation and translation) or None; ``rgb`` is uint8 (H', W', 3) or (H', W'), or None;
+    ``maps`` are at most two float32 (H', W'); the columns are those of the records.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    transform: Sequence[Sequence[float]] | None
+    rgb: torch.Tensor | None
+    rgb_column: int
+    maps: Sequence[tuple[int, torch.Tensor]]
+
+
+@lru_cache(maxsize=1)
+def library() -> ctypes.CDLL | None:
+    """Return the compiled library; None if it was not built, or from other sources."""
+    folder = Path(__file__).parent
+    for file in sorted(folder.glob('_pixel_kernel*.so')):
+        try:
+            found = ctypes.CDLL(str(file))
+            version = found.pixel_kernel_version()
+        except (OSError, AttributeError) as error:
+            _logger.warning('%s: cannot be used, point clouds take longer: %s', file, error)
+            continue
+        if version == VERSION:
+            found.pixel_kernel_cloud.restype = ctypes.c_int64
+            found.pixel_kernel_depth.restype = None
+            return found
+        _logger.warning('%s: is of another version; build the package again', file)
+    return None
+
+
+def serves(estimate: Estimate) -> bool:
+    """Tell whether the library is there and can work on this estimate."""
+    disparity = estimate.disparity
+    return disparity.device.type == 'cpu' and disparity.ndim == 2 and library() is not None
+
+
+def depth(camera: StereoCamera, estimate: Estimate, options: PixelFilter) -> torch.Tensor:
+    """Return the filtered depth (H, W) in metres, NaN where unknown or filtered out.
+
+    Raises CalibrationError if the size is not the camera's, ValueError if a threshold is set on
+    a confidence or visibility that is missing.
+    """
+    job, kept = _depth_job(camera, estimate, options, 1)
+    result = torch.empty((camera.height, camera.width))
+    _compiled().pixel_kernel_depth(ctypes.byref(job), ctypes.c_void_p(result.data_ptr()))
+    del kept
+    return result
+
+
+def write_records(
+    camera: StereoCamera,
+    estimate: Estimate,
+    options: PixelFilter,
+    sources: RecordSources,
+    records: torch.Tensor,
+    *,
+    step: int,
+    organized: bool,
+) -> int:
+    """Write records, contiguous float32 (H', W', n), and return how many.
+
+    Unorganised, those of known depth stand one after the other at the beginning of the memory.
+    Errors are those of :func:`depth`.
+    """
+    job, kept = _depth_job(camera, estimate, options, step)
+    rays = [sources.x.contiguous(), sources.y.contiguous()]
+    cloud = _Cloud(
+        x=rays[0].data_ptr(),
+        y=rays[1].data_ptr(),
+        rgb_column=sources.rgb_column,
+        record_size=records.shape[-1],
+        organized=organized,
+        records=records.data_ptr(),
+    )
+    matrix = torch.tensor(sources.transform) if sources.transform is not None else None
+    if matrix is not None:
+        cloud.transform = matrix.data_ptr()
+    if sources.rgb is not None:
+        rgb = sources.rgb if sources.rgb.ndim == 3 else sources.rgb[..., None].expand(-1, -1, 3)
+        cloud.image = rgb.data_ptr()
+        cloud.image_row, cloud.image_column, cloud.image_channel = rgb.stride()
+    for number, (column, values) in enumerate(sources.maps):
+        cloud.maps[number] = _map(values, column=column)
+    written: int = _compiled().pixel_kernel_cloud(ctypes.byref(job), ctypes.byref(cloud))
+    del kept  # and with it the memory that the addresses meant
+    return written
+
+
+def _compiled() -> ctypes.CDLL:
+    found = library()
+    if found is None:
+        raise RuntimeError('the pixel kernel is not built; ask serves() first')
+    return found
+
+
+def _depth_job(
+    camera: StereoCamera, estimate: Estimate, options: PixelFilter, step: int
+) -> tuple[_Depth, list[torch.Tensor]]:
+    """Return the structure, and the tensors that must live as long as it."""
+    disparity = _rows(estimate.disparity)
+    camera.require_size(disparity.shape[1], disparity.shape[0])
+    offset, flying = camera.principal_point_difference, options.flying_pixels
+    job = _Depth(
+        disparity=disparity.data_ptr(),
+        row_stride=disparity.stride(0),
+        height=camera.height,
+        width=camera.width,
+        step=step,
+        flying_pixels=flying is not None,
+        offset=offset,
+        lowest=offset - camera.width,
+        focal_baseline=camera.focal_length * camera.baseline,
+        min_depth=np.float32(options.min_depth),
+        max_depth=np.float32(options.max_depth),
+        min_step=flying.min_step if flying else math.inf,
+        min_relative_step=flying.min_relative_step if flying else 0.0,
+    )
+    kept = [disparity]
+    if options.min_confidence > 0:
+        kept.append(_rows(estimate.required('confidence')))
+        job.confidence = _map(kept[-1][::step, ::step], minimum=options.min_confidence)
+    if options.min_visibility > 0:
+        kept.append(_rows(estimate.required('visibility')))
+        job.visibility = _map(kept[-1][::step, ::step], minimum=options.min_visibility)
+    return job, kept
+
+
+def _rows(values: torch.Tensor) -> torch.Tensor:
+    """Return float32 whose rows are contiguous."""
+    values = values.float()
+    return values if values.stride(1) == 1 else values.contiguous()
+
+
+def _map(values: torch.Tensor, *, column: int = 0, minimum: float = 0.0) -> _Map:
+    row_stride, column_stride = values.stride()
+    return _Map(values.data_ptr(), row_stride, column_stride, column, minimum)
