@@ -4,8 +4,10 @@ Run it as `python benchmark/node.py`. The node runs in a process of its own, wit
 matcher that returns prepared maps at once, or with a real one (`--backend sgbm`). Pairs are sent
 one after the other. `inside` is the sum of all stages but inference, as InferenceStats tells it.
 `outside` is the time from publishing the pair to receiving its last output, less inference: it
-adds the transport both ways, with this process as camera and listener on the same cores.
-`processor` is the time that the node's process took on all cores, matcher included.
+adds the transport both ways, with this process as camera and listener on the same cores. `relay`
+is what that transport takes by itself: the same, measured at a process that does nothing but
+receive each pair and publish finished messages of the same sizes. `processor` is the time that
+the process took on all cores, matcher included.
 """
 
 from __future__ import annotations
@@ -20,20 +22,29 @@ import types
 import uuid
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rclpy
 import torch
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import (
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_profile_sensor_data,
+)
 from rclpy.serialization import deserialize_message
 from s2m2_ros.msg import InferenceStats
 from sensor_msgs.msg import CameraInfo, Image
 
+from s2m2_ros.geometry import Estimate, Output, compute_outputs
 from s2m2_ros.inference import BackendOptions, Maps, selection
-from s2m2_ros.node.publishers import STATS, TYPES
+from s2m2_ros.node.calibration import stereo_camera
+from s2m2_ros.node.messages import DISPARITY_RESOLUTION, CloudMemory
+from s2m2_ros.node.publishers import BUILDERS, STATS, TYPES, Content
 
 PROFILES = Path(__file__).resolve().parents[1] / 'config' / 'fastdds_large_messages.xml'
 OUTPUTS = {'all': [topic for topic in TYPES if topic != STATS], 'points': ['points']}
@@ -77,6 +88,61 @@ def serve(ros_arguments: Sequence[str]) -> int:
 def _open_instant(options: BackendOptions) -> Instant:
     del options
     return Instant()
+
+
+class Relay:
+    """Receives pairs as the node does, and answers each with finished messages."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.node = rclpy.create_node('relay')
+        self._quality = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
+        )
+        self._finished = _finished(width, height)
+        self._publishers = {t: self._publisher(t) for t in (*self._finished, STATS)}
+        for side, heard in (('left', self._keep), ('right', self._answer)):
+            for name, kind, callback in (
+                ('image_rect', Image, heard),
+                ('camera_info', CameraInfo, self._keep),
+            ):
+                self.node.create_subscription(
+                    kind, f'{side}/{name}', callback, qos_profile_sensor_data
+                )
+
+    def _publisher(self, topic: str) -> Any:
+        return self.node.create_publisher(TYPES[topic], topic, self._quality)
+
+    def _keep(self, message: Any) -> None:
+        """Do nothing; receiving is what counts."""
+
+    def _answer(self, right: Image) -> None:
+        for topic, message in self._finished.items():
+            if self._publishers[topic].get_subscription_count():
+                self._publishers[topic].publish(message)
+        self._publishers[STATS].publish(InferenceStats(header=right.header))
+
+
+def _finished(width: int, height: int) -> dict[str, Any]:
+    """Return one message for every output but stats."""
+    pair = _pair(width, height)
+    infos = pair['left/camera_info'], pair['right/camera_info']
+    maps = Instant().infer(torch.empty(height, width), torch.empty(0))
+    estimate = Estimate(maps.disparity[0], maps.visibility[0], maps.confidence[0])
+    image = np.frombuffer(pair['left/image_rect'].data, np.uint8).reshape(height, width, 3)
+    outputs = compute_outputs(stereo_camera(*infos), estimate, list(Output), image=image)
+    header = pair['left/image_rect'].header
+    content = Content(outputs, infos[0], header, DISPARITY_RESOLUTION, CloudMemory())
+    return {topic: build(content) for topic, build in BUILDERS.items()}
+
+
+def relay(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
+    """Run the relay until it is terminated."""
+    rclpy.init(args=list(ros_arguments))
+    try:
+        rclpy.spin(Relay(arguments.width, arguments.height).node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    return 0
 
 
 class Bench:
@@ -152,8 +218,19 @@ def _pair(width: int, height: int) -> dict[str, Any]:
     return messages
 
 
-def measure(bench: Bench, process: subprocess.Popen[bytes], name: str, pairs: int) -> None:
-    """Print one line of figures for this set of outputs."""
+@dataclass(frozen=True)
+class Figures:
+    """Of one set of outputs, in milliseconds: one value for each pair."""
+
+    outside: list[float]
+    stages: list[list[float]]
+    processor: float
+    """Of the process, per pair."""
+    lost: int
+
+
+def measure(bench: Bench, process: subprocess.Popen[bytes], name: str, pairs: int) -> Figures:
+    """Send pairs one after the other, once they all come back."""
     topics = OUTPUTS[name]
     bench.listen(topics)
     limit = time.perf_counter() + PATIENCE
@@ -163,26 +240,31 @@ def measure(bench: Bench, process: subprocess.Popen[bytes], name: str, pairs: in
             raise TimeoutError(f'the outputs {topics} did not come')
         warm += bench.send(topics, 3.0) is not None
     lost = 0
-    inside: list[float] = []
     outside: list[float] = []
     stages: list[list[float]] = []
     before = _processor_ms(process.pid)
-    while len(inside) < pairs:
+    while len(outside) < pairs:
         elapsed = bench.send(topics, 3.0)
         if elapsed is None or bench.stats is None:
             lost += 1
             continue
         stages.append([getattr(bench.stats, f'{stage}_ms') for stage in STAGES])
-        inside.append(sum(stages[-1]))
         outside.append(elapsed * 1e3 - bench.stats.inference_ms)
     processor = (_processor_ms(process.pid) - before) / (pairs + lost)
+    return Figures(outside, stages, processor, lost)
+
+
+def show(name: str, node: Figures, relayed: Figures) -> None:
+    """Print one line."""
     parts = ' '.join(
         f'{stage} {statistics.median(values):.1f}'
-        for stage, values in zip(STAGES, zip(*stages, strict=True), strict=True)
+        for stage, values in zip(STAGES, zip(*node.stages, strict=True), strict=True)
     )
     print(
-        f'{name:7} inside {_spread(inside)}  outside {_spread(outside)}  '
-        f'processor {processor:.1f} ms  ({parts}), {lost} lost'
+        f'{name:7} inside {_spread([sum(s) for s in node.stages])} ({parts}), '
+        f'outside {_spread(node.outside)}, of a relay {_spread(relayed.outside)}, '
+        f'processor {node.processor:.1f} ms, of a relay {relayed.processor:.1f} ms, '
+        f'{node.lost} lost'
     )
 
 
@@ -196,38 +278,52 @@ def _spread(values: list[float]) -> str:
     return f'{statistics.median(ordered):.1f} ms (95 %: {ordered[int(0.95 * len(ordered))]:.1f})'
 
 
+def run(what: str, arguments: argparse.Namespace) -> dict[str, Figures]:
+    """Return the figures of the node, or of the relay, in a process of its own."""
+    namespace = f'/bench_{uuid.uuid4().hex[:8]}'
+    parameters = [f'backend:={arguments.backend}', 'calibration_check_period:=0.0']
+    flags = [part for parameter in parameters for part in ('-p', parameter)]
+    size = ['--width', str(arguments.width), '--height', str(arguments.height)]
+    process = subprocess.Popen(
+        [sys.executable, __file__, what, *size, '--ros-args', '-r', f'__ns:={namespace}', *flags],
+        cwd=Path(__file__).resolve().parents[1],
+        # As the executable sets it before torch is loaded.
+        env={**os.environ, 'OMP_WAIT_POLICY': 'passive', 'PYTHONPATH': '.'},
+    )
+    try:
+        bench = Bench(namespace, arguments.width, arguments.height)
+        return {name: measure(bench, process, name, arguments.pairs) for name in OUTPUTS}
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
 def main() -> int:
-    """Measure all outputs, then the cloud alone."""
+    """Measure all outputs, then the cloud alone; or be what is measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('what', nargs='?', default='measure', choices=('measure', 'node', 'relay'))
     parser.add_argument('--width', type=int, default=1280)
     parser.add_argument('--height', type=int, default=720)
     parser.add_argument('--pairs', type=int, default=50)
     parser.add_argument('--backend', default='instant')
-    arguments = parser.parse_args()
-    namespace = f'/bench_{uuid.uuid4().hex[:8]}'
-    environment = {**os.environ, 'FASTDDS_DEFAULT_PROFILES_FILE': str(PROFILES)}
+    arguments, ros_arguments = parser.parse_known_args()
+    if arguments.what == 'node':
+        return serve(ros_arguments)
+    if arguments.what == 'relay':
+        return relay(arguments, ros_arguments)
     if 'FASTDDS_DEFAULT_PROFILES_FILE' not in os.environ:
+        environment = {**os.environ, 'FASTDDS_DEFAULT_PROFILES_FILE': str(PROFILES)}
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606
-    parameters = [f'backend:={arguments.backend}', 'calibration_check_period:=0.0']
-    flags = [part for parameter in parameters for part in ('-p', parameter)]
-    process = subprocess.Popen(
-        [sys.executable, __file__, 'serve', '--ros-args', '-r', f'__ns:={namespace}', *flags],
-        cwd=Path(__file__).resolve().parents[1],
-        # As the executable sets it before torch is loaded.
-        env={'OMP_WAIT_POLICY': 'passive', **environment, 'PYTHONPATH': '.'},
-    )
     rclpy.init()
     try:
-        bench = Bench(namespace, arguments.width, arguments.height)
-        print(f'{arguments.width}x{arguments.height} rgb8, {arguments.backend}')
-        for name in OUTPUTS:
-            measure(bench, process, name, arguments.pairs)
+        node, relayed = (run(what, arguments) for what in ('node', 'relay'))
     finally:
-        process.terminate()
-        process.wait(timeout=10)
         rclpy.try_shutdown()
+    print(f'{arguments.width}x{arguments.height} rgb8, {arguments.backend}')
+    for name in OUTPUTS:
+        show(name, node[name], relayed[name])
     return 0
 
 
 if __name__ == '__main__':
-    sys.exit(serve(sys.argv[2:]) if sys.argv[1:2] == ['serve'] else main())
+    sys.exit(main())

@@ -19,6 +19,7 @@ Color = Literal['rgb', 'intensity', 'none']
 # The size of PCL's PointXYZRGB and PointXYZI, which are aligned for SSE.
 PADDED_SIZE = 32
 
+
 @dataclass(frozen=True)
 class RigidTransform:
     """``p_target = rotation @ p + translation`` from the left optical frame into ``frame_id``.
@@ -122,9 +123,13 @@ class Workspace:
         shape = (height, width, layout.point_step // 4)
         kept = self._records
         if layout != self._layout or kept.shape != shape or kept.device != device:
-            self._records = torch.zeros(shape, dtype=torch.float32, device=device)
+            self._records = self.allocate(shape, device)
             self._layout = layout
         return self._records
+
+    def allocate(self, shape: tuple[int, int, int], device: torch.device) -> torch.Tensor:
+        """Return zeros, float32 of this shape; to be overridden by who knows better memory."""
+        return torch.zeros(shape, dtype=torch.float32, device=device)
 
 
 def cloud_records(

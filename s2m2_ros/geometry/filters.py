@@ -78,16 +78,6 @@ class Estimate:
                     f'{name} is {tuple(values.shape)}, disparity {tuple(self.disparity.shape)}'
                 )
 
-    def rows(self, start: int, stop: int) -> Estimate:
-        """Return the estimate of the rows ``start`` to ``stop - 1``, sharing memory."""
-
-        def cut(values: torch.Tensor | None) -> torch.Tensor | None:
-            return None if values is None else values[..., start:stop, :]
-
-        return Estimate(
-            self.disparity[..., start:stop, :], cut(self.visibility), cut(self.confidence)
-        )
-
     def required(self, name: Literal['visibility', 'confidence']) -> torch.Tensor:
         """Return that tensor; ValueError if this estimate came without it."""
         values: torch.Tensor | None = getattr(self, name)

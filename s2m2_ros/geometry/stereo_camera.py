@@ -94,15 +94,6 @@ class StereoCamera:
             right=resized(self.right),
         )
 
-    def rows(self, start: int, stop: int) -> StereoCamera:
-        """Return the camera of the same images cut to the rows ``start`` to ``stop - 1``."""
-        return replace(
-            self,
-            height=stop - start,
-            left=PrincipalPoint(self.left.x, self.left.y - start),
-            right=PrincipalPoint(self.right.x, self.right.y - start),
-        )
-
     def require_size(self, width: int, height: int) -> None:
         """Raise :class:`CalibrationError` unless images of this size belong to this camera."""
         if (width, height) != (self.width, self.height):

@@ -199,6 +199,7 @@ def computing() -> Iterator[Finding]:
         yield Finding('torch', Health.BROKEN, str(error), 'pip install torch')
         return
     yield Finding('torch', Health.GOOD, torch.__version__)
+    yield pixel_kernel_built()
     if not torch.cuda.is_available():
         fact = 'not available: the network runs on the CPU, slowly'
         remedy = 'with an NVIDIA GPU: install its driver, and a torch built for CUDA'
@@ -212,6 +213,17 @@ def computing() -> Iterator[Finding]:
     else:
         fact = 'missing: the node uses CUDA graphs instead'
         yield Finding('TensorRT', Health.NOTE, fact, 'pip install tensorrt')
+
+
+def pixel_kernel_built() -> Finding:
+    """Check that point clouds are made by compiled code where they are made on a CPU."""
+    from s2m2_ros.geometry import pixel_kernel
+
+    if pixel_kernel.library() is None:
+        fact = 'not built: point clouds of a CPU take several times as long'
+        remedy = 'install a C++ compiler and build the package again'
+        return Finding('pixel kernel', Health.POOR, fact, remedy)
+    return Finding('pixel kernel', Health.GOOD, 'compiled')
 
 
 def checkpoints() -> Iterator[Finding]:

@@ -6,16 +6,18 @@ be another, see ``RigidTransform``). Payloads are filled at the speed of a memor
 
 from __future__ import annotations
 
+import math
 import sys
 from array import array
 from copy import copy
 
 import numpy as np
+import torch
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
-from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output
+from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output, Workspace
 from s2m2_ros.msg import StereoEstimate
 
 # Which outputs each topic needs: ask `compute_outputs` for the union over the topics listened to.
@@ -87,28 +89,58 @@ def occlusion_mask_message(outputs: HostOutputs, header: Header) -> Image:
     return _image(outputs.arrays[Output.OCCLUSION_MASK], 'mono8', header)
 
 
-def point_cloud_message(outputs: HostOutputs, header: Header) -> PointCloud2:
-    """Return the cloud, in the left optical frame or the one of its transform."""
+class CloudMemory(Workspace):
+    """A workspace that lies in a message's data, so that an organised cloud is never copied.
+
+    The message is used again from one pair to the next: publish it first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._message = PointCloud2()
+
+    def allocate(self, shape: tuple[int, int, int], device: torch.device) -> torch.Tensor:
+        """Return zeros in a new message; in plain memory if they are not needed on the host."""
+        if device.type != 'cpu':
+            return super().allocate(shape, device)
+        self._message = PointCloud2()
+        self._message.data.frombytes(bytes(4 * math.prod(shape)))
+        return torch.frombuffer(self._message.data, dtype=torch.float32).view(shape)
+
+    def message(self, records: np.ndarray) -> PointCloud2:
+        """Return a message with these records: the one they fill, or else a new one."""
+        kept = self._message.data
+        if records.nbytes == len(kept) and records.ctypes.data == kept.buffer_info()[0]:
+            return self._message
+        message = PointCloud2()
+        fill(message.data, records)
+        return message
+
+
+def point_cloud_message(
+    outputs: HostOutputs, header: Header, memory: CloudMemory | None = None
+) -> PointCloud2:
+    """Return the cloud, in the left optical frame or the one of its transform.
+
+    ``memory``: the workspace that the outputs were computed in.
+    """
     layout = outputs.cloud_layout
     if layout is None:
         raise ValueError('these outputs hold no POINTS')
     records = outputs.arrays[Output.POINTS]
     organized = records.ndim == 3
     height, width = records.shape[:2] if organized else (1, records.shape[0])
-    message = PointCloud2(
-        header=Header(stamp=header.stamp, frame_id=outputs.cloud_frame_id or header.frame_id),
-        height=height,
-        width=width,
-        fields=[
-            PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
-            for name, offset in layout.fields
-        ],
-        is_bigendian=BIG_ENDIAN_HOST,
-        point_step=layout.point_step,
-        row_step=width * layout.point_step,
-        is_dense=not organized,
-    )
-    fill(message.data, records)
+    message = (memory or CloudMemory()).message(records)
+    message.header = Header(stamp=header.stamp, frame_id=outputs.cloud_frame_id or header.frame_id)
+    message.height, message.width = height, width
+    message.fields = [
+        PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
+        for name, offset in layout.fields
+    ]
+    message.is_bigendian = BIG_ENDIAN_HOST
+    message.point_step = layout.point_step
+    message.row_step = width * layout.point_step
+    message.is_dense = not organized
     return message
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from s2m2_ros.geometry import CalibrationError, RigidTransform, Workspace
+from s2m2_ros.geometry import CalibrationError, RigidTransform
 from s2m2_ros.inference import ImageError as MatchedImageError
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.msg import InferenceStats
@@ -17,7 +17,7 @@ from s2m2_ros.node.calibration_watch import Examination, examine
 from s2m2_ros.node.complaints import Complaints, Level
 from s2m2_ros.node.counters import Counts
 from s2m2_ros.node.fallback import Matchers
-from s2m2_ros.node.messages import DISPARITY_RESOLUTION
+from s2m2_ros.node.messages import DISPARITY_RESOLUTION, CloudMemory
 from s2m2_ros.node.parameters import Parameters, Settings
 from s2m2_ros.node.pipeline import Computed, StereoPair, compute, decode_pair, grey, match
 from s2m2_ros.node.publishers import POINTS, STATS, Content, Publishers, needed_outputs
@@ -52,7 +52,7 @@ class Processor:
     complaints: Complaints
     now: Callable[[], int]
     transforms: Transforms | None = None
-    workspace: Workspace = field(default_factory=Workspace)
+    memory: CloudMemory = field(default_factory=CloudMemory)
 
     def process(self, job: Job) -> None:
         """Publish what is wanted of this pair, or drop it."""
@@ -136,7 +136,7 @@ class Processor:
                 wanted=wanted,
                 options=settings.output_options(),
                 transform=transform,
-                workspace=self.workspace,
+                workspace=self.memory,
             )
         except (CalibrationError, MatchedImageError) as error:
             self.complaints.tell('input', str(error), level=Level.ERROR)
@@ -164,6 +164,7 @@ class Processor:
             left_info=job.messages.left_info,
             header=job.messages.left.header,
             resolution=resolution,
+            memory=self.memory,
         )
         self.publishers.publish(topics, content)
 

@@ -36,12 +36,16 @@ TYPES: dict[str, type[Any]] = {
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What the messages of one pair are made from; `resolution` is that of the disparity."""
+    """What the messages of one pair are made from.
+
+    `resolution` is that of the disparity, `memory` is where the cloud was computed.
+    """
 
     outputs: HostOutputs | None
     left_info: CameraInfo
     header: Header
     resolution: float
+    memory: messages.CloudMemory
 
 
 # Every one of these topics is a reason to work; stats only tells of the work for others.
@@ -54,7 +58,7 @@ BUILDERS: dict[str, Callable[[Content], Any]] = {
     'confidence': lambda c: messages.confidence_message(_outputs(c), c.header),
     'confidence_mask': lambda c: messages.confidence_mask_message(_outputs(c), c.header),
     'occlusion_mask': lambda c: messages.occlusion_mask_message(_outputs(c), c.header),
-    POINTS: lambda c: messages.point_cloud_message(_outputs(c), c.header),
+    POINTS: lambda c: messages.point_cloud_message(_outputs(c), c.header, c.memory),
     'estimate': lambda c: messages.estimate_message(
         _outputs(c), c.header, resolution=c.resolution
     ),

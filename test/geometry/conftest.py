@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from s2m2_ros.geometry import CameraModel, PrincipalPoint, StereoCamera
+from s2m2_ros.geometry import CameraModel, PrincipalPoint, StereoCamera, pixel_kernel
 
 ModelFactory = Callable[..., CameraModel]
 CameraFactory = Callable[..., StereoCamera]
@@ -38,3 +38,11 @@ def make_camera() -> CameraFactory:
         return StereoCamera(width, height, **options | other)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(params=['compiled', 'torch'])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test with the compiled loop over pixels and with torch, as on an accelerator."""
+    assert pixel_kernel.library() is not None
+    if request.param == 'torch':
+        monkeypatch.setattr(pixel_kernel, 'library', lambda: None)

@@ -52,6 +52,7 @@ def cloud(
     return outputs.arrays[Output.POINTS]
 
 
+@pytest.mark.usefixtures('either_way')
 class TestImages:
     def compute(
         self,
@@ -167,6 +168,7 @@ def test_opencv_finds_the_unknown_pixels_of_the_disparity(
     assert UNKNOWN_DISPARITY == -1.0
 
 
+@pytest.mark.usefixtures('either_way')
 class TestClouds:
     def test_organised_xyzrgb(
         self, make_camera: Callable[..., StereoCamera], estimate: Estimate
@@ -274,10 +276,9 @@ class TestClouds:
 
     @pytest.mark.parametrize('step', [1, 2, 3])
     @pytest.mark.parametrize('flying', [None, FlyingPixelFilter(min_step=0.1)])
-    def test_large_clouds_are_seamless(
+    def test_every_pixel_of_a_large_cloud(
         self, make_camera: Callable[..., StereoCamera], step: int, flying: FlyingPixelFilter | None
     ) -> None:
-        # On a CPU a cloud is made in blocks of rows; this one takes several of them.
         width, height = 1203, 151
         generator = torch.Generator().manual_seed(0)
         disparity = torch.rand(height, width, generator=generator) * 20 + 601.5

@@ -45,7 +45,9 @@ CAMERA = StereoCamera(
 IMAGE = np.full((2, 100, 3), (200, 100, 50), np.uint8)
 
 
-def outputs(options: CloudOptions | None = None) -> HostOutputs:
+def outputs(
+    options: CloudOptions | None = None, memory: messages.CloudMemory | None = None
+) -> HostOutputs:
     """Return d = 42 (2 m) everywhere but for an unknown pixel in row 0 and d = 70 in row 1."""
     disparity = torch.full((2, 100), 62.0)
     disparity[0, 3] = NAN
@@ -53,7 +55,9 @@ def outputs(options: CloudOptions | None = None) -> HostOutputs:
     confidence = torch.linspace(0, 1, 200).reshape(2, 100)
     estimate = Estimate(disparity, visibility=1 - confidence, confidence=confidence)
     chosen = OutputOptions(cloud=options or CloudOptions())
-    return compute_outputs(CAMERA, estimate, list(Output), image=IMAGE, options=chosen)
+    return compute_outputs(
+        CAMERA, estimate, list(Output), image=IMAGE, options=chosen, workspace=memory
+    )
 
 
 def pixels(message: Image) -> np.ndarray:
@@ -221,6 +225,30 @@ class TestPointCloud:
         assert cloud.header == Header(stamp=HEADER.stamp, frame_id='map')
         assert HEADER.frame_id == 'left_optical'
         assert point_cloud2.read_points(cloud)['z'][0] == pytest.approx(7.0)
+
+    def test_memory_of_a_message_is_written_to_and_used_again(self) -> None:
+        memory = messages.CloudMemory()
+        first = messages.point_cloud_message(outputs(memory=memory), HEADER, memory)
+        assert first == self.cloud()
+        first.data[:] = array('B', bytes(3200))  # as if the next pair were another
+        later = Header(stamp=Time(sec=9), frame_id='left_optical')
+        second = messages.point_cloud_message(outputs(memory=memory), later, memory)
+        assert second is first
+        assert second.header == later
+        assert second.data == self.cloud().data
+
+    def test_clouds_that_do_not_fill_the_memory_are_copied(self) -> None:
+        memory = messages.CloudMemory()
+        options = CloudOptions(organized=False)
+        dense = messages.point_cloud_message(outputs(options, memory=memory), HEADER, memory)
+        assert dense == self.cloud(organized=False)
+        whole = messages.point_cloud_message(outputs(memory=memory), HEADER, memory)
+        assert whole is not dense
+        assert whole == self.cloud()
+        padded = CloudOptions(padded=True)
+        assert messages.point_cloud_message(
+            outputs(padded, memory=memory), HEADER, memory
+        ) == self.cloud(padded=True)
 
     def test_asking_for_a_cloud_that_was_not_computed(self) -> None:
         result = compute_outputs(CAMERA, Estimate(torch.full((2, 100), 62.0)), {Output.DEPTH})

@@ -1,0 +1,159 @@
+"""The compiled loop over pixels: the bytes that torch gives, and torch where it is not there."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2m2_ros.geometry import (
+    CloudOptions,
+    Estimate,
+    FlyingPixelFilter,
+    Output,
+    OutputOptions,
+    PixelFilter,
+    PrincipalPoint,
+    RigidTransform,
+    StereoCamera,
+    compute_outputs,
+    pixel_kernel,
+)
+
+TURNED = RigidTransform('base_link', ((0, 0, 1), (-1, 0, 0), (0, -1, 0)), (0.5, 0.25, 1))
+NAN_BITS = 0x7FC00000
+
+shares = st.sampled_from([0.0, 0.25, 0.5, 1.0])
+filters = st.builds(
+    PixelFilter,
+    min_depth=st.sampled_from([0.0, 0.7, 2.0]),
+    max_depth=st.sampled_from([3.1, 40.0, math.inf]),
+    min_confidence=shares,
+    min_visibility=shares,
+    flying_pixels=st.none()
+    | st.builds(
+        FlyingPixelFilter,
+        min_step=st.sampled_from([0.0, 0.5, 3.0]),
+        min_relative_step=st.sampled_from([0.0, 0.02, 0.3]),
+    ),
+)
+clouds = st.builds(
+    CloudOptions,
+    organized=st.booleans(),
+    padded=st.booleans(),
+    color=st.sampled_from(['rgb', 'intensity', 'none']),
+    confidence=st.booleans(),
+    decimation=st.integers(1, 4),
+    filter=filters,
+    transform=st.none() | st.just(TURNED),
+)
+
+
+def scene(seed: int, height: int, width: int, *, grey: bool) -> tuple[Estimate, np.ndarray]:
+    """Return an estimate with unknown, infinite and negative disparities, and an image."""
+    random = np.random.default_rng(seed)
+    disparity = random.choice([2.0, 5.0, 20.0], (height, width)) + random.normal(
+        0, 1, (height, width)
+    )
+    odd = random.choice([np.nan, np.inf, -np.inf, -3.0, 0.0, float(width)], (height, width))
+    disparity = np.where(random.random((height, width)) < 0.1, odd, disparity)
+    maps = (disparity, random.random((height, width)), random.random((height, width)))
+    image = random.integers(0, 256, (height, width) if grey else (height, width, 3), np.uint8)
+    return Estimate(*(torch.from_numpy(m.astype(np.float32)) for m in maps)), image
+
+
+def comparable(array: np.ndarray) -> np.ndarray:
+    """Return the bits, those of every NaN alike."""
+    bits = np.ascontiguousarray(array).view(np.uint32)
+    return np.where(np.isnan(array), NAN_BITS, bits)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    cloud=clouds,
+    depth_filter=filters,
+    seed=st.integers(0, 2**32),
+    height=st.integers(1, 9),
+    width=st.integers(1, 70),
+    shift=st.sampled_from([0.0, 1.5, -2.25]),
+    grey=st.booleans(),
+)
+def test_same_bits_as_torch(
+    *,
+    cloud: CloudOptions,
+    depth_filter: PixelFilter,
+    seed: int,
+    height: int,
+    width: int,
+    shift: float,
+    grey: bool,
+) -> None:
+    estimate, image = scene(seed, height, width, grey=grey)
+    right = PrincipalPoint(width / 3, height / 2)
+    left = PrincipalPoint(right.x + shift, right.y)
+    camera = StereoCamera(width, height, 70.3, 71.1, 0.12, left, right)
+    options = OutputOptions(depth_filter=depth_filter, cloud=cloud)
+    wanted = (Output.DEPTH, Output.POINTS)
+    found = compute_outputs(camera, estimate, wanted, image=image, options=options).arrays
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pixel_kernel, 'library', lambda: None)
+        expected = compute_outputs(camera, estimate, wanted, image=image, options=options).arrays
+    for output in wanted:
+        assert found[output].shape == expected[output].shape
+        np.testing.assert_array_equal(comparable(found[output]), comparable(expected[output]))
+
+
+def test_maps_that_are_views_of_larger_ones() -> None:
+    estimate, image = scene(1, 6, 40, grey=False)
+    wide = [torch.nn.functional.pad(m, (3, 5)) for m in vars(estimate).values()]
+    view = Estimate(*(m[:, 3:-5] for m in wide))
+    turned = Estimate(*(m.T.contiguous().T for m in vars(estimate).values()))
+    camera = StereoCamera(40, 6, 70.0, 70.0, 0.1, PrincipalPoint(20, 3), PrincipalPoint(20, 3))
+    chosen = PixelFilter(min_confidence=0.3, min_visibility=0.3, flying_pixels=FlyingPixelFilter())
+    options = OutputOptions(cloud=CloudOptions(confidence=True, filter=chosen))
+    clouds = [
+        compute_outputs(camera, e, {Output.POINTS}, image=i, options=options).arrays[Output.POINTS]
+        for e in (estimate, view, turned)
+        for i in (image, np.asfortranarray(image))
+    ]
+    assert not np.isnan(clouds[0][..., 2]).all()
+    for cloud in clouds[1:]:
+        assert cloud.tobytes() == clouds[0].tobytes()
+
+
+class TestLibrary:
+    """Which library is loaded, from a folder of its own."""
+
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(pixel_kernel, '__file__', str(tmp_path / 'pixel_kernel.py'))
+        return tmp_path
+
+    def load(self) -> object:
+        return pixel_kernel.library.__wrapped__()
+
+    def test_none(self, folder: Path) -> None:
+        assert self.load() is None
+
+    def test_what_is_no_library_is_told(
+        self, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (folder / '_pixel_kernel.so').write_bytes(b'no library')
+        assert self.load() is None
+        assert '_pixel_kernel.so: cannot be used' in caplog.text
+
+    def test_an_old_one_is_left_alone(
+        self, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        source = folder / 'old.c'
+        source.write_text(f'int pixel_kernel_version() {{ return {pixel_kernel.VERSION - 1}; }}')
+        library = folder / '_pixel_kernel.so'
+        subprocess.run(['cc', '-shared', '-fPIC', '-o', library, source], check=True)
+        assert self.load() is None
+        assert 'build the package again' in caplog.text
