@@ -41,7 +41,8 @@ class Peers:
             return
         joined = torch.cat([gradient.flatten() for gradient in gradients])
         distributed.all_reduce(joined)
-        parts = joined.div_(self.size).split([gradient.numel() for gradient in gradients])
+        sizes = [gradient.numel() for gradient in gradients]
+        parts = torch.split(joined.div_(self.size), sizes)
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
