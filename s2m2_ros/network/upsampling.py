@@ -94,7 +94,7 @@ def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
     Returns: (B, M, factor·h, factor·w) float32.
     """
     height, width = maps.shape[-2:]
-    padded = functional.pad(maps, (1, 1, 1, 1), mode='replicate')
+    padded = with_edges(maps)
     weights = logits.float().softmax(dim=1)
     weights = weights.view(-1, _NEIGHBOURS, height, factor, width, factor)
     total: Tensor | None = None
@@ -105,6 +105,16 @@ def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
         total = term if total is None else total + term
     assert total is not None  # noqa: S101
     return total.flatten(4, 5).flatten(2, 3)
+
+
+def with_edges(maps: Tensor) -> Tensor:
+    """Repeat the edge pixels of maps (B, M, h, w) once: (B, M, h + 2, w + 2).
+
+    As `pad` with 'replicate' does, whose gradient the compiler cannot handle for maps in
+    channels-last order.
+    """
+    tall = torch.cat((maps[..., :1, :], maps, maps[..., -1:, :]), dim=-2)
+    return torch.cat((tall[..., :1], tall, tall[..., -1:]), dim=-1)
 
 
 def separate(maps: Tensor) -> Prediction:
