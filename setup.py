@@ -56,7 +56,7 @@ class BuildMessages(Command):  # type: ignore[misc]
             return
         builder = HERE / 'underlay' / 'message_package.py'
         # -I: pip hides the environment's packages from a build; the generators are among them.
-        command = [sys.executable, '-I', str(builder), str(Path(str(folder)).resolve())]
+        command = [sys.executable, '-I', str(builder), PACKAGE, str(Path(str(folder)).resolve())]
         subprocess.run(command, check=True)
 
 

@@ -144,7 +144,7 @@ def stages(*, ros: bool) -> list[Stage]:
         Stage('requirements', lists, tuple(f'--requirement={path}' for path in lists)),
         Stage(
             'stand-ins',
-            (stand_ins,),
+            (stand_ins, HERE / 'message_package.py'),
             ('--no-deps', '--no-build-isolation', '--force-reinstall', str(stand_ins)),
         ),
         package,

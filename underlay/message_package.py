@@ -1,8 +1,8 @@
-"""Generate and compile the package's messages with the ROS 2 wheels of this environment.
+"""Generate and compile a package's messages with the ROS 2 wheels of this environment.
 
-Usage: python -I message_package.py FOLDER
+Usage: python -I message_package.py PACKAGE FOLDER
 
-Writes ``FOLDER/s2m2_ros/msg`` and the one extension module that carries the C code of the messages
+Writes ``FOLDER/PACKAGE/msg`` and the one extension module that carries the C code of the messages
 and their Fast DDS type support. A ROS 2 installation uses CMakeLists.txt instead, which supports
 every middleware; the type hashes, and so the traffic, are the same.
 
@@ -18,13 +18,12 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent
-PACKAGE = 's2m2_ros'
-DEPENDENCIES = ('builtin_interfaces', 'sensor_msgs', 'std_msgs', 'stereo_msgs', 'geometry_msgs')
 # Typed C structures, then type supports. One type support alone makes rosidl_typesupport_c
 # dispatch statically, so that no library has to be found at run time.
 TYPE_SUPPORT = 'rosidl_typesupport_fastrtps_c'
@@ -37,22 +36,44 @@ GENERATORS = (
 )
 
 
-def message_files() -> list[Path]:
-    """Return the message definitions of this package."""
-    return sorted((SOURCE / 'msg').glob('*.msg'))
+@dataclass(frozen=True)
+class MessagePackage:
+    """A package of messages: ``root/msg/*.msg``, and all packages that they refer to."""
+
+    name: str
+    root: Path
+    dependencies: tuple[str, ...]
+
+    def files(self) -> list[Path]:
+        """Return the message definitions."""
+        return sorted((self.root / 'msg').glob('*.msg'))
 
 
-def fingerprint() -> str:
+PACKAGES = (
+    MessagePackage(
+        's2m2_ros',
+        SOURCE,
+        ('builtin_interfaces', 'sensor_msgs', 'std_msgs', 'stereo_msgs', 'geometry_msgs'),
+    ),
+    MessagePackage(
+        'tf2_msgs',
+        HERE / 'stand_ins' / 'tf2_msgs',
+        ('builtin_interfaces', 'std_msgs', 'geometry_msgs'),
+    ),
+)
+
+
+def fingerprint(messages: MessagePackage) -> str:
     """Return a digest of all that the result depends on."""
     digest = hashlib.sha256()
-    for path in (Path(__file__), *message_files()):
+    for path in (Path(__file__), *messages.files()):
         digest.update(path.name.encode() + b'\0' + path.read_bytes() + b'\0')
     for text in (sys.version, sys.prefix, *(version(name) for name in GENERATORS)):
         digest.update(text.encode() + b'\0')
     return digest.hexdigest()
 
 
-def generate(output: Path) -> Path:
+def generate(messages: MessagePackage, output: Path) -> Path:
     """Generate C and Python sources below `output`; return the folder of the Python package."""
     os.environ['AMENT_PREFIX_PATH'] = sys.prefix  # where the generators find their templates
     from rosidl_cli.command.translate.api import translate
@@ -61,15 +82,15 @@ def generate(output: Path) -> Path:
     from rosidl_typesupport_c.cli import GenerateCTypesupport
     from rosidl_typesupport_fastrtps_c.cli import GenerateFastRTPSCTypesupport
 
-    include = [str(Path(sys.prefix, 'share', name)) for name in DEPENDENCIES]
+    include = [str(Path(sys.prefix, 'share', name)) for name in messages.dependencies]
     idl_files = translate(
-        package_name=PACKAGE,
-        interface_files=[f'{SOURCE}:msg/{path.name}' for path in message_files()],
+        package_name=messages.name,
+        interface_files=[f'{messages.root}:msg/{path.name}' for path in messages.files()],
         include_paths=include,
         output_format='idl',
         output_path=output / 'idl',
     )
-    package = output / PACKAGE
+    package = output / messages.name
     generators = (
         GenerateC('c'),
         GenerateFastRTPSCTypesupport('fastrtps'),
@@ -77,11 +98,11 @@ def generate(output: Path) -> Path:
         GeneratePython('py', typesupport_implementations=['rosidl_typesupport_c']),
     )
     for generator in generators:
-        generator.generate(PACKAGE, idl_files, include, output_path=package)
+        generator.generate(messages.name, idl_files, include, output_path=package)
     return package
 
 
-def compile_extension(package: Path, build: Path) -> None:
+def compile_extension(messages: MessagePackage, package: Path, build: Path) -> None:
     """Compile all generated sources in `package` into one extension module beside them."""
     import numpy
     from setuptools import Distribution, Extension
@@ -89,7 +110,7 @@ def compile_extension(package: Path, build: Path) -> None:
     prefix = Path(sys.prefix)
     libraries = [
         f'{name}__rosidl_{part}'
-        for name in DEPENDENCIES
+        for name in messages.dependencies
         for part in ('generator_c', 'typesupport_c', 'typesupport_fastrtps_c', 'generator_py')
     ]
     libraries += [
@@ -101,7 +122,7 @@ def compile_extension(package: Path, build: Path) -> None:
         'fastcdr',
     ]
     extension = Extension(
-        f'{PACKAGE}.{PACKAGE}_s__rosidl_typesupport_c',
+        f'{messages.name}.{messages.name}_s__rosidl_typesupport_c',
         sources=sorted(str(path) for path in package.rglob('*') if path.suffix in {'.c', '.cpp'}),
         include_dirs=[
             str(package.parent),
@@ -113,7 +134,7 @@ def compile_extension(package: Path, build: Path) -> None:
         extra_compile_args=['-O2', '-Wno-unused-variable'],
         extra_link_args=[f'-Wl,-rpath,{prefix / "lib"}'],
     )
-    distribution = Distribution({'name': PACKAGE, 'ext_modules': [extension]})
+    distribution = Distribution({'name': messages.name, 'ext_modules': [extension]})
     command = distribution.get_command_obj('build_ext')
     command.build_lib, command.build_temp = str(package.parent), str(build)
     command.parallel = os.cpu_count()
@@ -122,8 +143,8 @@ def compile_extension(package: Path, build: Path) -> None:
 
 
 def keep(package: Path, folder: Path) -> None:
-    """Copy what is needed at run time from `package` into `folder`/s2m2_ros."""
-    target = folder / PACKAGE
+    """Copy what is needed at run time from `package` into a folder of its name in `folder`."""
+    target = folder / package.name
     shutil.copytree(
         package / 'msg', target / 'msg', dirs_exist_ok=True, ignore=only_suffixes('.py')
     )
@@ -140,27 +161,28 @@ def only_suffixes(*suffixes: str) -> Callable[[str, list[str]], Iterable[str]]:
     return ignore
 
 
-def build(cache: Path) -> None:
+def build(messages: MessagePackage, cache: Path) -> None:
     """Make the package in `cache`, which appears there only when it is complete."""
     cache.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache.parent) as scratch:
         work = Path(scratch)
-        package = generate(work / 'generated')
-        compile_extension(package, work / 'objects')
+        package = generate(messages, work / 'generated')
+        compile_extension(messages, package, work / 'objects')
         keep(package, work / 'complete')
-        (work / 'complete' / 'fingerprint').write_text(fingerprint())
+        (work / 'complete' / 'fingerprint').write_text(fingerprint(messages))
         shutil.rmtree(cache, ignore_errors=True)
         (work / 'complete').rename(cache)
 
 
-def main(folder: str) -> None:
-    """Put the messages into `folder`, building them only if something changed."""
-    cache = SOURCE / 'build' / 'pip-messages'
+def main(name: str, folder: str) -> None:
+    """Put a package's messages into `folder`, building them only if something changed."""
+    messages = next(package for package in PACKAGES if package.name == name)
+    cache = SOURCE / 'build' / 'pip-messages' / name
     stamp = cache / 'fingerprint'
-    if not stamp.is_file() or stamp.read_text() != fingerprint():
-        build(cache)
-    shutil.copytree(cache / PACKAGE, Path(folder) / PACKAGE, dirs_exist_ok=True)
+    if not stamp.is_file() or stamp.read_text() != fingerprint(messages):
+        build(messages, cache)
+    shutil.copytree(cache / name, Path(folder) / name, dirs_exist_ok=True)
 
 
 if __name__ == '__main__':
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -16,7 +16,9 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from tf2_ros import Buffer, TransformException, TransformListener
 from tf_transformations import quaternion_matrix
 
 from s2m2_ros.geometry import CalibrationError, CameraModel, RegionOfInterest
@@ -250,6 +252,35 @@ def test_transforms_put_what_lies_ahead_ahead() -> None:
     np.testing.assert_allclose(to_body @ [0, 1, 0], [0, 0, -1], atol=1e-12)
     t = right.transform.translation
     assert (t.x, t.y, t.z) == (pytest.approx(0.1), 0, 0)
+
+
+def test_static_transforms_reach_listeners_that_come_later(
+    node: Node, folder: Path, calibration: Path
+) -> None:
+    buffer = Buffer()
+
+    def known(heard: dict[str, list[Any]]) -> bool:
+        return bool(heard['left/image_rect']) and len(poses()) == 2
+
+    def poses() -> list[Any]:
+        frames = ('left_camera_optical_frame', 'right_camera_optical_frame')
+        try:
+            return [buffer.lookup_transform('stereo_camera', f, Time()).transform for f in frames]
+        except TransformException:
+            return []
+
+    options = parameters(
+        source=folder, calibration=calibration, rate=50.0, parent_frame='stereo_camera'
+    )
+    with python_process(PLAYER, *options):
+        listen(node, {'left/image_rect': Image}, lambda heard: bool(heard['left/image_rect']))
+        listener = TransformListener(buffer, node)  # after what it is to hear was sent
+        listen(node, {'left/image_rect': Image}, known)
+        listener.unregister()
+    left, right = (pose.translation for pose in poses())
+    assert (left.x, left.y, left.z) == (0, 0, 0)
+    # The right camera stands 0.1 m to the right, which is along -y of a body.
+    assert (right.x, right.y, right.z) == pytest.approx((0, -0.1, 0), abs=1e-12)
 
 
 def test_images_keep_their_depth_and_order_of_colours(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def test_misalignment_and_swapped_cameras_are_told_and_settle(rig: Rig) -> None:
 
     at = rig.publish_until(measured, 'an examination', SCENE, start=1)
     assert abs(float(rig.values('calibration')['vertical offset [px]'])) < 0.3
-    at = judged(rig, WARN, 'misaligned vertically by -5.', start=at, right_image_rect=message(lower))
+    at = judged(
+        rig, WARN, 'misaligned vertically by -5.', start=at, right_image_rect=message(lower)
+    )
     assert float(rig.values('calibration')['vertical offset [px]']) == pytest.approx(-5, abs=0.3)
     at = judged(rig, OK, 'OK', start=at)
     swapped = {'left_image_rect': message(right), 'right_image_rect': message(left)}

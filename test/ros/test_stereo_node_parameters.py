@@ -133,15 +133,6 @@ def test_min_depth_must_stay_below_max_depth(rig: Rig) -> None:
     assert rig.set_parameters(max_depth=0.0) == [(True, '')]
 
 
-def test_a_points_frame_without_tf2_is_refused(rig: Rig) -> None:
-    try:
-        import tf2_ros  # noqa: F401
-    except ImportError:
-        ((successful, reason),) = rig.set_parameters(points_frame='base_link')
-        assert not successful
-        assert 'tf2_ros' in reason
-
-
 def test_depth_range_cuts_depth_and_points(change: Change) -> None:
     # The plane reaches from 240*0.1/(12 + 0.02*319 + 0.04*239) = 0.86 m to 240*0.1/12 = 2 m.
     limits = {'min_depth': 1.0, 'max_depth': 1.5}
