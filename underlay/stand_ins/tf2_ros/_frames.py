@@ -77,10 +77,9 @@ def slerp(first: np.ndarray, last: np.ndarray, share: float) -> np.ndarray:
         last, cosine = -last, -cosine
     angle = np.arccos(min(cosine, 1.0))
     if angle < 1e-6:
-        return first + share * (last - first)
+        return np.asarray(first + share * (last - first))
     weights = np.sin([(1 - share) * angle, share * angle]) / np.sin(angle)
-    between: np.ndarray = weights[0] * first + weights[1] * last
-    return between
+    return np.asarray(weights[0] * first + weights[1] * last)
 
 
 def _matrix(translation: np.ndarray, quaternion: np.ndarray) -> np.ndarray:
