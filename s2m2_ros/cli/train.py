@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--init', type=Path, help='start from these weights (.pth, .safetensors)')
     parser.add_argument('--resume', action='store_true', help='go on exactly where FOLDER stands')
     parser.add_argument('--data', type=Path, nargs='*', default=[], help='folders of real pairs')
+    parser.add_argument(
+        '--photographs', type=Path, help='folder of images that lend their textures to the scenes'
+    )
     parser.add_argument('--scenes-share', type=float, default=0.5, help='with --data: the rest')
     parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, ...')
     parser.add_argument(
@@ -115,7 +118,9 @@ def _options(arguments: argparse.Namespace, device: torch.device) -> TrainOption
         learning_rate=arguments.learning_rate,
         average=arguments.average,
         allow_negative=arguments.allow_negative,
-        objects=(4, 12) if small else (10, 30),
+        objects=(6, 20) if small else (10, 30),
+        # Weights that match already need not be kept from occluded pixels for long.
+        visible_only=0.1 if arguments.init else 0.3,
     )
     if arguments.crops:
         options = replace(options, crops=tuple(_crop(c) for c in arguments.crops.split(',')))
@@ -160,11 +165,16 @@ def _source(
     arguments: argparse.Namespace, options: TrainOptions, device: torch.device
 ) -> BatchSource:
     from s2m2_ros.training.folders import FolderSource, Mixture
+    from s2m2_ros.training.photographs import read_photographs
     from s2m2_ros.training.scenes import SceneGenerator, scene_options
 
     bank = 384 if device.type == 'cuda' else 48
     scenes = SceneGenerator(
-        options.seed, options=scene_options(options), device=device, bank_size=bank
+        options.seed,
+        options=scene_options(options),
+        device=device,
+        bank_size=bank,
+        photographs=read_photographs(arguments.photographs) if arguments.photographs else (),
     )
     if not arguments.data:
         return scenes

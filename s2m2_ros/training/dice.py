@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+T = TypeVar('T')
 
 
 class Dice:
@@ -25,6 +29,14 @@ class Dice:
     def count(self, trials: int, probability: float) -> int:
         """Return how many of ``trials`` succeed; drawn on the host, so that no device waits."""
         return int(self._host.binomial(trials, probability))
+
+    def choice(self, values: Sequence[T]) -> T:
+        """Return one of the values; drawn on the host, as `number` is."""
+        return values[int(self._host.integers(len(values)))]
+
+    def number(self, low: float, high: float) -> float:
+        """Return one number in [low, high)."""
+        return float(self._host.uniform(low, high))
 
     def uniform(self, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Tensor:
         """Return float32 values in [low, high)."""

@@ -58,6 +58,8 @@ class TrainOptions:
     objects: tuple[int, int] = (10, 30)
     widest_range: float = 0.45
     """Largest disparity of a scene as a share of the width."""
+    texture_scale: tuple[float, float] = (0.25, 1.6)
+    """Texels per pixel: finer than in validation, as photographs are."""
 
     @property
     def config(self) -> S2M2Config:
@@ -86,7 +88,8 @@ class TrainOptions:
         """
         try:
             crops = tuple(Crop(**crop) for crop in values['crops'])
-            return cls(**{**values, 'crops': crops, 'objects': tuple(values['objects'])})
+            pairs = {name: tuple(values[name]) for name in ('objects', 'texture_scale')}
+            return cls(**{**values, **pairs, 'crops': crops})
         except (KeyError, TypeError) as error:
             raise TrainingError(
                 f'the checkpoint holds options of another version: {error}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +15,7 @@ from s2m2_ros.training.paint import Paint, draw_paint, shade
 from s2m2_ros.training.photometric import augment
 from s2m2_ros.training.placement import SceneOptions, draw_world
 from s2m2_ros.training.surfaces import Hits, Rays, World
-from s2m2_ros.training.textures import make_bank
+from s2m2_ros.training.textures import make_bank, photograph_patches
 
 VISIBLE_TOLERANCE = 1e-2
 """Disparities closer than this, in pixels, belong to one surface seen from both views."""
@@ -22,12 +23,16 @@ VISIBLE_TOLERANCE = 1e-2
 BANK_LIFE = 1000
 """Batches drawn from one bank of textures before the next bank is made."""
 
+PHOTOGRAPH_SHARE = 0.4
+"""Textures of a bank that are patches of photographs, where there are photographs."""
+
 
 def scene_options(options: TrainOptions) -> SceneOptions:
     """Return the scenes that a training run asks for."""
     return SceneOptions(
         objects=options.objects,
         widest_range=options.widest_range,
+        texture_scale=options.texture_scale,
         negative_share=0.05 if options.allow_negative else 0.0,
     )
 
@@ -42,11 +47,14 @@ class SceneGenerator:
         options: SceneOptions | None = None,
         device: torch.device | str = 'cpu',
         bank_size: int = 96,
+        photographs: Sequence[Tensor] = (),
     ) -> None:
+        """Take ``photographs`` (3, H, W), 0..1, for a part of the textures, if there are any."""
         self.seed = seed
         self.options = options or SceneOptions()
         self.device = torch.device(device)
         self.bank_size = bank_size
+        self.photographs = [photograph.to(self.device) for photograph in photographs]
         self._bank: Tensor | None = None
         self._bank_number = -1
 
@@ -69,7 +77,12 @@ class SceneGenerator:
         number = index // BANK_LIFE
         if self._bank is None or number != self._bank_number:
             dice = Dice(self.seed, (1 << 40) + number, device=self.device)
-            self._bank = make_bank(dice, count=self.bank_size)
+            taken = round(PHOTOGRAPH_SHARE * self.bank_size) if self.photographs else 0
+            drawn = make_bank(dice, count=self.bank_size - taken)
+            if taken:
+                patches = photograph_patches(dice, self.photographs, count=taken)
+                drawn = torch.cat([drawn, patches])
+            self._bank = drawn
             self._bank_number = number
         return self._bank
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -28,6 +29,31 @@ def make_bank(dice: Dice, *, count: int, size: int = 256) -> Tensor:
     mixed = blend * leaves.roll(1, 0) + (1 - blend) * noise.roll(1, 0)
     kinds = torch.stack([noise, leaves, near, gap, repeated, mixed], 1)
     return kinds.flatten(0, 1)[:count].permute(0, 2, 3, 1).contiguous()
+
+
+def photograph_patches(
+    dice: Dice, photographs: Sequence[Tensor], *, count: int, size: int = 256
+) -> Tensor:
+    """Return square patches of photographs (count, size, size, 3), float32 in 0..1.
+
+    ``photographs``: (3, H, W), 0..1, any sizes. Patches are scaled down as far as a photograph
+    allows, so that they are sharp, mirrored, and half of them have their channels exchanged.
+    """
+    patches = [_patch(dice, dice.choice(photographs), size) for _ in range(count)]
+    return torch.stack(patches).permute(0, 2, 3, 1).contiguous()
+
+
+def _patch(dice: Dice, photograph: Tensor, size: int) -> Tensor:
+    height, width = photograph.shape[1:]
+    shorter = min(height, width)
+    side = int(dice.number(min(size, shorter), shorter + 1))
+    top = int(dice.number(0, height - side + 1))
+    left = int(dice.number(0, width - side + 1))
+    cut = photograph[None, :, top : top + side, left : left + side]
+    patch = functional.interpolate(cut, (size, size), mode='bilinear', antialias=True)[0]
+    patch = patch.flip(dice.choice(((), (1,), (2,), (1, 2))))
+    order = dice.choice(((0, 1, 2),) * 5 + ((0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)))
+    return patch[list(order)].clamp(0, 1)
 
 
 def power_noise(dice: Dice, count: int, size: int) -> Tensor:
