@@ -30,11 +30,10 @@ from s2m2_ros.geometry import (
     PixelFilter,
     PrincipalPoint,
     StereoCamera,
-    Workspace,
     compute_outputs,
 )
 from s2m2_ros.node.images import decode_compressed_image, decode_image
-from s2m2_ros.node.messages import fill, point_cloud_message
+from s2m2_ros.node.messages import CloudMemory, fill, point_cloud_message
 
 WIDTH, HEIGHT = 1280, 720
 CENTRE = PrincipalPoint(640.0, 360.0)
@@ -85,7 +84,7 @@ def cloud_cases() -> dict[str, Case]:
 
     def ours(**options: object) -> Case:
         chosen = OutputOptions(cloud=CloudOptions(**options))  # type: ignore[arg-type]
-        workspace = Workspace()
+        memory = CloudMemory()
 
         def build() -> PointCloud2:
             outputs = compute_outputs(
@@ -94,9 +93,9 @@ def cloud_cases() -> dict[str, Case]:
                 {Output.POINTS},
                 image=image,
                 options=chosen,
-                workspace=workspace,
+                workspace=memory,
             )
-            return point_cloud_message(outputs, Header())
+            return point_cloud_message(outputs, Header(), memory)
 
         return build
 
