@@ -66,10 +66,11 @@ class Build(build):  # type: ignore[misc]
     sub_commands = [*build.sub_commands, ('build_messages', None)]  # noqa: RUF012
 
 
-# A library that ctypes loads, not a module. Optional: without a compiler torch does the work.
+# A library that ctypes loads: in a folder that is no package, as it is no module.
+# Optional: without a compiler torch does the work.
 PIXEL_KERNEL = Extension(
-    f'{PACKAGE}.geometry._pixel_kernel',
-    sources=[f'{PACKAGE}/geometry/pixel_kernel.cpp'],
+    f'{PACKAGE}.geometry.compiled._pixel_kernel',
+    sources=[f'{PACKAGE}/geometry/compiled/pixel_kernel.cpp'],
     language='c++',
     # As in CMakeLists.txt: vectors, but the arithmetic of torch to the last bit.
     extra_compile_args=[

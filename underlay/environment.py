@@ -130,7 +130,7 @@ def stages(*, ros: bool) -> list[Stage]:
             SOURCE / 'msg',
             SOURCE / 'launch',
             SOURCE / 'config',
-            SOURCE / 's2m2_ros' / 'geometry' / 'pixel_kernel.cpp',
+            SOURCE / 's2m2_ros' / 'geometry' / 'compiled' / 'pixel_kernel.cpp',
             HERE / 'message_package.py',
         ),
         ('--no-deps', '--no-build-isolation', '--editable', str(SOURCE)),

@@ -1,4 +1,4 @@
-"""The compiled loop over pixels (pixel_kernel.cpp): filtered depth and records on a CPU.
+"""The compiled loop over pixels (compiled/pixel_kernel.cpp): filtered depth and records on a CPU.
 
 Torch does each operation over the whole map; one pass that does them all is several times as
 fast. Building the package compiles it. Where that was not possible torch does the work, with the
@@ -95,7 +95,7 @@ class RecordSources:
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL | None:
     """Return the compiled library; None if it was not built, or from other sources."""
-    folder = Path(__file__).parent
+    folder = Path(__file__).with_name('compiled')
     for file in sorted(folder.glob('_pixel_kernel*.so')):
         try:
             found = ctypes.CDLL(str(file))

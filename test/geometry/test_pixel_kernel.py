@@ -133,7 +133,9 @@ class TestLibrary:
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(pixel_kernel, '__file__', str(tmp_path / 'pixel_kernel.py'))
-        return tmp_path
+        compiled = tmp_path / 'compiled'
+        compiled.mkdir()
+        return compiled
 
     def load(self) -> object:
         return pixel_kernel.library.__wrapped__()

@@ -14,16 +14,18 @@ from ament_index_python.packages import get_package_prefix, get_package_share_di
 import s2m2_ros
 from support.processes import SOURCE, hear, python_process
 
-# Prints where the messages came from, then publishes one until somebody has heard it.
+# Prints where the messages, the package and its compiled loop came from, then publishes.
 TALKER = """
 import sys
 import rclpy
 from rclpy.qos import QoSProfile, DurabilityPolicy
 import s2m2_ros, s2m2_ros.cli.main, s2m2_ros.msg
+from s2m2_ros.geometry import pixel_kernel
 from s2m2_ros.msg import StereoEstimate
 
 print(s2m2_ros.msg.__file__, flush=True)
 print(s2m2_ros.__file__, flush=True)
+print(pixel_kernel.library()._name, flush=True)
 rclpy.init()
 node = rclpy.create_node('talker')
 lasting = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -78,6 +80,7 @@ def test_colcon_builds_messages_and_python_in_one_package(
         ):
             assert Path(hear(talker)) == library / 's2m2_ros' / 'msg' / '__init__.py'
             assert Path(hear(talker)) == package / 's2m2_ros' / '__init__.py'
+            assert Path(hear(talker)).parent == package / 's2m2_ros' / 'geometry' / 'compiled'
             assert hear(listener) == '451.5'
     # What `ros2 run` starts, and the command.
     executables = prefix / 'lib' / 's2m2_ros'
@@ -120,6 +123,7 @@ def test_wheel_holds_sources_messages_and_what_ros_looks_for(tmp_path: Path) -> 
     ):
         assert Path(hear(talker)) == site / 's2m2_ros' / 'msg' / '__init__.py'
         assert Path(hear(talker)) == site / 's2m2_ros' / '__init__.py'
+        assert Path(hear(talker)).parent == site / 's2m2_ros' / 'geometry' / 'compiled'
         assert hear(listener) == '451.5'
 
 
