@@ -225,7 +225,7 @@ def _decimated(image: torch.Tensor | None, camera: StereoCamera, step: int) -> t
 
 def _bytes(image: torch.Tensor) -> torch.Tensor:
     """Return an image in 0..255 as uint8."""
-    return image.round().clamp(0, 255).to(torch.uint8) if image.is_floating_point() else image
+    return (image.round().clamp(0, 255) if image.is_floating_point() else image).to(torch.uint8)
 
 
 def _write_rgb(records: torch.Tensor, image: torch.Tensor, column: int) -> None:
