@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     with open_matcher(arguments) as matcher:
         reports = []
         name = 'SGBM node' if matcher.backend == 'sgbm' else 'S2M2'
-        pairs = _pairs(arguments)
+        pairs = dataset_pairs(arguments.dataset, size=arguments.size, limit=arguments.limit)
         for report in evaluate_pairs(pairs, matcher.match, name=name, sgbm=not arguments.no_sgbm):
             reports.append(report)
             if arguments.pictures:
@@ -59,19 +59,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _pairs(arguments: argparse.Namespace) -> Iterator[StereoPair]:
+def dataset_pairs(dataset: str, *, size: str, limit: int = 0) -> Iterator[StereoPair]:
+    """Yield the pairs of a data set as it is named on the command line; ``limit`` 0: all.
+
+    Raises DatasetError if there is none, S2M2Error if ``size`` is not COUNTxHEIGHTxWIDTH.
+    """
     from s2m2_ros.evaluation.datasets import find_pairs, load_pair
     from s2m2_ros.evaluation.samples import motorcycle
     from s2m2_ros.training.validation import procedural_pairs
 
-    if arguments.dataset == 'procedural':
-        pairs = procedural_pairs(*three_numbers(arguments.size))
-    elif arguments.dataset == 'motorcycle':
+    if dataset == 'procedural':
+        pairs = procedural_pairs(*three_numbers(size))
+    elif dataset == 'motorcycle':
         pairs = iter([motorcycle()])
     else:
-        pairs = (load_pair(files) for files in find_pairs(Path(arguments.dataset)))
-    limit = arguments.limit or None
+        pairs = (load_pair(files) for files in find_pairs(Path(dataset)))
     for number, pair in enumerate(pairs):
-        if limit is not None and number >= limit:
+        if limit and number >= limit:
             return
         yield pair
