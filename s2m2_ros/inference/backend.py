@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
+from s2m2_ros.inference.padding import Margin
+
 PRECISIONS = {
     'float32': torch.float32,
     'float16': torch.float16,
@@ -34,6 +36,7 @@ class BackendOptions:
         refine_iterations: number of local refinement steps, >= 0.
         allow_negative: whether disparities below 0 may come out.
         cache_folder: where engines and compiled code are kept between runs.
+        margin: that which the network expects around images whose size is no multiple of 32.
 
     """
 
@@ -43,6 +46,7 @@ class BackendOptions:
     refine_iterations: int
     allow_negative: bool
     cache_folder: Path
+    margin: Margin = 'around'
 
 
 @runtime_checkable

@@ -54,6 +54,7 @@ class CudaGraphBackend:
         self.name = 'cudagraph'
         self.device = options.device
         self.precision = options.precision
+        self._margin = options.margin
         self._network: Network | None = network
         self._graphs: OrderedDict[Key, _Captured] = OrderedDict()
 
@@ -90,9 +91,9 @@ class CudaGraphBackend:
         side.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(side):
             for _ in range(PASSES_BEFORE_CAPTURE):
-                match_padded(self._network, static_left, static_right)
+                match_padded(self._network, static_left, static_right, self._margin)
         torch.cuda.current_stream(self.device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            maps = match_padded(self._network, static_left, static_right)
+            maps = match_padded(self._network, static_left, static_right, self._margin)
         return _Captured(graph, static_left, static_right, maps)

@@ -8,7 +8,7 @@ import torch
 
 from s2m2_ros.inference.backend import BackendOptions, Maps
 from s2m2_ros.inference.errors import ClosedError
-from s2m2_ros.inference.padding import Padding
+from s2m2_ros.inference.padding import Margin, Padding
 
 # Takes (B, 3, H', W') float32 images in 0..255, H' and W' multiples of 32; returns disparity,
 # visibility and confidence, each (B, 1, H', W') float32.
@@ -22,22 +22,25 @@ class PaddedBackend:
         self.name = name
         self.device = options.device
         self.precision = options.precision
+        self._margin = options.margin
         self._network: Network | None = network
 
     def infer(self, left: torch.Tensor, right: torch.Tensor) -> Maps:
         """Match B pairs; see `Backend.infer`."""
         if self._network is None:
             raise ClosedError
-        return match_padded(self._network, left, right)
+        return match_padded(self._network, left, right, self._margin)
 
     def close(self) -> None:
         """Free the network."""
         self._network = None
 
 
-def match_padded(network: Network, left: torch.Tensor, right: torch.Tensor) -> Maps:
+def match_padded(
+    network: Network, left: torch.Tensor, right: torch.Tensor, margin: Margin = 'around'
+) -> Maps:
     """Pad, run `network`, and crop; arguments and result are those of `Backend.infer`."""
-    padding = Padding(left.shape[-2], left.shape[-1])
+    padding = Padding(left.shape[-2], left.shape[-1], margin)
     maps = network(padding.pad(_as_rgb(left)), padding.pad(_as_rgb(right)))
     disparity, visibility, confidence = (padding.crop(m)[:, 0].contiguous() for m in maps)
     return Maps(disparity, visibility, confidence)

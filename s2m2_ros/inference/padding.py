@@ -1,18 +1,24 @@
-"""Margins that bring an image to multiples of 32, as the published demos make them.
+"""Margins that bring an image to multiples of 32.
 
 The margin is not neutral: attention at 1/32 and the group norm see it, so another margin moves
-every pixel of the result a little.
+every pixel of the result a little. What lies left of the image matters most: whoever learnt that
+nothing does fills the left border, whose pixels the right view does not show, from the wrong side.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
+from torch.nn import functional
 
 MULTIPLE = 32
+
+Margin = Literal['around', 'beyond']
+"""Where margins go: `around` the image, smooth and darkened, as the published demos make them; or
+`beyond` its right and lower edges, which are repeated, for networks trained without margins."""
 
 
 class AxisTables(NamedTuple):
@@ -49,14 +55,15 @@ def axis_tables(size: int, padded: int, before: int, device: torch.device) -> Ax
 
 @dataclass(frozen=True)
 class Padding:
-    """Margins around an image of `height` x `width` pixels, both at least 32.
+    """Margins of an image of `height` x `width` pixels, both at least 32.
 
-    The image sits in the middle; of an odd number of extra rows or columns the odd one is below
-    or to the right.
+    With `around` the image sits in the middle; of an odd number of extra rows or columns the odd
+    one is below or to the right. With `beyond` it sits in the upper left corner.
     """
 
     height: int
     width: int
+    margin: Margin = 'around'
 
     @property
     def padded_height(self) -> int:
@@ -71,21 +78,27 @@ class Padding:
     @property
     def top(self) -> int:
         """Rows above the image."""
-        return (self.padded_height - self.height) // 2
+        return (self.padded_height - self.height) // 2 if self.margin == 'around' else 0
 
     @property
     def left(self) -> int:
         """Columns left of the image."""
-        return (self.padded_width - self.width) // 2
+        return (self.padded_width - self.width) // 2 if self.margin == 'around' else 0
 
     def pad(self, images: torch.Tensor) -> torch.Tensor:
         """Return (N, C, H, W) images of any type as float32 (N, C, H', W').
 
-        Zeros around the image are averaged in, coarsely, and stretched back: the margin is a
-        smooth, darkened continuation of the image. The image itself is unchanged.
+        The image itself is unchanged. `around`: zeros around it are averaged in, coarsely, and
+        stretched back, so that the margin is a smooth, darkened continuation of the image.
         """
         if (self.padded_height, self.padded_width) == (self.height, self.width):
             return images.float()
+        if self.margin == 'beyond':
+            below, right = self.padded_height - self.height, self.padded_width - self.width
+            return functional.pad(images.float(), (0, right, 0, below), mode='replicate')
+        return self._surrounded(images)
+
+    def _surrounded(self, images: torch.Tensor) -> torch.Tensor:
         shape = (*images.shape[:2], self.padded_height, self.padded_width)
         padded = torch.empty(shape, dtype=torch.float32, device=images.device)
         inside = self.crop(padded).copy_(images)

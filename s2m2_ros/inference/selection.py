@@ -13,7 +13,7 @@ from s2m2_ros.inference.backend import PRECISIONS, Backend, BackendOptions
 from s2m2_ros.inference.errors import BackendUnavailableError
 from s2m2_ros.weights import cache_folder as default_cache_folder
 from s2m2_ros.weights import find_checkpoint
-from s2m2_ros.weights.provenance import caution
+from s2m2_ros.weights.provenance import caution, is_trained_by_us
 
 _logger = logging.getLogger(__name__)
 
@@ -60,15 +60,17 @@ def open_backend(
     if refine_iterations < 0:
         raise ValueError(f'refine_iterations must be 0 or more, not {refine_iterations}')
     chosen = resolve_device(device)
+    file = None if backend in NEEDS_NO_CHECKPOINT else find_checkpoint(checkpoint)
     options = BackendOptions(
-        checkpoint=None if backend in NEEDS_NO_CHECKPOINT else find_checkpoint(checkpoint),
+        checkpoint=file,
         device=chosen,
         precision=resolve_precision(precision, chosen),
         refine_iterations=refine_iterations,
         allow_negative=allow_negative,
         cache_folder=cache_folder or default_cache_folder(),
+        margin='beyond' if file is not None and is_trained_by_us(file) else 'around',
     )
-    if options.checkpoint is not None and (remark := caution(options.checkpoint)):
+    if file is not None and (remark := caution(file)):
         _logger.warning('%s: %s', checkpoint, remark)
     if backend == 'auto':
         return _open_best(options)

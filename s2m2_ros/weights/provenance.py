@@ -1,16 +1,37 @@
-"""What a checkpoint says of itself that a user should hear."""
+"""What a checkpoint says of itself: where it comes from, and what a user should hear."""
 
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 from s2m2_ros.network.checkpoint import CheckpointError, read_metadata
 
 STOP_GAP = (
-    'these weights are a stop-gap, trained briefly on a CPU: expect less than a block matcher '
-    'in places (s2m2_ros/weights/starter.md has the figures)'
+    'these weights are a stop-gap, trained for two hours on a CPU: expect soft edges and lost '
+    'thin structures (s2m2_ros/weights/starter.md has the figures)'
 )
+
+
+def is_trained_by_us(file: Path) -> bool:
+    """Return whether ``s2m2 train`` made the weights in ``file``, which never sees margins.
+
+    False for a file that is no checkpoint: whoever loads it says what is wrong.
+    """
+    if file.suffix == '.safetensors':
+        try:
+            return 'training' in read_metadata(file)
+        except CheckpointError:
+            return False
+    import torch
+
+    try:
+        # Mapped: of a large file only the directory is read.
+        content = torch.load(file, map_location='cpu', weights_only=True, mmap=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
+        return False
+    return isinstance(content, dict) and 'training' in content
 
 
 def caution(file: Path) -> str:

@@ -18,6 +18,7 @@ import torch
 from s2m2_ros.inference import BackendOptions, InferenceError, tensor_rt
 from s2m2_ros.inference.cuda_graph import GRAPHS_KEPT, CudaGraphBackend
 from s2m2_ros.inference.padded import match_padded
+from s2m2_ros.inference.padding import Margin
 
 CPU = torch.device('cpu')
 
@@ -173,12 +174,12 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
         yield
         capturing.pop()
 
-    def recorded(network: Any, left: torch.Tensor, right: torch.Tensor) -> Any:
-        maps = match_padded(network, left, right)
+    def recorded(network: Any, left: torch.Tensor, right: torch.Tensor, margin: Margin) -> Any:
+        maps = match_padded(network, left, right, margin)
         if capturing:
 
             def replay() -> None:
-                for old, new in zip(maps, match_padded(network, left, right), strict=True):
+                for old, new in zip(maps, match_padded(network, left, right, margin), strict=True):
                     old.copy_(new)
 
             capturing[-1].replay = replay

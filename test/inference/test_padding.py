@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from s2m2_ros.inference.padding import Padding
+from s2m2_ros.inference.padding import Margin, Padding
 
 SIDES = st.integers(32, 200)
 
@@ -33,13 +33,30 @@ def test_margin_matches_bins_and_resize_worked_out_one_by_one() -> None:
     assert padded[:, 48].tolist() == [33.0] * 32
 
 
-@given(height=SIDES, width=SIDES, count=st.integers(1, 2), channels=st.sampled_from([1, 3]))
+def test_beyond_repeats_the_right_and_lower_edges() -> None:
+    rows = torch.arange(33.0)[:, None] * 100
+    image = (rows + torch.arange(40.0))[None, None].to(torch.int16)
+    padded = Padding(33, 40, 'beyond').pad(image)[0, 0]
+    assert padded.shape == (64, 64)
+    # Row 10 ends with 1039, the last row is 3200 to 3239.
+    assert padded[10, 38:].tolist() == [1038.0] + [1039.0] * 25
+    assert padded[32:, 5].tolist() == [3205.0] * 32
+    assert padded[63, 63].item() == 3239.0
+
+
+@given(
+    height=SIDES,
+    width=SIDES,
+    count=st.integers(1, 2),
+    channels=st.sampled_from([1, 3]),
+    margin=st.sampled_from(['around', 'beyond']),
+)
 def test_cropping_undoes_padding_exactly(
-    height: int, width: int, count: int, channels: int
+    *, height: int, width: int, count: int, channels: int, margin: Margin
 ) -> None:
     generator = torch.Generator().manual_seed(height * 1000 + width)
     images = torch.rand(count, channels, height, width, generator=generator) * 255
-    padding = Padding(height, width)
+    padding = Padding(height, width, margin)
     padded = padding.pad(images)
     assert padded.dtype == torch.float32
     assert padded.shape[:2] == (count, channels)

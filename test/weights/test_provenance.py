@@ -1,4 +1,4 @@
-"""A stop-gap says that it is one."""
+"""A stop-gap says that it is one, and weights of our own training get the margins they know."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import logging
 from pathlib import Path
 
 import pytest
+import torch
 
 from s2m2_ros.inference import StereoMatcher
-from s2m2_ros.network import S2M2, S2M2Config, save_network
-from s2m2_ros.weights.provenance import caution
+from s2m2_ros.inference.padding import Padding
+from s2m2_ros.network import S2M2, S2M2Config, load_network, save_network
+from s2m2_ros.training.checkpoints import save_weights
+from s2m2_ros.weights.provenance import caution, is_trained_by_us
 
 
 @pytest.mark.parametrize('marked', [True, False])
@@ -32,3 +35,36 @@ def test_other_files_give_no_caution(tmp_path: Path) -> None:
     assert caution(plain) == ''
     assert caution(damaged) == ''
     assert caution(tmp_path / 'weights.pth') == ''
+
+
+def test_our_weights_get_margins_beyond_the_image_and_others_around(tmp_path: Path) -> None:
+    network = S2M2(S2M2Config(8, 1))
+    ours, plain = tmp_path / 'ours.safetensors', tmp_path / 'plain.safetensors'
+    save_network(network, ours, licence='Apache-2.0', training={'steps': 1})
+    save_network(network, plain, licence='Apache-2.0')
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.rand(40, 50, 3, generator=generator) * 255 for _ in range(2))
+    found = {}
+    for file in (ours, plain):
+        with StereoMatcher.open(file, device='cpu', backend='torch') as matcher:
+            found[file] = matcher.match(left, right).disparity
+    for file, place in ((ours, (0, 0)), (plain, (12, 7))):
+        padding = Padding(40, 50, 'beyond' if file == ours else 'around')
+        assert (padding.top, padding.left) == place
+        planes = [padding.pad(image.permute(2, 0, 1)[None]) for image in (left, right)]
+        with torch.no_grad():
+            expected = padding.crop(load_network(file).eval()(*planes).disparity)[0, 0]
+        assert torch.allclose(found[file], expected, atol=1e-3)
+    assert not torch.allclose(found[ours], found[plain], atol=0.1)
+
+
+def test_who_trained_a_pth_file(tmp_path: Path) -> None:
+    weights = S2M2(S2M2Config(8, 1)).state_dict()
+    published, ours = tmp_path / 'published.pth', tmp_path / 'ours.pth'
+    torch.save({'state_dict': weights}, published)
+    save_weights(ours, weights, {'steps': 1})
+    (tmp_path / 'damaged.pth').write_bytes(b'not one')
+    assert not is_trained_by_us(published)
+    assert is_trained_by_us(ours)
+    assert not is_trained_by_us(tmp_path / 'damaged.pth')
+    assert not is_trained_by_us(tmp_path / 'absent.safetensors')
