@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 from s2m2_ros.network.checkpoint import CheckpointError, read_metadata
 
@@ -20,10 +21,7 @@ def is_trained_by_us(file: Path) -> bool:
     False for a file that is no checkpoint: whoever loads it says what is wrong.
     """
     if file.suffix == '.safetensors':
-        try:
-            return 'training' in read_metadata(file)
-        except CheckpointError:
-            return False
+        return bool(_training(file))
     import torch
 
     try:
@@ -41,8 +39,13 @@ def caution(file: Path) -> str:
     """
     if file.suffix != '.safetensors':
         return ''
+    return STOP_GAP if _training(file).get('stop_gap') else ''
+
+
+def _training(file: Path) -> dict[str, Any]:
+    """Return the facts of the training in a ``.safetensors`` file; empty if there are none."""
     try:
         training = json.loads(read_metadata(file).get('training', '{}'))
     except (CheckpointError, ValueError):
-        return ''
-    return STOP_GAP if isinstance(training, dict) and training.get('stop_gap') else ''
+        return {}
+    return training if isinstance(training, dict) else {}
