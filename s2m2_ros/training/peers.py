@@ -54,6 +54,11 @@ class Peers:
         distributed.broadcast(shared, 0)
         return float(shared)
 
+    def wait(self) -> None:
+        """Wait until all processes have come to this point."""
+        if self.size > 1:
+            distributed.barrier()
+
     def leave(self) -> None:
         """Part from the other processes."""
         if self.size > 1:

@@ -120,6 +120,8 @@ class Trainer:
             if progress is not None:
                 self.validate(progress)
                 self.save()
+            # torchrun ends all processes when one of them fails, be it at its very end.
+            self.peers.wait()
         finally:
             if progress is not None:
                 progress.close()

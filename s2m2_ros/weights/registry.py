@@ -61,7 +61,7 @@ CHECKPOINTS = {
     checkpoint.name: checkpoint
     for checkpoint in (
         Checkpoint(
-            'starter', 'XS', 'starter.safetensors', None, 'Apache-2.0', 6_929_747, '124c2d47c3f9'
+            'starter', 'XS', 'starter.safetensors', None, 'Apache-2.0', 6_929_747, 'd19994a6b318'
         ),
         _published('S', 'CH128NTR1.pth', 26_501_043, '93f7177d8159'),
         _published('M', 'CH192NTR2.pth', 80_470_259, '6e767e0977dd'),
