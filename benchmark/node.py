@@ -22,6 +22,7 @@ import types
 import uuid
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,10 +139,8 @@ def _finished(width: int, height: int) -> dict[str, Any]:
 def relay(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
     """Run the relay until it is terminated."""
     rclpy.init(args=list(ros_arguments))
-    try:
+    with suppress(KeyboardInterrupt, ExternalShutdownException):
         rclpy.spin(Relay(arguments.width, arguments.height).node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
     return 0
 
 

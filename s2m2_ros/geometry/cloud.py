@@ -185,7 +185,7 @@ def _sources(
     if options.color != 'none':
         pixels = _decimated(image, camera, step).to(device)
         if options.color == 'rgb':
-            rgb = _bytes(pixels)
+            rgb = _rgb(pixels)
         else:
             maps.append((layout.column('intensity'), _grey(pixels)))
     if options.confidence:
@@ -223,13 +223,13 @@ def _decimated(image: torch.Tensor | None, camera: StereoCamera, step: int) -> t
     return image[::step, ::step]
 
 
-def _bytes(image: torch.Tensor) -> torch.Tensor:
-    """Return an image in 0..255 as uint8."""
-    return (image.round().clamp(0, 255) if image.is_floating_point() else image).to(torch.uint8)
+def _rgb(image: torch.Tensor) -> torch.Tensor:
+    """Return an image in 0..255 as uint8 (H', W', 3), a grey one with three equal channels."""
+    image = (image.round().clamp(0, 255) if image.is_floating_point() else image).to(torch.uint8)
+    return image if image.ndim == 3 else image[..., None].expand(-1, -1, 3)
 
 
-def _write_rgb(records: torch.Tensor, image: torch.Tensor, column: int) -> None:
-    rgb = image if image.ndim == 3 else image[..., None].expand(*image.shape, 3)
+def _write_rgb(records: torch.Tensor, rgb: torch.Tensor, column: int) -> None:
     # The packed float is 0x00RRGGBB, so in memory b, g, r, 0. An alpha of 255 would make a NaN.
     memory = records.view(torch.uint8)[..., 4 * column : 4 * column + 4]
     for offset, channel in enumerate((2, 1, 0)):

@@ -80,8 +80,8 @@ class RecordSources:
     """Where the fields of records come from; tensors of the decimated size on the CPU.
 
     ``x`` (W',) and ``y`` (H', 1) are the rays of `StereoCamera.rays`; ``transform`` is 3 rows of
-    4 (rotation and translation) or None; ``rgb`` is uint8 (H', W', 3) or (H', W'), or None;
-    ``maps`` are at most two float32 (H', W'); the columns are those of the records.
+    4 (rotation and translation) or None; ``rgb`` is uint8 (H', W', 3) or None; ``maps`` are at
+    most two float32 (H', W'); the columns are those of the records.
     """
 
     x: torch.Tensor
@@ -159,9 +159,8 @@ def write_records(
     if matrix is not None:
         cloud.transform = matrix.data_ptr()
     if sources.rgb is not None:
-        rgb = sources.rgb if sources.rgb.ndim == 3 else sources.rgb[..., None].expand(-1, -1, 3)
-        cloud.image = rgb.data_ptr()
-        cloud.image_row, cloud.image_column, cloud.image_channel = rgb.stride()
+        cloud.image = sources.rgb.data_ptr()
+        cloud.image_row, cloud.image_column, cloud.image_channel = sources.rgb.stride()
     for number, (column, values) in enumerate(sources.maps):
         cloud.maps[number] = _map(values, column=column)
     written: int = _compiled().pixel_kernel_cloud(ctypes.byref(job), ctypes.byref(cloud))
