@@ -42,8 +42,8 @@ from s2m2_ros.msg import InferenceStats
 from sensor_msgs.msg import CameraInfo, Image
 
 from s2m2_ros.geometry import Estimate, Output, compute_outputs
-from s2m2_ros.inference import BackendOptions, Maps, selection
-from s2m2_ros.node.calibration import stereo_camera
+from s2m2_ros.inference import BackendOptions, Maps, registry
+from s2m2_ros.io.ros_calibration import stereo_camera
 from s2m2_ros.node.messages import DISPARITY_RESOLUTION, CloudMemory
 from s2m2_ros.node.publishers import BUILDERS, STATS, TYPES, Content
 
@@ -79,9 +79,10 @@ def serve(ros_arguments: Sequence[str]) -> int:
     module.unavailable = lambda _options: None
     module.open_backend = _open_instant
     sys.modules['instant_backend'] = module
-    selection.BACKENDS['instant'] = 'instant_backend'
-    selection.NEEDS_NO_CHECKPOINT += ('instant',)  # type: ignore[assignment]
-    from s2m2_ros.node.stereo_node import main as run_node
+    registry.BACKENDS['instant'] = registry.BackendEntry(
+        'instant_backend', 'for this benchmark', needs_checkpoint=False, prepares_sizes=False
+    )
+    from s2m2_ros.node.main import main as run_node
 
     return run_node([sys.argv[0], *ros_arguments])
 

@@ -40,7 +40,7 @@ PASSED_ON = ('checkpoint', 'device', 'backend', 'rviz')
 def player_node(source: str, calibration: str, rate: str) -> dict[str, Any]:
     """Return the options of launch_ros's Node for the player; fetches the rooms if need be."""
     if not source:
-        from s2m2_ros.node.demo_data import fetch_rooms
+        from s2m2_ros.demo.rooms import fetch_rooms
 
         rooms = fetch_rooms()
         source, calibration = str(rooms.folder), calibration or str(rooms.calibration)

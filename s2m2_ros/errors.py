@@ -8,3 +8,7 @@ class S2M2Error(Exception):
     node reports it in its log and its diagnostics. The message says what is wrong, where, and
     what to do.
     """
+
+
+class ImageError(S2M2Error, ValueError):
+    """An image that cannot be used: a file, a message or an array; says which and why."""

@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
+    from s2m2_ros.atomic_files import write_atomically
     from s2m2_ros.inference.benchmark import hardware, to_json
-    from s2m2_ros.inference.files import write_atomically
 
     if arguments.calls < 2:
         raise S2M2Error('--calls must be at least 2')

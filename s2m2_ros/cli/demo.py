@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo and report in a few lines."""
-    from s2m2_ros.node.demo import DemoOptions, run_demo, view_live
+    from s2m2_ros.demo.demo import DemoOptions, run_demo, view_live
 
     # Ended from outside, it must still end the nodes that it started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every finding; 1 if something does not work at all."""
-    from s2m2_ros.node.doctor import Health, examine
+    from s2m2_ros.doctor import Health, examine
 
     worst = Health.GOOD
     for finding in examine():

@@ -45,8 +45,8 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export and write the file atomically."""
+    from s2m2_ros.atomic_files import write_atomically
     from s2m2_ros.inference.export import ExportSize
-    from s2m2_ros.inference.files import write_atomically
 
     if arguments.dynamic and arguments.format != 'onnx':
         raise S2M2Error('--dynamic is for --format onnx only')
@@ -90,8 +90,8 @@ def _exported(kind: str, network: S2M2, size: ExportSize, *, dynamic: bool) -> b
         return to_torchscript(network, size)
     if kind == 'onnx':
         return to_onnx(network, size, dynamic=dynamic)
-    from s2m2_ros.inference.packages import require_packages
-    from s2m2_ros.inference.tensor_rt import build_engine
+    from s2m2_ros.inference.backends.tensorrt import build_engine
+    from s2m2_ros.optional_packages import require_packages
 
     require_packages('tensorrt', 'tensorrt')
     return build_engine(to_onnx(network, size))

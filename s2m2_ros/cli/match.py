@@ -41,11 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Match all pairs; 1 if any of several failed."""
-    from s2m2_ros.inference.file_matching import MatchFiles, find_pairs, is_done, match_files
+    from s2m2_ros.io.stereo_sources import named_pairs
+    from s2m2_ros.offline.image_pairs import MatchFiles, is_done, match_files
 
     if arguments.view and not arguments.calibration:
         raise S2M2Error('--view shows a cloud, which needs --calibration')
-    pairs = find_pairs(arguments.left, arguments.right)
+    pairs = named_pairs(arguments.left, arguments.right)
     jobs = [
         MatchFiles(
             left, right, arguments.output / name, arguments.calibration, arguments.min_confidence
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _view(cloud: Path) -> None:
-    from s2m2_ros.inference.viewer import CloudViewer
+    from s2m2_ros.viewer.cloud_viewer import CloudViewer
 
     with CloudViewer(cloud) as viewer:
         print(f'Open {viewer.address} in a browser; Ctrl-C ends.')

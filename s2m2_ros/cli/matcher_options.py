@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from s2m2_ros.inference import registry
+
 if TYPE_CHECKING:
     from s2m2_ros.inference import StereoMatcher
 
@@ -14,11 +16,9 @@ PRECISIONS = {
     'fp32': 'float32',
     'fp16': 'float16',
     'bf16': 'bfloat16',
-    'float32': 'float32',
-    'float16': 'float16',
-    'bfloat16': 'bfloat16',
+    **{name: name for name in registry.PRECISIONS},
 }
-BACKENDS = ('auto', 'torch', 'compiled', 'cudagraph', 'onnxruntime', 'tensorrt', 'sgbm')
+BACKENDS = ('auto', *registry.BACKENDS)
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 import s2m2_ros
-from s2m2_ros.inference.files import write_atomically
+from s2m2_ros.atomic_files import write_atomically
 
 _logger = logging.getLogger(__name__)
 

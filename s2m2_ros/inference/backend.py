@@ -53,7 +53,7 @@ class BackendOptions:
 class Backend(Protocol):
     """A way to compute disparity, e.g. the network under torch, or semi-global matching.
 
-    `name` is one of the keys of `s2m2_ros.inference.selection.BACKENDS`, `precision` a key of
+    `name` is one of the keys of `s2m2_ros.inference.registry.BACKENDS`, `precision` a key of
     `PRECISIONS`, `device` where images go in and maps come out.
     """
 

@@ -9,10 +9,6 @@ class InferenceError(S2M2Error):
     """Base of the errors of `s2m2_ros.inference`."""
 
 
-class ImageError(InferenceError, ValueError):
-    """The two images cannot be matched: wrong type, shape, size or values."""
-
-
 class BackendUnavailableError(InferenceError):
     """A backend cannot work here: a package, a device or a compiler is missing."""
 

@@ -23,9 +23,9 @@ from torch import nn
 
 from s2m2_ros.inference.backend import PRECISIONS
 from s2m2_ros.inference.errors import InferenceError
-from s2m2_ros.inference.packages import require_packages
 from s2m2_ros.inference.padding import MULTIPLE
 from s2m2_ros.network import S2M2, positional
+from s2m2_ros.optional_packages import require_packages
 
 INPUTS = ('left', 'right')
 OUTPUTS = ('disparity', 'visibility', 'confidence')

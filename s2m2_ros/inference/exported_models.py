@@ -13,9 +13,9 @@ from s2m2_ros.inference.artifact_cache import (
     library_versions,
 )
 from s2m2_ros.inference.backend import BackendOptions
+from s2m2_ros.inference.backends.network import load_for_inference
 from s2m2_ros.inference.errors import InferenceError
 from s2m2_ros.inference.export import ExportSize, to_onnx
-from s2m2_ros.inference.network_loading import load_for_inference
 from s2m2_ros.weights import file_sha256
 
 

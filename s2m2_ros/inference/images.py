@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from s2m2_ros.inference.errors import ImageError
+from s2m2_ros.errors import ImageError
 from s2m2_ros.inference.timing import new_event
 
 Image = npt.NDArray[np.generic] | torch.Tensor

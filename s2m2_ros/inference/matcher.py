@@ -71,7 +71,7 @@ class StereoMatcher:
             device: 'auto' (a CUDA device if there is one), 'cpu', 'cuda', 'cuda:1', ...
             precision: 'auto' (float16 on a CUDA device, else float32), 'float32', 'float16' or
                 'bfloat16'. Disparity and coordinates are float32 always.
-            backend: 'auto' or one of `selection.BACKENDS`.
+            backend: 'auto' or one of `registry.BACKENDS`.
             refine_iterations: local refinement steps; 3 as published, fewer is faster.
             allow_negative: search disparities below 0 too, for views that converge.
             max_width: work at this width at most; the disparity is scaled back. None or 0: no

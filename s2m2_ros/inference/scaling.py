@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from s2m2_ros.errors import ImageError
 from s2m2_ros.inference.backend import Maps
-from s2m2_ros.inference.errors import ImageError
 from s2m2_ros.inference.images import SMALLEST_SIDE
 
 # Where neighbours differ by more than this, in pixels of the working size, interpolating between

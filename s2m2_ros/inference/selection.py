@@ -11,27 +11,12 @@ import torch
 
 from s2m2_ros.inference.backend import PRECISIONS, Backend, BackendOptions
 from s2m2_ros.inference.errors import BackendUnavailableError
+from s2m2_ros.inference.registry import AUTOMATIC_ORDER, BACKENDS
 from s2m2_ros.weights import cache_folder as default_cache_folder
 from s2m2_ros.weights import find_checkpoint
 from s2m2_ros.weights.provenance import caution, is_trained_by_us
 
 _logger = logging.getLogger(__name__)
-
-# Modules are imported when they are asked for: each may need a heavy or missing package.
-BACKENDS = {
-    'torch': 's2m2_ros.inference.eager',
-    'compiled': 's2m2_ros.inference.compiled',
-    'cudagraph': 's2m2_ros.inference.cuda_graph',
-    'onnxruntime': 's2m2_ros.inference.onnx_runtime',
-    'tensorrt': 's2m2_ros.inference.tensor_rt',
-    'sgbm': 's2m2_ros.inference.semi_global',
-}
-# Best first.
-AUTOMATIC_ORDER = {
-    'cuda': ('tensorrt', 'cudagraph', 'torch'),
-    'cpu': ('torch',),
-}
-NEEDS_NO_CHECKPOINT = ('sgbm',)
 
 
 class BackendModule(Protocol):
@@ -60,7 +45,8 @@ def open_backend(
     if refine_iterations < 0:
         raise ValueError(f'refine_iterations must be 0 or more, not {refine_iterations}')
     chosen = resolve_device(device)
-    file = None if backend in NEEDS_NO_CHECKPOINT else find_checkpoint(checkpoint)
+    needs_checkpoint = backend == 'auto' or BACKENDS[backend].needs_checkpoint
+    file = find_checkpoint(checkpoint) if needs_checkpoint else None
     options = BackendOptions(
         checkpoint=file,
         device=chosen,
@@ -103,7 +89,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def _open_named(name: str, options: BackendOptions) -> Backend:
-    module = cast(BackendModule, importlib.import_module(BACKENDS[name]))
+    module = cast(BackendModule, importlib.import_module(BACKENDS[name].module))
     reason = module.unavailable(options)
     if reason is not None:
         raise BackendUnavailableError(name, reason)

@@ -8,29 +8,13 @@ from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from s2m2_ros.node.calibration_watch import Examination
-from s2m2_ros.node.complaints import Level
-from s2m2_ros.node.fallback import MatcherState
-from s2m2_ros.node.processing import peak_device_memory
-from s2m2_ros.node.session import Session
-from s2m2_ros.node.sync_report import InputTopic
+from s2m2_ros.geometry.rectification_check import Examination
+from s2m2_ros.node.faults import DropCause, Fault, Level, Part
+from s2m2_ros.node.matcher_supervisor import MatcherState
+from s2m2_ros.node.pair_processor import peak_device_memory
+from s2m2_ros.node.statistics import Session
+from s2m2_ros.node.sync_diagnosis import InputTopic
 
-INPUTS, MATCHING, OUTPUTS, CALIBRATION = 'inputs', 'matching', 'outputs', 'calibration'
-
-# In which status a complaint is told; those not named here belong to the outputs.
-STATUS_OF_CAUSE = {
-    'synchronisation': INPUTS,
-    'rates': INPUTS,
-    'stamps': INPUTS,
-    'zero stamps': INPUTS,
-    'input': INPUTS,
-    'hand-over': INPUTS,
-    'configuration': MATCHING,
-    'matching': MATCHING,
-    'backend': MATCHING,
-    'misalignment': CALIBRATION,
-    'swapped cameras': CALIBRATION,
-}
 # A fall of the mean confidence by this much is worth a look at the lenses.
 CONFIDENCE_FALL = 0.15
 
@@ -41,42 +25,38 @@ class Snapshot:
 
     node_name: str
     lifecycle_state: str
-    complaints: Mapping[str, tuple[Level, str]]
+    faults: Mapping[Fault, tuple[Level, str]]
     matcher: MatcherState
     session: Session
     topics: Sequence[InputTopic]
-    listened: frozenset[str]
+    subscribed: frozenset[str]
 
 
 def diagnostic_array(snapshot: Snapshot, stamp: object) -> DiagnosticArray:
     """Return the four statuses: inputs, matching, outputs and calibration."""
     parts = {
-        INPUTS: _inputs(snapshot),
-        MATCHING: _matching(snapshot),
-        OUTPUTS: _outputs(snapshot),
-        CALIBRATION: _calibration(snapshot.session.examination),
+        Part.INPUTS: _inputs(snapshot),
+        Part.MATCHING: _matching(snapshot),
+        Part.OUTPUTS: _outputs(snapshot),
+        Part.CALIBRATION: _calibration(snapshot.session.examination),
     }
     array = DiagnosticArray()
     array.header.stamp = stamp
-    array.status = [_status(snapshot, name, values) for name, values in parts.items()]
+    array.status = [_status(snapshot, part, values) for part, values in parts.items()]
     return array
 
 
-def _status(snapshot: Snapshot, name: str, values: Mapping[str, str]) -> DiagnosticStatus:
-    told = [
-        complaint
-        for cause, complaint in snapshot.complaints.items()
-        if STATUS_OF_CAUSE.get(cause, OUTPUTS) == name
-    ]
+def _status(snapshot: Snapshot, part: Part, values: Mapping[str, str]) -> DiagnosticStatus:
+    reported = [found for fault, found in snapshot.faults.items() if fault.part is part]
     trend = snapshot.session.confidence
-    if name == MATCHING and trend.change < -CONFIDENCE_FALL:
+    if part is Part.MATCHING and trend.change < -CONFIDENCE_FALL:
         text = f'the mean confidence fell from {trend.usual:.2f} to {trend.recent:.2f}'
-        told.append((Level.WARN, f'{text}: dirty lenses, darkness, or a moved camera?'))
-    level = max((level for level, _ in told), default=Level.OK)
+        reported.append((Level.WARN, f'{text}: dirty lenses, darkness, or a moved camera?'))
+    level = max((level for level, _ in reported), default=Level.OK)
     return DiagnosticStatus(
         level=bytes([level]),
-        name=f'{snapshot.node_name}: {name}',
-        message='; '.join(text for _, text in told) or _idle_or_fine(snapshot),
+        name=f'{snapshot.node_name}: {part.value}',
+        message='; '.join(text for _, text in reported) or _idle_or_fine(snapshot),
         hardware_id=snapshot.node_name,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
@@ -85,7 +65,7 @@ def _status(snapshot: Snapshot, name: str, values: Mapping[str, str]) -> Diagnos
 def _idle_or_fine(snapshot: Snapshot) -> str:
     if snapshot.lifecycle_state != 'active':
         return snapshot.lifecycle_state
-    return 'OK' if snapshot.topics else 'idle: nobody listens'
+    return 'OK' if snapshot.topics else 'idle: no subscribers'
 
 
 def _inputs(snapshot: Snapshot) -> dict[str, str]:
@@ -116,7 +96,7 @@ def _outputs(snapshot: Snapshot) -> dict[str, str]:
     latency, stamp_latency = session.latency.spread(), session.stamp_latency.spread()
     return {
         'lifecycle state': snapshot.lifecycle_state,
-        'listened to': ' '.join(sorted(snapshot.listened)),
+        'topics with subscribers': ' '.join(sorted(snapshot.subscribed)),
         'rate [Hz]': _number(session.output_rate.rate()),
         'latency from arrival, median [ms]': _number(latency.median),
         'latency from arrival, 95 % [ms]': _number(latency.percentile_95),
@@ -125,7 +105,11 @@ def _outputs(snapshot: Snapshot) -> dict[str, str]:
         'pairs processed': str(counts.processed),
         'pairs waiting': str(counts.waiting),
         'pairs dropped': str(counts.dropped),
-        **{f'dropped: {cause}': str(n) for cause, n in sorted(counts.dropped_by_cause.items())},
+        **{
+            f'dropped: {cause.value}': str(counts.dropped_by_cause[cause])
+            for cause in DropCause
+            if cause in counts.dropped_by_cause
+        },
     }
 
 

@@ -7,8 +7,6 @@ be another, see ``RigidTransform``). Payloads are filled at the speed of a memor
 from __future__ import annotations
 
 import math
-import sys
-from array import array
 from copy import copy
 
 import numpy as np
@@ -18,6 +16,7 @@ from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
 from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output, Workspace
+from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill
 from s2m2_ros.msg import StereoEstimate
 
 # Which outputs each topic needs: ask `compute_outputs` for the union over the topics listened to.
@@ -36,8 +35,6 @@ TOPIC_OUTPUTS: dict[str, frozenset[Output]] = {
 # The network's estimate is continuous; a sixteenth of a pixel, the step of OpenCV's matchers,
 # is the finest difference that consumers should read into it.
 DISPARITY_RESOLUTION = 1 / 16
-
-BIG_ENDIAN_HOST = sys.byteorder == 'big'
 
 
 def disparity_message(
@@ -154,15 +151,6 @@ def estimate_message(
         confidence=confidence_message(outputs, header),
         visibility=_image(outputs.arrays[Output.VISIBILITY], '32FC1', header),
     )
-
-
-def fill(data: array[int], values: np.ndarray) -> None:
-    """Append the bytes of an array to a new message's ``data``, in one memory copy.
-
-    Assigning would cost more: the setters of Humble to Jazzy check every element of anything but
-    an ``array.array``, and Kilted's copies even that once more.
-    """
-    data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
 
 
 def _image(values: np.ndarray, encoding: str, header: Header) -> Image:

@@ -17,8 +17,7 @@ from rcl_interfaces.msg import (
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.geometry import CloudOptions, FlyingPixelFilter, OutputOptions, PixelFilter
-from s2m2_ros.inference.backend import PRECISIONS
-from s2m2_ros.inference.selection import BACKENDS
+from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
 
 
 class ParameterError(S2M2Error):

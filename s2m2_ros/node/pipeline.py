@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage
 
-from s2m2_ros.errors import S2M2Error
+from s2m2_ros.errors import ImageError, S2M2Error
 from s2m2_ros.geometry import (
     Estimate,
     HostOutputs,
@@ -23,8 +23,8 @@ from s2m2_ros.geometry import (
     compute_outputs,
 )
 from s2m2_ros.inference import MatchResult, StereoMatcher
-from s2m2_ros.node.calibration import stereo_camera
-from s2m2_ros.node.images import ImageError, decode_compressed_image, decode_image
+from s2m2_ros.io.ros_calibration import stereo_camera
+from s2m2_ros.io.ros_images import decode_compressed_image, decode_image
 from s2m2_ros.node.synchronizer import StereoMessages
 
 # The mean confidence is taken over every n-th row and column.

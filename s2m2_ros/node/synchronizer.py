@@ -17,10 +17,10 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from s2m2_ros.node.complaints import Complaints, Level
-from s2m2_ros.node.counters import Counters
+from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.parameters import Settings
-from s2m2_ros.node.sync_report import InputTopic, explain_rates, explain_silence
+from s2m2_ros.node.statistics import Counters
+from s2m2_ros.node.sync_diagnosis import InputTopic, explain_rates, explain_silence
 
 LEFT_IMAGE = 0
 
@@ -59,13 +59,13 @@ class PairSynchronizer:
         node: Any,
         settings: Settings,
         counters: Counters,
-        complaints: Complaints,
+        faults: FaultLog,
         hand_over: Callable[[StereoMessages], None],
     ) -> None:
         self._node = node
         self._settings = settings
         self._counters = counters
-        self._complaints = complaints
+        self._faults = faults
         self._hand_over = hand_over
         self._waiting: list[int] = []
         self._progress_at = time.monotonic()
@@ -76,13 +76,13 @@ class PairSynchronizer:
             subscriber.registerCallback(self._arrived, index)
         self._rebuild()
 
-    def close(self, cause: str) -> None:
+    def close(self, cause: DropCause) -> None:
         """Unsubscribe; images that still wait for a partner are dropped for this cause."""
         for subscriber in self._subscribers:
             self._node.destroy_subscription(subscriber.sub)
         self._subscribers = []
         self._give_up(len(self._waiting), cause)
-        self._complaints.forget('synchronisation', 'rates', 'input')
+        self._faults.reset(Fault.SYNCHRONIZATION, Fault.RATES, Fault.INPUT)
 
     def adopt(self, settings: Settings) -> None:
         """Synchronise by these settings from now on."""
@@ -97,14 +97,14 @@ class PairSynchronizer:
             return
         publishers = [self._node.count_publishers(topic.name) for topic in self.topics]
         text = explain_silence(self.topics, publishers, self._settings, now)
-        self._complaints.tell('synchronisation', text)
+        self._faults.report(Fault.SYNCHRONIZATION, text)
 
     def _compare_rates(self) -> None:
         difference = explain_rates(self.topics)
         if difference is None:
-            self._complaints.settle('rates')
+            self._faults.clear(Fault.RATES)
         else:
-            self._complaints.tell('rates', difference)
+            self._faults.report(Fault.RATES, difference)
 
     def _subscribe(self, kind: type[Any], name: str) -> Any:
         # A profile of its own for each: rclpy writes the overrides into it.
@@ -121,7 +121,7 @@ class PairSynchronizer:
 
     def _rebuild(self) -> None:
         """Start with empty queues: those of message_filters are deaf after a jump back in time."""
-        self._give_up(len(self._waiting), 'unmatched')
+        self._give_up(len(self._waiting), DropCause.UNMATCHED)
         self._gates = [SimpleFilter() for _ in self._subscribers]
         size = self._settings.sync_queue_size
         synchronizer = (
@@ -137,26 +137,24 @@ class PairSynchronizer:
         try:
             self._take(message, index)
         except Exception as error:  # an error in a callback would end the node
-            self._complaints.tell('hand-over', f'{error!r}', level=Level.ERROR, passing=True)
+            self._faults.report(Fault.DISPATCH, f'{error!r}')
 
     def _take(self, message: Any, index: int) -> None:
         topic, stamp = self.topics[index], _nanoseconds(message)
         newest = topic.newest_stamp
         if newest is not None and stamp < newest:
             back = (newest - stamp) / 1e9
-            self._complaints.tell(
-                'stamps',
+            self._faults.report(
+                Fault.TIMESTAMPS,
                 f'the stamps of {topic.name} jumped back by {back:.3g} s: a recording that loops, '
                 'a clock that was set, or two publishers; synchronising anew',
-                passing=True,
             )
             self._rebuild()
         if stamp == 0:
-            self._complaints.tell(
-                'zero stamps',
+            self._faults.report(
+                Fault.ZERO_TIMESTAMPS,
                 f'{topic.name} has messages without a stamp, so pairs may be mixed up: let the '
                 'driver stamp them',
-                passing=True,
             )
         topic.take(stamp, time.monotonic())
         if index == LEFT_IMAGE:
@@ -167,9 +165,9 @@ class PairSynchronizer:
         self._counters.receive()
         if stamp in self._waiting:  # the queues keep the newest of one stamp
             self._waiting.remove(stamp)
-            self._counters.drop('same stamp')
+            self._counters.drop(DropCause.SAME_TIMESTAMP)
         self._waiting.append(stamp)
-        self._give_up(len(self._waiting) - self._settings.sync_queue_size, 'unmatched')
+        self._give_up(len(self._waiting) - self._settings.sync_queue_size, DropCause.UNMATCHED)
 
     def _matched(self, left: Any, right: Any, left_info: Any, right_info: Any) -> None:
         # The real message_filters stays locked for ever if this raises.
@@ -177,18 +175,18 @@ class PairSynchronizer:
             stamp = _nanoseconds(left)
             if stamp not in self._waiting:
                 return
-            self._give_up(self._waiting.index(stamp), 'unmatched')
+            self._give_up(self._waiting.index(stamp), DropCause.UNMATCHED)
             self._waiting.remove(stamp)
             self._counters.match()
             self._progress_at = time.monotonic()
             names = StereoTopics(*(topic.name for topic in self.topics))
             pair = StereoMessages(left, right, left_info, right_info, names, self._progress_at)
             self._hand_over(pair)
-            self._complaints.settle('synchronisation')
+            self._faults.clear(Fault.SYNCHRONIZATION)
         except Exception as error:
-            self._complaints.tell('hand-over', f'{error!r}', level=Level.ERROR, passing=True)
+            self._faults.report(Fault.DISPATCH, f'{error!r}')
 
-    def _give_up(self, count: int, cause: str) -> None:
+    def _give_up(self, count: int, cause: DropCause) -> None:
         """Drop the oldest of the images that wait."""
         if count > 0:
             del self._waiting[:count]

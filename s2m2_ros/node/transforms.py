@@ -6,7 +6,7 @@ from typing import Any
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.geometry import RigidTransform
-from s2m2_ros.node.calibration import rigid_transform_from_message
+from s2m2_ros.io.ros_calibration import rigid_transform_from_message
 
 # How long a transform may come after its image, in seconds.
 PATIENCE = 0.1

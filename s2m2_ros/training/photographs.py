@@ -20,7 +20,7 @@ def read_photographs(folder: Path) -> list[Tensor]:
         TrainingError: if there is none.
         ImageError: if one cannot be read.
     """
-    from s2m2_ros.inference.image_files import read_image  # which needs OpenCV
+    from s2m2_ros.io.image_files import read_image  # which needs OpenCV
 
     files = sorted(path for path in folder.glob('*') if path.suffix.lower() in ENDINGS)
     if not files:

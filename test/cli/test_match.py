@@ -12,9 +12,10 @@ import pytest
 import trimesh
 
 from s2m2_ros.cli.main import main
-from s2m2_ros.inference.file_matching import CALIBRATED_FILES, FILES, find_pairs
-from s2m2_ros.inference.image_files import write_ply
-from s2m2_ros.inference.viewer import CloudViewer
+from s2m2_ros.io.image_files import write_ply
+from s2m2_ros.io.stereo_sources import named_pairs
+from s2m2_ros.offline.image_pairs import CALIBRATED_FILES, FILES
+from s2m2_ros.viewer.cloud_viewer import CloudViewer
 
 SHIFT = 12
 # f 200 px, B 0.1 m and no difference of the principal points: 12 px are 200 * 0.1 / 12 m.
@@ -136,7 +137,7 @@ def test_images_without_counterpart_are_named(tmp_path: Path) -> None:
         (tmp_path / side).mkdir(exist_ok=True)
         (tmp_path / side / name).write_bytes(b'')
     with pytest.raises(ValueError, match=r"counterpart.* 'b'"):
-        find_pairs(tmp_path / 'l', tmp_path / 'r')
+        named_pairs(tmp_path / 'l', tmp_path / 'r')
 
 
 def test_viewer_serves_a_page_on_the_loopback_only(tmp_path: Path) -> None:

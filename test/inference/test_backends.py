@@ -151,7 +151,9 @@ def test_compiled_agrees_and_keeps_its_code(
             return [mean, mean.sigmoid(), mean.sin().abs()]
 
     small = Small()
-    monkeypatch.setattr('s2m2_ros.inference.compiled.load_for_inference', lambda options: small)
+    monkeypatch.setattr(
+        's2m2_ros.inference.backends.torch_compile.load_for_inference', lambda options: small
+    )
     monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'inductor'))
     left = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
     for _ in range(2):

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import torch
 
-from s2m2_ros.inference import BackendOptions, InferenceError, tensor_rt
-from s2m2_ros.inference.cuda_graph import GRAPHS_KEPT, CudaGraphBackend
-from s2m2_ros.inference.padded import match_padded
+from s2m2_ros.inference import BackendOptions, InferenceError
+from s2m2_ros.inference.backends import tensorrt as tensor_rt
+from s2m2_ros.inference.backends.cuda_graph import GRAPHS_KEPT, CudaGraphBackend
+from s2m2_ros.inference.backends.network import match_padded
 from s2m2_ros.inference.padding import Margin
 
 CPU = torch.device('cpu')
@@ -190,7 +191,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
     monkeypatch.setattr(torch.cuda, 'stream', lambda side: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, 'CUDAGraph', new_graph)
     monkeypatch.setattr(torch.cuda, 'graph', capture)
-    monkeypatch.setattr('s2m2_ros.inference.cuda_graph.match_padded', recorded)
+    monkeypatch.setattr('s2m2_ros.inference.backends.cuda_graph.match_padded', recorded)
     return made
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from s2m2_ros.errors import ImageError
 from s2m2_ros.inference.backend import Maps
-from s2m2_ros.inference.errors import ImageError
 from s2m2_ros.inference.scaling import enlarge, shrink, working_size
 
 

@@ -28,6 +28,7 @@ from s2m2_ros.geometry import (
     StereoCamera,
     compute_outputs,
 )
+from s2m2_ros.io.message_data import fill
 from s2m2_ros.node import messages
 
 NAN = math.nan
@@ -280,7 +281,7 @@ class TestFill:
     def test_the_array_that_a_message_came_with_is_filled(self) -> None:
         image = Image()
         data = image.data
-        messages.fill(image.data, np.arange(3, dtype=np.float32))
+        fill(image.data, np.arange(3, dtype=np.float32))
         assert image.data is data
         assert isinstance(data, array)
         assert data.typecode == 'B'
@@ -294,5 +295,5 @@ class TestFill:
     @pytest.mark.parametrize('values', [np.empty((0, 4)), np.arange(12).reshape(3, 4).T])
     def test_any_array(self, values: np.ndarray) -> None:
         data = array('B')
-        messages.fill(data, values)
+        fill(data, values)
         assert data.tobytes() == values.tobytes()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
+from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError
-from s2m2_ros.node.images import ImageError
 from s2m2_ros.node.pipeline import PairError, decode_pair, grey
 from s2m2_ros.node.synchronizer import StereoMessages, StereoTopics
 from support.stereo_scene import PlaneScene, camera_info, image_message, stamp

@@ -154,7 +154,7 @@ def test_listener_comes_and_goes(victim: Robot) -> None:
     for _ in range(5):
         victim.unlisten('disparity')
         victim.wait_diagnostics(
-            lambda e: e['statuses']['outputs']['message'] == 'idle: nobody listens',
+            lambda e: e['statuses']['outputs']['message'] == 'idle: no subscribers',
             'idle',
             since=victim.mark(),
         )

@@ -62,7 +62,7 @@ def require_exact_counts(made: Robot, since: int) -> None:
     assert processed == len(stats) == len(made.outputs(topic='disparity'))
     assert received == processed + int(told['pairs dropped'])
     assert received <= made.camera.call('stop')
-    assert int(told['dropped: overtaken']) > processed
+    assert int(told['dropped: superseded']) > processed
     for event in stats:
         waiting = event['pairs_received'] - event['pairs_processed'] - event['pairs_dropped']
         # At most one next in turn and the synchroniser's ten.

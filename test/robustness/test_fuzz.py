@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.io.ros_images import ENCODINGS
 from s2m2_ros.network import CheckpointError, load_network
-from s2m2_ros.node.images import ENCODINGS
 from s2m2_ros.node.pipeline import decode_pair
 from s2m2_ros.node.synchronizer import StereoMessages, StereoTopics
 from support.fuzz_targets import TARGETS

@@ -85,8 +85,8 @@ def work_for(seconds: float, made: Robot, frame: str) -> list[Sample]:
         made.unlisten(*topics)
         if topics == OUTPUTS:
             made.wait_diagnostics(
-                lambda e: e['statuses']['outputs']['values']['listened to'] == '',
-                'nobody listens',
+                lambda e: e['statuses']['outputs']['values']['topics with subscribers'] == '',
+                'no subscribers',
                 since=made.mark(),
             )
         since = made.mark()

@@ -46,26 +46,26 @@ def rig(node: Rig) -> Iterator[Rig]:
 
 def test_without_a_listener_nothing_is_subscribed_or_computed(rig: Rig) -> None:
     stats = rig.listen('stats')
-    rig.wait_for_status('outputs', 0, 'nobody listens')
+    rig.wait_for_status('outputs', 0, 'no subscribers')
     assert rig.disconnected()
     # Listening to stats alone is no reason to work.
-    assert rig.values('outputs')['listened to'] == ''
+    assert rig.values('outputs')['topics with subscribers'] == ''
 
     heard: list[Any] = []
     listener = rig.subscribe('depth', heard.append)
     last = rig.publish_until(lambda: heard and stats, 'outputs', start=1)
-    assert rig.values('outputs')['listened to'] == 'depth'
+    assert rig.values('outputs')['topics with subscribers'] == 'depth'
 
     rig.node.destroy_subscription(listener)
     rig.listeners.remove(listener)
     rig.until(rig.disconnected, 'the end of the subscriptions')
-    rig.wait_for_status('outputs', 0, 'nobody listens')
+    rig.wait_for_status('outputs', 0, 'no subscribers')
     stats.clear()
     before, started = processor_seconds(rig), time.monotonic()
     for count in range(10):
         rig.publish(SCENE, last + 1 + count)
         rig.statuses.clear()
-        rig.wait_for_status('outputs', 0, 'nobody listens')
+        rig.wait_for_status('outputs', 0, 'no subscribers')
     share = (processor_seconds(rig) - before) / (time.monotonic() - started)
     assert not stats
     assert share < 0.25  # timers and diagnostics at 10 Hz; matching would take all of a core
@@ -108,7 +108,7 @@ def test_overload_keeps_latency_and_counts(rig: Rig) -> None:
 
     after = counts(stats[-1])
     received, processed, dropped = (b - a for a, b in zip(before, after, strict=True))
-    # The newest pair is never overtaken, so it is the last one processed and nothing is left.
+    # The newest pair is never superseded, so it is the last one processed and nothing is left.
     assert received == processed + dropped
     # A publisher that keeps one message may leave out what a slow listener has not taken yet.
     assert 0 < len(stats) <= processed

@@ -28,7 +28,7 @@ DEVICE = (
     """
 import sys, time, types
 import torch
-from s2m2_ros.inference import Maps, selection
+from s2m2_ros.inference import Maps, registry
 
 class Device:
     name, precision, device = 'device', 'float32', torch.device('cpu')
@@ -47,9 +47,10 @@ module = types.ModuleType('device_backend')
 module.unavailable = lambda options: None
 module.open_backend = lambda options: Device()
 sys.modules['device_backend'] = module
-selection.BACKENDS['device'] = 'device_backend'
-selection.NEEDS_NO_CHECKPOINT = (*selection.NEEDS_NO_CHECKPOINT, 'device')
-from s2m2_ros.node import fallback
+registry.BACKENDS['device'] = registry.BackendEntry(
+    'device_backend', 'test', needs_checkpoint=False, prepares_sizes=False
+)
+from s2m2_ros.node import matcher_supervisor as fallback
 fallback.FIRST_RETRY_AFTER = 1.0
 """
     + COMMAND

@@ -14,12 +14,12 @@ import safetensors.torch
 import torch
 from sensor_msgs.msg import CameraInfo, Image
 
-from s2m2_ros.geometry.calibration_files import read_calibration
 from s2m2_ros.geometry.camera_model import CalibrationError
+from s2m2_ros.io.calibration.readers import read_calibration
+from s2m2_ros.io.recording_reader import Recording
+from s2m2_ros.io.recording_writer import RecordingWriter
+from s2m2_ros.io.stereo_frame import PlaybackError
 from s2m2_ros.network import CheckpointError, load_network
-from s2m2_ros.node.recording import Recording
-from s2m2_ros.node.recording_writer import RecordingWriter
-from s2m2_ros.node.stereo_frame import PlaybackError
 
 # More pairs than these tell nothing new.
 PAIRS_READ = 5

@@ -7,7 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
-from s2m2_ros.node.isolation import claim_domain, confine
+from s2m2_ros.demo.isolation import claim_domain, confine
 
 LARGE_MESSAGES = Path(__file__).parents[2] / 'config' / 'fastdds_large_messages.xml'
 

@@ -74,9 +74,7 @@ def stereo_node(
         word for name, value in settings.items() for word in ('-p', f'{name}:={_yaml(value)}')
     ]
     arguments = ['--ros-args', '-r', f'__ns:={namespace}', *options]
-    with module_process(
-        's2m2_ros.node.stereo_node', *arguments, env=env, merge_errors=True
-    ) as process:
+    with module_process('s2m2_ros.node.main', *arguments, env=env, merge_errors=True) as process:
         yield StereoNodeProcess(process)
 
 

@@ -27,7 +27,7 @@ from support.stereo_scene import FRAME, PlaneScene, camera_info, image_message, 
 
 PATIENCE = 30.0
 # With the command line's -p, as a user would.
-COMMAND = 'import sys; from s2m2_ros.node.stereo_node import main; sys.exit(main())'
+COMMAND = 'import sys; from s2m2_ros.node.main import main; sys.exit(main())'
 INPUTS = ('left/image_rect', 'right/image_rect', 'left/camera_info', 'right/camera_info')
 
 
@@ -86,7 +86,7 @@ class Rig:
         self.listeners.clear()
         self.until(self.disconnected, 'the end of the subscriptions')
         self.statuses.clear()
-        self.wait_for_status('outputs', 0, 'nobody listens')
+        self.wait_for_status('outputs', 0, 'no subscribers')
 
     def open_cameras(self, *, reliable: bool = True) -> None:
         """Advertise the four inputs."""

@@ -11,8 +11,8 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from s2m2_ros.geometry import CameraModel
-from s2m2_ros.node.recording_writer import RecordingWriter
-from s2m2_ros.node.stereo_frame import camera_info, image_message
+from s2m2_ros.io.recording_writer import RecordingWriter
+from s2m2_ros.io.stereo_frame import camera_info, image_message
 
 CALIBRATION = """cam0=[40 0 31.5; 0 40 23.5; 0 0 1]
 cam1=[40 0 34.5; 0 40 23.5; 0 0 1]

@@ -1,0 +1,1 @@
+"""What `s2m2 demo` does."""

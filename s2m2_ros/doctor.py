@@ -1,0 +1,254 @@
+"""What an installation needs to run well, checked, with what to do where it falls short.
+
+Works without ROS: that ROS is missing is one of the findings.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from s2m2_ros.errors import S2M2Error
+from s2m2_ros.shared_files import shared_file
+from s2m2_ros.weights import CHECKPOINTS, WeightsError, checkpoint_path, find_checkpoint, is_intact
+
+OLDEST_PYTHON = (3, 10)
+REQUIRED_ROS_PACKAGES = ('message_filters', 'cv_bridge', 'sensor_msgs_py', 'tf_transformations')
+OPTIONAL_ROS_PACKAGES = {
+    'tf2_ros': 'the parameter points_frame and static transforms of stereo_player',
+    'launch_ros': 'the launch files',
+}
+# Linux's ephemeral ports begin at 32768; the ports of higher domains lie among them.
+HIGHEST_SAFE_DOMAIN = 101
+# A few 1280x720 clouds of 15 MB for each process.
+LEAST_SHARED_MEMORY = 256 << 20
+# What the developers of Cyclone DDS and ROS advise for images.
+LEAST_RECEIVE_BUFFER = 2 << 20
+RECEIVE_BUFFER_SETTING = Path('/proc/sys/net/core/rmem_max')
+SHARED_MEMORY = Path('/dev/shm')  # noqa: S108 (looked at, not written to)
+FAST_DDS_PROFILE = 'config/fastdds_large_messages.xml'
+
+
+class Health(enum.IntEnum):
+    """How serious a finding is."""
+
+    GOOD = 0
+    NOTE = 1
+    POOR = 2
+    BROKEN = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, how it is, and what to do, if anything."""
+
+    subject: str
+    health: Health
+    fact: str
+    remedy: str = ''
+
+
+def examine(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+    """Yield the findings one by one; takes some seconds, for the imports."""
+    yield python(sys.version_info[:2])
+    ros = importlib.util.find_spec('rclpy') is not None
+    if ros:
+        yield from ros_installation(environment)
+        yield domain(environment)
+        yield from middleware(environment)
+    else:
+        yield Finding(
+            'ROS 2',
+            Health.BROKEN,
+            'not found: matching files works, the node does not',
+            'source /opt/ros/<distro>/setup.bash, or run `make env` in the checkout',
+        )
+    yield shared_memory(SHARED_MEMORY)
+    yield from computing()
+    yield from checkpoints()
+
+
+def python(version: tuple[int, int]) -> Finding:
+    """Check the version of Python."""
+    fact = f'{version[0]}.{version[1]}'
+    if version < OLDEST_PYTHON:
+        return Finding('Python', Health.BROKEN, fact, 'use Python 3.10 or newer')
+    return Finding('Python', Health.GOOD, fact)
+
+
+def ros_installation(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Check ROS, our messages, and the packages that the node imports."""
+    yield Finding('ROS 2', Health.GOOD, environment.get('ROS_DISTRO', 'from Python wheels'))
+    try:
+        importlib.import_module('s2m2_ros.msg')
+        yield Finding('messages', Health.GOOD, 's2m2_ros.msg is built and found')
+    except ImportError as error:
+        yield Finding(
+            'messages',
+            Health.BROKEN,
+            f's2m2_ros.msg: {error}',
+            'build the workspace with colcon and source its setup.bash, or run `make env`',
+        )
+    lacking = [name for name in REQUIRED_ROS_PACKAGES if not _found(name)]
+    if lacking:
+        packages = ' '.join(f'ros-$ROS_DISTRO-{name.replace("_", "-")}' for name in lacking)
+        fact = f'missing: {", ".join(lacking)}'
+        yield Finding('ROS packages', Health.BROKEN, fact, f'sudo apt-get install {packages}')
+    else:
+        yield Finding('ROS packages', Health.GOOD, 'all that the node needs')
+    for name, purpose in OPTIONAL_ROS_PACKAGES.items():
+        if not _found(name):
+            package = f'ros-$ROS_DISTRO-{name.replace("_", "-")}'
+            yield Finding(
+                name, Health.NOTE, f'missing: needed for {purpose}', f'apt package {package}'
+            )
+
+
+def domain(environment: Mapping[str, str]) -> Finding:
+    """Check the DDS domain, and tell how far it reaches."""
+    text = environment.get('ROS_DOMAIN_ID') or '0'
+    reach = environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
+    if environment.get('ROS_LOCALHOST_ONLY') == '1':
+        reach = 'LOCALHOST'
+    fact = f'{text}, discovery: {reach}'
+    if not text.isdecimal() or int(text) > HIGHEST_SAFE_DOMAIN:
+        remedy = f'export ROS_DOMAIN_ID=<0 to {HIGHEST_SAFE_DOMAIN}>'
+        return Finding('DDS domain', Health.POOR, f'{fact}: its ports may be taken', remedy)
+    return Finding('DDS domain', Health.GOOD, fact)
+
+
+def middleware(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Check the RMW implementation and whether large messages get through it."""
+    import rclpy
+
+    try:
+        name = rclpy.get_rmw_implementation_identifier()
+    except Exception as error:  # rclpy's own, which differ between distributions
+        yield Finding('RMW', Health.BROKEN, str(error), 'unset RMW_IMPLEMENTATION, or install it')
+        return
+    yield Finding('RMW', Health.GOOD, name)
+    if 'fastrtps' in name:
+        yield fast_dds(environment)
+    elif 'cyclone' in name:
+        yield receive_buffer(RECEIVE_BUFFER_SETTING)
+
+
+def fast_dds(environment: Mapping[str, str]) -> Finding:
+    """Check that Fast DDS has room for images: by a profile, or by its own large-data mode."""
+    subject = 'large messages'
+    for variable in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
+        path = environment.get(variable)
+        if path and Path(path).is_file():
+            return Finding(subject, Health.GOOD, f'profile {path}')
+        if path:
+            remedy = f'export {variable}={_profile()}'
+            return Finding(subject, Health.POOR, f"{variable}: there is no '{path}'", remedy)
+    transports = environment.get('FASTDDS_BUILTIN_TRANSPORTS', '')
+    if transports.startswith('LARGE_DATA'):
+        return Finding(subject, Health.GOOD, f'FASTDDS_BUILTIN_TRANSPORTS={transports}')
+    return Finding(
+        subject,
+        Health.POOR,
+        'Fast DDS has 512 KiB of shared memory: best-effort listeners lose images',
+        f'export FASTDDS_DEFAULT_PROFILES_FILE={_profile()} (before every node)',
+    )
+
+
+def receive_buffer(setting: Path) -> Finding:
+    """Check the kernel's limit for the socket buffer that Cyclone DDS receives images in."""
+    try:
+        size = int(setting.read_text())
+    except (OSError, ValueError) as error:
+        return Finding('receive buffer', Health.NOTE, f'unknown: {error}')
+    fact = f'{size} bytes'
+    if size < LEAST_RECEIVE_BUFFER:
+        return Finding(
+            'receive buffer',
+            Health.POOR,
+            f'{fact}: images get lost',
+            'sudo sysctl -w net.core.rmem_max=2147483647',
+        )
+    return Finding('receive buffer', Health.GOOD, fact)
+
+
+def shared_memory(folder: Path) -> Finding:
+    """Check the room for messages between processes of one machine."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Finding('shared memory', Health.POOR, f'{folder}: {error.strerror}', 'mount it')
+    fact = f'{free >> 20} MiB free in {folder}'
+    if free < LEAST_SHARED_MEMORY:
+        remedy = 'remove stale /dev/shm/fastrtps_* files; in a container, run it with --ipc=host'
+        return Finding('shared memory', Health.POOR, fact, remedy)
+    return Finding('shared memory', Health.GOOD, fact)
+
+
+def computing() -> Iterator[Finding]:
+    """Check torch, CUDA and the faster backends."""
+    try:
+        import torch
+    except ImportError as error:
+        yield Finding('torch', Health.BROKEN, str(error), 'pip install torch')
+        return
+    yield Finding('torch', Health.GOOD, torch.__version__)
+    yield pixel_kernel_built()
+    if not torch.cuda.is_available():
+        fact = 'not available: the network runs on the CPU, slowly'
+        remedy = 'with an NVIDIA GPU: install its driver, and a torch built for CUDA'
+        yield Finding('CUDA', Health.NOTE, fact, remedy)
+        return
+    free, total = torch.cuda.mem_get_info()
+    fact = f'{torch.version.cuda}, {torch.cuda.get_device_name()}'
+    yield Finding('CUDA', Health.GOOD, f'{fact}, {free >> 20} of {total >> 20} MiB free')
+    if _found('tensorrt'):
+        yield Finding('TensorRT', Health.GOOD, 'found')
+    else:
+        fact = 'missing: the node uses CUDA graphs instead'
+        yield Finding('TensorRT', Health.NOTE, fact, 'pip install tensorrt')
+
+
+def pixel_kernel_built() -> Finding:
+    """Check that point clouds are made by compiled code where they are made on a CPU."""
+    from s2m2_ros.geometry import pixel_kernel
+
+    if pixel_kernel.library() is None:
+        fact = 'not built: point clouds of a CPU take several times as long'
+        remedy = 'install a C++ compiler and build the package again'
+        return Finding('pixel kernel', Health.POOR, fact, remedy)
+    return Finding('pixel kernel', Health.GOOD, 'compiled')
+
+
+def checkpoints() -> Iterator[Finding]:
+    """Check the weights that are here; only the starter checkpoint must be."""
+    try:
+        find_checkpoint('starter')
+    except WeightsError as error:
+        yield Finding('checkpoint starter', Health.BROKEN, str(error))
+    for name, checkpoint in CHECKPOINTS.items():
+        path = checkpoint_path(checkpoint)
+        if not path.is_file():
+            continue
+        if is_intact(checkpoint, path):
+            yield Finding(f'checkpoint {name}', Health.GOOD, str(path))
+        else:
+            remedy = f'delete it, and run `s2m2 weights download {name}`'
+            yield Finding(f'checkpoint {name}', Health.BROKEN, f'{path} is damaged', remedy)
+
+
+def _found(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _profile() -> str:
+    try:
+        return str(shared_file(FAST_DDS_PROFILE))
+    except S2M2Error:
+        return f'<s2m2_ros>/{FAST_DDS_PROFILE}'

@@ -1,0 +1,56 @@
+"""The backends and precisions by name, and what each can do; imports no torch.
+
+The command line, the node's parameters and `selection` read this one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PRECISIONS = ('float32', 'float16', 'bfloat16')
+
+
+@dataclass(frozen=True)
+class BackendEntry:
+    """One way to compute a disparity.
+
+    Attributes:
+        module: where `unavailable(options)` and `open_backend(options)` are; imported on demand,
+            since it may need a heavy or missing package.
+        summary: what it is, in a few words, for tables and help texts.
+        needs_checkpoint: whether it runs a network.
+        prepares_sizes: whether it compiles, captures or builds something for every image size.
+
+    """
+
+    module: str
+    summary: str
+    needs_checkpoint: bool = True
+    prepares_sizes: bool = True
+
+
+BACKENDS: dict[str, BackendEntry] = {
+    'torch': BackendEntry(
+        's2m2_ros.inference.backends.torch_eager',
+        'PyTorch, operation by operation',
+        prepares_sizes=False,
+    ),
+    'compiled': BackendEntry('s2m2_ros.inference.backends.torch_compile', 'torch.compile'),
+    'cudagraph': BackendEntry(
+        's2m2_ros.inference.backends.cuda_graph', 'PyTorch, captured as a CUDA graph'
+    ),
+    'onnxruntime': BackendEntry('s2m2_ros.inference.backends.onnx_runtime', 'ONNX Runtime'),
+    'tensorrt': BackendEntry('s2m2_ros.inference.backends.tensorrt', 'TensorRT engines'),
+    'sgbm': BackendEntry(
+        's2m2_ros.inference.backends.sgbm',
+        "OpenCV's semi-global matching; needs neither checkpoint nor GPU",
+        needs_checkpoint=False,
+        prepares_sizes=False,
+    ),
+}
+# What 'auto' tries, best first.
+AUTOMATIC_ORDER: Mapping[str, tuple[str, ...]] = {
+    'cuda': ('tensorrt', 'cudagraph', 'torch'),
+    'cpu': ('torch',),
+}

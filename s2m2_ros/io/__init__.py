@@ -1,0 +1,1 @@
+"""Files and messages as arrays; imports no rclpy, so it works on the messages of rosbags too."""

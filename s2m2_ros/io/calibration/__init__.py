@@ -1,0 +1,1 @@
+"""Calibrations of stereo pairs from files: one table of readers, one file for each format."""

@@ -1,0 +1,152 @@
+"""Which matcher works on the next pair: the chosen one, or the fallback until it is back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference.registry import BACKENDS
+from s2m2_ros.node.faults import Fault, FaultLog
+from s2m2_ros.node.parameters import Settings
+
+FAILURES_BEFORE_FALLBACK = 3
+FIRST_RETRY_AFTER = 10.0
+LONGEST_RETRY_AFTER = 600.0
+
+Opener = Callable[[Settings, str], StereoMatcher]
+
+
+def open_matcher(settings: Settings, backend: str) -> StereoMatcher:
+    """Open the checkpoint of the settings with this backend and warm it up."""
+    matcher = StereoMatcher.open(
+        settings.checkpoint,
+        device=settings.device,
+        precision=settings.precision,
+        backend=backend,
+        refine_iterations=settings.refine_iterations,
+        allow_negative=settings.allow_negative,
+        max_width=settings.max_width,
+    )
+    try:
+        if settings.warm_up_width:
+            matcher.warm_up(settings.warm_up_height, settings.warm_up_width)
+        elif not BACKENDS[matcher.backend].prepares_sizes:
+            # Loads the libraries at least; others would prepare a size that never comes.
+            matcher.warm_up(256, 320)
+    except BaseException:
+        matcher.close()
+        raise
+    return matcher
+
+
+@dataclass(frozen=True)
+class MatcherState:
+    """What works at present, for diagnostics; `backend` is empty while nothing is open."""
+
+    backend: str = ''
+    precision: str = ''
+    device: str = ''
+    fallen_back: bool = False
+
+
+class Matchers:
+    """Opens the matcher that is asked for, and the fallback while that fails.
+
+    For one thread, but for `state`. After three failed pairs in a row, or if it cannot be opened
+    at all, the chosen backend makes way for `fallback_backend`; it is tried again after 10
+    seconds, then after twice as long each time, up to ten minutes. A chosen backend that came
+    back must do a pair right before it gets three failures again.
+    """
+
+    def __init__(
+        self,
+        faults: FaultLog,
+        *,
+        opener: Opener = open_matcher,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._faults = faults
+        self._opener = opener
+        self._clock = clock
+        self._matcher: StereoMatcher | None = None
+        self._failures = 0
+        self._retry_after = FIRST_RETRY_AFTER
+        self._retry_at = 0.0
+        self.state = MatcherState()
+
+    def open(self, settings: Settings) -> None:
+        """Open the chosen backend, or else the fallback; raises what prevented it."""
+        self.close()
+        try:
+            self._use(self._opener(settings, settings.backend), fallen_back=False)
+        except Exception as error:
+            if not settings.fallback_backend:
+                raise
+            self._fall_back(settings, f'cannot be opened: {error}')
+
+    def get(self, settings: Settings) -> StereoMatcher:
+        """Return the matcher for the next pair; after a while in fallback, try the chosen one."""
+        if self.state.fallen_back and self._clock() >= self._retry_at:
+            self._come_back(settings)
+        if self._matcher is None:  # an earlier switch failed half way
+            self.open(settings)
+        assert self._matcher is not None  # noqa: S101  # open raises otherwise
+        self._matcher.max_width = settings.max_width
+        return self._matcher
+
+    def succeeded(self) -> None:
+        """Note that the matcher did its pair."""
+        self._failures = 0
+        if not self.state.fallen_back:
+            self._retry_after = FIRST_RETRY_AFTER
+            self._faults.clear(Fault.MATCHING, Fault.BACKEND)
+
+    def failed(self, settings: Settings, error: BaseException) -> None:
+        """Note that the matcher failed; may switch to the fallback."""
+        self._failures += 1
+        text = f'backend {self.state.backend} failed on {self._failures} pair(s) in a row: {error}'
+        self._faults.report(Fault.MATCHING, text)
+        given = settings.fallback_backend
+        if self._failures < FAILURES_BEFORE_FALLBACK or self.state.fallen_back or not given:
+            return
+        self.close()
+        self._fall_back(settings, f'failed repeatedly, at last: {error}')
+
+    def close(self) -> None:
+        """Free the matcher's memory."""
+        if self._matcher is not None:
+            self._matcher.close()
+        self._matcher = None
+        self._failures = 0
+        self.state = MatcherState()
+
+    def _use(self, matcher: StereoMatcher, *, fallen_back: bool) -> None:
+        self._matcher = matcher
+        self._failures = 0
+        self.state = MatcherState(
+            matcher.backend, matcher.precision, str(matcher.device), fallen_back
+        )
+
+    def _fall_back(self, settings: Settings, reason: str) -> None:
+        fallback = settings.fallback_backend
+        self._use(self._opener(settings, fallback), fallen_back=True)
+        self._retry_at = self._clock() + self._retry_after
+        text = (
+            f'backend {settings.backend} {reason}; using fallback_backend {fallback}, next '
+            f'attempt in {self._retry_after:.0f} s'
+        )
+        self._retry_after = min(2 * self._retry_after, LONGEST_RETRY_AFTER)
+        self._faults.report(Fault.BACKEND, text)
+
+    def _come_back(self, settings: Settings) -> None:
+        fallback = self._matcher
+        self._matcher = None
+        if fallback is not None:
+            fallback.close()
+        try:
+            self._use(self._opener(settings, settings.backend), fallen_back=False)
+            self._failures = FAILURES_BEFORE_FALLBACK - 1
+        except Exception as error:
+            self._fall_back(settings, f'still cannot be opened: {error}')

@@ -1,0 +1,1 @@
+"""Image files and recordings, processed without ROS running."""

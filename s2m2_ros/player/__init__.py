@@ -1,0 +1,1 @@
+"""`stereo_player`: publishes stereo pairs from files or a recording as a camera driver would."""

@@ -1,0 +1,70 @@
+"""What `s2m2 doctor` finds, with its surroundings made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from s2m2_ros import doctor
+from s2m2_ros.cli.main import main
+from s2m2_ros.doctor import Health
+
+
+@pytest.mark.parametrize(
+    ('environment', 'health'),
+    [
+        ({}, Health.POOR),
+        ({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'}, Health.GOOD),
+        ({'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}, Health.POOR),
+        ({'FASTDDS_DEFAULT_PROFILES_FILE': '/no/such.xml'}, Health.POOR),
+        ({'FASTDDS_DEFAULT_PROFILES_FILE': __file__}, Health.GOOD),
+    ],
+)
+def test_fast_dds_wants_room_for_images(environment: dict[str, str], health: Health) -> None:
+    finding = doctor.fast_dds(environment)
+    assert finding.health is health
+    assert ('config/fastdds_large_messages.xml' in finding.remedy) == (health is Health.POOR)
+
+
+@pytest.mark.parametrize(
+    ('content', 'health'), [('212992\n', Health.POOR), ('2147483647\n', Health.GOOD)]
+)
+def test_receive_buffer(tmp_path: Path, content: str, health: Health) -> None:
+    setting = tmp_path / 'rmem_max'
+    setting.write_text(content)
+    assert doctor.receive_buffer(setting).health is health
+    assert doctor.receive_buffer(tmp_path / 'missing').health is Health.NOTE
+
+
+@pytest.mark.parametrize(
+    ('environment', 'health', 'fact'),
+    [
+        ({}, Health.GOOD, '0, discovery: SUBNET'),
+        ({'ROS_DOMAIN_ID': '7', 'ROS_LOCALHOST_ONLY': '1'}, Health.GOOD, '7, discovery: LOCAL'),
+        ({'ROS_DOMAIN_ID': '102'}, Health.POOR, '102'),
+        ({'ROS_DOMAIN_ID': 'seven'}, Health.POOR, 'seven'),
+    ],
+)
+def test_domain(environment: dict[str, str], health: Health, fact: str) -> None:
+    finding = doctor.domain(environment)
+    assert finding.health is health
+    assert fact in finding.fact
+
+
+def test_old_python_is_broken() -> None:
+    assert doctor.python((3, 9)).health is Health.BROKEN
+    assert doctor.python((3, 10)).health is Health.GOOD
+
+
+def test_missing_shared_memory(tmp_path: Path) -> None:
+    assert doctor.shared_memory(tmp_path / 'missing').health is Health.POOR
+
+
+def test_the_command_reports_this_environment(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = any(finding.health is Health.BROKEN for finding in doctor.examine())
+    assert main(['doctor']) == (1 if broken else 0)
+    output = capsys.readouterr().out
+    # The suite needs these; its own profile for Fast DDS is set for every process.
+    for subject in ('ROS 2', 'messages', 'RMW', 'large messages', 'torch'):
+        assert f'ok      {subject}: ' in output
