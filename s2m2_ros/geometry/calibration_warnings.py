@@ -35,7 +35,7 @@ def _baseline(left: CameraModel, right: CameraModel) -> str:
         return ''
     return (
         f'{right.source}: the baseline is {baseline:.4g} m, unusually long. In which unit was the '
-        'calibration board measured? Depth is in that unit: it must be metres, not centimetres, '
+        'calibration board measured? Depth is in that unit: it must be meters, not centimeters, '
         'inches or squares of the board'
     )
 

@@ -1,4 +1,4 @@
-"""A rectified stereo camera: what a disparity means in metres."""
+"""A rectified stereo camera: what a disparity means in meters."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from s2m2_ros.geometry.camera_model import (
     matrix_text,
 )
 
-# Shorter than any stereo camera, and what metres written for focal * metres come out as.
+# Shorter than any stereo camera, and what meters written for focal * meters come out as.
 MIN_BASELINE = 0.003
-# Longer than any stereo camera, and what millimetres written for metres come out as.
+# Longer than any stereo camera, and what millimetres written for meters come out as.
 MAX_BASELINE = 20.0
 # Two cameras rectified together share focal length and rows, but for rounding.
 MAX_RELATIVE_FOCAL_DIFFERENCE = 1e-3
@@ -34,7 +34,7 @@ class NegativeBaselineError(CalibrationError):
     :meth:`explained` the one that remains once the images were examined.
 
     Attributes:
-        baseline: in metres, negative.
+        baseline: in meters, negative.
 
     """
 
@@ -82,7 +82,7 @@ class StereoCamera:
     """A horizontal, rectified pair, in pixels of the images as sent (ROI and binning applied).
 
     ``focal_length`` (fx) turns disparity into depth, ``focal_length_y`` only shapes the rays;
-    ``baseline`` is positive, in metres. A *raw* disparity is what a matcher measures, ``x_left -
+    ``baseline`` is positive, in meters. A *raw* disparity is what a matcher measures, ``x_left -
     x_right``; the disparity that depth follows from is ``d = x_left - x_right - (cx_left -
     cx_right)``, with ``Z = focal_length * baseline / d`` (Hartley and Zisserman, *Multiple View
     Geometry*, with differing principal points). Points lie in the left camera's optical frame
@@ -105,7 +105,7 @@ class StereoCamera:
         """Return the pair that two calibrations describe; :class:`CalibrationError` if none.
 
         With ``P_left[3] = 0``, as REP 104 asks, ``baseline = -P_right[3] / P_right[0]``. A left
-        camera that is itself shifted (KITTI's colour pair) is taken into account.
+        camera that is itself shifted (KITTI's color pair) is taken into account.
         """
         first, second = left.image_projection(), right.image_projection()
         _check_rectified_together(left, first, right, second)
@@ -170,7 +170,7 @@ class StereoCamera:
         return threshold(adjusted.neg_(), offset - self.width, torch.nan).neg_()
 
     def depth(self, disparity: torch.Tensor) -> torch.Tensor:
-        """Return the depth Z in metres (along the optical axis), NaN where unknown.
+        """Return the depth Z in meters (along the optical axis), NaN where unknown.
 
         ``disparity``: raw, float32 (..., H, W); the result has its shape, type and device.
         """
@@ -181,7 +181,7 @@ class StereoCamera:
         return (self.focal_length * self.baseline) / adjusted
 
     def points(self, disparity: torch.Tensor) -> torch.Tensor:
-        """Return points (..., H, W, 3) in metres in the left optical frame, NaN where unknown.
+        """Return points (..., H, W, 3) in meters in the left optical frame, NaN where unknown.
 
         ``disparity``: raw, float32 (..., H, W).
         """
@@ -248,7 +248,7 @@ def _check_offsets(left: CameraModel, right: CameraModel, baseline: float) -> No
 
 
 def _checked_baseline(left: CameraModel, right: CameraModel) -> float:
-    """Return the baseline in metres, from the full-resolution matrices that the user knows."""
+    """Return the baseline in meters, from the full-resolution matrices that the user knows."""
     focal, shift = right.P[0], right.P[3]
     baseline = left.P[3] / left.P[0] - shift / focal
     _check_offsets(left, right, baseline)
@@ -266,12 +266,12 @@ def _checked_baseline(left: CameraModel, right: CameraModel) -> float:
     if baseline < MIN_BASELINE:
         raise CalibrationError(
             f'{found}, so with fx = {focal:g} the baseline is {baseline * 1000:.3g} mm; P[3] must '
-            'be -fx * baseline. Probably metres were written where fx * metres belong: for a '
+            'be -fx * baseline. Probably meters were written where fx * meters belong: for a '
             f'baseline of {abs(shift):g} m, P[3] = {-focal * abs(shift):g}'
         )
     if baseline > MAX_BASELINE:
         raise CalibrationError(
             f'{found}, so with fx = {focal:g} the baseline is {baseline:g} m; P[3] must be '
-            '-fx * baseline in pixel metres. Probably millimetres were written: divide by 1000'
+            '-fx * baseline in pixel meters. Probably millimetres were written: divide by 1000'
         )
     return float(baseline)

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from s2m2_ros.io.calibration import numpy_files, structured_text
-from s2m2_ros.io.calibration.limited_file import NPY_MAGIC, ZIP_MAGIC, read_limited
+from s2m2_ros.io.calibration.limited_file import NPY_MAGIC, ZIP_MAGIC, read_limited, too_large
 
+# OpenCV's files with the points of all boards have some thousand; every reader goes over them.
+MOST_LINES = 20_000
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, 'utf-8'),
     (codecs.BOM_UTF32_LE, 'utf-32-le'),  # begins like UTF-16's
@@ -55,6 +57,8 @@ def load_document(path: Path) -> Document:
     text = _text(data)
     if not text:
         return Document(path, data)
+    if text.count('\n') > MOST_LINES:
+        raise too_large(path)
     parts, problem = structured_text.parse(text)
     return Document(path, data, text, parts, problem)
 

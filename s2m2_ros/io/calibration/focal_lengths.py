@@ -24,7 +24,7 @@ FY = ('fy',)
 CX = ('cx', 'cx0', 'cxleft', 'leftcx', 'u0', 'ppx')
 RIGHT_CX = ('cx1', 'cxright', 'rightcx')
 CY = ('cy', 'cy0', 'v0', 'ppy')
-# Metres by each name, and in what unit it is.
+# Meters in one unit of what each name says.
 BASELINES = {
     'baselinemeters': 1.0,
     'baselinemetres': 1.0,
@@ -52,25 +52,22 @@ def distorted(found: Mapping[str, Any]) -> bool:
 
 
 def read(document: Document, image_size: Size) -> StereoModels:
-    """Read the numbers; the baseline is in metres unless its name says millimetres."""
+    """Read the numbers; the baseline is in meters unless its name says millimetres."""
     path, found = document.path, scalars(document.content)
 
-    def value(names: tuple[str, ...], default: float | None = None) -> float:
+    def value(names: tuple[str, ...], default: float = 0.0) -> float:
         name = _first(found, names)
-        if not name:
-            assert default is not None
-            return default
-        return number(path, name, found[name])
+        return number(path, name, found[name]) if name else default
 
     fx, cx, cy = value(FX), value(CX), value(CY)
     fy, right_cx = value(FY, fx), value(RIGHT_CX, cx)
-    shift = value(PRODUCT, 0.0)
+    shift = value(PRODUCT)
     if not shift:
         name = next((name for name in BASELINES if name in found), '')
         baseline = (number(path, name, found[name]) if name else 0.0) * BASELINES.get(name, 1.0)
         if abs(baseline) > MAX_BASELINE:
             raise CalibrationError(
-                f'{path}: {name} is {baseline:g}; it must be in metres: for {baseline:g} mm '
+                f'{path}: {name} is {baseline:g}; it must be in meters: for {baseline:g} mm '
                 f'write {baseline / 1000:g}'
             )
         shift = fx * baseline

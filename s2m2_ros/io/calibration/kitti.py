@@ -22,7 +22,7 @@ def recognises(document: Document) -> bool:
 
 
 def read(document: Document, image_size: Size) -> StereoModels:
-    """Read 12 numbers a camera; P[3] is -f times metres already."""
+    """Read 12 numbers a camera; P[3] is -f times meters already."""
     entries = _entries(document.text)
     known = sorted(camera for name, camera in entries if name == 'P')
     pairs = [pair for pair in PAIRS if set(pair) <= set(known)]

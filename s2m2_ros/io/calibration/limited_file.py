@@ -33,16 +33,21 @@ def read_limited(path: Path) -> bytes:
         data = _read(path)
         if data.startswith(GZIP_MAGIC):
             data = _unpacked(data)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise CalibrationError(f'{path}: not a whole gzip file') from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise CalibrationError(f'{path}: cannot be read ({reason})') from error
     except ValueError as error:  # a NUL in the name
         raise CalibrationError(f'{str(path)!r}: cannot be read ({error})') from error
-    except (EOFError, zlib.error) as error:
-        raise CalibrationError(f'{path}: not a whole gzip file') from error
     if len(data) > LARGEST_TEXT and not data.startswith((ZIP_MAGIC, NPY_MAGIC)):
-        raise _too_large(path)
+        raise too_large(path)
     return data
+
+
+def too_large(path: Path) -> CalibrationError:
+    """Return the error for a file beyond the limits."""
+    return CalibrationError(f'{path}: far too large for a calibration')
 
 
 def _read(path: Path) -> bytes:
@@ -53,14 +58,10 @@ def _read(path: Path) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise CalibrationError(f'{path}: not a regular file; a calibration must be a file')
         if status.st_size > LARGEST_ARCHIVE:
-            raise _too_large(path)
+            raise too_large(path)
         return file.read(LARGEST_ARCHIVE + 1)
 
 
 def _unpacked(data: bytes) -> bytes:
     with gzip.open(io.BytesIO(data)) as file:
         return file.read(LARGEST_TEXT + 1)
-
-
-def _too_large(path: Path) -> CalibrationError:
-    return CalibrationError(f'{path}: far too large for a calibration')

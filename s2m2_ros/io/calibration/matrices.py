@@ -9,6 +9,8 @@ from s2m2_ros.geometry.camera_model import CalibrationError, CameraModel
 from s2m2_ros.io.calibration.reader import StereoModels
 from s2m2_ros.io.calibration.values import Size
 
+ROUNDING = 1e-6
+
 
 def models_of_p(path: Path, P: Sequence[Sequence[float]], size: Size) -> StereoModels:
     """Return the cameras of the left and the right 3x4 matrix, row by row."""
@@ -21,7 +23,7 @@ def models_of_q(path: Path, Q: Sequence[float], size: Size) -> StereoModels:
     focal, cx, cy = Q[11], -Q[3], -Q[7]
     if Q[14] == 0:
         raise CalibrationError(f'{path}: Q[3][2] is 0, so the baseline is infinite')
-    if Q[0] != 1 or Q[5] != 1 or any(Q[i] for i in (1, 2, 4, 6, 8, 9, 10, 12, 13)):
+    if any(abs(Q[i] - (i in (0, 5))) > ROUNDING for i in (0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13)):
         raise CalibrationError(
             f'{path}: not a Q of cv2.stereoRectify: [1 0 0 -cx; 0 1 0 -cy; 0 0 0 f; 0 0 1/B '
             '(cx2-cx)/B], row by row'

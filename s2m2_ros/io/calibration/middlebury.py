@@ -36,7 +36,7 @@ def read(document: Document, image_size: Size) -> StereoModels:
         )
     _check_doffs(path, entries, cameras[0][2], cameras[1][2])
     width, height = (
-        whole_number(path, key, entries[key]) if is_given(entries.get(key)) else default
+        whole_number(path, key, entries[key]) if key in entries else default
         for key, default in zip(('width', 'height'), image_size, strict=True)
     )
 

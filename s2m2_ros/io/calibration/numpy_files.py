@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,7 +19,10 @@ from s2m2_ros.io.calibration.values import MOST_NUMBERS
 
 # What an array without a name is called among the named values.
 UNNAMED = 'array'
-MOST_MEMBERS = 1000
+# Bytes; a thousand arrays take a tenth.
+LARGEST_DIRECTORY = 1 << 20
+DIRECTORY_END = b'PK\5\6'
+DIRECTORY64_LOCATOR = b'PK\6\7'
 
 
 def read_array(path: Path, data: bytes) -> Mapping[str, Any]:
@@ -27,7 +31,7 @@ def read_array(path: Path, data: bytes) -> Mapping[str, Any]:
         array = _small_array(io.BytesIO(data))
     except _ObjectsError as error:
         raise _pickled(path) from error
-    except (ValueError, EOFError, OSError, MemoryError) as error:
+    except (ValueError, TypeError, EOFError, OSError, MemoryError) as error:
         raise CalibrationError(f'{path}: not a whole .npy file') from error
     if array is None:
         raise CalibrationError(f'{path}: this array is no matrix of a calibration')
@@ -40,7 +44,7 @@ def read_archive(path: Path, data: bytes) -> Mapping[str, Any]:
         return _members(path, data)
     except _ObjectsError as error:
         raise _pickled(path) from error
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, TypeError, EOFError, OSError) as error:
         raise CalibrationError(f'{path}: not a whole .npz file') from error
     except (NotImplementedError, RuntimeError, MemoryError) as error:
         raise CalibrationError(f'{path}: not an .npz file as NumPy writes it') from error
@@ -48,12 +52,11 @@ def read_archive(path: Path, data: bytes) -> Mapping[str, Any]:
 
 def _members(path: Path, data: bytes) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    if not _directory_is_small(data):
+        raise CalibrationError(f'{path}: far too many arrays for a calibration')
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = archive.infolist()
-        if len(members) > MOST_MEMBERS:
-            raise CalibrationError(f'{path}: far too many arrays for a calibration')
         objects = False
-        for member in members:
+        for member in archive.infolist():
             if not member.filename.endswith('.npy'):
                 continue
             with archive.open(member) as file:
@@ -67,6 +70,18 @@ def _members(path: Path, data: bytes) -> dict[str, Any]:
     if objects and not found:
         raise _ObjectsError
     return found
+
+
+def _directory_is_small(data: bytes) -> bool:
+    """Return whether an archive lists few members, read as `zipfile` reads its directory."""
+    end = data.rfind(DIRECTORY_END)
+    if end < 0 or len(data) < end + 22:
+        raise zipfile.BadZipFile('without a directory')
+    # The locator of a directory of more than 4 GiB or 65535 members stands right before.
+    if data[max(end - 20, 0) : end].startswith(DIRECTORY64_LOCATOR):
+        return False
+    (size,) = struct.unpack_from('<I', data, end + 12)
+    return int(size) <= LARGEST_DIRECTORY
 
 
 class _ObjectsError(Exception):

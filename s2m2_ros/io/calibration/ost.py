@@ -60,7 +60,9 @@ def _cameras(document: Document) -> dict[str, Mapping[str, object]]:
     sections = _sections(document.text)
     image = sections.get('image', {})
     size = {
-        f'image_{key}': image[key][0] for key in ('width', 'height') if len(image.get(key, ())) == 1
+        f'image_{key}': image[key][0]
+        for key in ('width', 'height')
+        if len(image.get(key, ())) == 1
     }
     return {
         name: {**size, **{NAMES[key]: ' '.join(found[key]) for key in NAMES if key in found}}

@@ -26,7 +26,7 @@ def recognises_one_camera(document: Document) -> bool:
 
 
 def read(document: Document, image_size: Size) -> StereoModels:
-    """Read the 3x3 matrix K and the baseline in metres, or the 4x4 matrix Q, or P1 and P2."""
+    """Read the 3x3 matrix K and the baseline in meters, or the 4x4 matrix Q, or P1 and P2."""
     path = document.path
     found = numbers(path, 'the file', _content(document))
     if len(found) == Q:
@@ -36,7 +36,7 @@ def read(document: Document, image_size: Size) -> StereoModels:
     K, baseline = found[:9], found[9]
     if abs(baseline) > MAX_BASELINE:
         raise CalibrationError(
-            f'{path}: the baseline, the number after K, is {baseline:g}; it must be in metres: '
+            f'{path}: the baseline, the number after K, is {baseline:g}; it must be in meters: '
             f'for {baseline:g} mm write {baseline / 1000:g}'
         )
     left = (*K[:3], 0.0, *K[3:6], 0.0, *K[6:], 0.0)

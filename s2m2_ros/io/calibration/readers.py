@@ -27,7 +27,7 @@ READERS = (
     StereoReader('KITTI and DrivingStereo', kitti.recognises, kitti.read),
     StereoReader('ost.txt of ROS', ost.recognises, ost.read),
     StereoReader(
-        'K.txt (3x3 matrix, then the baseline in metres)',
+        'K.txt (3x3 matrix, then the baseline in meters)',
         plain_numbers.recognises,
         plain_numbers.read,
     ),
@@ -40,9 +40,7 @@ READERS = (
     StereoReader(
         'P1 and P2 or Q of OpenCV (YAML, XML, JSON, npz, npy)', opencv.recognises, opencv.read
     ),
-    StereoReader(
-        'fx, cx, cy and baseline by name', focal_lengths.recognises, focal_lengths.read
-    ),
+    StereoReader('fx, cx, cy and baseline by name', focal_lengths.recognises, focal_lengths.read),
 )
 # One camera in a file; the left camera's file comes with the right one's.
 CAMERA_READERS = (
@@ -80,7 +78,7 @@ def read_calibration(paths: Sequence[Path], *, image_size: Size) -> StereoModels
 
     """
     paths = [_expanded(path) for path in paths]
-    if len(paths) == 1 and paths[0].is_dir():
+    if len(paths) == 1 and _is_folder(paths[0]):
         paths = files_of(paths[0], _is_pair, _is_camera)
     if len(paths) not in (1, 2):
         raise CalibrationError(f'a calibration is one file or two, not {len(paths)}')
@@ -100,6 +98,13 @@ def _expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:  # a user without a home
         return path
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # the reading of the file says why
+        return False
 
 
 def _is_pair(document: Document) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Mapping
@@ -53,8 +54,9 @@ def _yaml(text: str) -> list[Any]:
     documents: list[Any] = []
     try:
         _check_events(text)
-        for document in yaml.load_all(text, YAML_LOADER):  # noqa: S506 (makes text and lists only)
-            documents.append(document)  # noqa: PERF402 (keeps what came before an error)
+        # The base loader makes text, lists and mappings only; what comes before an error is kept.
+        for document in yaml.load_all(text, YAML_LOADER):
+            documents.append(document)
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         if not documents:
             raise _StructureError(_yaml_problem(error)) from error
@@ -90,19 +92,23 @@ def _xml(text: str) -> Any:
         raise _StructureError('XML with a document type is not read')
     # An encoding that the text had as a file is no longer its own.
     text = re.sub(r'\A\s*<\?xml[^>]{0,200}\?>', '', text)
+    root, depth = None, 0
     try:
-        root = ElementTree.fromstring(text)  # noqa: S314 (entities are refused above)
+        events = ElementTree.iterparse(io.StringIO(text), ('start', 'end'))  # noqa: S314 (see above)
+        for count, (event, element) in enumerate(events):
+            root = element if root is None else root
+            depth += 1 if event == 'start' else -1
+            if depth > MOST_NESTING or count > 2 * MOST_NODES:
+                raise _StructureError('nested too deeply, or too many values')
     except (ElementTree.ParseError, ValueError) as error:
         raise _StructureError(f'XML: {error}') from error
-    return _element(root, MOST_NESTING)
+    return None if root is None else _element(root)
 
 
-def _element(element: ElementTree.Element, nesting: int) -> Any:
-    if nesting == 0:
-        raise _StructureError('nested too deeply')
+def _element(element: ElementTree.Element) -> Any:
     if not len(element):
         return element.text or ''
-    children = [(child.tag, _element(child, nesting - 1)) for child in element]
+    children = [(child.tag, _element(child)) for child in element]
     # OpenCV calls the elements of a list "_".
     if all(tag == '_' for tag, _ in children):
         return [value for _, value in children]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,26 +69,35 @@ def holds(value: Any, *counts: int) -> bool:
 
 
 def _flat(value: Any) -> Iterator[float]:
-    for count, item in enumerate(_items(value, MOST_NESTING)):
-        if count >= MOST_NUMBERS:
-            raise ValueError('too many numbers')
-        yield float(item)
+    """Yield the numbers in nested lists, first one first; ValueError beyond `MOST_NUMBERS`."""
+    waiting = [(value, 0)]
+    # Lists are counted too: aliases of YAML make few bytes into very many empty lists.
+    for _ in range(2 * MOST_NUMBERS):
+        if not waiting:
+            return
+        item, nesting = waiting.pop()
+        parts = _parts(item)
+        if parts is None:
+            yield float(item)
+        elif nesting == MOST_NESTING or len(parts) > MOST_NUMBERS:
+            raise ValueError('nested too deeply, or too many numbers')
+        else:
+            waiting += [(part, nesting + 1) for part in reversed(parts)]
+    raise ValueError('too many numbers')
 
 
-def _items(value: Any, nesting: int) -> Iterator[Any]:
-    if nesting == 0:
-        raise ValueError('nested too deeply')
-    if isinstance(value, Mapping):
-        yield from _items(value['data'] if 'data' in value else None, nesting - 1)
-    elif isinstance(value, str):
-        # Longer text is no list of numbers, and splitting it would take its time.
-        if len(value) > 32 * MOST_NUMBERS:
-            raise ValueError('too long')
-        yield from re.sub(r'[\[\]();,]', ' ', value).split()
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _items(item, nesting - 1)
-    elif isinstance(value, bool):
+def _parts(item: Any) -> Sequence[Any] | None:
+    """Return what a list, matrix or text consists of; None for a number or a single word."""
+    if isinstance(item, bool):
         raise TypeError('a truth value is no number')
-    else:
-        yield value
+    if isinstance(item, Mapping):
+        return [item.get('data')]
+    if isinstance(item, list | tuple):
+        return item
+    if not isinstance(item, str):
+        return None
+    # Longer text is no list of numbers, and splitting it would take its time.
+    if len(item) > 32 * MOST_NUMBERS:
+        raise ValueError('too long')
+    words = re.sub(r'[\[\]();,]', ' ', item).split()
+    return None if words == [item] else words
