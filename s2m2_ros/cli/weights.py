@@ -22,7 +22,7 @@ SUMMARY = 'list, download, locate and verify the checkpoints of the network'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
-    parser.set_defaults(action='list', cache_folder=None)
+    parser.set_defaults(cache_folder=None)
     actions = parser.add_subparsers(dest='action', metavar='ACTION', help='default: list')
     listing = actions.add_parser('list', help='show which checkpoints exist and which are here')
     fetching = actions.add_parser('download', help='fetch a published checkpoint')
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do the chosen action."""
     folder: Path | None = arguments.cache_folder
-    if arguments.action == 'list':
+    if arguments.action in (None, 'list'):
         return _list(folder)
     if arguments.action == 'download':
         return _download(CHECKPOINTS[arguments.name], folder, agreed=arguments.accept_license)
@@ -86,11 +86,11 @@ def _download(checkpoint: Checkpoint, folder: Path | None, *, agreed: bool) -> i
 
 
 def _how_far_known(checkpoint: Checkpoint) -> str:
+    """Return what to add to "intact" where other files could have the same first digits."""
     if checkpoint.sha256_is_whole:
         return ''
-    return (
-        f', as far as the first {len(checkpoint.sha256_prefix)} of 64 digits of its SHA-256 tell'
-    )
+    known = len(checkpoint.sha256_prefix)
+    return f' as far as known: the first {known} of 64 digits of its SHA-256 are right'
 
 
 def _verify(folder: Path | None) -> int:

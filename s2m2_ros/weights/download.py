@@ -44,7 +44,7 @@ class _InterruptedError(Exception):
     """The transfer broke off in a way that another attempt may fix."""
 
 
-class _HttpsStaysHttps(urllib.request.HTTPRedirectHandler):
+class HttpsStaysHttps(urllib.request.HTTPRedirectHandler):
     """Follows no redirection from https to an address that anybody on the way can change."""
 
     def redirect_request(  # noqa: PLR0917 (urllib's signature)
@@ -56,6 +56,7 @@ class _HttpsStaysHttps(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
+        """Return the next request, as urllib asks; WeightsError for an insecure address."""
         allowed = ('https:',) if req.type == 'https' else ('https:', 'http:')
         if not newurl.lower().startswith(allowed):
             raise WeightsError(f'the server redirects to an insecure address: {newurl[:200]}')
@@ -217,7 +218,7 @@ def _request(checkpoint: Checkpoint, file: PartialFile) -> http.client.HTTPRespo
     )
     if file.size:
         request.add_header('Range', f'bytes={file.size}-')
-    opener = urllib.request.build_opener(_HttpsStaysHttps)
+    opener = urllib.request.build_opener(HttpsStaysHttps)
     try:
         response: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT_S)
         return response
