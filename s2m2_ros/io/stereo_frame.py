@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.geometry import CameraModel, StereoCamera
-from s2m2_ros.io.calibration.readers import read_calibration
+from s2m2_ros.io.calibration import read_calibration
 from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill
 
 # (channels, dtype) of the images that are read from files, as ROS names them.

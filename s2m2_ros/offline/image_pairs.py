@@ -28,7 +28,7 @@ from s2m2_ros.inference.errors import InferenceError
 from s2m2_ros.inference.matcher import StereoMatcher
 from s2m2_ros.inference.result import MatchResult
 from s2m2_ros.io import image_files
-from s2m2_ros.io.calibration.readers import read_calibration
+from s2m2_ros.io.calibration import read_calibration
 
 FileImage = npt.NDArray[np.integer[Any]]
 

@@ -15,7 +15,7 @@ import torch
 from sensor_msgs.msg import CameraInfo, Image
 
 from s2m2_ros.geometry.camera_model import CalibrationError
-from s2m2_ros.io.calibration.readers import read_calibration
+from s2m2_ros.io.calibration import read_calibration
 from s2m2_ros.io.recording_reader import Recording
 from s2m2_ros.io.recording_writer import RecordingWriter
 from s2m2_ros.io.stereo_frame import PlaybackError
