@@ -29,8 +29,10 @@ from s2m2_ros.inference.matcher import StereoMatcher
 from s2m2_ros.inference.result import MatchResult
 from s2m2_ros.io import image_files
 from s2m2_ros.io.calibration.readers import read_calibration
+from s2m2_ros.io.pixel_range import PixelRange, scale_pair
 
-FileImage = npt.NDArray[np.integer[Any]]
+FileImage = npt.NDArray[Any]
+FloatMap = npt.NDArray[np.float32]
 
 _logger = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ def match_files(matcher: StereoMatcher, jobs: Sequence[MatchFiles]) -> int:
 
 def match_one(matcher: StereoMatcher, job: MatchFiles) -> None:
     """Match one pair and write its files."""
-    left, right = image_files.read_image(job.left), image_files.read_image(job.right)
+    left, right = _read_pair(job)
     camera = None
     if job.calibration:
         size = (left.shape[1], left.shape[0])
@@ -106,10 +108,32 @@ def match_one(matcher: StereoMatcher, job: MatchFiles) -> None:
         _write_geometry(job, camera, result, left)
 
 
+def _read_pair(job: MatchFiles) -> tuple[FileImage, FileImage]:
+    """Return both images for the matcher, and log the range of values that was found."""
+    pixel_range = PixelRange()
+    raw = [image_files.read_raw(path) for path in (job.left, job.right)]
+    pair = scale_pair(raw[0], raw[1], pixel_range)
+    if pixel_range.note is not None:
+        _logger.info('%s: %s', job.left, pixel_range.note.text)
+    return pair
+
+
+def _write_steps(path: Path, values: FloatMap, steps: float) -> None:
+    lost = image_files.write_steps(path, values, steps)
+    if lost:
+        _logger.warning(
+            '%s: %d pixels are 0 (unknown) because 16 bits cannot hold their values; '
+            '%s has them',
+            path,
+            lost,
+            path.with_suffix('.pfm').name,
+        )
+
+
 def _write_maps(folder: Path, result: MatchResult) -> None:
     disparity = result.disparity.numpy()
     image_files.write_pfm(folder / 'disparity.pfm', disparity)
-    image_files.write_steps(folder / 'disparity.png', disparity, image_files.DISPARITY_STEPS)
+    _write_steps(folder / 'disparity.png', disparity, image_files.DISPARITY_STEPS)
     picture = image_files.disparity_picture(disparity)
     image_files.write_png(folder / 'disparity_color.png', picture)
     confidence = image_files.share_picture(result.confidence.numpy())
@@ -124,7 +148,7 @@ def _write_geometry(
     outputs = _geometry(camera, result, left, job.min_confidence)
     depth = outputs.arrays[Output.DEPTH]
     image_files.write_pfm(job.output / 'depth.pfm', depth)
-    image_files.write_steps(job.output / 'depth.png', depth, image_files.DEPTH_STEPS)
+    _write_steps(job.output / 'depth.png', depth, image_files.DEPTH_STEPS)
     image_files.write_ply(job.output / 'cloud.ply', outputs.arrays[Output.POINTS])
 
 
@@ -139,5 +163,5 @@ def _geometry(
 
 
 def _as_bytes(image: FileImage) -> FileImage:
-    """Return a uint16 image in the range of uint8, as clouds carry 8 bits per channel."""
-    return image if image.dtype == np.uint8 else (image // 257).astype(np.uint8)
+    """Return an image of 0..255 as uint8, as clouds carry 8 bits per channel."""
+    return image if image.dtype == np.uint8 else np.rint(image).astype(np.uint8)
