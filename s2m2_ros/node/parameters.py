@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import math
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -16,8 +16,11 @@ from rcl_interfaces.msg import (
 )
 
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.geometry import CloudOptions, FlyingPixelFilter, OutputOptions, PixelFilter
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
+from s2m2_ros.pipeline import PipelineOptions, output_options
+
+# Parameters of the node that `output_options` takes by the same names.
+_OUTPUT_PARAMETERS = tuple(inspect.signature(output_options).parameters)
 
 
 class ParameterError(S2M2Error):
@@ -220,30 +223,12 @@ class Settings:
                 'leave it empty for the left camera optical frame'
             )
 
-    def output_options(self) -> OutputOptions:
-        """Return what the geometry needs to know; the cloud's transform is not among it."""
-        in_range = PixelFilter(min_depth=self.min_depth, max_depth=self.max_depth or math.inf)
-        trusted = replace(
-            in_range,
-            min_confidence=self.confidence_threshold,
-            min_visibility=self.occlusion_threshold,
-        )
-        cloud_filter = replace(
-            trusted if self.points_filter else in_range,
-            flying_pixels=FlyingPixelFilter() if self.points_flying_pixel_filter else None,
-        )
-        return OutputOptions(
-            min_confidence=self.confidence_threshold,
-            min_visibility=self.occlusion_threshold,
-            depth_filter=trusted if self.depth_filter else in_range,
-            cloud=CloudOptions(
-                organized=self.points_organized,
-                padded=self.points_layout == 'padded',
-                color=self.points_color,  # type: ignore[arg-type]  # checked against the choices
-                confidence=self.points_confidence,
-                decimation=self.points_decimation,
-                filter=cloud_filter,
-            ),
+    def pipeline_options(self) -> PipelineOptions:
+        """Return what the pipeline needs to know; the cloud's transform is not among it."""
+        return PipelineOptions(
+            outputs=output_options(**{name: getattr(self, name) for name in _OUTPUT_PARAMETERS}),
+            allow_negative=self.allow_negative,
+            max_vertical_misalignment=self.max_vertical_misalignment,
         )
 
 

@@ -85,15 +85,19 @@ def test_what_does_not_go_together_is_refused(values: dict[str, Any], reason: st
 
 
 def test_settings_become_filters() -> None:
-    options = Settings(
-        confidence_threshold=0.7,
-        occlusion_threshold=0.6,
-        min_depth=0.5,
-        max_depth=8.0,
-        points_confidence=True,
-        points_layout='padded',
-        points_decimation=3,
-    ).output_options()
+    options = (
+        Settings(
+            confidence_threshold=0.7,
+            occlusion_threshold=0.6,
+            min_depth=0.5,
+            max_depth=8.0,
+            points_confidence=True,
+            points_layout='padded',
+            points_decimation=3,
+        )
+        .pipeline_options()
+        .outputs
+    )
     assert (options.min_confidence, options.min_visibility) == (0.7, 0.6)
     for used in (options.depth_filter, options.cloud.filter):
         assert (used.min_depth, used.max_depth) == (0.5, 8.0)
@@ -105,7 +109,9 @@ def test_settings_become_filters() -> None:
 
 
 def test_filters_can_be_off() -> None:
-    options = Settings(points_filter=False, points_flying_pixel_filter=False).output_options()
+    options = (
+        Settings(points_filter=False, points_flying_pixel_filter=False).pipeline_options().outputs
+    )
     used = options.cloud.filter
     assert (used.min_confidence, used.min_visibility, used.flying_pixels) == (0, 0, None)
     assert used.max_depth == math.inf
