@@ -8,7 +8,8 @@ from typing import Any
 from s2m2_ros.node.faults import DropCause, FaultLog
 from s2m2_ros.node.messages import CloudMemory
 from s2m2_ros.node.pair_processor import Job
-from s2m2_ros.node.parameters import Parameters, Settings
+from s2m2_ros.node.parameter_declaration import Parameters
+from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.publishers import Publishers
 from s2m2_ros.node.statistics import Session
 from s2m2_ros.node.sync_diagnosis import InputTopic

@@ -17,7 +17,8 @@ from s2m2_ros.node.diagnostics import Snapshot, diagnostic_array
 from s2m2_ros.node.faults import Fault, FaultLog, Level
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.pair_processor import Job, PairProcessor
-from s2m2_ros.node.parameters import Parameters, Settings
+from s2m2_ros.node.parameter_declaration import Parameters
+from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import reset_peak_device_memory
 from s2m2_ros.node.worker import Worker
 
