@@ -171,33 +171,6 @@ class Planes444:
         return raw_image(np.ascontiguousarray(doubled[:, ::2]))
 
 
-Unpack = Callable[[Pixels], list[Pixels]]
-
-
-@dataclass(frozen=True)
-class PackedBits:
-    """Groups of bytes that hold several pixels of 10 or 12 bits."""
-
-    bits: int
-    group_bytes: int
-    group_pixels: int
-    unpack: Unpack
-    """Takes (..., group_bytes), returns the pixels of a group."""
-    to_rgb: int | None = None
-
-    def decode(self, image: ImageBytes) -> RawImage:
-        """Return grey, or RGB of a mosaic."""
-        groups = -(-image.width // self.group_pixels)
-        used = -(-image.width * 8 * self.group_bytes // (8 * self.group_pixels))
-        rows = image.plane(0, image.height, used, image.step)
-        padded = np.zeros((image.height, groups * self.group_bytes), np.uint16)
-        padded[:, :used] = rows
-        grouped = padded.reshape(image.height, groups, self.group_bytes)
-        pixels = np.stack(self.unpack(grouped), axis=-1).reshape(image.height, -1)
-        grey = np.ascontiguousarray(pixels[:, : image.width])
-        return raw_image(to_rgb(grey, self.to_rgb), bits=self.bits)
-
-
 def lsb_10(b: Pixels) -> list[Pixels]:
     """Unpack 4 pixels of 10 bits, lowest bits first (GenICam PFNC, ending `10p`)."""
     return [
@@ -230,6 +203,35 @@ def mipi_12(b: Pixels) -> list[Pixels]:
     return [b[..., i] << 4 | (b[..., 2] >> 4 * i & 15) for i in range(2)]
 
 
+Unpack = Callable[[Pixels], list[Pixels]]
+
+
+@dataclass(frozen=True)
+class PackedBits:
+    """Groups of bytes that hold several pixels of 10 or 12 bits."""
+
+    bits: int
+    group_bytes: int
+    group_pixels: int
+    unpack: Unpack
+    """Takes (..., group_bytes), returns the pixels of a group."""
+    to_rgb: int | None = None
+
+    def decode(self, image: ImageBytes) -> RawImage:
+        """Return grey, or RGB of a mosaic."""
+        groups = -(-image.width // self.group_pixels)
+        # Bits in their order end with the last pixel; other groups have parts of it at their end.
+        in_order = self.unpack in (lsb_10, lsb_12)
+        used = -(-image.width * self.bits // 8) if in_order else groups * self.group_bytes
+        rows = image.plane(0, image.height, used, image.step)
+        padded = np.zeros((image.height, groups * self.group_bytes), np.uint16)
+        padded[:, :used] = rows
+        grouped = padded.reshape(image.height, groups, self.group_bytes)
+        pixels = np.stack(self.unpack(grouped), axis=-1).reshape(image.height, -1)
+        grey = np.ascontiguousarray(pixels[:, : image.width])
+        return raw_image(to_rgb(grey, self.to_rgb), bits=self.bits)
+
+
 def to_rgb(pixels: Pixels, code: int | None) -> Pixels:
     """Return (H, W) grey or (H, W, 3) RGB: OpenCV's conversion `code`, or alpha dropped."""
     if code is None:
@@ -256,6 +258,6 @@ def _planes(image: ImageBytes, *, color_rows: tuple[int, int]) -> ImageBytes:
     if len(image.data) == width * (height + height * above // below):
         return replace(image, step=width)
     counted, rest = divmod(height * below, above + below)
-    if rest == 0 and len(image.data) >= image.step * (height - 1) + width:
+    if rest == 0 and len(image.data) == image.step * height:
         return replace(image, height=counted)
     return image

@@ -26,7 +26,6 @@ import numpy as np
 import numpy.typing as npt
 
 from s2m2_ros.errors import ImageError, S2M2Error
-from s2m2_ros.io.image_pairs import make_alike
 from s2m2_ros.io.raw_image import RawImage
 
 SETTINGS = ('auto', 'full', '8', '10', '12', '14', '16')
@@ -139,17 +138,9 @@ class PixelRange:
         if high - low <= BLANK * _usual_width(low, high, is_float, largest):
             return known or found
         self._ranges[kind] = found
-        self.note = self._note(found, low, high, is_float=is_float)
+        if known is not None or found != ValueRange(0.0, largest or 0.0):
+            self.note = _note(found, low, high, is_float=is_float)
         return found
-
-    def _note(self, found: ValueRange, low: float, high: float, *, is_float: bool) -> RangeNote:
-        kind = 'floating-point' if is_float else '16-bit'
-        text = (
-            f'{kind} images with values from {low:g} to {high:g}: {found.low:g} is taken as black '
-            f'and {found.high:g} as white; set pixel_range ({", ".join(SETTINGS[1:])}) if the '
-            'camera has another range'
-        )
-        return RangeNote(text)
 
     def _warn_of_clipping(self, fixed: ValueRange, images: list[RawImage]) -> None:
         if self.note is not None or _all_within(fixed, images):
@@ -207,14 +198,12 @@ def measure(images: list[RawImage]) -> tuple[float, float]:
 def scale_pair(
     left: RawImage, right: RawImage, pixel_range: PixelRange
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return both images for the matcher: uint8, or float32 in 0..255; both grey or both RGB.
+    """Return both images for the pipeline, which makes them alike: uint8, or float32 in 0..255.
 
-    Both are (H, W) or (H, W, 3) and of one type. Raises ImageError for images without a finite
-    value.
+    Shapes are as they were. Raises ImageError for images without a finite value.
     """
-    ranges = pixel_range.update([left, right])
-    scaled = [scale(image, r) for image, r in zip((left, right), ranges, strict=True)]
-    return make_alike(*scaled)
+    left_range, right_range = pixel_range.update([left, right])
+    return scale(left, left_range), scale(right, right_range)
 
 
 def scale(image: RawImage, values: ValueRange) -> npt.NDArray[Any]:
@@ -232,6 +221,15 @@ def scale(image: RawImage, values: ValueRange) -> npt.NDArray[Any]:
     if image.pixels.dtype.kind == 'f':
         np.nan_to_num(scaled, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     return np.clip(scaled, 0, 255, out=scaled)
+
+
+def _note(found: ValueRange, low: float, high: float, *, is_float: bool) -> RangeNote:
+    kind = 'floating-point' if is_float else '16-bit'
+    return RangeNote(
+        f'{kind} images with values from {low:g} to {high:g}: {found.low:g} is taken as black and '
+        f'{found.high:g} as white; set pixel_range ({", ".join(SETTINGS[1:])}) if the camera has '
+        'another range'
+    )
 
 
 def _container(
