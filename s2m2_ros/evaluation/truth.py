@@ -9,7 +9,8 @@ open is decided by the images:
   belongs to the height of the image (`KNOWN_HEIGHTS`); else that of the layout's usual size.
 - Maps of negative values (Scene Flow's subset, right-to-left) are turned round, unless the images
   say that the pair has negative disparities. Where a map has both signs, the images decide.
-- A single negative value that repeats beside positive ones marks unknown pixels.
+- A single negative value that repeats beside positive ones marks unknown pixels, unless the
+  images say that the map has to be turned round.
 """
 
 from __future__ import annotations
@@ -168,18 +169,19 @@ def _brightness(image: Picture) -> FloatMap:
     return grey
 
 
-def _signed(compare: Comparison, values: FloatMap) -> FloatMap:
+def _signed(compare: Comparison, signed: FloatMap) -> FloatMap:
     """Return the map with the sign by which a point lies further left in the right image."""
+    values = signed
     known = values[np.isfinite(values)]
     below = known[known < 0]
     if not below.size:
         return values
     if below.size < known.size and below.min() == below.max():
-        return np.where(values < 0, np.nan, values).astype(np.float32)
-    as_is, turned = compare.mismatch(values), compare.mismatch(-values)
+        values = np.where(values < 0, np.nan, values).astype(np.float32)
+    as_is, turned = compare.mismatch(values), compare.mismatch(-signed)
     if below.size == known.size:
-        return values if as_is < CLEARLY_BETTER * turned else -values
-    return -values if turned < CLEARLY_BETTER * as_is else values
+        return values if as_is < CLEARLY_BETTER * turned else -signed
+    return -signed if turned < CLEARLY_BETTER * as_is else values
 
 
 def _read_values(file: Path) -> tuple[FloatMap, bool]:

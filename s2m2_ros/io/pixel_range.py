@@ -35,7 +35,7 @@ BITS = (8, 10, 12, 14, 16)
 SAMPLES = 1 << 16
 # Per cent of the values that may lie outside of the range on each side.
 OUTSIDE = 0.05
-# Resampling makes values of floating point overshoot by this fraction of the range.
+# Resampling makes values of floating point overshoot by this fraction of their contrast.
 OVERSHOOT = 0.05
 # A band has to be narrower than this fraction of the range that bits would give.
 NARROW = 0.25
@@ -64,7 +64,7 @@ class ValueRange:
 
     def holds(self, low: float, high: float, *, is_float: bool) -> bool:
         """Return whether values lie inside, but for what resampling overshoots."""
-        slack = OVERSHOOT * self.width if is_float and not self.is_band else 0.0
+        slack = OVERSHOOT * (high - low) if is_float and not self.is_band else 0.0
         return low >= self.low - slack and high <= self.high + slack
 
 
