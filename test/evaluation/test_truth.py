@@ -33,9 +33,9 @@ def views(shift: int = SHIFT, height: int = HEIGHT, width: int = WIDTH) -> list[
 def write(left: Path, right: Path, shift: int = SHIFT, **size: int) -> None:
     for path, image in zip((left, right), views(shift, **size), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        image = image[..., 0] if path.suffix == '.pgm' else image
+        stored = image[..., 0] if path.suffix == '.pgm' else image
         lossless = [cv2.IMWRITE_WEBP_QUALITY, 101] if path.suffix == '.webp' else []
-        assert cv2.imwrite(str(path), image, lossless)
+        assert cv2.imwrite(str(path), stored, lossless)
 
 
 def write_truth(path: Path, values: npt.NDArray[Any]) -> None:
