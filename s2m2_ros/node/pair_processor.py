@@ -129,7 +129,10 @@ class PairProcessor:
         stats.latency_ms = self._latency(stats)
         session.stamp_latency.add(stats.latency_ms)
         session.confidence.add(outputs.mean_confidence)
-        _fill_counts(stats, session.counters.process())
+        counts = session.counters.process()
+        if counts.processed == 1:
+            _announce(job, stats, outputs)
+        _fill_counts(stats, counts)
         job.camera.send(STATS, stats)
 
     def _latency(self, stats: InferenceStats) -> float:
@@ -138,6 +141,16 @@ class PairProcessor:
         # A clock at 0 is a simulated one that has not begun.
         now = self.now()
         return (now - stamped) / 1e6 if stamped and now else math.nan
+
+
+def _announce(job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
+    height, width = outputs.left.shape[:2]
+    latency = (time.monotonic() - job.messages.arrived_at) * 1e3
+    matched = f', matched by {stats.backend} at {stats.width}x{stats.height}'
+    job.camera.logger.info(
+        f'first pair: {width}x{height}{matched if stats.backend else ""}, published '
+        f'{latency:.0f} ms after it arrived'
+    )
 
 
 def _decode(job: Job) -> PairInput:

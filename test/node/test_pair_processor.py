@@ -50,6 +50,7 @@ class Collector:
         self.topics = frozenset(topics)
         self.settings = Settings(backend='sgbm', calibration_check_period=0.0, **settings)
         self.faults = FaultLog(lambda level, text: None)
+        self.lines: list[str] = []
         self.memory = CloudMemory()
         self.state = PipelineState(self.memory)
         self.transforms: Transforms | None = None
@@ -57,6 +58,13 @@ class Collector:
         self.sent: dict[str, Any] = {}
         self.session = Session()
         self.session.counters.receive()
+
+    @property
+    def logger(self) -> Collector:
+        return self
+
+    def info(self, text: str) -> None:
+        self.lines.append(text)
 
     def wanted(self) -> frozenset[str]:
         return self.topics
@@ -98,6 +106,10 @@ def test_a_pair_is_published_counted_and_timed() -> None:
     assert stats.latency_ms == pytest.approx(250)
     assert (stats.backend, stats.width, stats.height) == ('sgbm', 320, 240)
     assert camera.faults.current() == {}
+    (line,) = camera.lines
+    assert line.startswith('first pair: 320x240, matched by sgbm at 320x240, published ')
+    camera.process()
+    assert len(camera.lines) == 1
 
 
 def test_camera_info_alone_needs_no_matching() -> None:
