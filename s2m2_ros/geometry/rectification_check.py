@@ -132,6 +132,19 @@ def examine(
     )
 
 
+def rectification_helps(before: Examination, after: Examination) -> bool | None:
+    """Return whether the rows of a pair correspond better after rectification than before.
+
+    None if too few features were matched to tell. For images that may have been rectified
+    already, although their calibration still is that of the raw camera.
+    """
+    errors = [abs(e.vertical_offset) + e.vertical_spread for e in (before, after)]
+    if math.isnan(errors[1]):
+        return None
+    # Raw views can be so far apart that no features are matched along their rows.
+    return math.isnan(errors[0]) or errors[1] < errors[0]
+
+
 def match_features(left: np.ndarray, right: np.ndarray) -> FeatureMatches:
     """Return the features that two gray images (H, W) uint8 share, at the detector's accuracy."""
     detector = cv2.ORB.create(nfeatures=FEATURES, nlevels=3)

@@ -8,7 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from s2m2_ros.geometry.rectification_check import ViewOrder, examine
+from s2m2_ros.geometry.rectification_check import (
+    Examination,
+    ViewOrder,
+    examine,
+    rectification_helps,
+)
 from support.stereo_scene import CX_LEFT, CX_RIGHT, PlaneScene
 
 OFFSET = CX_LEFT - CX_RIGHT
@@ -104,3 +109,11 @@ def test_unrelated_images_are_noticed_and_say_nothing_else() -> None:
     assert math.isnan(found.vertical_offset)
     assert not found.swapped
     assert not examine(*views()).unrelated
+
+
+def test_whether_rectification_helps_shows_in_the_rows() -> None:
+    straight, off = Examination(100, 0.1, 0.2), Examination(100, 3.0, 2.0)
+    assert rectification_helps(off, straight) is True
+    assert rectification_helps(straight, off) is False
+    assert rectification_helps(Examination(5), straight) is True
+    assert rectification_helps(straight, Examination(5)) is None
