@@ -167,6 +167,12 @@ class Settings:
         'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right).',
         choices=('raw', 'compressed'),
     )
+    rectify: str = _parameter(
+        'auto',
+        'true rectifies the images by the K, D, R and P of their camera_info, false takes them as '
+        'they are; auto rectifies raw images (by the name image_raw, else by what they show).',
+        choices=('auto', 'true', 'false'),
+    )
     approximate_sync: bool = _parameter(
         False, 'Pair messages whose timestamps lie within slop; false demands equal timestamps.'
     )
@@ -220,6 +226,7 @@ class Settings:
     def pipeline_options(self) -> PipelineOptions:
         """Return what the pipeline needs to know; the cloud's transform is not among it."""
         return PipelineOptions(
+            rectify=self.rectify,  # type: ignore[arg-type]  # checked against the choices
             outputs=output_options(**{name: getattr(self, name) for name in _OUTPUT_PARAMETERS}),
             allow_negative=self.allow_negative,
             max_vertical_misalignment=self.max_vertical_misalignment,
@@ -257,6 +264,8 @@ def _typed(name: str, value: Any, kind: type[Any]) -> Any:
     """Return the value as its parameter's type: whole numbers are real ones too."""
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if name == 'rectify' and isinstance(value, bool):  # `rectify: true` in YAML
+        return str(value).lower()
     if type(value) is not kind:
         raise ParameterError(f'{name} = {value!r} must be of type {TYPE_NAMES[kind]}')
     return value

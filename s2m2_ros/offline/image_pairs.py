@@ -24,6 +24,7 @@ from s2m2_ros.pipeline import (
     PipelineOptions,
     PipelineState,
     StereoPipeline,
+    examine_outputs,
 )
 
 _logger = logging.getLogger(__name__)
@@ -99,6 +100,10 @@ class PairMatcher:
         pair = _read(files)
         wanted = WANTED | CALIBRATED if pair.calibration else WANTED
         outputs = StereoPipeline(self.matcher).process(pair, wanted, self.options, self.state)
+        _, found = examine_outputs(outputs, self.options)
+        remarks = [*outputs.notes, *(finding.text for finding in found)]
+        for text in remarks:
+            _logger.warning('%s: %s', files.left, text)
         try:
             files.output.mkdir(parents=True, exist_ok=True)
             (files.output / RECORD).unlink(missing_ok=True)
@@ -107,7 +112,7 @@ class PairMatcher:
         _write_maps(files.output, outputs)
         if pair.calibration is not None:
             _write_geometry(files.output, outputs)
-        write_record(files.output, self._recipe(files))
+        write_record(files.output, self._recipe(files), remarks=remarks)
         return outputs
 
     def _recipe(self, files: PairFiles) -> Recipe:
