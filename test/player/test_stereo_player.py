@@ -17,6 +17,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
+from s2m2_ros.player.image_source import ImageFiles
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_ros import Buffer, TransformException, TransformListener
 from tf_transformations import quaternion_matrix
@@ -24,7 +25,6 @@ from tf_transformations import quaternion_matrix
 from s2m2_ros.geometry import CalibrationError, CameraModel, RegionOfInterest
 from s2m2_ros.io.stereo_frame import PlaybackError, StereoFrame, camera_info
 from s2m2_ros.io.stereo_sources import ImagePair, SourceError, find_pairs
-from s2m2_ros.player.image_source import ImageFiles
 from s2m2_ros.player.player_parameters import PlayerOptions
 from s2m2_ros.player.static_transforms import camera_transforms
 from s2m2_ros.player.stereo_player import main, repeated, schedule
