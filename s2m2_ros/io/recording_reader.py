@@ -212,7 +212,8 @@ def deserialized(message: StoredMessage) -> Any:
     except Exception as error:  # rosbags raises what struct and NumPy do for damaged data
         reason = str(error) or type(error).__name__
         raise PlaybackError(
-            f'a message on {message.topic} at {seconds_text(message.log_ns)} s is damaged: {reason}'
+            f'a message on {message.topic} at {seconds_text(message.log_ns)} s is damaged '
+            f'({reason})'
         ) from error
 
 

@@ -24,9 +24,10 @@ FOREIGN = (
 )
 TRANSPORTS = ('compressed', 'raw')
 # What the last components of a topic say of an image, but not of which camera it is.
-VARIANT_WORDS = frozenset(
-    ['image', 'images', 'img', 'rect', 'rectified', 'raw', 'color', 'colour', 'mono', 'gray', 'grey', 'rgb', 'bgr', 'compressed', 'unrectified', 'camera', 'info']
-)
+VARIANT_WORDS = frozenset({
+    'image', 'images', 'img', 'rect', 'rectified', 'raw', 'color', 'colour', 'mono', 'gray',
+    'grey', 'rgb', 'bgr', 'compressed', 'unrectified', 'camera', 'info'
+})  # fmt: skip
 RECTIFIED = re.compile(r'(?<![a-z])rect')
 
 
@@ -152,7 +153,7 @@ def _components(topic: str) -> Components:
 
 
 def _rank(topic: str) -> tuple[bool, bool, bool, bool, str]:
-    """Return a sort key: rectified, then uncompressed, then color; other images than plain last."""
+    """Return a sort key: rectified, then uncompressed, then color ones first."""
     words = tokens(topic)
     return (
         not is_rectified(topic),

@@ -14,10 +14,13 @@ from enum import Enum
 Components = tuple[str, ...]
 
 # Beside 'left' these name a limb or a place that has cameras of its own, not a camera of a pair.
-LIMBS = frozenset(
-    ['arm', 'arms', 'hand', 'hands', 'wrist', 'gripper', 'finger', 'leg', 'foot', 'wheel', 'shoulder', 'elbow', 'knee', 'hip', 'ankle', 'wing', 'robot', 'rig']
-)
-PLACES = LIMBS | frozenset(['front', 'rear', 'back', 'top', 'bottom', 'side', 'corner', 'door', 'mirror', 'bumper'])
+LIMBS = frozenset({
+    'arm', 'arms', 'hand', 'hands', 'wrist', 'gripper', 'finger', 'leg', 'foot', 'wheel',
+    'shoulder', 'elbow', 'knee', 'hip', 'ankle', 'wing', 'robot', 'rig'
+})  # fmt: skip
+PLACES = LIMBS | frozenset({
+    'front', 'rear', 'back', 'top', 'bottom', 'side', 'corner', 'door', 'mirror', 'bumper'
+})  # fmt: skip
 NOUNS = 'image|img|camera|cam|frame|view|picture|photo|eye|lens|sensor|stereo|video'
 # 'left' as a word, in camelCase, or grown together with a noun: left_000, imgLeft, leftimage.
 _WORD = re.compile(

@@ -23,11 +23,17 @@ from s2m2_ros.io.side_words import (
 _logger = logging.getLogger(__name__)
 
 # What other programs and this one write beside images; never an input.
-RESULTS = frozenset(
-    ['disp', 'disparity', 'disparities', 'depth', 'confidence', 'conf', 'occlusion', 'occ', 'noc', 'nonocc', 'mask', 'masks', 'gt', 'label', 'labels', 'seg', 'semantic', 'segmentation', 'instance', 'flow', 'normal', 'normals', 'visibility', 'error', 'errors', 'thumb', 'thumbs', 'thumbnail', 'thumbnails']
-)
+RESULTS = frozenset({
+    'disp', 'disparity', 'disparities', 'depth', 'confidence', 'conf', 'occlusion', 'occ',
+    'noc', 'nonocc', 'mask', 'masks', 'gt', 'label', 'labels', 'seg', 'semantic',
+    'segmentation', 'instance', 'flow', 'normal', 'normals', 'visibility', 'error', 'errors',
+    'thumb', 'thumbs', 'thumbnail', 'thumbnails'
+})  # fmt: skip
 # Words that say nothing of what an image shows, when one looks for a result's name.
-NEUTRAL = frozenset(['left', 'right', 'l', 'r', 'color', 'colour', 'colored', 'vis', 'viz', 'map', 'image', 'img', 'png'])
+NEUTRAL = frozenset({
+    'left', 'right', 'l', 'r', 'color', 'colour', 'colored', 'vis', 'viz', 'map', 'image',
+    'img', 'png'
+})  # fmt: skip
 IGNORED_FOLDERS = frozenset({'__macosx', '@eadir', 's2m2_output', 'demo_output'})
 
 
@@ -80,7 +86,8 @@ def find_images(folder: Path) -> tuple[list[Path], list[Path]]:
     """
     if not folder.is_dir():
         raise SourceError(f"there is no folder '{folder}'")
-    images, results = [], []
+    images: list[Path] = []
+    results: list[Path] = []
     for path in _walk(folder, set()):
         if path.suffix.lower() in image_files.SUFFIXES:
             is_result = any(map(_is_result_folder, path.relative_to(folder).parts[:-1]))
@@ -212,8 +219,8 @@ def _joined(
     if not lefts.keys() & rights.keys():
         first, second = next(iter(lefts.values())), next(iter(rights.values()), None)
         raise ImageError(
-            f"no image has a counterpart: '{left[0]}' holds {len(lefts)}, e.g. {first.name!r}, and "
-            f"'{right[0]}' {len(rights)}"
+            f"no image has a counterpart: '{left[0]}' holds {len(lefts)}, e.g. {first.name!r}, "
+            f"and '{right[0]}' {len(rights)}"
             + (f', e.g. {second.name!r}' if second else '')
             + '; the '
             'images of a pair must have the same name, but for left and right'

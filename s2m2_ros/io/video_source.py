@@ -64,8 +64,8 @@ class VideoFiles:
         """
         if layout.in_one_image == (right is not None):
             raise PlaybackError(
-                f"'{left}': a video needs input_layout side_by_side or top_bottom if it holds both "
-                'views, else the right video as right_source'
+                f"'{left}': a video needs input_layout side_by_side or top_bottom if it holds "
+                'both views, else the right video as right_source'
             )
         self._paths = [left] if right is None else [left, right]
         self._layout = layout

@@ -18,8 +18,8 @@ SEPARATOR = '=' * 80
 
 def serialized(message: Any) -> SerializedMessage:
     """Return a message of rclpy as a recording holds it."""
-    kind = type(message)
-    return SerializedMessage(ros_name(kind), full_definition(kind), serialize_message(message))
+    name = ros_name(type(message))
+    return SerializedMessage(name, _full_definition(name), serialize_message(message))
 
 
 def from_rosbags(message: Any) -> Any:
@@ -39,13 +39,17 @@ def message_class(name: str) -> Any:
     return getattr(module, kind)
 
 
+@functools.cache
+def _full_definition(name: str) -> str:
+    return full_definition(message_class(name))
+
+
 def ros_name(kind: type) -> str:
     """Return the full name of a message class, e.g. 'sensor_msgs/msg/Image'."""
     package, interface = kind.__module__.split('.')[:2]
     return f'{package}/{interface}/{kind.__name__}'
 
 
-@functools.cache
 def full_definition(kind: Any) -> str:
     """Return the .msg text of a message class, and after it those of all types in it."""
     parts = {ros_name(kind): definition(kind)}

@@ -69,7 +69,7 @@ class StereoPlayer(Node):  # type: ignore[misc]  # rclpy has no types
             self._broadcaster = broadcast(self, self.options.parent_frame, messages)
 
     def publish(self, frame: StereoFrame) -> None:
-        """Publish one pair: calibrations first, so that a subscriber can use the images at once."""
+        """Publish one pair, calibrations first, so that its images can be used at once."""
         messages = self._messages(frame)
         left_stamp, right_stamp = self._stamps(frame)
         for side, message, stamp in (

@@ -67,7 +67,7 @@ def _named_in_metadata(folder: Path) -> set[str]:
     try:
         if not path.is_file() or path.stat().st_size > LARGEST_METADATA:
             return set()
-        content = yaml.load(path.read_bytes(), getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
+        content = yaml.safe_load(path.read_bytes())
         paths = content['rosbag2_bagfile_information']['relative_file_paths']
         return {Path(name).name for name in paths}
     except (OSError, yaml.YAMLError, RecursionError, ValueError, TypeError, KeyError):

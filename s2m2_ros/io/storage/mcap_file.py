@@ -90,7 +90,7 @@ class McapFile:
     def _timed(
         self, place: tuple[int, int], numbers: Collection[int]
     ) -> Iterator[tuple[int, Message | None]]:
-        """Yield times and messages; first a time alone, so that nothing is read before its time."""
+        """Yield times and messages; first a time alone, so that nothing is read too early."""
         start_ns, offset = place
         yield start_ns, None
         found = [m for m in self._messages_at(offset) if m.channel_id in numbers]
@@ -209,7 +209,8 @@ class McapFile:
             chunk.uncompressed_crc and zlib.crc32(data) != chunk.uncompressed_crc
         ):
             raise PlaybackError('the size or checksum of a chunk is wrong')
-        return breakup_chunk(replace(chunk, compression='', data=data))
+        records: list[McapRecord] = breakup_chunk(replace(chunk, compression='', data=data))
+        return records
 
     def _report(self, text: str) -> None:
         if not self._reported:

@@ -55,7 +55,7 @@ class Ros1Bag:
     def _unreadable(self, error: Exception) -> PlaybackError:
         reason = str(error) or type(error).__name__
         return PlaybackError(
-            f"the ROS 1 bag '{self._path}' cannot be read ({reason}): `rosbag reindex` repairs one "
-            'whose recorder was killed, `rosbags-convert --src BAG --dst FOLDER` makes a ROS 2 '
-            'recording of a whole one'
+            f"the ROS 1 bag '{self._path}' cannot be read ({reason}): `rosbag reindex` repairs "
+            'one whose recorder was killed, `rosbags-convert --src BAG --dst FOLDER` makes a '
+            'ROS 2 recording of a whole one'
         )

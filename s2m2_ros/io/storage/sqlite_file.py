@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from s2m2_ros.io.stereo_frame import PlaybackError
-from s2m2_ros.io.storage.compression import LARGEST_BLOCK, decompressed
+from s2m2_ros.io.storage.compression import decompressed
 from s2m2_ros.io.storage.stored_messages import StoredMessage, StoredTopic, message_type
 
 _logger = logging.getLogger(__name__)
@@ -38,10 +38,9 @@ class SqliteFile:
         """Yield the messages of these topics in the order of their time."""
         wanted = [number for number, topic in self._topics.items() if topic.topic in topics]
         places = ', '.join('?' * len(wanted))
-        query = (
-            'SELECT topic_id, timestamp, data FROM messages '
-            f'WHERE topic_id IN ({places}) ORDER BY timestamp'
-        )
+        columns = 'topic_id, timestamp, data'
+        # Only placeholders are put in.
+        query = f'SELECT {columns} FROM messages WHERE topic_id IN ({places}) ORDER BY timestamp'  # noqa: S608
         try:
             for number, log_ns, data in self._connection.execute(query, wanted):
                 topic = self._topics[number]
@@ -64,9 +63,6 @@ class SqliteFile:
         error: sqlite3.Error | None = None
         for option in ('mode=ro', 'immutable=1'):
             connection = sqlite3.connect(f'file:{name}?{option}', uri=True)
-            # Messages of other topics are never read, so this bounds what one message may take.
-            if hasattr(connection, 'setlimit'):
-                connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_BLOCK)
             try:
                 connection.execute('SELECT count(*) FROM sqlite_master').fetchone()
             except sqlite3.Error as refused:
@@ -91,7 +87,6 @@ class SqliteFile:
 
     def _unreadable(self, error: Exception) -> PlaybackError:
         return PlaybackError(
-            f"'{self._path}' is no whole SQLite recording ({error}): `ros2 bag reindex` cannot help "
-            'where the database itself is damaged; `sqlite3 FILE .recover | sqlite3 NEW` saves what '
-            'is left'
+            f"'{self._path}' is no whole SQLite recording ({error}); "
+            '`sqlite3 FILE .recover | sqlite3 NEW` saves what is left of a damaged one'
         )
