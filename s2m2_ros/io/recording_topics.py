@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from s2m2_ros.io.side_words import Components, Sides, tokens
+from s2m2_ros.io.side_words import Components, Sides, lowered, tokens
 from s2m2_ros.io.stereo_frame import PlaybackError
 from s2m2_ros.io.stereo_sources import RESULTS
 from s2m2_ros.io.storage.stored_messages import StoredTopic
@@ -138,14 +138,9 @@ def _only_pair(topics: Sequence[StoredTopic], images: Sequence[StoredTopic]) -> 
 def _side_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
     """Return the pairs of topics that differ as left and right do."""
     by_components = {_components(name): name for name in names}
-    sides = Sides(by_components, files=False)
-    pairs = []
-    for components, name in by_components.items():
-        for other, _ in sides.counterparts(components):
-            if other in by_components:
-                pairs.append((name, by_components[other]))
-                break
-    return pairs
+    by_lowered = {lowered(components): name for components, name in by_components.items()}
+    pairs = Sides(by_components, files=False).pairs(by_components)
+    return [(by_components[pair.left], by_lowered[pair.right]) for pair in pairs]
 
 
 def _components(topic: str) -> Components:

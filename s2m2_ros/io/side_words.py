@@ -42,6 +42,8 @@ _NUMBERED = re.compile(
 _TRAILING = re.compile(r'(?<=[^_-])[_-](\d{1,18})$')
 _TOKEN = re.compile(r'[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+')
 
+# Folders above a file; beyond it, those of different files are not ranked alike.
+DEEPEST = 32
 # Which numbers are a pair, the most usual ones first; KITTI's color cameras are 2 and 3.
 NUMBER_PAIRS = ((0, 1), (1, 2), (2, 3))
 KITTI_PAIRS = ((2, 3), (0, 1))
@@ -73,6 +75,15 @@ class Mark:
     kind: Kind
 
 
+@dataclass(frozen=True)
+class SidePair:
+    """A left name, its right counterpart in lower case, and what they share."""
+
+    left: Components
+    right: Components
+    shared: Components
+
+
 def tokens(name: str) -> list[str]:
     """Return the words and numbers of a name in lower case: 'disp0GT' gives disp, 0, gt."""
     return [token.lower() for token in _TOKEN.findall(name)]
@@ -92,12 +103,31 @@ class Sides:
                     seen.add(name[:depth])
                     self._note_numbers(name[:depth])
 
-    def counterparts(self, name: Components) -> Iterator[tuple[Components, Components]]:
-        """Yield the names that the right image of a left one may have, the likeliest first.
+    def pairs(self, names: Iterable[Components]) -> list[SidePair]:
+        """Return which of the names are pairs; each name is in one at most.
 
-        Each comes with what both names share: the name without its marks. A word in the file's
-        own name counts most, then folders from the innermost, so that pairs stay within one rig;
-        `left/left_1` and its like, with several marks, come last.
+        A word in a file's own name counts most, then folders from the innermost, so that pairs
+        stay within one rig; `left/left_1` and its like, with several marks, come last.
+        """
+        known = {lowered(name) for name in names}
+        found = [
+            (rank, name, lowered(right), shared)
+            for name in names
+            for rank, right, shared in self.counterparts(name)
+            if lowered(right) in known
+        ]
+        used: set[Components] = set()
+        pairs = []
+        for _, left, right, shared in sorted(found, key=lambda item: item[0]):
+            if not used.intersection((lowered(left), right)):
+                used.update((lowered(left), right))
+                pairs.append(SidePair(left, right, shared))
+        return pairs
+
+    def counterparts(self, name: Components) -> Iterator[tuple[int, Components, Components]]:
+        """Yield what the right image of a left one may be called, the likeliest first.
+
+        Each comes with its rank, 0 for the likeliest, and with what both names share.
         """
         marks = self._marks(name)
         stem = len(name) - 1 if self._files else len(name)
@@ -105,15 +135,17 @@ class Sides:
         strong = [m for m in marks if m.kind is not Kind.SUFFIX]
         choices = [[m for m in own if m.kind is kind] for kind in (Kind.WORD, Kind.LETTER)]
         choices += [[m for m in strong if m.component == c] for c in reversed(range(stem))]
+        choices += [[]] * (DEEPEST - stem)
         choices.append([m for m in own if m.kind is Kind.NUMBER])
         choices.append([m for m in marks if m.kind in (Kind.WORD, Kind.LETTER)])
         choices += [strong, [m for m in marks if m.kind is Kind.SUFFIX]]
         yielded = set()
-        for chosen in choices:
+        for rank, chosen in enumerate(choices):
             key = tuple((m.component, m.start) for m in chosen)
             if chosen and key not in yielded:
                 yielded.add(key)
-                yield _replaced(name, chosen, right=True), _replaced(name, chosen, right=False)
+                shared = _replaced(name, chosen, right=False)
+                yield rank, _replaced(name, chosen, right=True), shared
 
     def _marks(self, name: Components) -> list[Mark]:
         marks = []
@@ -176,7 +208,9 @@ def _template(name: Components, match: re.Match[str]) -> tuple[str, ...]:
     group = match.lastindex or 0
     component = name[-1]
     placed = f'{component[: match.start(group)]}*{component[match.end(group) :]}'
-    return (*(part.lower() for part in name[:-1]), placed.lower())
+    # `cam0/cam0_7` and `cam1/cam1_7` are siblings.
+    above = (_NUMBERED.sub(r'\1\2*', part).lower() for part in name[:-1])
+    return (*above, placed.lower())
 
 
 def _chosen_pair(word: str, numbers: set[int], *, is_stem: bool) -> tuple[int, int] | None:

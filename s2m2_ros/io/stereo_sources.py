@@ -135,14 +135,10 @@ class _Index:
         for path, name in self.names.items():
             self._paths.setdefault(lowered(name), []).append(path)
 
-    def find(self, name: Components, beside: Path) -> Path | None:
-        """Return the image of this name: of several, the one of the same suffix first."""
-        paths = self._paths.get(lowered(name), [])
-        return min(
-            (path for path in paths if path != beside),
-            key=lambda path: (path.suffix != beside.suffix, str(path)),
-            default=None,
-        )
+    def find(self, name: Components, *, like: Path | None = None) -> Path:
+        """Return the image of this name: of several, one with the suffix of ``like`` first."""
+        suffix = like.suffix if like else ''
+        return min(self._paths[lowered(name)], key=lambda path: (path.suffix != suffix, str(path)))
 
 
 def _components(relative: Path) -> Components:
@@ -154,15 +150,13 @@ def _pairs_by_sides(
 ) -> Iterator[tuple[Path, Path, Components]]:
     """Yield left image, right image and the name they share."""
     index = _Index(folder, images)
-    sides = Sides(index.names.values(), files=True)
+    names = set(index.names.values())
     used: set[Path] = set()
-    for left, name in index.names.items():
-        for other, shared in sides.counterparts(name):
-            right = index.find(other, beside=left)
-            if right is not None and right not in used:
-                used.update((left, right))
-                yield left, right, shared
-                break
+    for pair in Sides(names, files=True).pairs(names):
+        left = index.find(pair.left)
+        right = index.find(pair.right, like=left)
+        used.update((left, right))
+        yield left, right, pair.shared
     alone = [path for path in images if path not in used]
     if used and alone:
         _logger.info(
@@ -211,36 +205,39 @@ def _joined(
     left: tuple[Path, Sequence[Path]], right: tuple[Path, Sequence[Path]]
 ) -> list[ImagePair]:
     """Join the images of two folders whose paths are equal, or equal but for the side."""
-    for keyed in (_by_path, _by_path_without_side):
-        lefts, rights = keyed(*left), keyed(*right)
-        if lefts.keys() & rights.keys():
-            break
-    alone = sorted(lefts.keys() ^ rights.keys(), key=natural_key)
-    if not lefts.keys() & rights.keys():
-        first, second = next(iter(lefts.values())), next(iter(rights.values()), None)
+    pairs = {}
+    lefts, rights = set(left[1]), set(right[1])
+    for name_of in (_path_name, _name_without_side):
+        first, second = (
+            _unique((name_of(path.relative_to(folder)), path) for path in images)
+            for folder, images in ((left[0], lefts), (right[0], rights))
+        )
+        for name in first.keys() & second.keys():
+            pairs[name] = ImagePair(first[name], second[name], name)
+            lefts.remove(first[name])
+            rights.remove(second[name])
+    alone = sorted({path.stem for path in lefts | rights}, key=natural_key)
+    if not pairs:
+        examples = (
+            f"'{folder}' holds {len(images)}" + (f', e.g. {images[0].name!r}' if images else '')
+            for folder, images in (left, right)
+        )
         raise ImageError(
-            f"no image has a counterpart: '{left[0]}' holds {len(lefts)}, e.g. {first.name!r}, "
-            f"and '{right[0]}' {len(rights)}"
-            + (f', e.g. {second.name!r}' if second else '')
-            + '; the '
-            'images of a pair must have the same name, but for left and right'
+            f'no image has a counterpart: {" and ".join(examples)}; the images of a pair must have '
+            'the same name, but for left and right'
         )
     if alone:
         raise ImageError(f'{len(alone)} image(s) have no counterpart, e.g. {alone[0]!r}')
-    return [ImagePair(lefts[name], rights[name], name) for name in sorted(lefts, key=natural_key)]
+    return [pairs[name] for name in sorted(pairs, key=natural_key)]
 
 
-def _by_path(folder: Path, images: Iterable[Path]) -> dict[str, Path]:
-    return _unique((str(path.relative_to(folder).with_suffix('')), path) for path in images)
+def _path_name(relative: Path) -> str:
+    return relative.with_suffix('').as_posix()
 
 
-def _by_path_without_side(folder: Path, images: Iterable[Path]) -> dict[str, Path]:
-    keyed = []
-    for path in images:
-        relative = path.relative_to(folder)
-        parts = [without_sides(part) for part in _components(relative)]
-        keyed.append(('/'.join(part for part in parts if part) or relative.stem, path))
-    return _unique(keyed)
+def _name_without_side(relative: Path) -> str:
+    parts = [without_sides(part) for part in _components(relative)]
+    return '/'.join(part for part in parts if part) or relative.stem
 
 
 def _unique(keyed: Iterable[tuple[str, Path]]) -> dict[str, Path]:

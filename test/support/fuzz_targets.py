@@ -19,8 +19,8 @@ from s2m2_ros.io.calibration.readers import read_calibration
 from s2m2_ros.io.recording_reader import Recording
 from s2m2_ros.io.recording_writer import RecordingWriter
 from s2m2_ros.io.stereo_frame import PlaybackError
-from s2m2_ros.player.ros_serialization import serialized
 from s2m2_ros.network import CheckpointError, load_network
+from s2m2_ros.player.ros_serialization import serialized
 
 # More pairs than these tell nothing new.
 PAIRS_READ = 5

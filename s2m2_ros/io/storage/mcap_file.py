@@ -36,12 +36,12 @@ DAMAGE = (McapError, struct.error, ValueError, KeyError, OverflowError, MemoryEr
 class McapFile:
     """Reads an MCAP file by its summary, or else by going through it once."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file; what is missing or damaged is said in the log once.
+    def __init__(self, path: Path, name: Path) -> None:
+        """Open the file, called ``name`` in messages; damage is reported in the log once.
 
         Raises PlaybackError if nothing in it is readable.
         """
-        self._path = path
+        self._name = name
         self._size = path.stat().st_size
         self._file = path.open('rb')
         self._channels: dict[int, StoredTopic] = {}
@@ -134,7 +134,7 @@ class McapFile:
     def _scan(self) -> None:
         """Go through the file from the start, as far as it is whole."""
         if self._size < len(MAGIC):
-            raise PlaybackError(f"'{self._path}' is empty or cut short: it holds no message")
+            raise PlaybackError(f"'{self._name}' is empty or cut short: it holds no message")
         for offset, record in self._records(len(MAGIC)):
             if isinstance(record, Chunk):
                 self._scan_chunk(offset, record)
@@ -145,7 +145,7 @@ class McapFile:
                 self._note(record)
         if not self._channels:
             raise PlaybackError(
-                f"'{self._path}' holds no readable message: it is damaged or cut short; try "
+                f"'{self._name}' holds no readable message: it is damaged or cut short; try "
                 '`mcap recover`'
             )
 
@@ -215,4 +215,4 @@ class McapFile:
     def _report(self, text: str) -> None:
         if not self._reported:
             self._reported = True
-            _logger.warning("'%s' %s", self._path, text)
+            _logger.warning("'%s' %s", self._name, text)

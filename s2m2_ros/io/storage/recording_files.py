@@ -26,7 +26,7 @@ from s2m2_ros.io.storage.stored_messages import StorageFile, StoredMessage, Stor
 
 _logger = logging.getLogger(__name__)
 
-READERS: dict[bytes, Callable[[Path], StorageFile]] = {
+READERS: dict[bytes, Callable[[Path, Path], StorageFile]] = {
     mcap_file.MAGIC: mcap_file.McapFile,
     sqlite_file.MAGIC: sqlite_file.SqliteFile,
     ros1_bag.MAGIC: ros1_bag.Ros1Bag,
@@ -100,21 +100,20 @@ class RecordingFiles:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self, path: Path) -> StorageFile:
+    def _open(self, name: Path) -> StorageFile:
+        path = name
         try:
-            with path.open('rb') as file:
-                start = file.read(LONGEST_MAGIC)
+            start = _start(path)
             for magic, decompress in DECOMPRESSORS.items():
                 if start.startswith(magic):
                     path = self._unpack(path, decompress)
-                    with path.open('rb') as file:
-                        start = file.read(LONGEST_MAGIC)
+                    start = _start(path)
             for magic, reader in READERS.items():
                 if start.startswith(magic):
-                    return reader(path)
+                    return reader(path, name)
         except OSError as error:
-            raise PlaybackError(f"cannot read '{path}': {error.strerror or error}") from error
-        raise PlaybackError(f"'{path}' is no recording: {_stranger(start)}")
+            raise PlaybackError(f"cannot read '{name}': {error.strerror or error}") from error
+        raise PlaybackError(f"'{name}' is no recording: {_stranger(start)}")
 
     def _unpack(self, path: Path, decompress: Callable[[BinaryIO], Any]) -> Path:
         """Return a temporary copy of a compressed file; raises PlaybackError."""
@@ -146,6 +145,11 @@ def _timed(
     yield file.start_ns, None
     for message in file.messages(topics):
         yield message.log_ns, message
+
+
+def _start(path: Path) -> bytes:
+    with path.open('rb') as file:
+        return file.read(LONGEST_MAGIC)
 
 
 def _stranger(start: bytes) -> str:

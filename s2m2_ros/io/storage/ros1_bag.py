@@ -18,9 +18,12 @@ MAGIC = b'#ROSBAG V'
 class Ros1Bag:
     """Reads a ROS 1 bag with an index."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the bag; raises PlaybackError, which names the tool that repairs it."""
-        self._path = path
+    def __init__(self, path: Path, name: Path) -> None:
+        """Open the bag, called ``name`` in messages.
+
+        Raises PlaybackError, which names the tool that repairs it.
+        """
+        self._name = name
         self._reader = Reader(path)
         try:
             self._reader.open()
@@ -55,7 +58,7 @@ class Ros1Bag:
     def _unreadable(self, error: Exception) -> PlaybackError:
         reason = str(error) or type(error).__name__
         return PlaybackError(
-            f"the ROS 1 bag '{self._path}' cannot be read ({reason}): `rosbag reindex` repairs "
+            f"the ROS 1 bag '{self._name}' cannot be read ({reason}): `rosbag reindex` repairs "
             'one whose recorder was killed, `rosbags-convert --src BAG --dst FOLDER` makes a '
             'ROS 2 recording of a whole one'
         )

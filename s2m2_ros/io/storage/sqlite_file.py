@@ -21,11 +21,14 @@ MAGIC = b'SQLite format 3\0'
 class SqliteFile:
     """Reads the tables `topics` and `messages`, which every version of rosbag2 writes alike."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file; raises PlaybackError if it holds no recording, or is damaged."""
-        self._path = path
+    def __init__(self, path: Path, name: Path) -> None:
+        """Open the file, called ``name`` in messages.
+
+        Raises PlaybackError if it holds no recording, or is damaged.
+        """
+        self._name = name
         try:
-            self._connection = self._connect()
+            self._connection = _connect(path)
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
         try:
@@ -49,28 +52,13 @@ class SqliteFile:
             _logger.warning(
                 "'%s' is damaged (%s): what was read before is played; "
                 '`sqlite3 FILE .recover | sqlite3 NEW` saves the rest',
-                self._path,
+                self._name,
                 error,
             )
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        """Return a connection that reads the write-ahead log of a killed recorder, if it may."""
-        name = quote(os.fsencode(self._path.absolute()))
-        error: sqlite3.Error | None = None
-        for option in ('mode=ro', 'immutable=1'):
-            connection = sqlite3.connect(f'file:{name}?{option}', uri=True)
-            try:
-                connection.execute('SELECT count(*) FROM sqlite_master').fetchone()
-            except sqlite3.Error as refused:
-                connection.close()
-                error = refused
-            else:
-                return connection
-        raise error or sqlite3.OperationalError('cannot be opened')
 
     def _read_topics(self) -> None:
         counts = dict(
@@ -87,6 +75,22 @@ class SqliteFile:
 
     def _unreadable(self, error: Exception) -> PlaybackError:
         return PlaybackError(
-            f"'{self._path}' is no whole SQLite recording ({error}); "
+            f"'{self._name}' is no whole SQLite recording ({error}); "
             '`sqlite3 FILE .recover | sqlite3 NEW` saves what is left of a damaged one'
         )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Return a connection that reads the write-ahead log of a killed recorder, if it may."""
+    name = quote(os.fsencode(path.absolute()))
+    error: sqlite3.Error | None = None
+    for option in ('mode=ro', 'immutable=1'):
+        connection = sqlite3.connect(f'file:{name}?{option}', uri=True)
+        try:
+            connection.execute('SELECT count(*) FROM sqlite_master').fetchone()
+        except sqlite3.Error as refused:
+            connection.close()
+            error = refused
+        else:
+            return connection
+    raise error or sqlite3.OperationalError('cannot be opened')
