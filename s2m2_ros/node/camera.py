@@ -28,6 +28,7 @@ class Camera:
 
     Attributes:
         faults: what is wrong with this camera.
+        logger: for what is worth knowing though nothing is wrong.
         session: counters and statistics since the last activation.
         state: the pipeline's; used by the worker's thread only.
         memory: where clouds are made; used by the worker's thread only.
@@ -39,6 +40,7 @@ class Camera:
         self, node: Any, parameters: Parameters, faults: FaultLog, worker: Worker[Job]
     ) -> None:
         self.faults = faults
+        self.logger = node.get_logger()
         self.session = Session(ended=True)
         self.memory = CloudMemory()
         self.state = PipelineState(self.memory)
@@ -91,6 +93,8 @@ class Camera:
         self._publishers.open()
         self._follow_points_frame()
         self.follow_subscribers()
+        if self._synchronizer is None:
+            self.logger.info('waiting for a subscriber of an output')
 
     def deactivate(self) -> None:
         """Unsubscribe; a pair that is being matched is not published any more."""

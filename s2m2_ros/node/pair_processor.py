@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -16,25 +16,56 @@ from s2m2_ros.geometry import CalibrationError, RigidTransform
 from s2m2_ros.geometry.rectification_check import Examination, examine
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.msg import InferenceStats
-from s2m2_ros.node.faults import DropCause, Fault
+from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
+from s2m2_ros.node.messages import CloudMemory
 from s2m2_ros.node.pair_decoder import decode_pair
+from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import peak_device_memory
 from s2m2_ros.node.statistics import Counts, Session
 from s2m2_ros.node.synchronizer import StereoMessages
 from s2m2_ros.node.topics import POINTS, STATS, MessageSource, needed_outputs
-from s2m2_ros.node.transforms import TransformError
-from s2m2_ros.pipeline import PairInput, PairOutputs, PipelineOptions, StereoPipeline
+from s2m2_ros.node.transforms import TransformError, TransformSource
+from s2m2_ros.pipeline import (
+    PairInput,
+    PairOutputs,
+    PipelineOptions,
+    PipelineState,
+    StereoPipeline,
+)
 
-if TYPE_CHECKING:
-    from s2m2_ros.node.camera import Camera
+
+class CameraPort(Protocol):
+    """What the processor needs of a camera; `node.camera.Camera` is one."""
+
+    faults: FaultLog
+    logger: Any
+    memory: CloudMemory
+    state: PipelineState
+
+    @property
+    def settings(self) -> Settings:
+        """Return the parameters of this moment."""
+
+    @property
+    def transforms(self) -> TransformSource | None:
+        """Return where transforms are found; None unless the cloud goes into another frame."""
+
+    def wanted(self) -> frozenset[str]:
+        """Return the outputs with a subscriber."""
+
+    def publish(self, topics: Collection[str], source: MessageSource) -> None:
+        """Publish the messages of a pair, unless deactivated."""
+
+    def send(self, topic: str, message: Any) -> None:
+        """Publish one message, unless deactivated."""
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
     """A pair, the camera it came from, and the activation it came in."""
 
-    camera: Camera
+    camera: CameraPort
     session: Session
     messages: StereoMessages
 
@@ -129,7 +160,10 @@ class PairProcessor:
         stats.latency_ms = self._latency(stats)
         session.stamp_latency.add(stats.latency_ms)
         session.confidence.add(outputs.mean_confidence)
-        _fill_counts(stats, session.counters.process())
+        counts = session.counters.process()
+        if counts.processed == 1:
+            _announce(job, stats, outputs)
+        _fill_counts(stats, counts)
         job.camera.send(STATS, stats)
 
     def _latency(self, stats: InferenceStats) -> float:
@@ -138,6 +172,16 @@ class PairProcessor:
         # A clock at 0 is a simulated one that has not begun.
         now = self.now()
         return (now - stamped) / 1e6 if stamped and now else math.nan
+
+
+def _announce(job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
+    height, width = outputs.left.shape[:2]
+    latency = (time.monotonic() - job.messages.arrived_at) * 1e3
+    matched = f', matched by {stats.backend} at {stats.width}x{stats.height}'
+    job.camera.logger.info(
+        f'first pair: {width}x{height}{matched if stats.backend else ""}, published '
+        f'{latency:.0f} ms after it arrived'
+    )
 
 
 def _decode(job: Job) -> PairInput:
@@ -174,7 +218,7 @@ def _with_transform(options: PipelineOptions, transform: RigidTransform | None) 
     return replace(options, outputs=replace(outputs, cloud=cloud))
 
 
-def _examine(camera: Camera, session: Session, outputs: PairOutputs) -> None:
+def _examine(camera: CameraPort, session: Session, outputs: PairOutputs) -> None:
     """Check the pair for misaligned or swapped cameras, seldom, after it was published."""
     settings, now = camera.settings, time.monotonic()
     period = settings.calibration_check_period
@@ -198,7 +242,7 @@ def gray(image: np.ndarray) -> np.ndarray:
     return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
-def _judge(camera: Camera, found: Examination) -> None:
+def _judge(camera: CameraPort, found: Examination) -> None:
     settings, faults = camera.settings, camera.faults
     if found.swapped and not settings.allow_negative:
         text = (
