@@ -44,8 +44,8 @@ def open_source(options: SourceOptions) -> PairSource:
     """Return the pairs that the options name; raises S2M2Error for what cannot be played."""
     path = Path(options.source).expanduser()
     right = Path(options.right_source).expanduser() if options.right_source else None
-    number = device_number(options.source)
-    if number is not None and (not path.exists() or path.is_char_device()):
+    number = camera_number(options.source)
+    if number is not None:
         return VideoDevice(number, layout=options.layout, calibration=options.calibration)
     for name, given in (('source', path), ('right_source', right)):
         if given is not None and not given.exists():
@@ -66,6 +66,12 @@ def open_source(options: SourceOptions) -> PairSource:
         layout=options.layout,
         needs_calibration=options.needs_calibration,
     )
+
+
+def camera_number(source: str) -> int | None:
+    """Return the number of a camera, 0 for `/dev/video0` or `0`; None for files of any name."""
+    path = Path(source).expanduser()
+    return None if path.exists() and not path.is_char_device() else device_number(source)
 
 
 def _recording(options: SourceOptions, path: Path) -> Recording:

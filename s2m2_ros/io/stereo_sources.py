@@ -223,8 +223,8 @@ def _joined(
             for folder, images in (left, right)
         )
         raise ImageError(
-            f'no image has a counterpart: {" and ".join(examples)}; the images of a pair must have '
-            'the same name, but for left and right'
+            f'no image has a counterpart: {" and ".join(examples)}; the images of a pair must '
+            'have the same name, but for left and right'
         )
     if alone:
         raise ImageError(f'{len(alone)} image(s) have no counterpart, e.g. {alone[0]!r}')

@@ -26,7 +26,7 @@ from s2m2_ros.io.view_layout import ViewLayout, split_views
 _logger = logging.getLogger(__name__)
 
 SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.m4v', '.webm', '.mpg', '.mpeg', '.wmv', '.ogv')
-DEVICE = re.compile(r'(?:/dev/)?video(\d+)|(\d+)')
+DEVICE = re.compile(r'(?:/dev/)?video(\d{1,3})|(\d{1,3})')
 DEFAULT_RATE = 30.0
 # Rates beyond these are those of a damaged header.
 RATES = (0.1, 1000.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from s2m2_ros.io.pair_sources import SourceOptions, open_source
+from s2m2_ros.io.pair_sources import SourceOptions, camera_number, open_source
 from s2m2_ros.io.stereo_frame import PairSource, PlaybackError
 from s2m2_ros.io.view_layout import ViewLayout, layout_named
 
@@ -21,6 +22,16 @@ MAX_RATE = 1000.0
 ALIASES = {'wait_for_listeners': 'wait_for_subscribers'}
 # `source:=0` is a whole number on the command line, `rate:=5` too.
 NUMBERS_AS_TEXT = ('source', 'right_source')
+# `rectified:=true` is a truth value on the command line.
+TRUTHS_AS_TEXT = ('rectified',)
+
+
+class Rectified(Enum):
+    """Whether the images that a calibration file belongs to are rectified."""
+
+    AUTO = 'auto'
+    TRUE = 'true'
+    FALSE = 'false'
 
 
 def _option(default: Any, description: str) -> Any:
@@ -51,6 +62,12 @@ class PlayerOptions:
     )
     right_calibration: str = _option(
         '', 'camera_info file of the right camera; where calibration is that of the left one'
+    )
+    rectified: str = _option(
+        Rectified.AUTO.value,
+        'auto, true or false: whether images that come with a calibration file are rectified; if '
+        'not, the file must hold K, D and R, which are published for the node to rectify; auto: '
+        'images of a camera (/dev/video0) are not, all others are; recordings have their own',
     )
     rate: float = _option(
         0.0, f'pairs per second; 0: as recorded, or {IMAGE_FILES_RATE:g} for image files'
@@ -95,21 +112,38 @@ def _declare(node: Node, name: str, default: Any, metadata: Mapping[str, Any]) -
     kind = type(default)
     descriptor = ParameterDescriptor(description=metadata['description'], read_only=True)
     # A whole number is taken for the text or the decimal number that it stands for.
-    descriptor.dynamic_typing = name in NUMBERS_AS_TEXT or kind is float
+    typed_loosely = name in NUMBERS_AS_TEXT or name in TRUTHS_AS_TEXT or kind is float
+    descriptor.dynamic_typing = typed_loosely
     if kind is float:
         descriptor.floating_point_range = [FloatingPointRange(from_value=0.0, to_value=MAX_RATE)]
     try:
         value = node.declare_parameter(name, default, descriptor).value
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         raise PlaybackError(f'parameter {name}: {error}') from error
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if descriptor.dynamic_typing and is_number:
+    is_truth = isinstance(value, bool)
+    if is_truth and name in TRUTHS_AS_TEXT:
+        value = str(value).lower()
+    elif isinstance(value, int | float) and not is_truth and typed_loosely:
         value = kind(value)
     if not isinstance(value, kind):
         raise PlaybackError(f'parameter {name} must be a {kind.__name__}, not {value!r}')
     if kind is float and not 0 <= value <= MAX_RATE:
         raise PlaybackError(f'parameter {name} must be from 0 to {MAX_RATE:g}, not {value:g}')
     return value
+
+
+def publishes_raw(options: PlayerOptions) -> bool:
+    """Tell whether images with a calibration file are raw; raises PlaybackError."""
+    try:
+        rectified = Rectified(options.rectified)
+    except ValueError as error:
+        names = ', '.join(choice.value for choice in Rectified)
+        raise PlaybackError(
+            f'parameter rectified must be one of {names}, not {options.rectified!r}'
+        ) from error
+    if rectified is Rectified.AUTO:
+        return camera_number(options.source) is not None
+    return rectified is Rectified.FALSE
 
 
 def source_of(options: PlayerOptions) -> PairSource:

@@ -25,6 +25,7 @@ from s2m2_ros.player.player_parameters import (
     IMAGE_FILES_RATE,
     PlayerOptions,
     declare_options,
+    publishes_raw,
     source_of,
 )
 from s2m2_ros.player.ros_messages import StereoMessages, stereo_messages
@@ -48,6 +49,7 @@ class StereoPlayer(Node):  # type: ignore[misc]  # rclpy has no types
         """Declare the parameters; raises :class:`S2M2Error` if what they name cannot be played."""
         super().__init__(NAME, **node_arguments)
         self.options: PlayerOptions = declare_options(self)
+        self._raw = publishes_raw(self.options)
         self.source: PairSource = source_of(self.options)
         self.published = 0
         self._broadcaster: Any = None
@@ -88,7 +90,8 @@ class StereoPlayer(Node):  # type: ignore[misc]  # rclpy has no types
             publisher.wait_for_all_acked(ACKNOWLEDGMENT_TIMEOUT)
 
     def _messages(self, frame: StereoFrame) -> StereoMessages:
-        return stereo_messages(frame, (self.options.left_frame, self.options.right_frame))
+        frame_ids = (self.options.left_frame, self.options.right_frame)
+        return stereo_messages(frame, frame_ids, raw=self._raw)
 
     def _output(self, side: str, message: Any) -> Publisher[Any]:
         """Return the publisher for a message of one camera, made when it is needed first."""
@@ -174,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logger = rclpy.logging.get_logger(NAME)
     try:
         rclpy.init(args=None if arguments is None else list(arguments))
-    except (rclpy.exceptions.ROSException, RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError) as error:  # what rclpy raises for arguments
         logger.fatal(f'cannot start: {printable(error)}')
         return 2
     player = None
