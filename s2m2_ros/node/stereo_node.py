@@ -33,7 +33,13 @@ SYNC_CHECK_PERIOD = 0.5
 FIRST_START_RETRY = 2.0
 LONGEST_START_RETRY = 60.0
 
-_SYNC_SETTINGS = ('approximate_sync', 'slop', 'sync_queue_size', 'sync_timeout')
+_SYNC_SETTINGS = (
+    'approximate_sync',
+    'cache_camera_info',
+    'slop',
+    'sync_queue_size',
+    'sync_timeout',
+)
 
 
 class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
