@@ -7,15 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from s2m2_ros.node.endpoints import Source
-
 # So many calibrations of each publisher are kept, to find one by its timestamp.
 RECENT = 20
 # More publishers than this of one camera_info topic are those of former processes.
-MOST_ORIGINS = 16
+MOST_PUBLISHERS = 16
 
-# Who published: a node where the graph names it, else the publisher's identifier if known.
-Origin = Source | bytes | None
+# Identifiers of the publishers whose calibration is right; None: whichever suits.
+Accepted = frozenset[bytes] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,60 +25,61 @@ class TimedInfo:
 
 
 class CalibrationCache:
-    """The newest camera_info messages of one eye, by publisher."""
+    """The newest camera_info messages of one eye, by publisher.
+
+    Publishers are known by their identifiers (None where rclpy does not give them): the names of
+    their nodes may become known only later.
+    """
 
     def __init__(self, size: int = RECENT) -> None:
         self._size = size
-        # The origin that was heard last comes last.
-        self._infos: dict[Origin, deque[TimedInfo]] = {}
+        # The publisher that was heard last comes last.
+        self._infos: dict[bytes | None, deque[TimedInfo]] = {}
 
     def any(self) -> Any | None:
         """Return the camera_info that arrived last, whoever published it."""
         known = next(reversed(self._infos.values()), None)
         return known[-1].message if known else None
 
-    def add(self, info: TimedInfo, origin: Origin) -> None:
+    def add(self, info: TimedInfo, publisher: bytes | None) -> None:
         """Keep a camera_info as the newest of its publisher."""
-        known = self._infos.pop(origin, None)
+        known = self._infos.pop(publisher, None)
         if known is None:
             known = deque(maxlen=self._size)
         known.append(info)
-        self._infos[origin] = known
-        if len(self._infos) > MOST_ORIGINS:
+        self._infos[publisher] = known
+        if len(self._infos) > MOST_PUBLISHERS:
             del self._infos[next(iter(self._infos))]
 
-    def retain(self, alive: Collection[Origin]) -> None:
+    def retain(self, alive: Collection[bytes]) -> None:
         """Forget publishers that are gone, once one that is alive has sent its calibration."""
-        if any(origin in alive for origin in self._infos):
-            self._infos = {o: infos for o, infos in self._infos.items() if o in alive}
+        if any(publisher in alive for publisher in self._infos):
+            self._infos = {p: infos for p, infos in self._infos.items() if p in alive}
 
     def forget_timestamps(self) -> None:
         """Keep only the newest: after a jump back in time the same timestamps come again."""
-        for origin, infos in self._infos.items():
-            self._infos[origin] = deque([TimedInfo(-1, infos[-1].message)], maxlen=self._size)
+        for publisher, infos in self._infos.items():
+            self._infos[publisher] = deque([TimedInfo(-1, infos[-1].message)], maxlen=self._size)
 
-    def near(self, stamp: int, tolerance: int, origin: Origin, frame: str) -> Any | None:
+    def near(self, stamp: int, tolerance: int, accepted: Accepted, frame: str) -> Any | None:
         """Return the camera_info nearest to `stamp`, at most `tolerance` nanoseconds away."""
-        found = [i for i in reversed(self._of(origin, frame)) if abs(i.stamp - stamp) <= tolerance]
+        suitable = reversed(self._suitable(accepted, frame))
+        found = [info for info in suitable if abs(info.stamp - stamp) <= tolerance]
         nearest = min(found, key=lambda info: abs(info.stamp - stamp), default=None)
         return nearest.message if nearest else None
 
-    def newest(self, origin: Origin, frame: str) -> Any | None:
-        """Return the camera_info that arrived last; None if there is none, or it is ambiguous.
+    def newest(self, accepted: Accepted, frame: str) -> Any | None:
+        """Return the camera_info that arrived last; None if there is none that is surely right.
 
-        It must come from `origin`, unless that is None. Then it is that of the only publisher, or
+        It comes from one of `accepted`. Where that is None, it is that of the only publisher, or
         of the only one whose calibration has the images' `frame`.
         """
-        known = self._of(origin, frame)
+        known = self._suitable(accepted, frame)
         return known[-1].message if known else None
 
-    def ambiguous(self, origin: Origin, frame: str) -> bool:
-        """Tell whether there are calibrations, yet nothing says which one is right."""
-        return origin is None and bool(self._infos) and not self._of(origin, frame)
-
-    def _of(self, origin: Origin, frame: str) -> deque[TimedInfo]:
-        if origin is not None:
-            return self._infos.get(origin, deque())
+    def _suitable(self, accepted: Accepted, frame: str) -> deque[TimedInfo]:
+        if accepted is not None:
+            return next((self._infos[p] for p in reversed(self._infos) if p in accepted), deque())
         candidates = list(self._infos.values())
         if len(candidates) > 1:
             candidates = [c for c in candidates if c[-1].message.header.frame_id == frame]

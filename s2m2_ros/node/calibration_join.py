@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from s2m2_ros.node.calibration_cache import CalibrationCache, Origin, TimedInfo
+from s2m2_ros.node.calibration_cache import Accepted, CalibrationCache, TimedInfo
 from s2m2_ros.node.faults import DropCause
 from s2m2_ros.node.pairing import TimedImage
 
@@ -20,10 +20,10 @@ USUAL = 2
 
 @dataclass(frozen=True, eq=False)
 class ImagePair:
-    """Two images that belong together, and who must have published their calibrations."""
+    """Two images that belong together, and whose calibrations are right for them."""
 
     images: tuple[TimedImage, TimedImage]
-    origins: tuple[Origin, Origin]
+    accepted: tuple[Accepted, Accepted]
 
     @property
     def size(self) -> int:
@@ -68,24 +68,24 @@ class CalibrationJoin:
         """Whether a pair waits that `flush` would dispatch."""
         return self._cached and any(self._newest(pair) for pair in self._pending)
 
-    def ambiguous(self, side: int) -> bool:
-        """Tell whether a pair waits though several nodes publish calibrations of this side."""
-        return any(
-            self._caches[side].ambiguous(pair.origins[side], pair.frame(side))
-            for pair in self._pending
+    def lacks_right_info(self, side: int) -> bool:
+        """Tell whether a pair waits though there are calibrations: those of other cameras."""
+        cache = self._caches[side]
+        return cache.any() is not None and any(
+            cache.newest(pair.accepted[side], pair.frame(side)) is None for pair in self._pending
         )
 
     def newest_info(self, side: int) -> Any | None:
         """Return any calibration of this side."""
         return self._caches[side].any()
 
-    def retain(self, side: int, alive: Collection[Origin]) -> None:
+    def retain(self, side: int, alive: Collection[bytes]) -> None:
         """Forget calibrations of publishers that are gone, once there is another."""
         self._caches[side].retain(alive)
 
-    def add_info(self, side: int, info: TimedInfo, origin: Origin) -> None:
+    def add_info(self, side: int, info: TimedInfo, publisher: bytes | None) -> None:
         """Take a camera_info; dispatch the pair that waits for it."""
-        self._caches[side].add(info, origin)
+        self._caches[side].add(info, publisher)
         self._serve()
 
     def add_pair(self, pair: ImagePair) -> None:
@@ -131,7 +131,7 @@ class CalibrationJoin:
         tolerance = 0 if self._cached else self._tolerance
         left, right = (
             self._caches[side].near(
-                pair.images[side].stamp, tolerance, pair.origins[side], pair.frame(side)
+                pair.images[side].stamp, tolerance, pair.accepted[side], pair.frame(side)
             )
             for side in SIDES
         )
@@ -139,7 +139,7 @@ class CalibrationJoin:
 
     def _newest(self, pair: ImagePair) -> tuple[Any, Any] | None:
         left, right = (
-            self._caches[side].newest(pair.origins[side], pair.frame(side)) for side in SIDES
+            self._caches[side].newest(pair.accepted[side], pair.frame(side)) for side in SIDES
         )
         return None if left is None or right is None else (left, right)
 

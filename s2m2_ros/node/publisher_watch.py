@@ -9,6 +9,8 @@ from s2m2_ros.node.endpoints import Endpoint, Source, node_names
 
 # A publisher that has sent nothing for this many seconds does not count.
 ACTIVE = 2.0
+# Eyes of two nodes belong together once they were the only ones for this many seconds.
+ESTABLISHED = 5.0
 EYES = (0, 1)
 
 # The publishers of left and right images that are used; None: none so far, or unknown.
@@ -40,7 +42,7 @@ class PublisherWatch:
     """Decides whose images are used.
 
     One publisher on each topic needs no decision. Otherwise the images in use so far stay in use
-    while they come; else those of a node that publishes both eyes. Where neither decides, or
+    while they come; else those of a node that publishes both eyes are used. Where neither decides, or
     rclpy does not say who sent a message (before Kilted), no image is used. Publishers that only
     stand in the graph and send nothing, as of a crashed process, count for `ACTIVE` seconds.
     """
@@ -48,6 +50,7 @@ class PublisherWatch:
     def __init__(self) -> None:
         self._eyes = (_Eye(), _Eye())
         self._chosen: Choice | None = None
+        self._chosen_at = 0.0
         self._last: list[bytes | None] = [None, None]
         self._changed_at = -ACTIVE
         self.several = False
@@ -115,9 +118,10 @@ class PublisherWatch:
             self.several = False
             # An eye that has sent nothing yet may be anybody's.
             left, right = (gids[0] if gids else None for gids in active)
-            self._chosen = (left, right)
+            if self._chosen != (left, right):
+                self._chosen, self._chosen_at = (left, right), now
             return
-        if self._chosen is None or not self._in_use(self._chosen, active):
+        if not self._stays(active, now):
             self._chosen = self._both_eyes_of_one_node(active)
         self.several = crowded or self._chosen is None
 
@@ -138,11 +142,14 @@ class PublisherWatch:
             left in self._eyes[1].sources() or right in self._eyes[0].sources()
         )
 
-    @staticmethod
-    def _in_use(chosen: Choice, active: Sequence[Sequence[bytes | None]]) -> bool:
-        return all(
-            gid is not None and gid in gids for gid, gids in zip(chosen, active, strict=True)
-        )
+    def _stays(self, active: Sequence[Sequence[bytes | None]], now: float) -> bool:
+        """Tell whether the images used so far still come, and surely belong together."""
+        if self._chosen is None:
+            return False
+        chosen = zip(self._chosen, active, strict=True)
+        if not all(gid is not None and gid in gids for gid, gids in chosen):
+            return False
+        return self.source(0) == self.source(1) or now - self._chosen_at >= ESTABLISHED
 
     def _both_eyes_of_one_node(self, active: Sequence[Sequence[bytes | None]]) -> Choice | None:
         left, right = (_by_source(eye, gids) for eye, gids in zip(self._eyes, active, strict=True))

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from rclpy.subscription import Subscription
 
-from s2m2_ros.node.calibration_cache import Origin
 from s2m2_ros.node.endpoints import Endpoint, Source, Topic, gid_of, publishers_of
 from s2m2_ros.node.input_qos import InputSubscription
 from s2m2_ros.node.input_transport import (
@@ -75,13 +74,9 @@ class StereoInputs:
         """Return the subscription of an input."""
         return self._subscriptions[index]
 
-    def origin(self, index: int, gid: bytes | None) -> Origin:
-        """Return who publishes this input with this identifier."""
-        return next((e.source for e in self.endpoints(index) if e.gid == gid), gid)
-
-    def publishes(self, source: Source | None, index: int) -> bool:
-        """Tell whether a node publishes this input."""
-        return any(endpoint.source == source for endpoint in self.endpoints(index))
+    def published_by(self, source: Source | None, index: int) -> frozenset[bytes]:
+        """Return the identifiers of a node's publishers of this input."""
+        return frozenset(e.gid for e in self.endpoints(index) if e.source == source)
 
     def follow(self, transport: str) -> set[int]:
         """Subscribe as the publishers and `image_transport` require; return what is new."""

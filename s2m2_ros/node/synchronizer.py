@@ -11,7 +11,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from s2m2_ros.node.calibration_cache import Origin, TimedInfo
+from s2m2_ros.node.calibration_cache import Accepted, TimedInfo
 from s2m2_ros.node.calibration_join import CalibrationJoin, ImagePair
 from s2m2_ros.node.delivery import explain_loss, explain_mismatch, image_size
 from s2m2_ros.node.endpoints import node_names
@@ -118,15 +118,15 @@ class PairSynchronizer:
         """Follow the publishers; report if there was no pair for too long, and why."""
         self._follow()
         now = time.monotonic()
-        ambiguity = self._explain_ambiguity()
-        self._report(Fault.PUBLISHERS, self._publishers.explain() or ambiguity)
+        foreign = self._explain_foreign_infos()
+        self._report(Fault.PUBLISHERS, self._publishers.explain() or foreign)
         starved = now - self._progress_at >= self._settings.sync_timeout
         self._report(Fault.QOS, self._explain_delivery(starved))
         images, infos = self.topics[:2], self.topics[2:]
         if not starved:
             compared = images if self._settings.cache_camera_info else self.topics
             self._report(Fault.RATES, explain_rates(compared, now))
-        elif not self._publishers.refuses and ambiguity is None:
+        elif not self._publishers.refuses and foreign is None:
             text = explain_silence(images, infos, self._settings, now)
             self._faults.report(Fault.SYNCHRONIZATION, text)
 
@@ -148,7 +148,7 @@ class PairSynchronizer:
                 index, self.topics[index].name, self._inputs.endpoints(index), now
             )
         for index in INFOS:
-            alive = {endpoint.source for endpoint in self._inputs.endpoints(index)}
+            alive = {endpoint.gid for endpoint in self._inputs.endpoints(index)}
             self._join.retain(index - LEFT_INFO, alive)
 
     def _publishers_changed(self) -> None:
@@ -169,9 +169,9 @@ class PairSynchronizer:
             self._faults.report(Fault.DISPATCH, f'{error!r}')
 
     def _take_info(self, index: int, message: Any, gid: bytes | None) -> None:
-        stamp, origin = _nanoseconds(message), self._inputs.origin(index, gid)
+        stamp = _nanoseconds(message)
         self.topics[index].take(stamp, time.monotonic())
-        self._join.add_info(index - LEFT_INFO, TimedInfo(stamp, message), origin)
+        self._join.add_info(index - LEFT_INFO, TimedInfo(stamp, message), gid)
 
     def _take_image(self, index: int, message: Any, gid: bytes | None) -> None:
         now, stamp, topic = time.monotonic(), _nanoseconds(message), self.topics[index]
@@ -219,15 +219,15 @@ class PairSynchronizer:
 
     def _paired(self, images: tuple[TimedImage, TimedImage]) -> None:
         self._counters.match()
-        left, right = (self._required_origin(side) for side in IMAGES)
+        left, right = (self._accepted(side) for side in IMAGES)
         self._join.add_pair(ImagePair(images, (left, right)))
         if self._join.waits:
             self._wait_timer.reset()
 
-    def _required_origin(self, side: int) -> Origin:
-        """Return who must have published the calibration: the node of the images, if it does."""
+    def _accepted(self, side: int) -> Accepted:
+        """Return whose calibrations are right: those of the images' node, if it publishes any."""
         source = self._publishers.source(side)
-        return source if self._inputs.publishes(source, LEFT_INFO + side) else None
+        return self._inputs.published_by(source, LEFT_INFO + side) or None
 
     def _end_waiting(self) -> None:
         self._wait_timer.cancel()
@@ -264,13 +264,15 @@ class PairSynchronizer:
             known = 0  # the camera_info does not tell
         return image_size(known, self._join.newest_info(index))
 
-    def _explain_ambiguity(self) -> str | None:
-        for index in INFOS:
-            if self._join.ambiguous(index - LEFT_INFO):
-                nodes = node_names(self._inputs.endpoints(index))
+    def _explain_foreign_infos(self) -> str | None:
+        """Return which calibrations are of other cameras, if pairs wait for want of their own."""
+        for side, index in zip(IMAGES, INFOS, strict=True):
+            if self._join.lacks_right_info(side):
+                source = self._publishers.source(side)
                 return (
-                    f'{self.topics[index].name} is published by {nodes}, and neither node names '
-                    'nor frames tell which calibration is that of the images: stop the others'
+                    f'the images of {source.node if source else "an unknown node"} wait for their '
+                    f'calibration: {self.topics[index].name} has come from other nodes only (its '
+                    f'publishers are {node_names(self._inputs.endpoints(index))}); stop the others'
                 )
         return None
 

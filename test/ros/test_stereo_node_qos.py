@@ -32,7 +32,7 @@ def test_large_images_of_a_reliable_camera_that_starts_after_the_node(
     camera.call('stream', topics=ALL, rate=5.0)
     bench.wait_output(since=since, frame=size, count=5)
     camera.call('stop')
-    camera.call('withdraw', topics=ALL)
+    camera.call('withdraw')
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -48,7 +48,7 @@ def test_large_images_of_a_reliable_camera_that_was_there_before(
     bench.listen()
     bench.wait_output(since=since, frame=f'early {size}', count=5)
     camera.call('stop')
-    camera.call('withdraw', topics=ALL)
+    camera.call('withdraw')
 
 
 def test_small_images_of_a_best_effort_camera(bench: CameraBench) -> None:
@@ -59,20 +59,20 @@ def test_small_images_of_a_best_effort_camera(bench: CameraBench) -> None:
     camera.call('stream', topics=ALL, rate=5.0)
     bench.wait_output(since=since, frame='best effort', count=3)
     camera.call('stop')
-    camera.call('withdraw', topics=ALL)
+    camera.call('withdraw')
 
 
 @pytest.mark.parametrize('size', SIZES)
-def test_large_best_effort_images_are_named_with_the_remedy(
-    bench: CameraBench, size: str
-) -> None:
+def test_large_best_effort_images_are_named_with_the_remedy(bench: CameraBench, size: str) -> None:
     camera = bench.start_camera('lossy')
     camera.call('show', width=SIZES[size][0], height=SIZES[size][1])
     camera.call('advertise', topics=IMAGES, reliable=False)
     camera.call('advertise', topics=INFOS)
     since = bench.mark()
     camera.call('stream', topics=ALL, rate=5.0)
-    text = bench.wait_reported('best effort', 'Fast DDS', 'set the publisher to reliable', since=since)
+    text = bench.wait_reported(
+        'best effort', 'Fast DDS', 'set the publisher to reliable', since=since
+    )
     assert 'lossy' in text
     assert 'FASTDDS_DEFAULT_PROFILES_FILE' in text
     assert 'config/fastdds_large_messages.xml' in text
@@ -84,7 +84,7 @@ def test_large_best_effort_images_are_named_with_the_remedy(
     bench.wait_output(since=since, count=3)
     bench.wait_healthy(since=bench.mark())
     camera.call('stop')
-    camera.call('withdraw', topics=ALL)
+    camera.call('withdraw')
 
 
 def test_a_second_best_effort_publisher_does_not_lock_the_node_out(bench: CameraBench) -> None:
@@ -99,10 +99,10 @@ def test_a_second_best_effort_publisher_does_not_lock_the_node_out(bench: Camera
     since = bench.mark()
     bench.wait_output(since=since, frame='two qualities', count=10)
     camera.call('stop')
-    camera.call('withdraw', topics=ALL)
+    camera.call('withdraw')
     # Only the best-effort one is left, and sends now.
     idle.call('show', width=160, height=120, frame='the other')
     idle.call('stream', topics=ALL, rate=5.0)
     bench.wait_output(since=since, frame='the other')
     idle.call('stop')
-    idle.call('withdraw', topics=ALL)
+    idle.call('withdraw')

@@ -1,4 +1,4 @@
-"""A stereo camera in a process of its own whose publishers come, go and offer what a test wants."""
+"""A stereo camera in a process of its own whose publishers come and go as a test wants."""
 
 from __future__ import annotations
 
@@ -67,17 +67,22 @@ class FlexibleCamera:
                 TYPES[kind or usual], topic, quality
             )
 
-    def withdraw(self, topics: list[str], node: str = '') -> None:
-        """Offer these topics no more."""
-        for topic in topics:
-            self._nodes[node].destroy_publisher(self._publishers.pop((node, topic)))
+    def withdraw(self, topics: list[str] | None = None, node: str = '') -> None:
+        """Offer these topics of a node no more; all of all nodes if none are named."""
+        for key in [(node, t) for t in topics] if topics else list(self._publishers):
+            self._nodes[key[0]].destroy_publisher(self._publishers.pop(key))
 
     def listeners(self, topic: str) -> int:
         """Return how many subscriptions a topic has."""
         return int(self._publishers['', topic].get_subscription_count())
 
     def show(
-        self, width: int, height: int, encoding: str = 'rgb8', frame: str = 'camera', info: str = ''
+        self,
+        width: int,
+        height: int,
+        encoding: str = 'rgb8',
+        frame: str = 'camera',
+        info: str = '',
     ) -> None:
         """Send images of this size, encoding and frame; `info` is the camera_info's frame."""
         wide = texture(width + DISPARITY, height)
