@@ -25,16 +25,18 @@ OVERRIDABLE = (
     QoSPolicyKind.RELIABILITY,
     QoSPolicyKind.DURABILITY,
 )
+DEEPEST = 8
 # Who sets one of these knows the publisher; the rest has nothing to do with matching.
 FIXES_QUALITY = {QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY}
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Reliability and durability of a subscription."""
+    """Reliability, durability and depth of a subscription."""
 
     reliable: bool = False
     transient_local: bool = False
+    depth: int = 1
 
     def __str__(self) -> str:
         return quality_in_words(self.reliable, self.transient_local)
@@ -57,6 +59,8 @@ def matching_quality(publishers: Iterable[Endpoint], *, latched: bool) -> Qualit
     return Quality(
         reliable=all(publisher.reliable for publisher in known),
         transient_local=latched and all(publisher.transient_local for publisher in known),
+        # Room for one message of each: they would replace each other before they are read.
+        depth=min(len(known), DEEPEST),
     )
 
 
@@ -124,7 +128,7 @@ class InputSubscription:
     def _subscribe(self, quality: Quality) -> None:
         profile = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
-            depth=1,
+            depth=quality.depth,
             reliability=(
                 ReliabilityPolicy.RELIABLE if quality.reliable else ReliabilityPolicy.BEST_EFFORT
             ),
@@ -147,6 +151,7 @@ class InputSubscription:
         self.quality = Quality(
             profile.reliability == ReliabilityPolicy.RELIABLE,
             profile.durability == DurabilityPolicy.TRANSIENT_LOCAL,
+            quality.depth,
         )
 
 

@@ -10,7 +10,7 @@ from s2m2_ros.node.endpoints import Endpoint, Source, node_names
 # A publisher that has sent nothing for this many seconds does not count.
 ACTIVE = 2.0
 # Eyes of two nodes belong together once they were the only ones for this many seconds.
-ESTABLISHED = 5.0
+ESTABLISHED = 10.0
 EYES = (0, 1)
 
 # The publishers of left and right images that are used; None: none so far, or unknown.
@@ -33,18 +33,19 @@ class _Eye:
         return {endpoint.source for endpoint in self.endpoints}
 
     def active(self, now: float) -> list[bytes | None]:
-        """Return the identifiers that have sent lately, and forget the others."""
-        self.seen = {gid: at for gid, at in self.seen.items() if now - at < ACTIVE}
-        return list(self.seen)
+        """Return the identifiers that have sent lately."""
+        self.seen = {gid: at for gid, at in self.seen.items() if now - at < ESTABLISHED}
+        return [gid for gid, at in self.seen.items() if now - at < ACTIVE]
 
 
 class PublisherWatch:
     """Decides whose images are used.
 
     One publisher on each topic needs no decision. Otherwise the images in use so far stay in use
-    while they come; else those of a node that publishes both eyes are used. Where neither decides, or
-    rclpy does not say who sent a message (before Kilted), no image is used. Publishers that only
-    stand in the graph and send nothing, as of a crashed process, count for `ACTIVE` seconds.
+    while they come; else those of a node that publishes both eyes are used. Where neither
+    decides, or rclpy does not say who sent a message (before Kilted), no image is used.
+    Publishers that only stand in the graph and send nothing, as of a crashed process, count for
+    `ACTIVE` seconds, and where each eye has a node of its own for `ESTABLISHED` seconds.
     """
 
     def __init__(self) -> None:
