@@ -14,9 +14,10 @@ LEFT, RIGHT = 0, 1
 # The images of both eyes that wait for each other take no more memory than this: with those in
 # calibration_join at most 256 MiB.
 LARGEST_QUEUES = 192 * 2**20
-# Timestamps 25 % of which lie closer together than this estimate of the period: a quantile
-# stands both lost images (longer differences) and bursts (shorter ones).
-PERIOD_QUANTILE = 0.25
+# The period is this quantile of the time between images: most of them may be lost, which leaves
+# longer times, and some may come in bursts. It counts from so many measurements on.
+PERIOD_QUANTILE = 0.1
+ENOUGH_DIFFERENCES = 4
 RECENT_DIFFERENCES = 20
 RECENT_PAIRS = 10
 # Only this many of the newest left images may still find a near partner.
@@ -64,11 +65,6 @@ class _Queue:
 
     def pop_oldest(self) -> None:
         self.pop(next(iter(self.images)))
-
-    def period(self) -> int | None:
-        """Return the usual time between two images in nanoseconds, None if unknown."""
-        ordered = sorted(self.differences)
-        return ordered[int(PERIOD_QUANTILE * len(ordered))] if ordered else None
 
 
 class StereoPairing:
@@ -174,8 +170,10 @@ class StereoPairing:
     def _tolerance(self) -> int:
         if not self._slop:
             return 0
-        periods = [period for queue in self._queues if (period := queue.period())]
-        return min(self._slop, min(periods) // 2) if periods else 0
+        differences = sorted(d for queue in self._queues for d in queue.differences)
+        if len(differences) < ENOUGH_DIFFERENCES:
+            return 0
+        return min(self._slop, differences[int(PERIOD_QUANTILE * len(differences))] // 2)
 
     def _limit(self) -> None:
         """Give up the oldest images beyond the limits of number and bytes."""
