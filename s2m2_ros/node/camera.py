@@ -20,7 +20,13 @@ from s2m2_ros.node.worker import Worker
 from s2m2_ros.pipeline import PipelineState
 
 # A change of one of these is adopted by the synchronizer while it runs.
-_SYNC_SETTINGS = ('approximate_sync', 'slop', 'sync_queue_size', 'sync_timeout')
+_SYNC_SETTINGS = (
+    'approximate_sync',
+    'cache_camera_info',
+    'slop',
+    'sync_queue_size',
+    'sync_timeout',
+)
 
 
 class Camera:

@@ -163,9 +163,15 @@ class Settings:
     )
 
     image_transport: str = _parameter(
-        'raw',
-        'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right).',
-        choices=('raw', 'compressed'),
+        'auto',
+        'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right); '
+        'auto to what is published, raw if both are.',
+        choices=('auto', 'raw', 'compressed'),
+    )
+    cache_camera_info: bool = _parameter(
+        True,
+        'Match every pair of images with the newest camera_info, whatever its timestamp; false '
+        'demands one whose timestamp matches its image.',
     )
     rectify: str = _parameter(
         'auto',
@@ -174,16 +180,21 @@ class Settings:
         choices=('auto', 'true', 'false'),
     )
     approximate_sync: bool = _parameter(
-        False, 'Pair messages whose timestamps lie within slop; false demands equal timestamps.'
+        False,
+        'Pair images whose timestamps lie within slop; false demands equal timestamps. Equal '
+        'ones are preferred either way.',
     )
     slop: float = _parameter(
         0.02,
-        'Seconds that the timestamps of a pair may be apart (strictly less), with '
-        'approximate_sync.',
+        'Seconds that the timestamps of a pair may be apart (strictly less, and less than half '
+        'of the period of the images), with approximate_sync.',
         range=(0.0001, 10.0),
     )
     sync_queue_size: int = _parameter(
-        10, 'Messages of each topic that wait for matching messages.', range=(1, 1000)
+        10,
+        'Images of each camera that wait for their matching messages; fewer if they would take '
+        'more than 256 MiB.',
+        range=(1, 1000),
     )
     sync_timeout: float = _parameter(
         3.0, 'Seconds without a pair after which the node says why.', range=(0.1, 3600.0)
