@@ -33,6 +33,8 @@ from s2m2_ros.training.scenes import SceneGenerator
 
 FloatArray = npt.NDArray[np.float64]
 
+# Of `procedural`.
+VALIDATION = '24x256x512'
 ERROR_LIMIT = 4.0
 # Of the errors, this fraction lies within one standard deviation of a normal distribution.
 ONE_SIGMA = 0.683
@@ -56,7 +58,7 @@ class Sample:
 def pairs_of(name: str) -> Iterator[StereoPair]:
     """Yield the pairs of a set; see the module's description."""
     if not name.startswith('scenes:'):
-        yield from dataset_pairs(name, size='')
+        yield from dataset_pairs(name, size=VALIDATION)
         return
     _, seed, size = name.split(':')
     count, height, width = three_numbers(size)
@@ -89,8 +91,8 @@ def sample(matcher: StereoMatcher, datasets: list[str], cache: Path | None) -> S
             known = np.isfinite(error)
             confidences.append(confidence[known].astype(np.float64))
             errors.append(error[known])
-        confidence, error = np.concatenate(confidences), np.concatenate(errors)
-        parts.append(Sample(confidence, error, np.full(len(error), 1 / len(error))))
+        weights = np.full(sum(map(len, errors)), 1 / sum(map(len, errors)))
+        parts.append(Sample(np.concatenate(confidences), np.concatenate(errors), weights))
     return Sample(
         np.concatenate([p.confidence for p in parts]),
         np.concatenate([p.error for p in parts]),
