@@ -77,11 +77,11 @@ def test_banding_of_rows_or_columns_is_no_content(shape: tuple[int, int], amplit
 def test_light_that_leaks_or_a_finger_on_the_lens_is_no_content() -> None:
     y, x = np.mgrid[:480, :640]
     for height, width in ((30, 90), (40, 30)):
-        views = (
-            sensor(20 + height * np.exp(-((x - 200 - at) ** 2 + (y - 240) ** 2) / 2 / width**2), 2)
-            for at in (0, 70)
+        spots = (
+            20 + height * np.exp(-((x - at) ** 2 + (y - 240) ** 2) / 2 / width**2)
+            for at in (200, 270)
         )
-        assert check_content(*views).blank
+        assert check_content(*(sensor(spot, 2, seed) for seed, spot in enumerate(spots))).blank
 
 
 @pytest.mark.parametrize('direction', ['vertical', 'checked'])
