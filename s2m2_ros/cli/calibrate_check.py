@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,19 +12,26 @@ from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.errors import S2M2Error
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from s2m2_ros.geometry import RegionOfInterest, StereoCamera
     from s2m2_ros.geometry.distance_check import TargetMeasurement
     from s2m2_ros.inference import StereoMatcher
+    from s2m2_ros.pipeline import PipelineOptions
 
 SUMMARY = 'check the calibration with a flat target at a tape-measured distance'
 # Pixels of less confidence are no part of the target's plane.
 MIN_CONFIDENCE = 0.5
-# Above it, in pixels, the rows do not correspond.
-MAX_VERTICAL_MISALIGNMENT = 2.0
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What all targets share."""
+
+    matcher: StereoMatcher
+    options: PipelineOptions
+    calibration: list[Path]
+    region: RegionOfInterest | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='where the target is, in pixels; default: the middle third of the image',
     )
     parser.add_argument(
+        '--rectify',
+        choices=('auto', 'true', 'false'),
+        default='auto',
+        help='rectify raw images by K, D, R and P of the calibration; auto: where they are raw',
+    )
+    parser.add_argument(
         '--tape-error',
         type=float,
         default=0.002,
@@ -73,17 +87,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what the target shows."""
     from s2m2_ros.geometry.distance_check import check_distances, report
+    from s2m2_ros.pipeline import PipelineOptions
 
     targets = _targets(arguments)
     region = _region(arguments.roi) if arguments.roi else None
     if not arguments.tape_error > 0:
         raise S2M2Error(f'--tape-error must be above 0 meters, not {arguments.tape_error:g}')
+    options = PipelineOptions(rectify=arguments.rectify, allow_negative=arguments.allow_negative)
+    calibration = [path.expanduser() for path in arguments.calibration]
     measurements = []
     with open_matcher(arguments) as matcher:
+        work = Measure(matcher, options, calibration, region)
         for left, right, distance in targets:
-            camera, measurement = _measure(
-                matcher, (left, right), distance, arguments.calibration, region
-            )
+            camera, measurement = _measure(work, (left, right), distance)
             measurements.append(measurement)
     check = check_distances(camera, measurements, tape_error=arguments.tape_error)
     for line in report(camera, measurements, check):
@@ -116,50 +132,29 @@ def _region(text: str) -> RegionOfInterest:
 
 
 def _measure(
-    matcher: StereoMatcher,
-    files: tuple[Path, Path],
-    distance: float,
-    calibration: list[Path],
-    region: RegionOfInterest | None,
+    work: Measure, files: tuple[Path, Path], distance: float
 ) -> tuple[StereoCamera, TargetMeasurement]:
-    import torch
+    """Match one pair as `s2m2 match` does, and fit the target's plane."""
+    import numpy as np
 
-    from s2m2_ros.geometry import StereoCamera
+    from s2m2_ros.geometry import Output
     from s2m2_ros.geometry.distance_check import TargetMeasurement, fit_target
-    from s2m2_ros.io.calibration.readers import read_calibration
-    from s2m2_ros.io.image_files import read_image
-    from s2m2_ros.pipeline.pair import PairInput
-    from s2m2_ros.pipeline.stereo_pipeline import alike
+    from s2m2_ros.io.pixel_range import PixelRange
+    from s2m2_ros.offline.pair_jobs import JobOptions, image_jobs
+    from s2m2_ros.pipeline import PipelineState, StereoPipeline, examine_outputs
 
-    first, second = (read_image(file) for file in files)
-    names = [str(file) for file in files]
-    pair = PairInput(first, second, left_name=names[0], right_name=names[1])
-    left, right = alike(pair)
-    models = read_calibration(calibration, image_size=(left.shape[1], left.shape[0]))
-    camera = StereoCamera.from_projection(*models)
-    _warn(left, right, camera)
-    result = matcher.match(left, right).cpu()
-    disparity = camera.adjusted(result.disparity)
-    trusted = torch.where(result.confidence >= MIN_CONFIDENCE, disparity, torch.nan)
-    plane = fit_target(trusted.numpy(), camera, region)
-    return camera, TargetMeasurement(distance, plane)
-
-
-def _warn(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> None:
-    """Log what is wrong with the pair."""
-    from s2m2_ros.geometry.content_check import gray
-    from s2m2_ros.geometry.pair_findings import findings
-    from s2m2_ros.geometry.rectification_check import examine
-
-    examination = examine(
-        gray(left), gray(right), disparity_offset=camera.principal_point_difference
-    )
-    found = findings(
-        examination,
-        max_vertical_misalignment=MAX_VERTICAL_MISALIGNMENT,
-        baseline=camera.baseline,
-    )
-    for finding in found:
-        _logger.warning('%s', finding.text)
-    if examination.content.nothing_to_match:
-        raise S2M2Error('the pair holds nothing to match')
+    jobs = image_jobs(*files, JobOptions(Path(), work.calibration))
+    if len(jobs) != 1:
+        raise S2M2Error(f'{files[0]}: give one left and one right image, not {len(jobs)} pairs')
+    pair = jobs[0].load(PixelRange())
+    wanted = {Output.RAW_DISPARITY, Output.CONFIDENCE}
+    outputs = StereoPipeline(work.matcher).process(pair, wanted, work.options, PipelineState())
+    _, found = examine_outputs(outputs, work.options)
+    for text in (*outputs.notes, *outputs.warnings, *(finding.text for finding in found)):
+        _logger.warning('%s: %s', files[0], text)
+    if outputs.content.nothing_to_match or outputs.camera is None:
+        raise S2M2Error(f'{files[0]}: there is nothing to match in this pair')
+    arrays, camera = outputs.host.arrays, outputs.camera
+    adjusted = arrays[Output.RAW_DISPARITY] - camera.principal_point_difference
+    trusted = np.where(arrays[Output.CONFIDENCE] >= MIN_CONFIDENCE, adjusted, np.nan)
+    return camera, TargetMeasurement(distance, fit_target(trusted, camera, work.region))

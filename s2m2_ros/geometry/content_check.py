@@ -82,15 +82,6 @@ class ContentCheck:
         return self.blank or self.identical
 
 
-def gray(image: np.ndarray) -> ByteImage:
-    """Return (H, W) uint8 from (H, W) or (H, W, 3) RGB: uint8, uint16 or float in 0..255."""
-    if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    if image.dtype != np.uint8:
-        image = image.round().clip(0, 255).astype(np.uint8)
-    return np.asarray(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
-
-
 def check_content(left: ByteImage, right: ByteImage) -> ContentCheck:
     """Return what two gray views (H, W) uint8 of one size hold."""
     details = _details(left), _details(right)
