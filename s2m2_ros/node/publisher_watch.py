@@ -154,7 +154,9 @@ class PublisherWatch:
         if now - self._chosen_at >= ESTABLISHED:
             return True
         source = self.source(0)
-        return source == self.source(1) and all(
+        if source is None or source != self.source(1):
+            return False
+        return all(
             len(_by_source(eye, gids).get(source, ())) == 1
             for eye, gids in zip(self._eyes, active, strict=True)
         )

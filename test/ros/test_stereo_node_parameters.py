@@ -102,7 +102,7 @@ def test_every_parameter_is_declared_and_described(rig: Rig) -> None:
         ({'max_vertical_misalignment': 0.0}, 'max_vertical_misalignment out of range'),
         ({'points_layout': 'loose'}, "'loose' is none of 'packed', 'padded'"),
         ({'points_color': 'red'}, "'red' is none of 'rgb', 'intensity', 'none'"),
-        ({'image_transport': 'theora'}, "'theora' is none of 'raw', 'compressed'"),
+        ({'image_transport': 'theora'}, "'theora' is none of 'auto', 'raw', 'compressed'"),
         ({'fallback_backend': 'magic'}, "fallback_backend = 'magic' is none of"),
         ({'points_filter': 'yes'}, 'Wrong parameter type'),
         ({'slop': 1}, 'Wrong parameter type'),
