@@ -2,7 +2,7 @@
 
 from s2m2_ros.geometry.camera_model import CalibrationError, CameraModel, RegionOfInterest
 from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, RigidTransform, Workspace
-from s2m2_ros.geometry.filters import Estimate, FlyingPixelFilter, PixelFilter
+from s2m2_ros.geometry.filters import DisparityMaps, FlyingPixelFilter, PixelFilter
 from s2m2_ros.geometry.outputs import (
     MIN_DISPARITY,
     UNKNOWN_DISPARITY,
@@ -11,7 +11,11 @@ from s2m2_ros.geometry.outputs import (
     OutputOptions,
     compute_outputs,
 )
-from s2m2_ros.geometry.stereo_camera import PrincipalPoint, StereoCamera
+from s2m2_ros.geometry.stereo_camera import (
+    NegativeBaselineError,
+    PrincipalPoint,
+    StereoCamera,
+)
 
 __all__ = [
     'MIN_DISPARITY',
@@ -20,9 +24,10 @@ __all__ = [
     'CameraModel',
     'CloudLayout',
     'CloudOptions',
-    'Estimate',
+    'DisparityMaps',
     'FlyingPixelFilter',
     'HostOutputs',
+    'NegativeBaselineError',
     'Output',
     'OutputOptions',
     'PixelFilter',

@@ -57,6 +57,8 @@ class Fault(Enum):
     CALIBRATION = 'calibration', Part.CALIBRATION
     MISALIGNMENT = 'misalignment', Part.CALIBRATION
     SWAPPED = 'swapped cameras', Part.CALIBRATION
+    ROTATED = 'rotated camera', Part.CALIBRATION
+    UNRELATED = 'unrelated images', Part.CALIBRATION
     BLANK = 'blank images', Part.CALIBRATION
     IDENTICAL = 'identical images', Part.CALIBRATION
     EXAMINATION = 'examination', Part.CALIBRATION, Level.WARN, True

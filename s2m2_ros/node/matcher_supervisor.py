@@ -51,7 +51,7 @@ class MatcherState:
     fallen_back: bool = False
 
 
-class Matchers:
+class MatcherSupervisor:
     """Opens the matcher that is asked for, and the fallback while that fails.
 
     For one thread, but for `state`. After three failed pairs in a row, or if it cannot be opened
@@ -85,6 +85,18 @@ class Matchers:
             if not settings.fallback_backend:
                 raise
             self._fall_back(settings, f'cannot be opened: {error}')
+
+    def description(self) -> str:
+        """Return what is open, for people."""
+        matcher = self._matcher
+        if matcher is None:
+            return 'no matcher'
+        checkpoint = f'checkpoint {matcher.checkpoint}, ' if matcher.checkpoint else ''
+        width = f', at most {matcher.max_width} pixels wide' if matcher.max_width else ''
+        return (
+            f'{checkpoint}backend {matcher.backend} on {matcher.device} in '
+            f'{matcher.precision}{width}'
+        )
 
     def get(self, settings: Settings) -> StereoMatcher:
         """Return the matcher for the next pair; after a while in fallback, try the chosen one."""

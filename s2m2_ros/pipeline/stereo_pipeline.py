@@ -1,0 +1,125 @@
+"""The pipeline: two images in, outputs out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import torch
+
+from s2m2_ros.geometry import HostOutputs, Output, compute_outputs
+from s2m2_ros.geometry.pair_findings import Finding, content_findings, findings
+from s2m2_ros.geometry.rectification_check import Examination, examine
+from s2m2_ros.inference import MatchResult, StereoMatcher
+from s2m2_ros.pipeline.options import PipelineOptions
+from s2m2_ros.pipeline.pair import PairInput, PairOutputs, StageTimes
+from s2m2_ros.pipeline.preparation import PreparedPair, gray, prepare
+from s2m2_ros.pipeline.state import PipelineState
+
+# The network's estimate is continuous; a sixteenth of a pixel, the step of OpenCV's matchers,
+# is the finest difference that consumers should read into it.
+DISPARITY_RESOLUTION = 1 / 16
+# The mean confidence is taken over every n-th row and column.
+CONFIDENCE_STEP = 8
+
+
+@dataclass(frozen=True)
+class StereoPipeline:
+    """Matches pairs with one matcher and computes what is wanted of them."""
+
+    matcher: StereoMatcher
+
+    def process(
+        self,
+        pair: PairInput,
+        wanted: Collection[Output],
+        options: PipelineOptions,
+        state: PipelineState,
+    ) -> PairOutputs:
+        """Return what is wanted of a pair; nothing is matched if nothing is wanted.
+
+        Where there is nothing to match (blank images, one picture on both sides) the confidence
+        is 0 everywhere. The arrays may lie in the workspace of `state`: use them before the next
+        call. Raises ImageError for images that are no pair, CalibrationError for a calibration
+        that cannot be used, and whatever the matcher raises.
+        """
+        prepared = prepare(pair, options, state, self.matcher.device)
+        height, width = prepared.left.shape[:2]
+        outputs = PairOutputs(
+            host=HostOutputs(prepared.camera, {}, 0.0, None, ''),
+            left=prepared.left,
+            right=prepared.right,
+            camera=prepared.camera,
+            resolution=DISPARITY_RESOLUTION,
+            working_size=(height, width),
+            rectified=prepared.valid is not None,
+            content=prepared.content,
+            findings=content_findings(prepared.content),
+            notes=prepared.notes,
+        )
+        if not wanted:
+            return outputs
+        result = self.matcher.match(prepared.left, prepared.right, timed=True)
+        # Reading the durations waits for the device, so that they do not mix.
+        times = result.timings
+        upload_ms, inference_ms = (times.upload_ms, times.inference_ms) if times else (0.0, 0.0)
+        started = time.perf_counter()
+        result = _trusted(result, prepared)
+        host = compute_outputs(
+            prepared.camera,
+            result,
+            wanted,
+            image=prepared.left,
+            options=options.outputs,
+            workspace=state.workspace,
+        )
+        mean_confidence = float(result.confidence[::CONFIDENCE_STEP, ::CONFIDENCE_STEP].mean())
+        elapsed = (time.perf_counter() - started) * 1e3
+        working_size = self.matcher.working_size(height, width)
+        return replace(
+            outputs,
+            host=host,
+            resolution=DISPARITY_RESOLUTION * width / working_size[1],
+            working_size=working_size,
+            times=StageTimes(
+                upload_ms, inference_ms, elapsed - host.download_ms, host.download_ms
+            ),
+            mean_confidence=mean_confidence,
+        )
+
+
+def examine_outputs(
+    outputs: PairOutputs, options: PipelineOptions
+) -> tuple[Examination, tuple[Finding, ...]]:
+    """Return what the views of a processed pair show of the rig, and what is wrong with it.
+
+    Takes tens of milliseconds: features are matched without regard to rows.
+    """
+    offset = outputs.camera.principal_point_difference if outputs.camera else 0.0
+    examination = examine(
+        gray(outputs.left),
+        gray(outputs.right),
+        disparity_offset=offset,
+        content=outputs.content,
+    )
+    found = findings(
+        examination,
+        allow_negative=options.allow_negative,
+        max_vertical_misalignment=options.max_vertical_misalignment,
+        baseline=outputs.camera.baseline if outputs.camera else None,
+    )
+    return examination, found
+
+
+def _trusted(result: MatchResult, prepared: PreparedPair) -> MatchResult:
+    """Return the result with no confidence where there is nothing to match."""
+    if prepared.content.nothing_to_match:
+        return replace(result, confidence=torch.zeros_like(result.confidence))
+    if prepared.valid is None:
+        return result
+    return replace(
+        result,
+        confidence=result.confidence * prepared.valid,
+        visibility=result.visibility * prepared.valid,
+    )
