@@ -6,7 +6,13 @@ import pytest
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from s2m2_ros.node.endpoints import Endpoint, Topic
-from s2m2_ros.node.input_transport import Choice, ImageTopics, choose, choose_info
+from s2m2_ros.node.input_transport import (
+    Choice,
+    ImageTopics,
+    choose,
+    choose_info,
+    explain_other_transports,
+)
 
 TOPICS = ImageTopics(
     Topic('left/image_rect', '/cam/left'),
@@ -100,3 +106,28 @@ def test_the_compressed_copy_goes_with_its_base_unless_remapped_itself() -> None
     rules = {'left__image_rect': '/cam/l', 'left__image_rect__compressed': '/cam/jpeg'}
     both = ImageTopics.resolve(Remapped(**rules), name)
     assert both.compressed == Topic(f'{name}/compressed', '/cam/jpeg')
+
+
+class Graph:
+    """Stands in for a node: knows which topics have which types and how many publishers."""
+
+    def __init__(self, **topics: tuple[str, int]) -> None:
+        self.topics = {name.replace('__', '/'): found for name, found in topics.items()}
+
+    def get_topic_names_and_types(self) -> list[tuple[str, list[str]]]:
+        return [(name, [kind]) for name, (kind, _) in self.topics.items()]
+
+    def count_publishers(self, name: str) -> int:
+        return self.topics[name][1]
+
+
+def test_other_transports_are_named_where_nothing_else_is_published() -> None:
+    graph = Graph(
+        __cam__left__ffmpeg=(PACKET, 1),
+        __cam__left__theora=('theora_image_transport/msg/Packet', 0),
+        __cam__left_info__ffmpeg=(PACKET, 1),
+    )
+    text = explain_other_transports(graph, TOPICS)
+    assert text.startswith(f'nobody publishes /cam/left, only /cam/left/ffmpeg ({PACKET}), which')
+    assert 'theora' not in text
+    assert explain_other_transports(Graph(), TOPICS) == ''
