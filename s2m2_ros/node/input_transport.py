@@ -17,7 +17,10 @@ TYPE_NAMES: dict[type[Any], str] = {
     CompressedImage: COMPRESSED_TYPE,
     CameraInfo: 'sensor_msgs/msg/CameraInfo',
 }
-REPUBLISH = f'publish {RAW_TYPE} or {COMPRESSED_TYPE}, for instance by "ros2 run image_transport republish"'
+REPUBLISH = (
+    f'publish {RAW_TYPE} or {COMPRESSED_TYPE}, '
+    'for instance by "ros2 run image_transport republish"'
+)
 COMPRESSED_SUFFIX = '/compressed'
 
 
