@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,13 +151,15 @@ class Recording:
     def _surveyed(self) -> _Survey:
         """Read on until the timestamps tell the rule and each calibration came once."""
         topics = self.topics
-        stamps: dict[str, list[int]] = {topics.left: [], topics.right: []}
+        stamps: dict[str, deque[int]] = {
+            topic: deque(maxlen=2 * SURVEYED_IMAGES) for topic in (topics.left, topics.right)
+        }
         infos: dict[str, Any] = {}
         awaited = {topics.left_info, topics.right_info} - {''}
         for message, content in self._contents():
             if message.topic.type_name == INFO_TYPE:
                 infos.setdefault(message.topic.topic, content)
-            elif len(stamps[message.topic.topic]) < 2 * SURVEYED_IMAGES:
+            else:
                 stamps[message.topic.topic].append(_stamp(message, content))
             surveyed = min(len(side) for side in stamps.values())
             if surveyed >= SURVEYED_IMAGES and awaited <= infos.keys():

@@ -163,7 +163,7 @@ class McapFile:
 
     def _records(self, position: int) -> Iterator[tuple[int, McapRecord]]:
         """Yield records from a position on, with where they begin, to the end of what is whole."""
-        while True:
+        while position <= self._size:
             self._file.seek(position)
             head = self._file.read(RECORD_HEAD.size)
             opcode, length = RECORD_HEAD.unpack(head) if len(head) == RECORD_HEAD.size else (0, 0)
