@@ -82,7 +82,7 @@ class Recording:
         else:
             self.topics = choose_topics(topics, left=left_topic, right=right_topic)
         self._survey = self._surveyed()
-        self._lookup = CalibrationLookup(calibration)
+        self._lookup = CalibrationLookup(calibration, is_needed=needs_calibration)
         self._uses_files = bool(calibration) or not self._has_recorded_infos()
         if self._uses_files and needs_calibration and not self._lookup.files(path):
             raise self._without_calibration()
