@@ -9,6 +9,7 @@ from typing import Any
 
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.io.pixel_range import SETTINGS
 
 SUMMARY = 'match a stereo pair, or two folders of them, and write the results'
 
@@ -45,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=('auto', 'true', 'false'),
         default='auto',
         help='rectify raw images by K, D, R and P of the calibration; auto: where they are raw',
+    )
+    parser.add_argument(
+        '--pixel-range',
+        choices=SETTINGS,
+        default='auto',
+        help='bits that 16-bit and floating-point images fill; full: all of the type; auto: what '
+        'each pair fills',
     )
     parser.add_argument(
         '--overwrite', action='store_true', help='match again what is already done'
@@ -103,12 +111,12 @@ def run(arguments: argparse.Namespace) -> int:
     with open_matcher(arguments) as matcher:
         recipe = Recipe.of_matcher(
             matcher,
-            {**chosen, 'rectify': arguments.rectify},
+            {**chosen, 'rectify': arguments.rectify, 'pixel_range': arguments.pixel_range},
             refine_iterations=arguments.refine_iterations,
             allow_negative=arguments.allow_negative,
             max_width=arguments.max_width,
         )
-        work = PairMatcher(matcher, options, recipe)
+        work = PairMatcher(matcher, options, recipe, arguments.pixel_range)
         waiting = pairs
         if len(pairs) > 1 and not arguments.overwrite:
             waiting = [files for files in pairs if not work.is_done(files)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from s2m2_ros.io.pixel_range import PixelRange
 from s2m2_ros.node.faults import DropCause, FaultLog
 from s2m2_ros.node.messages import CloudMemory
 from s2m2_ros.node.pair_processor import Job
@@ -31,6 +32,7 @@ class Camera:
         logger: for what is worth knowing though nothing is wrong.
         session: counters and statistics since the last activation.
         state: the pipeline's; used by the worker's thread only.
+        pixel_range: of deep images; used by the worker's thread only.
         memory: where clouds are made; used by the worker's thread only.
         transforms: None unless the cloud goes into another frame.
 
@@ -44,6 +46,7 @@ class Camera:
         self.session = Session(ended=True)
         self.memory = CloudMemory()
         self.state = PipelineState(self.memory)
+        self.pixel_range = PixelRange()
         self.transforms: Transforms | None = None
         self._node = node
         self._parameters = parameters
@@ -90,6 +93,7 @@ class Camera:
             return
         self.session = Session()
         self._worker.call(self.state.reset)
+        self._worker.call(self.pixel_range.reset)
         self._publishers.open()
         self._follow_points_frame()
         self.follow_subscribers()

@@ -12,6 +12,7 @@ from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, RigidTransform
 from s2m2_ros.geometry.pair_findings import Finding, FindingKind
 from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.io.pixel_range import PixelRange
 from s2m2_ros.msg import InferenceStats
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
@@ -40,6 +41,7 @@ class CameraPort(Protocol):
     logger: Any
     memory: CloudMemory
     state: PipelineState
+    pixel_range: PixelRange
 
     @property
     def settings(self) -> Settings:
@@ -196,11 +198,19 @@ def _announce(job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
 
 
 def _decode(job: Job) -> PairInput:
+    camera = job.camera
+    camera.pixel_range.use(camera.settings.pixel_range)
+    known = camera.pixel_range.note
     try:
-        return decode_pair(job.messages)
+        pair = decode_pair(job.messages, camera.pixel_range)
     except Exception as error:  # whatever a camera may send
-        job.camera.faults.report(Fault.INPUT, str(error) or repr(error))
+        camera.faults.report(Fault.INPUT, str(error) or repr(error))
         raise DropError(DropCause.INVALID_INPUT) from error
+    note = camera.pixel_range.note
+    if note is not None and note is not known:
+        log = camera.logger.warning if note.is_warning else camera.logger.info
+        log(f'{pair.left_name}: {note.text}')
+    return pair
 
 
 def _locate(topics: frozenset[str], job: Job) -> tuple[frozenset[str], RigidTransform | None]:

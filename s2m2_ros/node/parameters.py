@@ -10,6 +10,7 @@ from typing import Any
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
+from s2m2_ros.io.pixel_range import SETTINGS as PIXEL_RANGES
 from s2m2_ros.pipeline import PipelineOptions, output_options
 
 # Parameters of the node that `output_options` takes by the same names.
@@ -173,6 +174,13 @@ class Settings:
         'they are; auto rectifies raw images (by the name image_raw, else by what they show).',
         choices=('auto', 'true', 'false'),
     )
+    pixel_range: str = _parameter(
+        'auto',
+        'Which values of 16-bit and floating-point images are black and white: a number of bits '
+        '(10 is 0 to 1023), full for the range of the type, auto for the range that the images '
+        'fill, which widens but never narrows while the node is active.',
+        choices=PIXEL_RANGES,
+    )
     approximate_sync: bool = _parameter(
         False, 'Pair messages whose timestamps lie within slop; false demands equal timestamps.'
     )
@@ -266,6 +274,8 @@ def _typed(name: str, value: Any, kind: type[Any]) -> Any:
         return float(value)
     if name == 'rectify' and isinstance(value, bool):  # `rectify: true` in YAML
         return str(value).lower()
+    if name == 'pixel_range' and type(value) is int:  # `pixel_range: 10` in YAML
+        return str(value)
     if type(value) is not kind:
         raise ParameterError(f'{name} = {value!r} must be of type {TYPE_NAMES[kind]}')
     return value

@@ -71,6 +71,7 @@ class PairMatcher:
     matcher: StereoMatcher
     options: PipelineOptions
     facts: Recipe
+    pixel_range: str = 'auto'
     state: PipelineState = field(default_factory=PipelineState)
 
     def is_done(self, files: PairFiles) -> bool:
@@ -97,7 +98,7 @@ class PairMatcher:
 
     def match(self, files: PairFiles) -> PairOutputs:
         """Match one pair and write its files, the record last. Raises S2M2Error."""
-        pair = _read(files)
+        pair = _read(files, PixelRange(self.pixel_range))
         wanted = WANTED | CALIBRATED if pair.calibration else WANTED
         outputs = StereoPipeline(self.matcher).process(pair, wanted, self.options, self.state)
         _, found = examine_outputs(outputs, self.options)
@@ -119,8 +120,7 @@ class PairMatcher:
         return self.facts.of_files(files.left, files.right, files.calibration)
 
 
-def _read(files: PairFiles) -> PairInput:
-    pixel_range = PixelRange()
+def _read(files: PairFiles, pixel_range: PixelRange) -> PairInput:
     raw = [image_files.read_raw(path) for path in (files.left, files.right)]
     left, right = scale_pair(raw[0], raw[1], pixel_range)
     if pixel_range.note is not None:
