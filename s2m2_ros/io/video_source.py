@@ -69,8 +69,7 @@ class VideoFiles:
             )
         self._paths = [left] if right is None else [left, right]
         self._layout = layout
-        self._needs_calibration = needs_calibration
-        self._lookup = CalibrationLookup(calibration)
+        self._lookup = CalibrationLookup(calibration, is_needed=needs_calibration)
         if needs_calibration and not self._lookup.files(left):
             raise no_calibration(left)
 

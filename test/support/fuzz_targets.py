@@ -19,6 +19,9 @@ from s2m2_ros.io.calibration import read_calibration
 from s2m2_ros.io.recording_reader import Recording
 from s2m2_ros.io.recording_writer import RecordingWriter
 from s2m2_ros.io.stereo_frame import PlaybackError
+
+# Imported now, for the fuzzer sees only what was imported before it began.
+from s2m2_ros.io.storage import deserialization, recording_files  # noqa: F401
 from s2m2_ros.network import CheckpointError, load_network
 from s2m2_ros.player.ros_serialization import serialized
 
