@@ -60,9 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='FILE',
-        help='for depth and cloud: Middlebury calib.txt, KITTI calib, OpenCV YAML, or the two '
-        'camera_info YAML files (or a folder with left.yaml and right.yaml); left out, one '
-        'that lies beside the images is taken',
+        help='for depth and cloud: Middlebury calib.txt, KITTI calib, P1 and P2 or Q of OpenCV '
+        '(YAML, XML, npz), K.txt, ost.txt, or camera_info YAML; one file of both cameras, the '
+        'left and the right file, or a folder that holds them; left out, one that lies beside '
+        'the images is taken',
     )
     parser.add_argument('--output', type=Path, default=Path('s2m2_output'), help='folder to fill')
     _add_output_arguments(parser)
