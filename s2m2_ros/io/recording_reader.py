@@ -44,7 +44,7 @@ class _Survey:
 
     rule: PairingRule
     infos: dict[str, Any]
-    images: int
+    stamps_ns: tuple[Sequence[int], Sequence[int]]
 
 
 class Recording:
@@ -91,19 +91,19 @@ class Recording:
     def __iter__(self) -> Iterator[StereoFrame]:
         infos = dict(self._survey.infos)
         pairs: PairMaker[Any] = PairMaker(self._survey.rule)
+        is_empty = True
         for message, content in self._contents():
             if message.topic.type_name == INFO_TYPE:
                 infos[message.topic.topic] = content
                 continue
-            stamp = _stamp(message, content)
-            if self._layout.in_one_image:
-                yield self._split_frame(content, stamp, infos)
-                continue
-            side = 0 if message.topic.topic == self.topics.left else 1
-            for left, right in pairs.add(side, stamp, (stamp, content), size=len(message.data)):
+            for left, right in self._pairs(pairs, message, content):
+                is_empty = False
                 yield self._frame(left, right, infos)
         for left, right in pairs.finish():
+            is_empty = False
             yield self._frame(left, right, infos)
+        if is_empty:
+            raise PlaybackError(self._why_empty())
         if pairs.unpaired:
             _logger.info("'%s': %d images have no counterpart", self._path, pairs.unpaired)
 
@@ -128,6 +128,18 @@ class Recording:
             self._damage_reported = True
             _logger.warning("'%s': %s; damaged messages are left out", self._path, error)
 
+    def _pairs(
+        self, pairs: PairMaker[Any], message: StoredMessage, content: Any
+    ) -> Iterator[tuple[tuple[int, Any], tuple[int, Any]]]:
+        """Yield the pairs that an image completes: the timestamp and image of each side."""
+        stamp = _stamp(message, content)
+        if self._layout.in_one_image:
+            left, right = split_views(image_pixels(content), self._layout)
+            yield (stamp, left), (stamp, right)
+            return
+        side = 0 if message.topic.topic == self.topics.left else 1
+        yield from pairs.add(side, stamp, (stamp, content), size=len(message.data))
+
     def _frame(
         self, left: tuple[int, Any], right: tuple[int, Any], infos: dict[str, Any]
     ) -> StereoFrame:
@@ -136,10 +148,17 @@ class Recording:
         name = seconds_text(left[0])
         return StereoFrame(left[1], right[1], left_info, right_info, name, stamps)
 
-    def _split_frame(self, content: Any, stamp: int, infos: dict[str, Any]) -> StereoFrame:
-        left, right = split_views(image_pixels(content), self._layout)
-        left_info, right_info = self._infos(image_size(left), infos)
-        return StereoFrame(left, right, left_info, right_info, seconds_text(stamp), (stamp, stamp))
+    def _why_empty(self) -> str:
+        """Return why no left image has a right one."""
+        left, right = self._survey.stamps_ns
+        if not left or not right:
+            topic = self.topics.right if left else self.topics.left
+            return f"'{self._path}' holds no image on {topic} that can be read"
+        return (
+            f"'{self._path}': no left image has a right one: {self.topics.left} begins at "
+            f'{seconds_text(left[0])} s, {self.topics.right} at {seconds_text(right[0])} s; were '
+            'the timestamps set by different clocks?'
+        )
 
     def _infos(self, size: tuple[int, int], infos: dict[str, Any]) -> tuple[Any, Any]:
         if not self._uses_files:
@@ -165,7 +184,7 @@ class Recording:
             if surveyed >= SURVEYED_IMAGES and awaited <= infos.keys():
                 break
         left, right = stamps[topics.left], stamps[topics.right]
-        return _Survey(measured_rule(left, right), infos, min(len(left), len(right)))
+        return _Survey(measured_rule(left, right), infos, (left, right))
 
     def _has_recorded_infos(self) -> bool:
         """Tell whether each camera has a calibration of its own in the recording."""
@@ -189,7 +208,7 @@ class Recording:
         names = topics.left if topics.left == topics.right else f'{topics.left}, {topics.right}'
         _logger.info("'%s': playing %s", self._path, names)
         if not is_rectified(topics.left):
-            _logger.info('the topics do not say that their images are rectified')
+            _logger.info('no name of a topic says that its images are rectified (`rect`)')
         if rule.tolerance_ns and not self._layout.in_one_image:
             _logger.warning(
                 'no left and right image have equal timestamps: nearest ones within %.1f ms are '

@@ -31,9 +31,8 @@ def recording_files(path: Path) -> list[Path]:
         return [path]
     present = _storage_files(path)
     named = _named_in_metadata(path)
-    files = [file for file in present if file.name in named or file.stem in named]
-    missing = named - {file.name for file in files} - {f'{file.stem}' for file in files}
-    missing -= {f'{file.name}{packed}' for file in files for packed in COMPRESSED_SUFFIXES}
+    files = [file for file in present if named & _names_of(file)]
+    missing = named.difference(*map(_names_of, files))
     if files and missing:
         _logger.warning(
             "'%s': %d of its files are missing, e.g. '%s': the others are played",
@@ -49,6 +48,12 @@ def recording_files(path: Path) -> list[Path]:
     if not (path / METADATA).is_file():
         _logger.info("'%s' has no metadata.yaml (was the recorder killed?): not needed", path)
     return files or present
+
+
+def _names_of(file: Path) -> set[str]:
+    """Return the names under which metadata.yaml may have a file, compressed or not."""
+    plain = file.stem if file.suffix in COMPRESSED_SUFFIXES else file.name
+    return {f'{plain}{packed}' for packed in COMPRESSED_SUFFIXES}
 
 
 def _storage_files(folder: Path) -> list[Path]:
