@@ -48,7 +48,10 @@ class SqliteFile:
         wanted = [number for number, topic in self._topics.items() if topic.topic in topics]
         places = ', '.join('?' * len(wanted))
         # Only placeholders are put in. Large data would slow the sorting down.
-        query = f'SELECT topic_id, timestamp, id FROM messages WHERE topic_id IN ({places}) ORDER BY timestamp'  # noqa: S608, E501
+        query = (
+            'SELECT topic_id, timestamp, id FROM messages '  # noqa: S608
+            f'WHERE topic_id IN ({places}) ORDER BY timestamp'
+        )
         rows = self._rows(query, wanted)
         for number, log_ns, row in rows:
             found = next(self._rows('SELECT data FROM messages WHERE id = ?', [row]), None)
