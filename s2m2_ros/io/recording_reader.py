@@ -14,6 +14,7 @@ from s2m2_ros.io.calibration_search import CalibrationLookup, no_calibration
 from s2m2_ros.io.pairing import PairingRule, PairMaker, measured_rule
 from s2m2_ros.io.recording_topics import (
     INFO_TYPE,
+    RecordedTopics,
     choose_shared_topic,
     choose_topics,
     is_rectified,
@@ -73,19 +74,17 @@ class Recording:
         self._path = path
         self._layout = layout
         self._damage_reported = False
-        self._files = RecordingFiles(path)
-        topics = self._files.topics()
-        if layout.in_one_image:
-            self.topics = choose_shared_topic(
-                topics, named=left_topic or right_topic, input_layout=layout.value
-            )
-        else:
-            self.topics = choose_topics(topics, left=left_topic, right=right_topic)
-        self._survey = self._surveyed()
         self._lookup = CalibrationLookup(calibration, is_needed=needs_calibration)
-        self._uses_files = bool(calibration) or not self._has_recorded_infos()
-        if self._uses_files and needs_calibration and not self._lookup.files(path):
-            raise self._without_calibration()
+        self._files = RecordingFiles(path)
+        try:
+            self.topics = self._chosen(left_topic, right_topic)
+            self._survey = self._surveyed()
+            self._uses_files = bool(calibration) or not self._has_recorded_infos()
+            if self._uses_files and needs_calibration and not self._lookup.files(path):
+                raise self._without_calibration()
+        except BaseException:
+            self.close()
+            raise
         self._report()
 
     def __iter__(self) -> Iterator[StereoFrame]:
@@ -110,6 +109,13 @@ class Recording:
     def close(self) -> None:
         """Close the files and remove what was unpacked; garbage collection does so as well."""
         self._files.close()
+
+    def _chosen(self, left_topic: str, right_topic: str) -> RecordedTopics:
+        topics = self._files.topics()
+        if not self._layout.in_one_image:
+            return choose_topics(topics, left=left_topic, right=right_topic)
+        named = left_topic or right_topic
+        return choose_shared_topic(topics, named=named, input_layout=self._layout.value)
 
     def _contents(self) -> Iterator[tuple[StoredMessage, Any]]:
         """Yield the messages of the pair as stored and deserialized; damaged ones are left out."""

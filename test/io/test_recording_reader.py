@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mcap.writer import CompressionType, IndexType
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.io.pair_sources import SourceOptions, open_source
 from s2m2_ros.io.recording_reader import Recording
 from s2m2_ros.io.stereo_frame import PlaybackError
 from s2m2_ros.io.view_layout import ViewLayout
@@ -248,6 +249,26 @@ def test_missing_files_are_said_and_the_others_played(
     )
     assert values(Recording(tmp_path)) == FOUR
     assert "files are missing, e.g. 'b_0.mcap'" in caplog.text
+
+
+@pytest.mark.parametrize('content', [b'', b'\x89MCAP0\r\n', b'garbage'])
+def test_a_file_that_was_only_begun_is_left_out(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a killed recorder leaves besides the files that it had closed."""
+    write_mcap(tmp_path / 'b_0.mcap', pairs())
+    (tmp_path / 'b_1.mcap').write_bytes(content)
+    assert values(Recording(tmp_path)) == FOUR
+    assert 'b_1.mcap' in caplog.text
+    assert 'the other files are played' in caplog.text
+
+
+def test_metadata_without_its_files_is_named(tmp_path: Path) -> None:
+    (tmp_path / 'metadata.yaml').write_text(
+        'rosbag2_bagfile_information:\n  relative_file_paths: [b_0.mcap]\n'
+    )
+    with pytest.raises(PlaybackError, match=r"no storage file .* names 'b_0\.mcap'"):
+        open_source(SourceOptions(str(tmp_path)))
 
 
 def test_a_file_and_its_compressed_copy_are_one(tmp_path: Path) -> None:

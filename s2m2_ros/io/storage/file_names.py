@@ -15,14 +15,18 @@ SUFFIXES = ('.mcap', '.db3', '.bag', '.bag.active')
 COMPRESSED_SUFFIXES = ('', '.zstd', '.zst', '.lz4', '.gz', '.bz2', '.xz')
 NAMES = tuple(f'{name}{packed}' for name in SUFFIXES for packed in COMPRESSED_SUFFIXES)
 METADATA = 'metadata.yaml'
+METADATA_KEY = b'rosbag2_bagfile_information'
 LARGEST_METADATA = 16 << 20
 
 
 def is_recording(path: Path) -> bool:
     """Tell whether a file or folder is a recording, by its name or what is in the folder."""
-    if path.is_dir():
-        return (path / METADATA).is_file() or bool(_storage_files(path))
-    return path.name.lower().endswith(NAMES)
+    if not path.is_dir():
+        return path.name.lower().endswith(NAMES)
+    try:
+        return bool(_storage_files(path)) or METADATA_KEY in _metadata(path)
+    except (OSError, PlaybackError):
+        return False
 
 
 def recording_files(path: Path) -> list[Path]:
@@ -68,12 +72,17 @@ def _storage_files(folder: Path) -> list[Path]:
 
 def _named_in_metadata(folder: Path) -> set[str]:
     """Return the file names in metadata.yaml; none where it is missing, empty or damaged."""
-    path = folder / METADATA
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST_METADATA:
-            return set()
-        content = yaml.safe_load(path.read_bytes())
-        paths = content['rosbag2_bagfile_information']['relative_file_paths']
+        content = yaml.safe_load(_metadata(folder))
+        paths = content[METADATA_KEY.decode()]['relative_file_paths']
         return {Path(name).name for name in paths}
     except (OSError, yaml.YAMLError, RecursionError, ValueError, TypeError, KeyError):
         return set()
+
+
+def _metadata(folder: Path) -> bytes:
+    """Return the content of metadata.yaml, nothing where it is missing or far too large."""
+    path = folder / METADATA
+    if not path.is_file() or path.stat().st_size > LARGEST_METADATA:
+        return b''
+    return path.read_bytes()
