@@ -151,10 +151,17 @@ class StereoCamera:
     def require_size(self, width: int, height: int) -> None:
         """Raise :class:`CalibrationError` unless images of this size belong to this camera."""
         if (width, height) != (self.width, self.height):
+            cause = 'were the images resized without their camera_info?'
+            doubled = {
+                (2 * self.width, self.height): 'side_by_side',
+                (self.width, 2 * self.height): 'top_bottom',
+            }
+            if (width, height) in doubled:
+                layout = doubled[width, height]
+                cause = f'each image seems to hold both views: set input_layout to {layout}'
             raise CalibrationError(
                 f'{self.source}: the calibration is for images of {self.width}x{self.height} '
-                f'(after ROI and binning), but they are {width}x{height}; were the images resized '
-                'without their camera_info?'
+                f'(after ROI and binning), but they are {width}x{height}; {cause}'
             )
 
     def adjusted(self, disparity: torch.Tensor) -> torch.Tensor:

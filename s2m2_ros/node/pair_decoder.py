@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sensor_msgs.msg import CameraInfo, CompressedImage
+from sensor_msgs.msg import CompressedImage
 
 from s2m2_ros.errors import ImageError
-from s2m2_ros.io.compressed_images import MAX_PIXELS
+from s2m2_ros.geometry import CalibrationError, CameraModel
 from s2m2_ros.io.pixel_range import PixelRange, scale_pair
 from s2m2_ros.io.raw_image import RawImage
 from s2m2_ros.io.ros_calibration import camera_model
@@ -15,39 +15,52 @@ from s2m2_ros.io.ros_images import decode_compressed_raw, decode_raw
 from s2m2_ros.node.synchronizer import StereoMessages
 from s2m2_ros.pipeline import PairInput
 
-# A compressed image may be larger than its calibration says by this factor: two views in one.
-LARGER = 4
 
+def decode_pair(messages: StereoMessages, pixel_range: PixelRange) -> PairInput:
+    """Return the images, scaled by `pixel_range`, and calibrations that the messages hold.
 
-def decode_pair(messages: StereoMessages, pixel_range: PixelRange | None = None) -> PairInput:
-    """Return the images and calibrations that the messages hold.
-
-    `pixel_range` keeps the range of deep images from pair to pair. Raises ImageError, which names
-    the topic.
+    Raises ImageError, which names the topic.
     """
     topics = messages.topics
-    left, right = scale_pair(
-        _decode(messages.left, messages.left_info, topics.left),
-        _decode(messages.right, messages.right_info, topics.right),
-        pixel_range or PixelRange(),
+    calibration = (
+        camera_model(messages.left_info, source=topics.left_info),
+        camera_model(messages.right_info, source=topics.right_info),
     )
+    raw = (
+        _decode(messages.left, topics.left, calibration[0]),
+        _decode(messages.right, topics.right, calibration[1]),
+    )
+    try:
+        left, right = scale_pair(*raw, pixel_range)
+    except ImageError as error:
+        raise ImageError(f'{topics.left} and {topics.right}: {error}') from error
+    note = pixel_range.note
+    remarks = (f'{topics.left} and {topics.right}: {note.text}',) if note else ()
+    suspicious = note is not None and note.is_warning
     return PairInput(
         left=left,
         right=right,
-        calibration=(
-            camera_model(messages.left_info, source=topics.left_info),
-            camera_model(messages.right_info, source=topics.right_info),
-        ),
+        calibration=calibration,
         left_name=topics.left,
         right_name=topics.right,
+        notes=() if suspicious else remarks,
+        warnings=remarks if suspicious else (),
     )
 
 
-def _decode(message: Any, info: CameraInfo, topic: str) -> RawImage:
+def _decode(message: Any, topic: str, model: CameraModel) -> RawImage:
     try:
-        if not isinstance(message, CompressedImage):
-            return decode_raw(message)
-        expected = LARGER * info.width * info.height or MAX_PIXELS
-        return decode_compressed_raw(message, max_pixels=min(expected, MAX_PIXELS))
+        if isinstance(message, CompressedImage):
+            return decode_compressed_raw(message, expected_size=_expected_size(model))
+        return decode_raw(message)
     except ImageError as error:
         raise ImageError(f'{topic}: {error}') from error
+
+
+def _expected_size(model: CameraModel) -> tuple[int, int] | None:
+    """Return width and height of the image as sent; None if the calibration does not say."""
+    try:
+        projection = model.image_projection()
+    except CalibrationError:
+        return None
+    return projection.width, projection.height

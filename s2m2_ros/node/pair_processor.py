@@ -106,6 +106,10 @@ class PairProcessor:
         try:
             outputs = self._process(job)
             _report_findings(camera, outputs)
+            for note in outputs.notes:
+                if note not in session.noted:
+                    session.noted.add(note)
+                    camera.logger.info(note)
             _examine(camera, session, outputs)
         except DropError as error:
             session.counters.drop(error.cause)
@@ -198,19 +202,11 @@ def _announce(job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
 
 
 def _decode(job: Job) -> PairInput:
-    camera = job.camera
-    camera.pixel_range.use(camera.settings.pixel_range)
-    known = camera.pixel_range.note
     try:
-        pair = decode_pair(job.messages, camera.pixel_range)
+        return decode_pair(job.messages, job.camera.pixel_range)
     except Exception as error:  # whatever a camera may send
-        camera.faults.report(Fault.INPUT, str(error) or repr(error))
+        job.camera.faults.report(Fault.INPUT, str(error) or repr(error))
         raise DropError(DropCause.INVALID_INPUT) from error
-    note = camera.pixel_range.note
-    if note is not None and note is not known:
-        log = camera.logger.warning if note.is_warning else camera.logger.info
-        log(f'{pair.left_name}: {note.text}')
-    return pair
 
 
 def _locate(topics: frozenset[str], job: Job) -> tuple[frozenset[str], RigidTransform | None]:
@@ -242,8 +238,8 @@ def _with_transform(options: PipelineOptions, transform: RigidTransform | None) 
 def _report_findings(camera: CameraPort, outputs: PairOutputs) -> None:
     """Report what every pair shows: its content, and what is odd of images or calibration."""
     _report(camera, outputs.findings, CONTENT_FAULTS)
-    if outputs.notes:
-        camera.faults.report(Fault.CALIBRATION, '; '.join(outputs.notes))
+    if outputs.warnings:
+        camera.faults.report(Fault.CALIBRATION, '; '.join(outputs.warnings))
     else:
         camera.faults.clear(Fault.CALIBRATION)
 

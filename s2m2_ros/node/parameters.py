@@ -10,7 +10,7 @@ from typing import Any
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
-from s2m2_ros.io.pixel_range import SETTINGS as PIXEL_RANGES
+from s2m2_ros.io.pixel_range import SETTINGS
 from s2m2_ros.pipeline import PipelineOptions, output_options
 
 # Parameters of the node that `output_options` takes by the same names.
@@ -164,9 +164,15 @@ class Settings:
     )
 
     image_transport: str = _parameter(
-        'raw',
-        'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right).',
-        choices=('raw', 'compressed'),
+        'auto',
+        'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right); '
+        'auto to what is published, raw if both are.',
+        choices=('auto', 'raw', 'compressed'),
+    )
+    cache_camera_info: bool = _parameter(
+        True,
+        'Match every pair of images with the newest camera_info, whatever its timestamp; false '
+        'demands one whose timestamp matches its image.',
     )
     rectify: str = _parameter(
         'auto',
@@ -176,22 +182,26 @@ class Settings:
     )
     pixel_range: str = _parameter(
         'auto',
-        'Which values of 16-bit and floating-point images are black and white: a number of bits '
-        '(10 is 0 to 1023), full for the range of the type, auto for the range that the images '
-        'fill, which widens but never narrows while the node is active.',
-        choices=PIXEL_RANGES,
+        'Values of images of more than 8 bits: auto finds black and white from both images, full '
+        'takes the whole range of the type, a number takes so many bits.',
+        choices=SETTINGS,
     )
     approximate_sync: bool = _parameter(
-        False, 'Pair messages whose timestamps lie within slop; false demands equal timestamps.'
+        False,
+        'Pair images whose timestamps lie within slop; false demands equal timestamps. Equal '
+        'ones are preferred either way.',
     )
     slop: float = _parameter(
         0.02,
-        'Seconds that the timestamps of a pair may be apart (strictly less), with '
-        'approximate_sync.',
+        'Seconds that the timestamps of a pair may be apart (strictly less, and less than half '
+        'of the period of the images), with approximate_sync.',
         range=(0.0001, 10.0),
     )
     sync_queue_size: int = _parameter(
-        10, 'Messages of each topic that wait for matching messages.', range=(1, 1000)
+        10,
+        'Images of each camera that wait for their matching messages; fewer if they would take '
+        'more than 256 MiB.',
+        range=(1, 1000),
     )
     sync_timeout: float = _parameter(
         3.0, 'Seconds without a pair after which the node says why.', range=(0.1, 3600.0)
@@ -272,10 +282,9 @@ def _typed(name: str, value: Any, kind: type[Any]) -> Any:
     """Return the value as its parameter's type: whole numbers are real ones too."""
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if name == 'rectify' and isinstance(value, bool):  # `rectify: true` in YAML
+    # YAML reads `rectify: true` as a bool and `pixel_range: 10` as an integer.
+    if (name, type(value)) in (('rectify', bool), ('pixel_range', int)):
         return str(value).lower()
-    if name == 'pixel_range' and type(value) is int:  # `pixel_range: 10` in YAML
-        return str(value)
     if type(value) is not kind:
         raise ParameterError(f'{name} = {value!r} must be of type {TYPE_NAMES[kind]}')
     return value

@@ -57,7 +57,7 @@ class Collector:
         self.logger: Any = self
         self.memory = CloudMemory()
         self.state = PipelineState(self.memory)
-        self.pixel_range = PixelRange()
+        self.pixel_range = PixelRange(self.settings.pixel_range)
         self.transforms: Transforms | None = None
         self.published: dict[str, MessageSource] = {}
         self.sent: dict[str, Any] = {}
@@ -222,7 +222,7 @@ def test_the_range_of_deep_images_is_found_told_once_and_kept() -> None:
     assert camera.process(left=left, right=right) == {}
     told = [line for line in camera.lines if '1023 as white' in line]
     assert len(told) == 1
-    assert told[0].startswith('/cam/l: 16-bit images')
+    assert told[0].startswith('/cam/l and /cam/r: 16-bit images')
     matched = camera.published['disparity'].outputs.left
     np.testing.assert_allclose(matched, deep[0] / 1023 * 255, rtol=1e-5)
     camera.process(left=left, right=right)
