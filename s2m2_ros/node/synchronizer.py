@@ -181,9 +181,7 @@ class PairSynchronizer:
         now, stamp, topic = time.monotonic(), _nanoseconds(message), self.topics[index]
         if gid not in self._asked_for and not self._publishers.knows(index, gid):
             self._follow()
-            self._asked_for = (
-                {*self._asked_for, gid} if len(self._asked_for) < MOST_PUBLISHERS else {gid}
-            )
+            self._asked_for.append(gid)
         gid = self._inputs.identify(index, gid)
         if index == LEFT_IMAGE:
             self._counters.receive()
