@@ -27,7 +27,7 @@ FAST_DDS = 'FASTRTPS' if os.environ.get('ROS_DISTRO') == 'humble' else 'FASTDDS'
 # Name, default, description.
 ARGUMENTS = (
     ('source', '', 'What stereo_player plays. Empty: the rooms of the demo, fetched once.'),
-    ('calibration', '', 'Calibration of the source. Empty: that of the rooms, or as recorded.'),
+    ('calibration', '', 'Calibration of the source. Empty: as recorded, or one beside it.'),
     ('rate', '2.0', 'Pairs a second.'),
     ('checkpoint', 'starter', "Weights: a name that 's2m2 weights list' shows, or a file."),
     ('device', 'auto', 'auto, cpu, cuda, cuda:1, ...'),

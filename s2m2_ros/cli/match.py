@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar='FILE',
         help='for depth and cloud: Middlebury calib.txt, KITTI calib, OpenCV YAML, or the two '
-        'camera_info YAML files (or a folder with left.yaml and right.yaml)',
+        'camera_info YAML files (or a folder with left.yaml and right.yaml); left out, one '
+        'that lies beside the images is taken',
     )
     parser.add_argument('--output', type=Path, default=Path('s2m2_output'), help='folder to fill')
     _add_output_arguments(parser)

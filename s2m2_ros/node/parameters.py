@@ -282,7 +282,8 @@ def _typed(name: str, value: Any, kind: type[Any]) -> Any:
     """Return the value as its parameter's type: whole numbers are real ones too."""
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if name == 'rectify' and isinstance(value, bool):  # `rectify: true` in YAML
+    # YAML reads `rectify: true` as a bool and `pixel_range: 10` as an integer.
+    if (name, type(value)) in (('rectify', bool), ('pixel_range', int)):
         return str(value).lower()
     if type(value) is not kind:
         raise ParameterError(f'{name} = {value!r} must be of type {TYPE_NAMES[kind]}')

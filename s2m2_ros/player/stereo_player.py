@@ -10,6 +10,7 @@ from typing import Any
 
 import rclpy
 from rclpy.duration import Duration
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -185,8 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with logging_to(logger):
             player = StereoPlayer()
             play(player)
-    except S2M2Error as error:
-        logger.fatal(printable(error))
+    except (S2M2Error, NameValidationException) as error:
+        logger.fatal(printable(error).partition('\n')[0])
         return 2
     except (ExternalShutdownException, KeyboardInterrupt):
         pass
