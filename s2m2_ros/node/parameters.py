@@ -12,6 +12,7 @@ from s2m2_ros.errors import S2M2Error
 from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
 from s2m2_ros.io.pixel_range import SETTINGS
+from s2m2_ros.io.view_layout import ViewLayout
 from s2m2_ros.pipeline import PipelineOptions, output_options
 
 # Parameters of the node that `output_options` takes by the same names.
@@ -178,6 +179,12 @@ class Settings:
         'frame.',
     )
 
+    input_layout: str = _parameter(
+        'two_topics',
+        'Where the views are: in two topics, or both in the images of left/image_rect, '
+        'side_by_side (left half, right half) or top_bottom (upper half, lower half).',
+        choices=tuple(layout.value for layout in ViewLayout),
+    )
     image_transport: str = _parameter(
         'auto',
         'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right); '
@@ -279,7 +286,7 @@ TYPE_NAMES: Mapping[type[Any], str] = {
 GROUPS: Mapping[str, str] = {
     'checkpoint': 'Which network, and how it runs',
     'confidence_threshold': 'Which pixels are published, and how',
-    'image_transport': 'What comes in',
+    'input_layout': 'What comes in',
     'diagnostics_period': 'How the node watches itself',
 }
 
