@@ -9,6 +9,7 @@ variable under test. Needs rclpy and sensor_msgs alone, so that it runs with any
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -141,10 +142,8 @@ def subscribe() -> None:
             node.create_subscription(Image, topic, callback, profile_of(reliability))
     waiter = threading.Thread(target=lambda: (sys.stdin.read(), rclpy.try_shutdown()))
     waiter.start()
-    try:
+    with contextlib.suppress(ExternalShutdownException):
         rclpy.spin(node)
-    except ExternalShutdownException:
-        pass
     print(json.dumps(latencies))
 
 

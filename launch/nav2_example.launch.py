@@ -75,9 +75,7 @@ def launch_all(context: LaunchContext) -> list[GroupAction]:
         yaml.safe_dump(content, file)
     simulated = values['use_sim_time'].lower()
     return [
-        include(
-            HERE / 'stereo.launch.py', {'params_file': str(layer), 'use_sim_time': simulated}
-        ),
+        include(HERE / 'stereo.launch.py', {'params_file': str(layer), 'use_sim_time': simulated}),
         include(
             nav2 / 'launch' / 'navigation_launch.py',
             {'params_file': file.name, 'use_sim_time': simulated},

@@ -103,7 +103,7 @@ def stereo_node(values: Mapping[str, Any], environment: Mapping[str, str]) -> di
         'remappings': input_remappings(values),
         'arguments': ['--ros-args', '--log-level', values['log_level']],
         'additional_env': default_environment(environment, SHARE / PROFILE),
-        'respawn': values['respawn'],
+        'respawn': bool(values['respawn']),
         'respawn_delay': RESPAWN_DELAY_S,
         'output': 'screen',
     }

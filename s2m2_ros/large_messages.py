@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from xml.etree import ElementTree
 
 PROFILE = 'config/fastdds_large_messages.xml'
 NEW_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 OLD_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 TRANSPORTS_VARIABLE = 'FASTDDS_BUILTIN_TRANSPORTS'
+# A cloud of 1280x720 points has 15 MB.
+ENOUGH_SEGMENT = 16 << 20
 # Files in the working directory that Fast DDS reads unasked.
 LOCAL_PROFILES = ('DEFAULT_FASTDDS_PROFILES.xml', 'DEFAULT_FASTRTPS_PROFILES.xml')
 # Distributions before Kilted ignore the new name; Kilted warns about the old one.
@@ -48,6 +51,19 @@ def variables_read(environment: Mapping[str, str]) -> tuple[str, ...]:
     if reads_new_name(environment) is False:
         return (OLD_VARIABLE,)
     return NEW_VARIABLE, OLD_VARIABLE
+
+
+def segment_size(profile: Path) -> int:
+    """Return the bytes of the largest shared-memory segment in a profile; 0 if none is set.
+
+    Raises OSError or ValueError for a file that is no profile.
+    """
+    try:
+        root = ElementTree.fromstring(profile.read_bytes())  # noqa: S314  no foreign file
+    except ElementTree.ParseError as error:
+        raise ValueError(f'not XML: {error}') from error
+    sizes = [e.text or '' for e in root.iter() if e.tag.rsplit('}', 1)[-1] == 'segment_size']
+    return max((int(size) for size in sizes), default=0)
 
 
 def profile_environment(environment: Mapping[str, str], profile: Path | str) -> dict[str, str]:
