@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
@@ -18,7 +17,6 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from s2m2_ros.large_messages import PROFILE, default_environment
 from s2m2_ros.launch_arguments import (
-    PARAMETERS_KEY,
     Argument,
     check_names,
     existing_file,
@@ -153,12 +151,6 @@ def rviz_node(values: Mapping[str, Any], *, use_sim_time: bool) -> dict[str, Any
     }
 
 
-def parameter_names() -> set[str]:
-    """Return the names of the node's parameters, all of which config/stereo.yaml lists."""
-    content = yaml.safe_load((CONFIG / 'stereo.yaml').read_text())
-    return set(content['/**'][PARAMETERS_KEY])
-
-
 def launch_nodes(context: LaunchContext) -> list[Node]:
     """Return the nodes, now that the arguments have values; nothing runs yet if one is wrong."""
     check_names(Path(__file__), {argument.name for argument in ARGUMENTS})
@@ -167,7 +159,7 @@ def launch_nodes(context: LaunchContext) -> list[Node]:
         for argument in ARGUMENTS
     }
     values['params_file'] = existing_file('params_file', values['params_file'])
-    in_file = node_parameters(values['params_file'], NAME, parameter_names())
+    in_file = node_parameters(values['params_file'], NAME)
     nodes = [Node(**stereo_node(values, context.environment))]
     if values['rviz']:
         require_package('rviz2', 'rviz:=true')

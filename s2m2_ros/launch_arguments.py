@@ -19,11 +19,6 @@ from s2m2_ros.errors import S2M2Error
 TRUE = frozenset({'true', '1', 'yes', 'on'})
 FALSE = frozenset({'false', '0', 'no', 'off'})
 PARAMETERS_KEY = 'ros__parameters'
-# rclpy declares these on every node.
-RCLPY_PARAMETERS = frozenset({'use_sim_time', 'start_type_description_service'})
-RCLPY_PREFIX = 'qos_overrides.'
-# A section for all nodes may hold the parameters of others: only a name this similar is wrong.
-SIMILARITY = 0.85
 
 
 class LaunchArgumentError(S2M2Error):
@@ -134,19 +129,15 @@ def existing_file(name: str, text: str) -> Path:
     return path
 
 
-def node_parameters(path: Path, node: str, known: Collection[str]) -> dict[str, Any]:
+def node_parameters(path: Path, node: str) -> dict[str, Any]:
     """Return what a file of parameters sets on a node of this name, in any namespace.
 
-    Raises LaunchArgumentError if it cannot be read, or has a parameter that is not among `known`.
+    Raises LaunchArgumentError if it cannot be read.
     """
     parameters: dict[str, Any] = {}
     for section, values in _sections(_read_yaml(path)):
-        last = section.rsplit('/', 1)[-1]
-        if last not in {node, '*', '**'}:
-            continue
-        flat = dict(_flattened(values))
-        _check_parameters(path, section, flat, known, strict=last == node)
-        parameters |= flat
+        if section.rsplit('/', 1)[-1] in {node, '*', '**'}:
+            parameters |= values
     return parameters
 
 
@@ -170,28 +161,6 @@ def _sections(content: Mapping[str, Any], above: str = '') -> Iterator[tuple[str
         if isinstance(values.get(PARAMETERS_KEY), Mapping):
             yield full, values[PARAMETERS_KEY]
         yield from _sections({n: v for n, v in values.items() if n != PARAMETERS_KEY}, full)
-
-
-def _flattened(values: Mapping[str, Any], above: str = '') -> Iterator[tuple[str, Any]]:
-    """Yield parameters by their full names; nested ones are joined by dots."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flattened(value, f'{above}{name}.')
-        else:
-            yield f'{above}{name}', value
-
-
-def _check_parameters(
-    path: Path, section: str, names: Collection[str], known: Collection[str], *, strict: bool
-) -> None:
-    for name in names:
-        if name in known or name in RCLPY_PARAMETERS or name.startswith(RCLPY_PREFIX):
-            continue
-        if strict or difflib.get_close_matches(name, known, n=1, cutoff=SIMILARITY):
-            raise LaunchArgumentError(
-                f"'{path}': section '{section}' sets '{name}', which is no parameter of the node"
-                f'{_suggestion(name, known)}'
-            )
 
 
 def require_package(name: str, argument: str) -> None:
