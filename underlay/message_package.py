@@ -6,7 +6,8 @@ Writes ``FOLDER/PACKAGE/msg`` and the one extension module that carries the C co
 and their Fast DDS type support. A ROS 2 installation uses CMakeLists.txt instead, which supports
 every middleware; the type hashes, and so the traffic, are the same.
 
-The result is kept in ``build/pip-messages`` and made anew only when its inputs have changed.
+The result is kept in ``build/pip-messages``, for each environment, and made anew only when its
+inputs have changed.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ def build(messages: MessagePackage, cache: Path) -> None:
 def main(name: str, folder: str) -> None:
     """Put a package's messages into `folder`, building them only if something changed."""
     messages = next(package for package in PACKAGES if package.name == name)
-    cache = SOURCE / 'build' / 'pip-messages' / name
+    cache = SOURCE / 'build' / 'pip-messages' / Path(sys.prefix).name / name
     stamp = cache / 'fingerprint'
     if not stamp.is_file() or stamp.read_text() != fingerprint(messages):
         build(messages, cache)
