@@ -41,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--output', type=Path, default=Path('s2m2_output'), help='folder to fill')
     _add_output_arguments(parser)
     parser.add_argument(
+        '--rectify',
+        choices=('auto', 'true', 'false'),
+        default='auto',
+        help='rectify raw images by K, D, R and P of the calibration; auto: where they are raw',
+    )
+    parser.add_argument(
         '--overwrite', action='store_true', help='match again what is already done'
     )
     parser.add_argument(
@@ -91,11 +97,13 @@ def run(arguments: argparse.Namespace) -> int:
         outputs = output_options(**chosen, points_organized=False)
     except ValueError as error:
         raise S2M2Error(str(error)) from error
-    options = PipelineOptions(outputs, allow_negative=arguments.allow_negative)
+    options = PipelineOptions(
+        outputs, rectify=arguments.rectify, allow_negative=arguments.allow_negative
+    )
     with open_matcher(arguments) as matcher:
         recipe = Recipe.of_matcher(
             matcher,
-            chosen,
+            {**chosen, 'rectify': arguments.rectify},
             refine_iterations=arguments.refine_iterations,
             allow_negative=arguments.allow_negative,
             max_width=arguments.max_width,

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace, options: TrainOptions, device: torch.device) -> int:
-    from s2m2_ros.training.peers import Peers
+    from s2m2_ros.training.process_group import ProcessGroup
     from s2m2_ros.training.trainer import RunSettings, Trainer
     from s2m2_ros.training.validation import validation_pairs
 
@@ -85,14 +85,14 @@ def _train(arguments: argparse.Namespace, options: TrainOptions, device: torch.d
     default = '24x256x512' if device.type == 'cuda' else '16x192x384'
     pairs = validation_pairs(*three_numbers(arguments.validation or default))
     source = _source(arguments, options, device)
-    peers = Peers.join(device)
+    group = ProcessGroup.join(device)
     try:
-        trainer = Trainer(options, settings, source, pairs, init=arguments.init, peers=peers)
+        trainer = Trainer(options, settings, source, pairs, init=arguments.init, group=group)
         if arguments.resume:
             trainer.resume()
         trainer.run()
     finally:
-        peers.leave()
+        group.leave()
     return 0
 
 

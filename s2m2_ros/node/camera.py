@@ -20,7 +20,13 @@ from s2m2_ros.node.worker import Worker
 from s2m2_ros.pipeline import PipelineState
 
 # A change of one of these is adopted by the synchronizer while it runs.
-_SYNC_SETTINGS = ('approximate_sync', 'slop', 'sync_queue_size', 'sync_timeout')
+_SYNC_SETTINGS = (
+    'approximate_sync',
+    'cache_camera_info',
+    'slop',
+    'sync_queue_size',
+    'sync_timeout',
+)
 
 
 class Camera:
@@ -28,6 +34,7 @@ class Camera:
 
     Attributes:
         faults: what is wrong with this camera.
+        logger: for what is worth knowing though nothing is wrong.
         session: counters and statistics since the last activation.
         state: the pipeline's; used by the worker's thread only.
         memory: where clouds are made; used by the worker's thread only.
@@ -39,6 +46,7 @@ class Camera:
         self, node: Any, parameters: Parameters, faults: FaultLog, worker: Worker[Job]
     ) -> None:
         self.faults = faults
+        self.logger = node.get_logger()
         self.session = Session(ended=True)
         self.memory = CloudMemory()
         self.state = PipelineState(self.memory)
@@ -91,6 +99,8 @@ class Camera:
         self._publishers.open()
         self._follow_points_frame()
         self.follow_subscribers()
+        if self._synchronizer is None:
+            self.logger.info('waiting for a subscriber of an output')
 
     def deactivate(self) -> None:
         """Unsubscribe; a pair that is being matched is not published any more."""

@@ -16,6 +16,7 @@ from s2m2_ros.geometry import CameraModel, Output
 from s2m2_ros.inference.matcher import StereoMatcher
 from s2m2_ros.io import image_files
 from s2m2_ros.io.calibration import read_calibration
+from s2m2_ros.io.pixel_range import PixelRange, scale_pair
 from s2m2_ros.offline.result_record import RECORD, Recipe, is_recorded, write_record
 from s2m2_ros.pipeline import (
     PairInput,
@@ -23,6 +24,7 @@ from s2m2_ros.pipeline import (
     PipelineOptions,
     PipelineState,
     StereoPipeline,
+    examine_outputs,
 )
 
 _logger = logging.getLogger(__name__)
@@ -98,6 +100,10 @@ class PairMatcher:
         pair = _read(files)
         wanted = WANTED | CALIBRATED if pair.calibration else WANTED
         outputs = StereoPipeline(self.matcher).process(pair, wanted, self.options, self.state)
+        _, found = examine_outputs(outputs, self.options)
+        remarks = [*outputs.notes, *(finding.text for finding in found)]
+        for text in remarks:
+            _logger.warning('%s: %s', files.left, text)
         try:
             files.output.mkdir(parents=True, exist_ok=True)
             (files.output / RECORD).unlink(missing_ok=True)
@@ -106,7 +112,7 @@ class PairMatcher:
         _write_maps(files.output, outputs)
         if pair.calibration is not None:
             _write_geometry(files.output, outputs)
-        write_record(files.output, self._recipe(files))
+        write_record(files.output, self._recipe(files), remarks=remarks)
         return outputs
 
     def _recipe(self, files: PairFiles) -> Recipe:
@@ -114,7 +120,11 @@ class PairMatcher:
 
 
 def _read(files: PairFiles) -> PairInput:
-    left, right = image_files.read_image(files.left), image_files.read_image(files.right)
+    pixel_range = PixelRange()
+    raw = [image_files.read_raw(path) for path in (files.left, files.right)]
+    left, right = scale_pair(raw[0], raw[1], pixel_range)
+    if pixel_range.note is not None:
+        _logger.info('%s: %s', files.left, pixel_range.note.text)
     calibration: tuple[CameraModel, CameraModel] | None = None
     if files.calibration:
         size = (left.shape[1], left.shape[0])
@@ -126,7 +136,7 @@ def _write_maps(folder: Path, outputs: PairOutputs) -> None:
     arrays = outputs.host.arrays
     disparity = arrays[Output.RAW_DISPARITY]
     image_files.write_pfm(folder / 'disparity.pfm', disparity)
-    image_files.write_steps(folder / 'disparity.png', disparity, image_files.DISPARITY_STEPS)
+    _write_steps(folder / 'disparity.png', disparity, image_files.DISPARITY_STEPS)
     picture = image_files.disparity_picture(disparity)
     image_files.write_png(folder / 'disparity_color.png', picture)
     confidence = image_files.share_picture(arrays[Output.CONFIDENCE])
@@ -138,5 +148,16 @@ def _write_maps(folder: Path, outputs: PairOutputs) -> None:
 def _write_geometry(folder: Path, outputs: PairOutputs) -> None:
     depth = outputs.host.arrays[Output.DEPTH]
     image_files.write_pfm(folder / 'depth.pfm', depth)
-    image_files.write_steps(folder / 'depth.png', depth, image_files.DEPTH_STEPS)
+    _write_steps(folder / 'depth.png', depth, image_files.DEPTH_STEPS)
     image_files.write_ply(folder / 'cloud.ply', outputs.host.arrays[Output.POINTS])
+
+
+def _write_steps(path: Path, values: image_files.FloatMap, steps: float) -> None:
+    lost = image_files.write_steps(path, values, steps)
+    if lost:
+        _logger.warning(
+            '%s: %d pixels are 0 (unknown) because 16 bits cannot hold their values; %s has them',
+            path,
+            lost,
+            path.with_suffix('.pfm').name,
+        )

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from s2m2_ros.training.dice import Dice
+from s2m2_ros.training.seeded_random import SeededRandom
 
 
 def augment(
-    left: Tensor, right: Tensor, dice: Dice, *, asymmetric_share: float = 0.5
+    left: Tensor, right: Tensor, random: SeededRandom, *, asymmetric_share: float = 0.5
 ) -> tuple[Tensor, Tensor]:
     """Return both images (B, 3, H, W), 0..1, as two imperfect cameras would record them.
 
@@ -21,13 +21,13 @@ def augment(
     pairs also differ between the views, and in some a rectangle of the right image is erased.
     """
     batch = left.shape[0]
-    uneven = dice.chance((batch, 1, 1, 1), asymmetric_share).float()
-    common = Camera.draw(dice, batch)
+    uneven = random.chance((batch, 1, 1, 1), asymmetric_share).float()
+    common = Camera.draw(random, batch)
     images = []
     for image in (left, right):
-        camera = common.mixed(Camera.draw(dice, batch, spread=0.5), uneven)
-        images.append(camera.record(image, dice))
-    erased = _erase(images[1], dice, uneven)
+        camera = common.mixed(Camera.draw(random, batch, spread=0.5), uneven)
+        images.append(camera.record(image, random))
+    erased = _erase(images[1], random, uneven)
     return images[0], erased
 
 
@@ -45,16 +45,16 @@ class Camera:
     """Step of the lowest frequency as a share of full scale; 0: not compressed."""
 
     @classmethod
-    def draw(cls, dice: Dice, batch: int, *, spread: float = 1.0) -> Camera:
+    def draw(cls, random: SeededRandom, batch: int, *, spread: float = 1.0) -> Camera:
         """Draw B cameras; ``spread`` scales how far they are from an ideal one."""
         shape = (batch, 1, 1, 1)
-        gain = dice.uniform(shape, -0.3, 0.3) + dice.uniform((batch, 3, 1, 1), -0.1, 0.1)
+        gain = random.uniform(shape, -0.3, 0.3) + random.uniform((batch, 3, 1, 1), -0.1, 0.1)
         return cls(
             gain=(gain * spread).exp(),
-            gamma=(dice.uniform(shape, -0.35, 0.35) * spread).exp(),
-            blur=dice.uniform(shape).square() * 1.2 * spread,
-            noise=dice.uniform(shape).square() * 0.03 * spread,
-            jpeg=dice.uniform(shape, 0.0, 0.08) * dice.chance(shape, 0.3) * spread,
+            gamma=(random.uniform(shape, -0.35, 0.35) * spread).exp(),
+            blur=random.uniform(shape).square() * 1.2 * spread,
+            noise=random.uniform(shape).square() * 0.03 * spread,
+            jpeg=random.uniform(shape, 0.0, 0.08) * random.chance(shape, 0.3) * spread,
         )
 
     def mixed(self, other: Camera, share: Tensor) -> Camera:
@@ -67,11 +67,11 @@ class Camera:
             jpeg=torch.maximum(self.jpeg, other.jpeg * share),
         )
 
-    def record(self, image: Tensor, dice: Dice) -> Tensor:
+    def record(self, image: Tensor, random: SeededRandom) -> Tensor:
         """Return the image (B, 3, H, W), 0..1, quantised to 8 bits as a file would hold it."""
         image = gaussian_blur(image, self.blur)
         image = (image.clamp(1e-4, 1.0) ** self.gamma * self.gain).clamp(0, 1)
-        image = image + dice.normal(tuple(image.shape)) * self.noise
+        image = image + random.normal(tuple(image.shape)) * self.noise
         image = compress(image.clamp(0, 1), self.jpeg)
         return (image.clamp(0, 1) * 255).round() / 255
 
@@ -114,11 +114,11 @@ def compress(image: Tensor, step: Tensor) -> Tensor:
     return torch.where(step > 0, coarse, image)
 
 
-def _erase(right: Tensor, dice: Dice, uneven: Tensor) -> Tensor:
+def _erase(right: Tensor, random: SeededRandom, uneven: Tensor) -> Tensor:
     """Fill a rectangle of the right image with its mean colour in a third of uneven pairs."""
     batch, _, height, width = right.shape
-    chosen = dice.chance((batch, 1, 1, 1), 1 / 3) & (uneven > 0)
-    cx, cy, half_width, half_height = dice.uniform((4, batch, 1, 1, 1))
+    chosen = random.chance((batch, 1, 1, 1), 1 / 3) & (uneven > 0)
+    cx, cy, half_width, half_height = random.uniform((4, batch, 1, 1, 1))
     rows = torch.arange(height, device=right.device)[:, None] / height
     columns = torch.arange(width, device=right.device) / width
     inside = ((columns - cx).abs() < 0.02 + 0.08 * half_width) & (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from s2m2_ros.training.dice import Dice
+from s2m2_ros.training.seeded_random import SeededRandom
 from s2m2_ros.training.surfaces import RADII, Outlines, Strokes, Surfaces, World, concatenate
 
 STROKES = 5
@@ -48,18 +48,20 @@ class SceneOptions:
     """Apply exposure, noise, blur and compression to the views."""
 
 
-def draw_world(dice: Dice, batch: int, height: int, width: int, *, options: SceneOptions) -> World:
+def draw_world(
+    random: SeededRandom, batch: int, height: int, width: int, *, options: SceneOptions
+) -> World:
     """Draw the geometry of ``batch`` scenes of height x width pixels."""
     largest = max(options.widest_range * width, options.smallest_range)
-    reach = dice.log_uniform((batch, 1), options.smallest_range, largest)
-    negative = dice.chance((batch, 1), options.negative_share).float()
-    floor = dice.uniform((batch, 1)).square() * 0.3 * reach
-    floor = floor - negative * (floor + dice.uniform((batch, 1), 0.0, 4.0))
+    reach = random.log_uniform((batch, 1), options.smallest_range, largest)
+    negative = random.chance((batch, 1), options.negative_share).float()
+    floor = random.uniform((batch, 1)).square() * 0.3 * reach
+    floor = floor - negative * (floor + random.uniform((batch, 1), 0.0, 4.0))
     room = Room(floor, reach, height, width)
-    planes = _planes(dice, room)
-    solids, outlines = _solids(dice, room, options)
-    thins, strokes = _thins(dice, room, options)
-    translucent = dice.count(batch, options.translucent_share)
+    planes = _planes(random, room)
+    solids, outlines = _solids(random, room, options)
+    thins, strokes = _thins(random, room, options)
+    translucent = random.count(batch, options.translucent_share)
     if translucent:
         solids.offset[:translucent, 0] = reach[:translucent, 0] * 0.9
         solids.active[:translucent, 0] = True
@@ -98,33 +100,33 @@ def _plain(centre_x: Tensor, centre_y: Tensor, offset: Tensor) -> Surfaces:
     )
 
 
-def _planes(dice: Dice, room: Room) -> Surfaces:
+def _planes(random: SeededRandom, room: Room) -> Surfaces:
     """Return a backstop at the farthest disparity, a slanted wall, a ground and a side wall.
 
     The nearest wins in every pixel, so that together they look like a room or a street.
     """
     floor, reach, height, width = room.floor, room.reach, room.height, room.width
     batch = floor.shape[0]
-    chance = dice.uniform((batch, 3))
+    chance = random.uniform((batch, 3))
     back = _plain(floor * 0 + width / 2, floor * 0 + height / 2, floor)
-    wall_level = floor + (reach - floor) * dice.uniform((batch, 1)).square() * 0.5
+    wall_level = floor + (reach - floor) * random.uniform((batch, 1)).square() * 0.5
     wall = replace(
         _plain(back.centre_x, back.centre_y, wall_level),
-        slope_x=dice.uniform((batch, 1), -0.5, 0.5) * reach / width,
-        slope_y=dice.uniform((batch, 1), -0.3, 0.3) * reach / height,
+        slope_x=random.uniform((batch, 1), -0.5, 0.5) * reach / width,
+        slope_y=random.uniform((batch, 1), -0.3, 0.3) * reach / height,
         active=chance[:, :1] < 0.8,
     )
-    horizon = dice.uniform((batch, 1), 0.25, 0.8) * height
-    rise = (reach - floor) * dice.uniform((batch, 1), 0.3, 1.0)
+    horizon = random.uniform((batch, 1), 0.25, 0.8) * height
+    rise = (reach - floor) * random.uniform((batch, 1), 0.3, 1.0)
     ground = replace(
         _plain(back.centre_x, horizon, floor),
         slope_y=rise / (height - horizon),
-        slope_x=dice.normal((batch, 1), 0.02),
+        slope_x=random.normal((batch, 1), 0.02),
         active=chance[:, 1:2] < 0.5,
     )
-    side = torch.where(dice.chance((batch, 1), 0.5), 1.0, -1.0)
-    rise = (reach - floor) * dice.uniform((batch, 1), 0.2, 0.8)
-    start = dice.uniform((batch, 1), 0.3, 0.7)
+    side = torch.where(random.chance((batch, 1), 0.5), 1.0, -1.0)
+    rise = (reach - floor) * random.uniform((batch, 1), 0.2, 0.8)
+    start = random.uniform((batch, 1), 0.3, 0.7)
     side_wall = replace(
         _plain(start * width, back.centre_y, floor),
         slope_x=(side * rise / (0.5 * width)).clamp(-0.7, 0.5),
@@ -133,76 +135,78 @@ def _planes(dice: Dice, room: Room) -> Surfaces:
     return concatenate([back, wall, ground, side_wall])
 
 
-def _solids(dice: Dice, room: Room, options: SceneOptions) -> tuple[Surfaces, Outlines]:
+def _solids(random: SeededRandom, room: Room, options: SceneOptions) -> tuple[Surfaces, Outlines]:
     """Return slanted and curved objects with closed outlines."""
     floor, reach, height, width = room.floor, room.reach, room.height, room.width
     batch, count = floor.shape[0], options.objects[1]
     shape = (batch, count)
-    number = dice.integers((batch, 1), options.objects[0], count + 1)
-    depth = floor + (reach - floor) * dice.uniform(shape)
-    radius = dice.log_uniform(shape, 0.03, 0.28) * math.sqrt(height * width)
-    aspect = dice.log_uniform(shape, 0.4, 2.5).sqrt()
+    number = random.integers((batch, 1), options.objects[0], count + 1)
+    depth = floor + (reach - floor) * random.uniform(shape)
+    radius = random.log_uniform(shape, 0.03, 0.28) * math.sqrt(height * width)
+    aspect = random.log_uniform(shape, 0.4, 2.5).sqrt()
     size_x, size_y = radius * aspect, radius / aspect
     extent = torch.maximum(size_x, size_y)
     steepest = (0.5 * (depth - floor).clamp_min(0.5) / extent).clamp_max(0.3)
-    curved = dice.chance(shape, options.curved_share).float()
+    curved = random.chance(shape, options.curved_share).float()
     bend = curved * 0.12 / extent
     surfaces = replace(
         _plain(
-            dice.uniform(shape, -0.1, 1.3) * width,
-            dice.uniform(shape, -0.05, 1.05) * height,
+            random.uniform(shape, -0.1, 1.3) * width,
+            random.uniform(shape, -0.05, 1.05) * height,
             depth,
         ),
-        slope_x=dice.uniform(shape, -1.0, 1.0) * steepest,
-        slope_y=dice.uniform(shape, -1.0, 1.0) * steepest,
-        bend_x=dice.uniform(shape, -1.0, 1.0) * bend,
-        bend_y=dice.uniform(shape, -1.0, 1.0) * bend,
-        active=torch.arange(count, device=dice.device) < number,
+        slope_x=random.uniform(shape, -1.0, 1.0) * steepest,
+        slope_y=random.uniform(shape, -1.0, 1.0) * steepest,
+        bend_x=random.uniform(shape, -1.0, 1.0) * bend,
+        bend_y=random.uniform(shape, -1.0, 1.0) * bend,
+        active=torch.arange(count, device=random.device) < number,
     )
-    angle = dice.uniform(shape, -math.pi, math.pi) * dice.chance(shape, 0.7)
+    angle = random.uniform(shape, -math.pi, math.pi) * random.chance(shape, 0.7)
     outlines = Outlines(
         cosine=angle.cos(),
         sine=angle.sin(),
         width=size_x,
         height=size_y,
-        radius=_radii(dice, shape),
-        bars=dice.uniform(shape, 8.0, 30.0) * dice.chance(shape, 0.06),
+        radius=_radii(random, shape),
+        bars=random.uniform(shape, 8.0, 30.0) * random.chance(shape, 0.06),
     )
     return surfaces, outlines
 
 
-def _radii(dice: Dice, shape: tuple[int, int]) -> Tensor:
+def _radii(random: SeededRandom, shape: tuple[int, int]) -> Tensor:
     """Return outlines (B, K, RADII + 1) of ellipses, polygons, stars and blobs."""
-    angle = torch.arange(RADII, device=dice.device) * (2 * math.pi / RADII)
-    ellipse = torch.ones((*shape, RADII), device=dice.device)
-    corners = dice.integers((*shape, 1), 3, 7).float()
+    angle = torch.arange(RADII, device=random.device) * (2 * math.pi / RADII)
+    ellipse = torch.ones((*shape, RADII), device=random.device)
+    corners = random.integers((*shape, 1), 3, 7).float()
     sector = (angle % (2 * math.pi / corners)) - math.pi / corners
     polygon = torch.cos(math.pi / corners) / torch.cos(sector)
     star = 0.4 + 0.6 * (sector.abs() * corners / math.pi)
-    waves = torch.arange(1, 7, device=dice.device, dtype=torch.float32)
-    phase = dice.uniform((*shape, 1, 6), 0, 2 * math.pi)
-    strength = dice.normal((*shape, 1, 6), 0.35) / waves.sqrt()
+    waves = torch.arange(1, 7, device=random.device, dtype=torch.float32)
+    phase = random.uniform((*shape, 1, 6), 0, 2 * math.pi)
+    strength = random.normal((*shape, 1, 6), 0.35) / waves.sqrt()
     blob = torch.sigmoid((torch.cos(angle[:, None] * waves + phase) * strength).sum(-1) * 2 + 0.7)
     kinds = torch.stack([ellipse, polygon, star, blob], 2)
-    which = dice.integers((*shape, 1, 1), 0, 6) % 4
+    which = random.integers((*shape, 1, 1), 0, 6) % 4
     radius = kinds.gather(2, which.expand(-1, -1, 1, RADII)).squeeze(2)
     return torch.cat([radius, radius[..., :1]], -1)
 
 
-def _thins(dice: Dice, room: Room, options: SceneOptions) -> tuple[Surfaces, Strokes]:
+def _thins(random: SeededRandom, room: Room, options: SceneOptions) -> tuple[Surfaces, Strokes]:
     """Return wires, branches, poles and glyphs made of a few strokes."""
     floor, reach, height, width = room.floor, room.reach, room.height, room.width
     shape = (floor.shape[0], options.thin_structures)
-    depth = floor + (reach - floor) * dice.uniform(shape, 0.2, 1.0)
+    depth = floor + (reach - floor) * random.uniform(shape, 0.2, 1.0)
     surfaces = replace(
         _plain(
-            dice.uniform(shape, 0.0, 1.2) * width, dice.uniform(shape, 0.0, 1.0) * height, depth
+            random.uniform(shape, 0.0, 1.2) * width,
+            random.uniform(shape, 0.0, 1.0) * height,
+            depth,
         ),
-        active=dice.chance((shape[0], 1), options.thin_share).expand(shape),
+        active=random.chance((shape[0], 1), options.thin_share).expand(shape),
     )
-    spread = dice.log_uniform((*shape, 1, 1), 0.05, 0.5) * height
-    ends = dice.uniform((*shape, STROKES, 4), -1.0, 1.0) * spread
-    pole = dice.chance((*shape, 1, 1), 0.3).float()
-    upright = torch.tensor([0.0, 1.0, 0.0, 1.0], device=dice.device)
+    spread = random.log_uniform((*shape, 1, 1), 0.05, 0.5) * height
+    ends = random.uniform((*shape, STROKES, 4), -1.0, 1.0) * spread
+    pole = random.chance((*shape, 1, 1), 0.3).float()
+    upright = torch.tensor([0.0, 1.0, 0.0, 1.0], device=random.device)
     ends = ends * (1 - pole * (1 - upright))
-    return surfaces, Strokes(ends=ends, thickness=dice.log_uniform(shape, 0.7, 3.0))
+    return surfaces, Strokes(ends=ends, thickness=random.log_uniform(shape, 0.7, 3.0))

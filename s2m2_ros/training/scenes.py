@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from s2m2_ros.training.appearance import Appearance, draw_appearance, shade
 from s2m2_ros.training.batch import StereoBatch
-from s2m2_ros.training.dice import Dice
 from s2m2_ros.training.options import TrainOptions
-from s2m2_ros.training.paint import Paint, draw_paint, shade
 from s2m2_ros.training.photometric import augment
 from s2m2_ros.training.placement import SceneOptions, draw_world
+from s2m2_ros.training.seeded_random import SeededRandom
 from s2m2_ros.training.surfaces import Hits, Rays, World
 from s2m2_ros.training.textures import make_bank, photograph_patches
 
@@ -61,26 +61,26 @@ class SceneGenerator:
     @torch.no_grad()
     def batch(self, index: int, batch_size: int, height: int, width: int) -> StereoBatch:
         """Return batch ``index``; height and width are multiples of 8, in pixels."""
-        dice = Dice(self.seed, index, device=self.device)
+        random = SeededRandom(self.seed, index, device=self.device)
         bank = self._texture_bank(index)
-        world = draw_world(dice, batch_size, height, width, options=self.options)
-        paint = draw_paint(dice, world, bank.shape[0], options=self.options)
+        world = draw_world(random, batch_size, height, width, options=self.options)
+        appearance = draw_appearance(random, world, bank.shape[0], options=self.options)
         lowest = -torch.inf if self.options.negative_share > 0 else 0.0
         frame = Frame(height, width, self.options.vertical_error_share, lowest)
-        scene = render(world, paint, bank, dice, frame)
+        scene = render(world, appearance, bank, random, frame)
         if not self.options.photometric:
             return scene
-        left, right = augment(scene.left / 255, scene.right / 255, dice)
+        left, right = augment(scene.left / 255, scene.right / 255, random)
         return replace(scene, left=left * 255, right=right * 255)
 
     def _texture_bank(self, index: int) -> Tensor:
         number = index // BANK_LIFE
         if self._bank is None or number != self._bank_number:
-            dice = Dice(self.seed, (1 << 40) + number, device=self.device)
+            random = SeededRandom(self.seed, (1 << 40) + number, device=self.device)
             taken = round(PHOTOGRAPH_SHARE * self.bank_size) if self.photographs else 0
-            drawn = make_bank(dice, count=self.bank_size - taken)
+            drawn = make_bank(random, count=self.bank_size - taken)
             if taken:
-                patches = photograph_patches(dice, self.photographs, count=taken)
+                patches = photograph_patches(random, self.photographs, count=taken)
                 drawn = torch.cat([drawn, patches])
             self._bank = drawn
             self._bank_number = number
@@ -98,22 +98,24 @@ class Frame:
     """Smallest disparity that counts as valid, pixels."""
 
 
-def render(world: World, paint: Paint, bank: Tensor, dice: Dice, frame: Frame) -> StereoBatch:
+def render(
+    world: World, appearance: Appearance, bank: Tensor, random: SeededRandom, frame: Frame
+) -> StereoBatch:
     """Return both views of B scenes, before any camera's imperfections, and their truth.
 
     The rows of the right view are those of a camera with a small vertical error, where the
     frame asks for one; the disparity along the row is not touched by it.
     """
     batch = world.surfaces.offset.shape[0]
-    rows, columns = pixel_grid(batch, frame.height, frame.width, dice.device)
+    rows, columns = pixel_grid(batch, frame.height, frame.width, random.device)
     left = Rays(columns, rows, right=False)
     hits = world.trace(left)
-    error = vertical_error(dice, columns, share=frame.vertical_error_share)
+    error = vertical_error(random, columns, share=frame.vertical_error_share)
     right = Rays(columns, rows + error, right=True)
     disparity = hits.disparity[:, None]
     return StereoBatch(
-        left=255 * shade(world, paint, bank, left, hits),
-        right=255 * shade(world, paint, bank, right, world.trace(right)),
+        left=255 * shade(world, appearance, bank, left, hits),
+        right=255 * shade(world, appearance, bank, right, world.trace(right)),
         disparity=disparity,
         visibility=visibility(world, left, hits)[:, None].float(),
         valid=(disparity >= frame.lowest).float(),
@@ -133,15 +135,15 @@ def visibility(world: World, left: Rays, hits: Hits) -> Tensor:
     return within & (nearest <= hits.disparity + VISIBLE_TOLERANCE)
 
 
-def vertical_error(dice: Dice, columns: Tensor, *, share: float) -> Tensor:
+def vertical_error(random: SeededRandom, columns: Tensor, *, share: float) -> Tensor:
     """Return by how many pixels the right view's rows are off, (B, H, W).
 
     In ``share`` of the scenes: up to 1.5 px everywhere and a rotation of up to 0.15 degrees.
     """
     batch, _, width = columns.shape
-    chosen = dice.chance((batch, 1, 1), share).float()
-    shift = dice.uniform((batch, 1, 1), -1.0, 1.0) * dice.uniform((batch, 1, 1), 0.0, 1.5)
-    turn = dice.uniform((batch, 1, 1), -0.0026, 0.0026)
+    chosen = random.chance((batch, 1, 1), share).float()
+    shift = random.uniform((batch, 1, 1), -1.0, 1.0) * random.uniform((batch, 1, 1), 0.0, 1.5)
+    turn = random.uniform((batch, 1, 1), -0.0026, 0.0026)
     return chosen * (shift + turn * (columns - width / 2))
 
 

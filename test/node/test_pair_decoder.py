@@ -11,8 +11,8 @@ from sensor_msgs.msg import Image
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import StereoCamera
 from s2m2_ros.node.pair_decoder import decode_pair
-from s2m2_ros.node.pair_processor import gray
 from s2m2_ros.node.synchronizer import StereoMessages, StereoTopics
+from s2m2_ros.pipeline.preparation import gray
 from support.stereo_scene import PlaneScene, camera_info, image_message, stamp
 
 SCENE = PlaneScene()

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import StereoMatcher
-from s2m2_ros.io.ros_images import ENCODINGS
+from s2m2_ros.io.encodings import ENCODINGS
 from s2m2_ros.network import CheckpointError, load_network
 from s2m2_ros.node.pair_decoder import decode_pair
 from s2m2_ros.node.synchronizer import StereoMessages, StereoTopics

@@ -11,10 +11,10 @@ import torch
 
 from s2m2_ros.cli.main import main
 from s2m2_ros.inference import ImageError
-from s2m2_ros.training.dice import Dice
 from s2m2_ros.training.options import TrainingError
 from s2m2_ros.training.photographs import read_photographs
 from s2m2_ros.training.scenes import SceneGenerator
+from s2m2_ros.training.seeded_random import SeededRandom
 from s2m2_ros.training.textures import photograph_patches
 
 COLOUR = torch.tensor([0.2, 0.4, 0.6])
@@ -42,7 +42,7 @@ def test_a_folder_without_images_and_a_damaged_one_are_told(tmp_path: Path) -> N
 
 
 def test_patches_keep_the_colours_in_some_order() -> None:
-    patches = photograph_patches(Dice(0), [PLAIN], count=40, size=16)
+    patches = photograph_patches(SeededRandom(0), [PLAIN], count=40, size=16)
     assert patches.shape == (40, 16, 16, 3)
     levels = patches.flatten(1, 2)
     assert torch.allclose(levels, levels[:, :1], atol=1e-6)
@@ -54,7 +54,7 @@ def test_patches_keep_the_colours_in_some_order() -> None:
 
 def test_patches_show_a_square_of_the_photograph_at_every_scale() -> None:
     ramp = (torch.arange(100.0) / 100).expand(3, 60, 100).contiguous()
-    patches = photograph_patches(Dice(1), [ramp], count=60, size=20)[..., 0]
+    patches = photograph_patches(SeededRandom(1), [ramp], count=60, size=20)[..., 0]
     across = (patches[:, :, -1] - patches[:, :, 0]).abs().mean(1) * 100 / 19
     # Texels span 1 to 3 pixels of the photograph, whose brightness rises by 1/100 a pixel.
     assert float(across.min()) > 0.9
@@ -76,7 +76,8 @@ def test_photographs_are_a_part_of_the_textures() -> None:
 def test_the_same_seed_gives_the_same_patches() -> None:
     noise = torch.rand(3, 50, 50, generator=torch.Generator().manual_seed(0))
     first, again, other = (
-        photograph_patches(Dice(seed), [noise, PLAIN], count=4, size=16) for seed in (5, 5, 6)
+        photograph_patches(SeededRandom(seed), [noise, PLAIN], count=4, size=16)
+        for seed in (5, 5, 6)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from s2m2_ros.training.dice import Dice
-from s2m2_ros.training.paint import draw_paint
+from s2m2_ros.training.appearance import draw_appearance
 from s2m2_ros.training.placement import SceneOptions, draw_world
 from s2m2_ros.training.scenes import Frame, SceneGenerator, pixel_grid, render, visibility
+from s2m2_ros.training.seeded_random import SeededRandom
 from s2m2_ros.training.surfaces import NOTHING, Rays, World, from_left, from_right
 from s2m2_ros.training.textures import look_up, make_bank
 
@@ -28,7 +28,7 @@ PLAIN = SceneOptions(
 
 
 def make_world(seed: int, options: SceneOptions = PLAIN, batch: int = 4) -> World:
-    return draw_world(Dice(seed), batch, HEIGHT, WIDTH, options=options)
+    return draw_world(SeededRandom(seed), batch, HEIGHT, WIDTH, options=options)
 
 
 @pytest.mark.parametrize('seed', [0, 1, 2])
@@ -63,13 +63,13 @@ def test_curved_surface_by_hand() -> None:
 def test_warped_right_view_equals_left_view_where_visible() -> None:
     # Smooth textures: then linear interpolation of the right pixels is exact to a grey level.
     options = SceneOptions(**{**vars(PLAIN), 'texture_scale': (0.02, 0.05)})
-    dice = Dice(5)
-    bank = make_bank(dice, count=6, size=64)
+    random = SeededRandom(5)
+    bank = make_bank(random, count=6, size=64)
     smooth = torch.nn.functional.avg_pool2d(bank.permute(0, 3, 1, 2), 9, 1, 4)
-    world = draw_world(dice, 6, HEIGHT, WIDTH, options=options)
-    paint = draw_paint(dice, world, 6, options=options)
+    world = draw_world(random, 6, HEIGHT, WIDTH, options=options)
+    appearance = draw_appearance(random, world, 6, options=options)
     bank = smooth.permute(0, 2, 3, 1).contiguous()
-    pairs = render(world, paint, bank, dice, Frame(HEIGHT, WIDTH))
+    pairs = render(world, appearance, bank, random, Frame(HEIGHT, WIDTH))
     position = (torch.arange(WIDTH) - pairs.disparity).numpy()
     warped = np.empty_like(pairs.left.numpy())
     right = pairs.right.numpy()

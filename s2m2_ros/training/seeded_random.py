@@ -13,7 +13,7 @@ from torch import Tensor
 T = TypeVar('T')
 
 
-class Dice:
+class SeededRandom:
     """Draw tensors from one generator; the same seed and device give the same tensors.
 
     ``seed`` and ``stream`` are non-negative integers. Streams of one seed are independent, so

@@ -14,7 +14,7 @@ import torch
 
 import s2m2_ros
 from s2m2_ros.training import checkpoints
-from s2m2_ros.training.peers import Peers
+from s2m2_ros.training.process_group import ProcessGroup
 
 CPU = torch.device('cpu')
 
@@ -25,13 +25,13 @@ from pathlib import Path
 import torch
 sys.path.insert(0, sys.argv[2])
 import test_trainer
-from s2m2_ros.training.peers import Peers
+from s2m2_ros.training.process_group import ProcessGroup
 from s2m2_ros.training.trainer import RunSettings, Trainer
 
-peers = Peers.join(torch.device('cpu'))
-gradients = [torch.full((2, 3), 1.0 + 2 * peers.rank), torch.tensor([4.0 * peers.rank])]
-peers.average(gradients)
-seconds = peers.agree(5.5 + peers.rank, torch.device('cpu'))
+group = ProcessGroup.join(torch.device('cpu'))
+gradients = [torch.full((2, 3), 1.0 + 2 * group.rank), torch.tensor([4.0 * group.rank])]
+group.average(gradients)
+seconds = group.broadcast(5.5 + group.rank, torch.device('cpu'))
 
 asked = []
 class Scenes:
@@ -40,14 +40,14 @@ class Scenes:
         return test_trainer.SCENES.batch(index, *size)
 
 folder = Path(sys.argv[1])
-settings = RunSettings(folder=folder / f'run{peers.rank}', device=torch.device('cpu'))
+settings = RunSettings(folder=folder / f'run{group.rank}', device=torch.device('cpu'))
 options = replace(test_trainer.TINY, steps=3)
 validation = test_trainer.VALIDATION.batch(0, 1, 32, 64)
-trainer = Trainer(options, settings, Scenes(), validation, peers=peers)
+trainer = Trainer(options, settings, Scenes(), validation, group=group)
 trainer.run()
-torch.save(trainer.learner.network.state_dict(), folder / f'weights{peers.rank}.pth')
-peers.leave()
-(folder / f'{peers.rank}.json').write_text(json.dumps({
+torch.save(trainer.learner.network.state_dict(), folder / f'weights{group.rank}.pth')
+group.leave()
+(folder / f'{group.rank}.json').write_text(json.dumps({
     'averages': [gradient.unique().tolist() for gradient in gradients],
     'seconds': seconds, 'asked': asked, 'pairs': trainer.state.pairs,
 }))
@@ -57,7 +57,7 @@ peers.leave()
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return what two processes left behind."""
-    folder = tmp_path_factory.mktemp('peers')
+    folder = tmp_path_factory.mktemp('group')
     script = folder / 'member.py'
     script.write_text(MEMBER)
     start = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2']
@@ -99,10 +99,10 @@ def test_only_one_saves_and_reports(folder: Path) -> None:
 
 def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('WORLD_SIZE', raising=False)
-    peers = Peers.join(CPU)
+    group = ProcessGroup.join(CPU)
     gradient = torch.tensor([1.0, 2.0])
-    peers.average([gradient])
+    group.average([gradient])
     assert gradient.tolist() == [1.0, 2.0]
-    assert peers.agree(3.0, CPU) == 3.0
-    assert peers.leads
-    peers.leave()
+    assert group.broadcast(3.0, CPU) == 3.0
+    assert group.is_main
+    group.leave()

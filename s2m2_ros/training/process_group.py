@@ -16,14 +16,14 @@ from torch import Tensor, distributed
 
 
 @dataclass(frozen=True)
-class Peers:
+class ProcessGroup:
     """This process and those it trains with."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def join(cls, device: torch.device) -> Peers:
+    def join(cls, device: torch.device) -> ProcessGroup:
         """Meet the other processes that ``torchrun`` started; alone without it."""
         if int(os.environ.get('WORLD_SIZE', '1')) == 1:
             return cls()
@@ -31,7 +31,7 @@ class Peers:
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process is the one that validates, saves and reports."""
         return self.rank == 0
 
@@ -46,7 +46,7 @@ class Peers:
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
-    def agree(self, seconds: float, device: torch.device) -> float:
+    def broadcast(self, seconds: float, device: torch.device) -> float:
         """Return what the leading process passed: clocks differ, steps must not."""
         if self.size == 1:
             return seconds
