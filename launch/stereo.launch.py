@@ -50,9 +50,27 @@ ARGUMENTS = (
     ),
     parameter('device', str, 'auto, cpu, cuda, cuda:1, ...'),
     parameter('backend', str, 'What computes the disparity, e.g. auto, torch, tensorrt or sgbm.'),
-    parameter('precision', str, 'auto, float32, float16 or bfloat16.'),
+    parameter(
+        'precision',
+        str,
+        'auto, float32, float16 or bfloat16.',
+        ('auto', 'float32', 'float16', 'bfloat16'),
+    ),
     parameter('refine_iterations', int, 'Local refinement steps; fewer are faster.'),
     parameter('max_width', int, 'Match at this width at most, in pixels; 0: no limit.'),
+    parameter(
+        'rectify',
+        str,
+        'true rectifies the images by their camera_info, false takes them as they are; auto '
+        'rectifies raw images.',
+        ('auto', 'true', 'false'),
+    ),
+    parameter(
+        'image_transport',
+        str,
+        'Which images to subscribe to: auto, raw or compressed.',
+        ('auto', 'raw', 'compressed'),
+    ),
     parameter('use_sim_time', bool, 'Take the time from /clock: true or false.'),
     parameter(
         'autostart',

@@ -24,6 +24,7 @@ COMMANDS: tuple[str, ...] = (
     'export',
     'train',
     'weights',
+    'calibrate-check',
     'doctor',
 )
 
@@ -38,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('-v', '--verbose', action='store_true', help='log what happens inside')
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     for name in COMMANDS:
-        module = importlib.import_module(f's2m2_ros.cli.{name}')
+        module = importlib.import_module(f's2m2_ros.cli.{name.replace("-", "_")}')
         subparser = subparsers.add_parser(
             name,
             help=module.SUMMARY,

@@ -12,6 +12,7 @@ from s2m2_ros.io.calibration.readers import read_calibration
 _logger = logging.getLogger(__name__)
 
 Size = tuple[int, int]
+StereoModels = tuple[CameraModel, CameraModel]
 
 # KITTI's raw data keeps the calibration of a day three folders above the images.
 LEVELS = 5
@@ -72,15 +73,20 @@ def _first_whole(candidates: Iterable[list[Path]]) -> list[Path] | None:
 class CalibrationLookup:
     """Gives each pair its calibration: the files given, or else those that lie beside it."""
 
-    def __init__(self, given: Sequence[Path] = ()) -> None:
-        """Take the files of a calibration, one or two, or none to look for them."""
+    def __init__(self, given: Sequence[Path] = (), *, is_needed: bool = True) -> None:
+        """Take the files of a calibration, one or two, or none to look for them.
+
+        Unless ``is_needed``, files that were only found and cannot be used count as none, and
+        given ones are read, but left to the pipeline to check, which knows the images too.
+        """
         self._given = [path.expanduser() for path in given]
+        self._is_needed = is_needed
         self._shared: dict[Path, list[Path] | None] = {}
         self._by_image: dict[Path, list[Path]] = {}
-        self._models: dict[tuple[tuple[Path, ...], Size], tuple[CameraModel, CameraModel]] = {}
+        self._models: dict[tuple[tuple[Path, ...], Size], StereoModels | None] = {}
         self._reported: set[tuple[Path, ...]] = set()
 
-    def models(self, beside: Path, size: Size) -> tuple[CameraModel, CameraModel] | None:
+    def models(self, beside: Path, size: Size) -> StereoModels | None:
         """Return the left and the right camera for images of ``size`` (width, height), or None.
 
         Says in the log which files were found. Raises CalibrationError for files that cannot be
@@ -91,8 +97,21 @@ class CalibrationLookup:
             return None
         key = (tuple(paths), size)
         if key not in self._models:
-            self._models[key] = checked_models(paths, size)
+            self._models[key] = self._usable(paths, size)
         return self._models[key]
+
+    def _usable(self, paths: Sequence[Path], size: Size) -> StereoModels | None:
+        if self._given and not self._is_needed:
+            return read_calibration(paths, image_size=size)
+        try:
+            return checked_models(paths, size)
+        except CalibrationError as error:
+            if self._is_needed:
+                raise
+            _logger.warning(
+                'no depth: the calibration beside the images cannot be used: %s', error
+            )
+            return None
 
     def files(self, beside: Path) -> Sequence[Path]:
         """Return the files of the calibration for an image, folder or recording; empty if none."""
@@ -125,7 +144,7 @@ class CalibrationLookup:
             _logger.info('calibration: took %s, which lies beside the images', names)
 
 
-def checked_models(paths: Sequence[Path], size: Size) -> tuple[CameraModel, CameraModel]:
+def checked_models(paths: Sequence[Path], size: Size) -> StereoModels:
     """Return the cameras of a calibration for images of ``size`` (width, height).
 
     Raises CalibrationError for what cannot be read, is no stereo pair or has another size.

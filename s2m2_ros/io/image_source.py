@@ -35,7 +35,7 @@ class ImageFiles:
         self._pairs = pairs
         self._layout = layout
         self._needs_calibration = needs_calibration
-        self._lookup = CalibrationLookup(calibration)
+        self._lookup = CalibrationLookup(calibration, is_needed=needs_calibration)
         self._images = functools.lru_cache(PAIRS_KEPT)(self._read_images)
         if pairs and needs_calibration and not self._lookup.files(pairs[0].left):
             raise no_calibration(pairs[0].left)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +82,7 @@ class Recording:
         else:
             self.topics = choose_topics(topics, left=left_topic, right=right_topic)
         self._survey = self._surveyed()
-        self._lookup = CalibrationLookup(calibration)
+        self._lookup = CalibrationLookup(calibration, is_needed=needs_calibration)
         self._uses_files = bool(calibration) or not self._has_recorded_infos()
         if self._uses_files and needs_calibration and not self._lookup.files(path):
             raise self._without_calibration()
@@ -92,14 +92,14 @@ class Recording:
         infos = dict(self._survey.infos)
         pairs: PairMaker[Any] = PairMaker(self._survey.rule)
         for message, content in self._contents():
-            if message.type_name == INFO_TYPE:
-                infos[message.topic] = content
+            if message.topic.type_name == INFO_TYPE:
+                infos[message.topic.topic] = content
                 continue
             stamp = _stamp(message, content)
             if self._layout.in_one_image:
                 yield self._split_frame(content, stamp, infos)
                 continue
-            side = 0 if message.topic == self.topics.left else 1
+            side = 0 if message.topic.topic == self.topics.left else 1
             for left, right in pairs.add(side, stamp, (stamp, content), size=len(message.data)):
                 yield self._frame(left, right, infos)
         for left, right in pairs.finish():
@@ -113,6 +113,8 @@ class Recording:
 
     def _contents(self) -> Iterator[tuple[StoredMessage, Any]]:
         """Yield the messages of the pair as stored and deserialized; damaged ones are left out."""
+        from s2m2_ros.io.storage.deserialization import deserialized
+
         topics = self.topics
         wanted = {topics.left, topics.right, topics.left_info, topics.right_info} - {''}
         for message in self._files.messages(wanted):
@@ -149,14 +151,16 @@ class Recording:
     def _surveyed(self) -> _Survey:
         """Read on until the timestamps tell the rule and each calibration came once."""
         topics = self.topics
-        stamps: dict[str, list[int]] = {topics.left: [], topics.right: []}
+        stamps: dict[str, deque[int]] = {
+            topic: deque(maxlen=2 * SURVEYED_IMAGES) for topic in (topics.left, topics.right)
+        }
         infos: dict[str, Any] = {}
         awaited = {topics.left_info, topics.right_info} - {''}
         for message, content in self._contents():
-            if message.type_name == INFO_TYPE:
-                infos.setdefault(message.topic, content)
-            elif len(stamps[message.topic]) < 2 * SURVEYED_IMAGES:
-                stamps[message.topic].append(_stamp(message, content))
+            if message.topic.type_name == INFO_TYPE:
+                infos.setdefault(message.topic.topic, content)
+            else:
+                stamps[message.topic.topic].append(_stamp(message, content))
             surveyed = min(len(side) for side in stamps.values())
             if surveyed >= SURVEYED_IMAGES and awaited <= infos.keys():
                 break
@@ -193,28 +197,6 @@ class Recording:
                 rule.tolerance_ns / 1e6,
                 rule.period_ns / 1e6,
             )
-
-
-@functools.cache
-def _types() -> Any:
-    from rosbags.typesys import Stores, get_typestore
-
-    return get_typestore(Stores.LATEST)
-
-
-def deserialized(message: StoredMessage) -> Any:
-    """Return a message of a common type as `rosbags` deserializes it; raises PlaybackError.
-
-    The definitions are those of ROS 2 and not the recorded ones, which would be run as code.
-    """
-    try:
-        return _types().deserialize_cdr(message.data, message.type_name)
-    except Exception as error:  # rosbags raises what struct and NumPy do for damaged data
-        reason = str(error) or type(error).__name__
-        raise PlaybackError(
-            f'a message on {message.topic} at {seconds_text(message.log_ns)} s is damaged '
-            f'({reason})'
-        ) from error
 
 
 def _stamp(message: StoredMessage, content: Any) -> int:

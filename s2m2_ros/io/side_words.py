@@ -22,21 +22,24 @@ PLACES = LIMBS | frozenset({
     'front', 'rear', 'back', 'top', 'bottom', 'side', 'corner', 'door', 'mirror', 'bumper'
 })  # fmt: skip
 NOUNS = 'image|img|camera|cam|frame|view|picture|photo|eye|lens|sensor|stereo|video'
+_NOUN_BEFORE = '|'.join(f'(?<={noun})' for noun in NOUNS.split('|'))
 # 'left' as a word, in camelCase, or grown together with a noun: left_000, imgLeft, leftimage.
 _WORD = re.compile(
-    rf'(?<![a-z])(left|right)(?=$|[^a-z]|{NOUNS}|rect|raw|mono|ir\b)'
-    rf'|(?<=[a-z])(Left|Right)(?![a-z])'
-    rf'|(?:{"|".join(f"(?<={noun})" for noun in NOUNS.split("|"))})(left|right)(?![a-z])',
+    rf'(?<![A-Za-z])([Ll]eft|[Rr]ight)(?=$|[^a-z]|{NOUNS}|rect|raw|mono|ir\b)'
+    r'|(?<=[a-z])(Left|Right)(?![a-z])'
+    rf'|(?:{_NOUN_BEFORE})(left|right)(?![a-z])',
 )
 _WORD_ANY_CASE = re.compile(r'(?<![A-Za-z])(left|right)(?![A-Za-z])', re.IGNORECASE)
-# 'l' alone, beside a number, or as the capital at the end of a word: 000_l, L000, 000R, imgL.
+# 'l' alone, beside a number, as the capital at the end of a word, or grown together with a noun:
+# 000_l, L000, 000R, imgL, imgl, lcam.
 _LETTER = re.compile(
     r'(?<![A-Za-z0-9])([lrLR])(?![A-Za-z0-9])|(?<=\d)([lrLR])$|^([lrLR])(?=\d)|(?<=[a-z])([LR])$'
+    rf'|(?:{_NOUN_BEFORE})([lr])$|^([lr])(?=(?:{NOUNS})(?![a-z]))'
 )
+# Besides what says so: libelas calls its images I1_0 and I2_0, fisheye1 is a RealSense T265.
 _NUMBERED = re.compile(
-    r'(?<![A-Za-z])'
-    r'(image|img|im|camera|cam|view|infrared|infra|ir|colored|gray|grey|rgb|mono|eye|sensor|video)'
-    r'([_-]?)(\d{1,2})(?!\d)',
+    r'(?<![A-Za-z])(image|img|im|i|camera|cam|view|infrared|infra|ir|fisheye|colored|gray|grey|rgb'
+    r'|mono|eye|sensor|video)([_-]?)(\d{1,2})(?!\d)',
     re.IGNORECASE,
 )
 _TRAILING = re.compile(r'(?<=[^_-])[_-](\d{1,18})$')

@@ -19,6 +19,7 @@ from s2m2_ros.io.side_words import (
     tokens,
     without_sides,
 )
+from s2m2_ros.io.storage.file_names import is_recording
 
 _logger = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ def find_pairs(source: Path, right_source: Path | None = None) -> list[ImagePair
     """
     if right_source is not None:
         return _pairs_of_two(source, right_source)
+    if is_recording(source):
+        raise SourceError(f"'{source}' is a recording, not images: play it with stereo_player")
     if source.is_file():
         raise SourceError(
             f"'{source}' is one image: give the right image too, or set input_layout to "

@@ -18,7 +18,7 @@ import numpy as np
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CameraModel
-from s2m2_ros.io.calibration.readers import read_calibration
+from s2m2_ros.io.calibration import read_calibration
 from s2m2_ros.io.calibration_search import CalibrationLookup, no_calibration
 from s2m2_ros.io.stereo_frame import NANOSECONDS, Pixels, PlaybackError, StereoFrame
 from s2m2_ros.io.view_layout import ViewLayout, split_views
@@ -69,8 +69,7 @@ class VideoFiles:
             )
         self._paths = [left] if right is None else [left, right]
         self._layout = layout
-        self._needs_calibration = needs_calibration
-        self._lookup = CalibrationLookup(calibration)
+        self._lookup = CalibrationLookup(calibration, is_needed=needs_calibration)
         if needs_calibration and not self._lookup.files(left):
             raise no_calibration(left)
 

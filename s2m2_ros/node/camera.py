@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from s2m2_ros.io.pixel_range import PixelRange
 from s2m2_ros.node.faults import DropCause, FaultLog
 from s2m2_ros.node.messages import CloudMemory
 from s2m2_ros.node.pair_processor import Job
@@ -38,6 +39,7 @@ class Camera:
         session: counters and statistics since the last activation.
         state: the pipeline's; used by the worker's thread only.
         memory: where clouds are made; used by the worker's thread only.
+        pixel_range: which values are black and white; used by the worker's thread only.
         transforms: None unless the cloud goes into another frame.
 
     """
@@ -50,6 +52,7 @@ class Camera:
         self.session = Session(ended=True)
         self.memory = CloudMemory()
         self.state = PipelineState(self.memory)
+        self.pixel_range = PixelRange()
         self.transforms: Transforms | None = None
         self._node = node
         self._parameters = parameters
@@ -95,7 +98,7 @@ class Camera:
         if self._publishers is None:
             return
         self.session = Session()
-        self._worker.call(self.state.reset)
+        self._worker.call(self._reset_state)
         self._publishers.open()
         self._follow_points_frame()
         self.follow_subscribers()
@@ -136,6 +139,8 @@ class Camera:
 
     def settings_changed(self, before: Settings, after: Settings) -> None:
         """Adopt changed parameters."""
+        if before.pixel_range != after.pixel_range:
+            self._worker.call(self._reset_state)
         if before.points_frame != after.points_frame:
             self._follow_points_frame()
         if self._synchronizer is None:
@@ -145,6 +150,10 @@ class Camera:
             self._subscribe()
         elif any(getattr(before, name) != getattr(after, name) for name in _SYNC_SETTINGS):
             self._synchronizer.adopt(after)
+
+    def _reset_state(self) -> None:
+        self.state.reset()
+        self.pixel_range = PixelRange(self.settings.pixel_range)
 
     def _subscribe(self) -> None:
         session = self.session

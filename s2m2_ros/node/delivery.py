@@ -11,6 +11,18 @@ from s2m2_ros.node.input_qos import InputSubscription
 # Fast DDS loses larger best-effort messages with its default shared-memory segment.
 LARGEST_BEST_EFFORT = 512 * 1024
 MOST_BYTES_A_PIXEL = 4
+# By middleware: where large best-effort messages get lost, and the setting besides reliability.
+REMEDIES = {
+    'fastrtps': (
+        'in the shared memory of Fast DDS with its default settings',
+        'start it with FASTDDS_DEFAULT_PROFILES_FILE (before Kilted '
+        'FASTRTPS_DEFAULT_PROFILES_FILE) set to config/fastdds_large_messages.xml of s2m2_ros',
+    ),
+    'cyclonedds': (
+        'in the socket buffers of Cyclone DDS',
+        'raise net.core.rmem_max and SocketReceiveBufferSize of Cyclone DDS',
+    ),
+}
 
 
 def explain_mismatch(
@@ -38,11 +50,13 @@ def explain_loss(
 
     `image_bytes` is the range that the size of an image lies in, as far as it is known.
     """
+    remedy = next((words for name, words in REMEDIES.items() if name in middleware), None)
+    unreliable = tuple(publisher for publisher in publishers if not publisher.reliable)
     if (
-        not publishers
+        remedy is None
         or subscription.quality.reliable
-        or 'fastrtps' not in middleware
         or image_bytes.stop <= LARGEST_BEST_EFFORT
+        or not (unreliable or (publishers and subscription.fixed))
     ):
         return None
     size = (
@@ -50,18 +64,16 @@ def explain_loss(
         if image_bytes.start > LARGEST_BEST_EFFORT
         else 'images, if larger than 512 KiB,'
     )
-    topic = subscription.topic.full
-    unreliable = tuple(publisher for publisher in publishers if not publisher.reliable)
+    where, settings = remedy
+    lost, topic = f'{size} get lost that way {where}', subscription.topic.full
     if not unreliable:
         return (
-            f'{topic} is subscribed best effort, as set by qos_overrides: {size} get lost that '
-            'way in the shared memory of Fast DDS with its default settings; remove the override'
+            f'{topic} is subscribed best effort, as set by qos_overrides: {lost}; remove the '
+            'override'
         )
     return (
-        f'{topic} is offered as best effort by {node_names(unreliable)}: {size} get lost that way '
-        'in the shared memory of Fast DDS with its default settings; set the publisher to '
-        'reliable, or start it with FASTDDS_DEFAULT_PROFILES_FILE (before Kilted '
-        'FASTRTPS_DEFAULT_PROFILES_FILE) set to config/fastdds_large_messages.xml of s2m2_ros'
+        f'{topic} is offered as best effort by {node_names(unreliable)}: {lost}; set the '
+        f'publisher to reliable, or {settings}'
     )
 
 

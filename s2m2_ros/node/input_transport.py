@@ -17,6 +17,10 @@ TYPE_NAMES: dict[type[Any], str] = {
     CompressedImage: COMPRESSED_TYPE,
     CameraInfo: 'sensor_msgs/msg/CameraInfo',
 }
+REPUBLISH = (
+    f'publish {RAW_TYPE} or {COMPRESSED_TYPE}, '
+    'for instance by "ros2 run image_transport republish"'
+)
 COMPRESSED_SUFFIX = '/compressed'
 
 
@@ -90,6 +94,24 @@ def choose_info(topic: Topic, publishers: Sequence[Endpoint]) -> Choice:
     return Choice(CameraInfo, topic, publishers, problem=problem)
 
 
+def explain_other_transports(node: Any, topics: ImageTopics) -> str:
+    """Return which transports of an image topic are published that cannot be read; else ''."""
+    raw = topics.raw.full
+    others = [
+        f'{name} ({_listed(set(types))})'
+        for name, types in node.get_topic_names_and_types()
+        if name.startswith(f'{raw}/')
+        and name != topics.compressed.full
+        and node.count_publishers(name)
+    ]
+    if not others:
+        return ''
+    return (
+        f'nobody publishes {raw}, only {", ".join(sorted(others))}, which this node cannot read: '
+        f'{REPUBLISH}'
+    )
+
+
 def _types(publishers: Sequence[Endpoint]) -> set[str]:
     return {publisher.kind for publisher in publishers}
 
@@ -124,10 +146,7 @@ def _not_raw(raw: str, copy: str, raw_types: set[str]) -> str:
 
 
 def _unreadable(topic: str, types: set[str]) -> str:
-    return (
-        f'{topic} is published as {_listed(types)}, which this node cannot read: publish '
-        f'{RAW_TYPE} or {COMPRESSED_TYPE}, for instance by "ros2 run image_transport republish"'
-    )
+    return f'{topic} is published as {_listed(types)}, which this node cannot read: {REPUBLISH}'
 
 
 def _listed(types: set[str]) -> str:

@@ -12,6 +12,7 @@ from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, RigidTransform
 from s2m2_ros.geometry.pair_findings import Finding, FindingKind
 from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.io.pixel_range import PixelRange
 from s2m2_ros.msg import InferenceStats
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
@@ -40,6 +41,7 @@ class CameraPort(Protocol):
     logger: Any
     memory: CloudMemory
     state: PipelineState
+    pixel_range: PixelRange
 
     @property
     def settings(self) -> Settings:
@@ -104,6 +106,10 @@ class PairProcessor:
         try:
             outputs = self._process(job)
             _report_findings(camera, outputs)
+            for note in outputs.notes:
+                if note not in session.noted:
+                    session.noted.add(note)
+                    camera.logger.info(note)
             _examine(camera, session, outputs)
         except DropError as error:
             session.counters.drop(error.cause)
@@ -197,7 +203,7 @@ def _announce(job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
 
 def _decode(job: Job) -> PairInput:
     try:
-        return decode_pair(job.messages)
+        return decode_pair(job.messages, job.camera.pixel_range)
     except Exception as error:  # whatever a camera may send
         job.camera.faults.report(Fault.INPUT, str(error) or repr(error))
         raise DropError(DropCause.INVALID_INPUT) from error
@@ -232,8 +238,8 @@ def _with_transform(options: PipelineOptions, transform: RigidTransform | None) 
 def _report_findings(camera: CameraPort, outputs: PairOutputs) -> None:
     """Report what every pair shows: its content, and what is odd of images or calibration."""
     _report(camera, outputs.findings, CONTENT_FAULTS)
-    if outputs.notes:
-        camera.faults.report(Fault.CALIBRATION, '; '.join(outputs.notes))
+    if outputs.warnings:
+        camera.faults.report(Fault.CALIBRATION, '; '.join(outputs.warnings))
     else:
         camera.faults.clear(Fault.CALIBRATION)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
+from s2m2_ros.io.pixel_range import SETTINGS
 from s2m2_ros.pipeline import PipelineOptions, output_options
 
 # Parameters of the node that `output_options` takes by the same names.
@@ -178,6 +179,12 @@ class Settings:
         'true rectifies the images by the K, D, R and P of their camera_info, false takes them as '
         'they are; auto rectifies raw images (by the name image_raw, else by what they show).',
         choices=('auto', 'true', 'false'),
+    )
+    pixel_range: str = _parameter(
+        'auto',
+        'Values of images of more than 8 bits: auto finds black and white from both images, full '
+        'takes the whole range of the type, a number takes so many bits.',
+        choices=SETTINGS,
     )
     approximate_sync: bool = _parameter(
         False,

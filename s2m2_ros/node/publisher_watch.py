@@ -14,7 +14,7 @@ ESTABLISHED = 10.0
 EYES = (0, 1)
 
 # The publishers of left and right images that are used; None: none so far, or unknown.
-Choice = tuple[bytes | None, bytes | None]
+Chosen = tuple[bytes | None, bytes | None]
 
 
 @dataclass
@@ -50,7 +50,7 @@ class PublisherWatch:
 
     def __init__(self) -> None:
         self._eyes = (_Eye(), _Eye())
-        self._chosen: Choice | None = None
+        self._chosen: Chosen | None = None
         self._chosen_at = 0.0
         self._last: list[bytes | None] = [None, None]
         self._changed_at = -ACTIVE
@@ -138,10 +138,11 @@ class PublisherWatch:
             eye.source(gids[0]) if gids else None
             for eye, gids in zip(self._eyes, active, strict=True)
         )
-        # Each of two nodes offers both eyes, and sends only one.
-        return left != right and (
-            left in self._eyes[1].sources() or right in self._eyes[0].sources()
-        )
+        if left == right or left is None or right is None:
+            return False
+        # Nodes that offer both eyes and send one, or eyes whose rival was there a moment ago.
+        offers_both = left in self._eyes[1].sources() or right in self._eyes[0].sources()
+        return offers_both or any(len(eye.seen) > 1 for eye in self._eyes)
 
     def _stays(self, active: Sequence[Sequence[bytes | None]], now: float) -> bool:
         """Tell whether the images used so far still come, and surely belong together."""
@@ -150,9 +151,17 @@ class PublisherWatch:
         chosen = zip(self._chosen, active, strict=True)
         if not all(gid is not None and gid in gids for gid, gids in chosen):
             return False
-        return self.source(0) == self.source(1) or now - self._chosen_at >= ESTABLISHED
+        if now - self._chosen_at >= ESTABLISHED:
+            return True
+        source = self.source(0)
+        if source is None or source != self.source(1):
+            return False
+        return all(
+            len(_by_source(eye, gids).get(source, ())) == 1
+            for eye, gids in zip(self._eyes, active, strict=True)
+        )
 
-    def _both_eyes_of_one_node(self, active: Sequence[Sequence[bytes | None]]) -> Choice | None:
+    def _both_eyes_of_one_node(self, active: Sequence[Sequence[bytes | None]]) -> Chosen | None:
         left, right = (_by_source(eye, gids) for eye, gids in zip(self._eyes, active, strict=True))
         common = [
             source

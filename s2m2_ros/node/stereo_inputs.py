@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from rclpy.subscription import Subscription
@@ -15,6 +16,7 @@ from s2m2_ros.node.input_transport import (
     ImageTopics,
     choose,
     choose_info,
+    explain_other_transports,
 )
 from s2m2_ros.node.sync_diagnosis import InputTopic
 
@@ -74,6 +76,14 @@ class StereoInputs:
         """Return the subscription of an input."""
         return self._subscriptions[index]
 
+    def identify(self, index: int, gid: bytes | None) -> bytes | None:
+        """Return a publisher's identifier as the graph has it.
+
+        Some middlewares give messages another one, or none: a single publisher is clear anyway.
+        """
+        known = [endpoint.gid for endpoint in self.endpoints(index)]
+        return known[0] if len(known) == 1 and gid not in known else gid
+
     def published_by(self, source: Source | None, index: int) -> frozenset[bytes]:
         """Return the identifiers of a node's publishers of this input."""
         return frozenset(e.gid for e in self.endpoints(index) if e.source == source)
@@ -82,7 +92,10 @@ class StereoInputs:
         """Subscribe as the publishers and `image_transport` require; return what is new."""
         for index, topics in zip(IMAGES, self._images, strict=True):
             raw, compressed = (publishers_of(self._node, topic.full) for topic in topics)
-            self._choose(index, choose(transport, topics, raw, compressed))
+            choice = choose(transport, topics, raw, compressed)
+            if not (raw or compressed):
+                choice = replace(choice, problem=explain_other_transports(self._node, topics))
+            self._choose(index, choice)
         for index, topic in zip(INFOS, self._infos, strict=True):
             self._choose(index, choose_info(topic, publishers_of(self._node, topic.full)))
         return {index for index in range(4) if self._subscribe(index)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from s2m2_ros.node.calibration_cache import Accepted, TimedInfo
+from s2m2_ros.node.calibration_cache import MOST_PUBLISHERS, Accepted, TimedInfo
 from s2m2_ros.node.calibration_join import CalibrationJoin, ImagePair
 from s2m2_ros.node.delivery import explain_loss, explain_mismatch, image_size
 from s2m2_ros.node.endpoints import node_names
@@ -84,6 +85,8 @@ class PairSynchronizer:
         self._join = CalibrationJoin(counters.drop, self._send)
         self._publishers = PublisherWatch()
         self._frames = FrameWatch(faults)
+        # Publishers that the graph was asked for, whether it knows them or not.
+        self._asked_for: deque[bytes | None] = deque(maxlen=MOST_PUBLISHERS)
         self._image_bytes: dict[int, int] = {}
         self._closed = False
         self._inputs = StereoInputs(node, self._arrived, self._publishers_changed)
@@ -171,12 +174,17 @@ class PairSynchronizer:
     def _take_info(self, index: int, message: Any, gid: bytes | None) -> None:
         stamp = _nanoseconds(message)
         self.topics[index].take(stamp, time.monotonic())
-        self._join.add_info(index - LEFT_INFO, TimedInfo(stamp, message), gid)
+        publisher = self._inputs.identify(index, gid)
+        self._join.add_info(index - LEFT_INFO, TimedInfo(stamp, message), publisher)
 
     def _take_image(self, index: int, message: Any, gid: bytes | None) -> None:
         now, stamp, topic = time.monotonic(), _nanoseconds(message), self.topics[index]
-        if not self._publishers.knows(index, gid):
+        if gid not in self._asked_for and not self._publishers.knows(index, gid):
             self._follow()
+            self._asked_for = (
+                {*self._asked_for, gid} if len(self._asked_for) < MOST_PUBLISHERS else {gid}
+            )
+        gid = self._inputs.identify(index, gid)
         if index == LEFT_IMAGE:
             self._counters.receive()
         used, fresh = self._publishers.admit(index, gid, now)

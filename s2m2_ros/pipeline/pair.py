@@ -21,6 +21,8 @@ class PairInput:
         left, right: (H, W) grey or (H, W, 3) RGB, uint8 or float32 in 0..255.
         calibration: of the left and the right camera; None: only maps in pixels can be computed.
         left_name, right_name: topics or files, for messages to people.
+        notes: what is worth knowing of the images, whole sentences.
+        warnings: what is suspicious of them; both come back with the outputs.
 
     """
 
@@ -29,6 +31,8 @@ class PairInput:
     calibration: tuple[CameraModel, CameraModel] | None = None
     left_name: str = 'left image'
     right_name: str = 'right image'
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class PairOutputs:
         content: whether the images hold anything to match.
         findings: what is wrong with the content.
         notes: what is worth knowing of images or calibration, whole sentences.
+        warnings: what is suspicious of them.
         times: how long each stage took.
         mean_confidence: over a coarse grid; NaN if nothing was matched.
 
@@ -71,5 +76,6 @@ class PairOutputs:
     content: ContentCheck = field(default_factory=ContentCheck)
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     times: StageTimes = field(default_factory=StageTimes)
     mean_confidence: float = math.nan

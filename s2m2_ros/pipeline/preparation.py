@@ -39,6 +39,7 @@ class PreparedPair:
         valid: (H, W) bool, where the left rectified image shows something; None: everywhere.
         content: whether there is anything to match.
         notes: what is worth knowing of images or calibration, whole sentences.
+        warnings: what is suspicious of them.
 
     """
 
@@ -48,6 +49,7 @@ class PreparedPair:
     valid: torch.Tensor | None
     content: ContentCheck
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def prepare(
@@ -57,8 +59,14 @@ def prepare(
     left, right = alike(pair)
     if pair.calibration is None:
         content = check_content(gray(left), gray(right))
-        return PreparedPair(left, right, None, None, content)
-    rectify, notes = _decide(pair, left, right, options, state)
+        return PreparedPair(left, right, None, None, content, pair.notes, pair.warnings)
+    rectify = _decide(pair, left, right, options, state)
+    names = {'left': pair.left_name, 'right': pair.right_name}
+    notes, warnings = list(pair.notes), list(pair.warnings)
+    if rectify:
+        notes.append(RECTIFYING.format(**names))
+    elif rectify is None:
+        warnings.append(CANNOT_TELL.format(**names))
     images: tuple[Image, Image] = (left, right)
     valid = None
     if rectify:
@@ -70,7 +78,8 @@ def prepare(
     camera = _camera(pair.calibration, images, state)
     camera.require_size(images[0].shape[1], images[0].shape[0])
     content = check_content(gray(images[0]), gray(images[1]))
-    return PreparedPair(*images, camera, valid, content, (*camera.warnings, *notes))
+    warnings += camera.warnings
+    return PreparedPair(*images, camera, valid, content, tuple(notes), tuple(warnings))
 
 
 def alike(pair: PairInput) -> tuple[np.ndarray, np.ndarray]:
@@ -131,19 +140,14 @@ def _decide(
     right: np.ndarray,
     options: PipelineOptions,
     state: PipelineState,
-) -> tuple[bool, tuple[str, ...]]:
-    """Return whether the images are to be rectified here, and what to say of it."""
-    if pair.calibration is None or options.rectify == 'false':
-        return False, ()
-    names = {'left': pair.left_name, 'right': pair.right_name}
-    if options.rectify == 'true':
-        return True, ()
+) -> bool | None:
+    """Return whether the images are to be rectified here; None if nothing shows it."""
+    if pair.calibration is None or options.rectify != 'auto':
+        return options.rectify == 'true'
     state.follow(pair.calibration)
     if state.rectify is None:
         state.rectify = _are_raw(pair, left, right, state)
-    if state.rectify is None:
-        return False, (CANNOT_TELL.format(**names),)
-    return state.rectify, ((RECTIFYING.format(**names),) if state.rectify else ())
+    return state.rectify
 
 
 def _are_raw(

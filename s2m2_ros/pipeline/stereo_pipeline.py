@@ -57,6 +57,7 @@ class StereoPipeline:
             content=prepared.content,
             findings=content_findings(prepared.content),
             notes=prepared.notes,
+            warnings=prepared.warnings,
         )
         if not wanted:
             return outputs

@@ -10,6 +10,7 @@ from typing import Any
 
 import rclpy
 from rclpy.duration import Duration
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -195,8 +196,8 @@ def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
             player = StereoPlayer()
             stop.started()
             play(player)
-    except S2M2Error as error:
-        logger.fatal(printable(error))
+    except (S2M2Error, NameValidationException) as error:
+        logger.fatal(printable(error).partition('\n')[0])
         return 2
     except ExternalShutdownException:
         pass

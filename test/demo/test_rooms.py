@@ -10,7 +10,7 @@ import pytest
 from s2m2_ros.demo import rooms as demo_data
 from s2m2_ros.demo.rooms import DemoDataError, fetch_rooms, middlebury_calibration, unpack
 from s2m2_ros.geometry import StereoCamera
-from s2m2_ros.io.calibration.readers import read_calibration
+from s2m2_ros.io.calibration import read_calibration
 from s2m2_ros.io.stereo_sources import find_pairs
 
 

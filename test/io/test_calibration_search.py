@@ -87,3 +87,15 @@ def test_images_twice_as_wide_as_the_calibration_hold_both_views(tmp_path: Path)
         lookup.models(tmp_path, (64, 96))
     with pytest.raises(CalibrationError, match='resized'):
         lookup.models(tmp_path, (128, 96))
+
+
+def test_a_found_calibration_that_does_not_fit_is_no_error_where_none_is_needed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(tmp_path, 'calib.txt')
+    lookup = CalibrationLookup(is_needed=False)
+    assert lookup.models(tmp_path / 'left.png', (65, 48)) is None
+    assert 'no depth' in caplog.text
+    assert lookup.models(tmp_path / 'left.png', (64, 48)) is not None
+    with pytest.raises(CalibrationError, match='65x48'):
+        CalibrationLookup().models(tmp_path / 'left.png', (65, 48))

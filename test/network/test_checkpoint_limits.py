@@ -210,9 +210,8 @@ HOSTILE = {
 @pytest.mark.parametrize('older', [True, False])
 @pytest.mark.parametrize('program', HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_pickles(program: bytes, older: bool, tmp_path: Path) -> None:
-    leading = b''.join(
-        pickle.dumps(value, protocol=2) for value in (0x1950A86A20F9469CFC6C, 1001, {})
-    )
+    values: tuple[object, ...] = (0x1950A86A20F9469CFC6C, 1001, {})
+    leading = b''.join(pickle.dumps(value, protocol=2) for value in values)
     path = tmp_path / 'w.pth'
     path.write_bytes(leading + program + pickle.dumps([]) if older else archive(program))
     assert message(path)

@@ -13,6 +13,7 @@ from sensor_msgs.msg import Image
 
 from s2m2_ros.geometry import RigidTransform
 from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.io.pixel_range import PixelRange
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.messages import CloudMemory
@@ -56,6 +57,7 @@ class Collector:
         self.logger: Any = self
         self.memory = CloudMemory()
         self.state = PipelineState(self.memory)
+        self.pixel_range = PixelRange()
         self.transforms: Transforms | None = None
         self.published: dict[str, MessageSource] = {}
         self.sent: dict[str, Any] = {}

@@ -271,5 +271,5 @@ def test_a_wrong_sign_is_explained_by_the_images(pipeline: StereoPipeline) -> No
 def test_an_odd_calibration_is_used_and_noted(pipeline: StereoPipeline) -> None:
     long = (CALIBRATION[0], model(-2000.0, 'r_info'))
     outputs = process(pipeline, pair(long))
-    assert any('r_info: the baseline is 10 m' in note for note in outputs.notes)
+    assert any('r_info: the baseline is 10 m' in text for text in outputs.warnings)
     assert np.nanmedian(outputs.host.arrays[Output.DEPTH]) == pytest.approx(100 * DEPTH, rel=0.01)

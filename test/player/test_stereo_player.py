@@ -189,12 +189,13 @@ def test_what_cannot_be_played_is_said_and_ends_with_status_2(
     assert 'Traceback' not in printed
 
 
+@pytest.mark.parametrize('argument', ['::', '__ns:=no spaces', 'left/image_rect:=4th'])
 def test_arguments_that_ros_refuses_are_said_in_one_line(
-    capfd: pytest.CaptureFixture[str],
+    argument: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(['--ros-args', '-r', '::']) == 2
+    assert main(['--ros-args', '-r', argument]) == 2
     printed = capfd.readouterr().err
-    assert 'cannot start' in printed
+    assert '[FATAL]' in printed
     assert 'Traceback' not in printed
 
 

@@ -41,8 +41,8 @@ DENSITY_KNOTS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.96, 1.0)
 CONFIDENCE_KNOTS = (0.40, 0.41, 0.51, 0.69, 0.76, 0.83, 0.89, 0.935, 0.996)
 # The views' estimates disagree by chance, too: this fraction is lost for each pixel.
 CONFIDENCE_LOST_PER_PIXEL = 0.12
-# 4 px are fewer at a smaller working size: what is missing to 1 grows by this at half the width.
-DOUBT_PER_HALVING = 0.45
+# 4 px are fewer pixels of a smaller working size: this fraction is lost each time it is halved.
+CONFIDENCE_LOST_PER_HALVING = 0.02
 
 
 def unavailable(options: BackendOptions) -> str | None:
@@ -152,8 +152,8 @@ def confidence_of(disparity: FloatImage, difference: FloatImage, scale: float = 
     density = cv2.blur(known, (DENSITY_WINDOW, DENSITY_WINDOW))
     likely = np.interp(density, DENSITY_KNOTS, CONFIDENCE_KNOTS)
     likely *= 1 - CONFIDENCE_LOST_PER_PIXEL * difference
-    doubt = (1 - likely) * (1 - DOUBT_PER_HALVING * math.log2(scale))
-    return np.asarray(known * np.clip(1 - doubt, 0, 1), np.float32)
+    likely *= 1 + CONFIDENCE_LOST_PER_HALVING * math.log2(scale)
+    return np.asarray(known * np.clip(likely, 0, 1), np.float32)
 
 
 def remove_speckles(disparity: FloatImage, size: int) -> FloatImage:

@@ -22,7 +22,6 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 
 from s2m2_ros.io.stereo_frame import PlaybackError
 from s2m2_ros.io.storage.compression import LARGEST_BLOCK, decompressed
-from s2m2_ros.io.storage.ros1_messages import ros1_to_cdr
 from s2m2_ros.io.storage.stored_messages import StoredMessage, StoredTopic, message_type
 
 _logger = logging.getLogger(__name__)
@@ -73,19 +72,12 @@ class McapFile:
         )
         for _, message in heapq.merge(*streams, key=itemgetter(0)):
             if message is not None:
-                yield self._stored(self._channels[message.channel_id], message)
+                topic = self._channels[message.channel_id]
+                yield StoredMessage(topic, message.log_time, message.data)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def _stored(self, channel: StoredTopic, message: Message) -> StoredMessage:
-        data = message.data
-        if channel.encoding == 'ros1':
-            data = ros1_to_cdr(data, channel.type_name)
-        return StoredMessage(
-            channel.topic, channel.type_name, message.log_time, decompressed(data)
-        )
 
     def _timed(
         self, place: tuple[int, int], numbers: Collection[int]
@@ -171,7 +163,7 @@ class McapFile:
 
     def _records(self, position: int) -> Iterator[tuple[int, McapRecord]]:
         """Yield records from a position on, with where they begin, to the end of what is whole."""
-        while True:
+        while position <= self._size:
             self._file.seek(position)
             head = self._file.read(RECORD_HEAD.size)
             opcode, length = RECORD_HEAD.unpack(head) if len(head) == RECORD_HEAD.size else (0, 0)

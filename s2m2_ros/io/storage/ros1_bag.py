@@ -9,7 +9,6 @@ from typing import Any
 from rosbags.rosbag1 import Reader
 
 from s2m2_ros.io.stereo_frame import PlaybackError
-from s2m2_ros.io.storage.ros1_messages import ros1_to_cdr
 from s2m2_ros.io.storage.stored_messages import StoredMessage, StoredTopic
 
 MAGIC = b'#ROSBAG V'
@@ -42,8 +41,8 @@ class Ros1Bag:
         messages = self._reader.messages(connections)
         while (found := self._next(messages)) is not None:
             connection, log_ns, data = found
-            cdr = ros1_to_cdr(data, connection.msgtype)
-            yield StoredMessage(connection.topic, connection.msgtype, log_ns, cdr)
+            topic = StoredTopic(connection.topic, connection.msgtype, 'ros1', connection.msgcount)
+            yield StoredMessage(topic, log_ns, data)
 
     def close(self) -> None:
         """Close the bag."""

@@ -10,12 +10,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from s2m2_ros.io.stereo_frame import PlaybackError
-from s2m2_ros.io.storage.compression import decompressed
 from s2m2_ros.io.storage.stored_messages import StoredMessage, StoredTopic, message_type
 
 _logger = logging.getLogger(__name__)
 
 MAGIC = b'SQLite format 3\0'
+# What `sqlite3` raises for damage, and what values of a wrong type lead to.
+DAMAGE = (sqlite3.Error, TypeError, ValueError, AttributeError, OverflowError, MemoryError)
 
 
 class SqliteFile:
@@ -29,11 +30,11 @@ class SqliteFile:
         self._name = name
         try:
             self._connection = _connect(path)
-        except sqlite3.Error as error:
+        except DAMAGE as error:
             raise self._unreadable(error) from error
         try:
             self._read_topics()
-        except (sqlite3.Error, TypeError) as error:
+        except DAMAGE as error:
             self._connection.close()
             raise self._unreadable(error) from error
 
@@ -46,9 +47,10 @@ class SqliteFile:
         query = f'SELECT {columns} FROM messages WHERE topic_id IN ({places}) ORDER BY timestamp'  # noqa: S608
         try:
             for number, log_ns, data in self._connection.execute(query, wanted):
-                topic = self._topics[number]
-                yield StoredMessage(topic.topic, topic.type_name, log_ns, decompressed(data))
-        except (sqlite3.Error, TypeError, AttributeError) as error:
+                if not (isinstance(log_ns, int) and isinstance(data, bytes)):
+                    raise TypeError('a message is no message')
+                yield StoredMessage(self._topics[number], log_ns, data)
+        except DAMAGE as error:
             _logger.warning(
                 "'%s' is damaged (%s): what was read before is played; "
                 '`sqlite3 FILE .recover | sqlite3 NEW` saves the rest',
@@ -83,7 +85,7 @@ class SqliteFile:
 def _connect(path: Path) -> sqlite3.Connection:
     """Return a connection that reads the write-ahead log of a killed recorder, if it may."""
     name = quote(os.fsencode(path.absolute()))
-    error: sqlite3.Error | None = None
+    error: Exception | None = None
     for option in ('mode=ro', 'immutable=1'):
         connection = sqlite3.connect(f'file:{name}?{option}', uri=True)
         try:

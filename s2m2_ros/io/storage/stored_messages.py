@@ -1,4 +1,4 @@
-"""What every kind of recording file gives: topics, and messages as CDR bytes."""
+"""What every kind of recording file gives: topics and messages."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ class StoredTopic:
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """One message as CDR bytes; ``log_ns`` is when it was recorded, in nanoseconds."""
+    """One message as it is stored; ``log_ns`` is when it was recorded, in nanoseconds."""
 
-    topic: str
-    type_name: str
+    topic: StoredTopic
     log_ns: int
     data: bytes
 
