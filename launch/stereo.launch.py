@@ -115,7 +115,7 @@ def stereo_node(values: Mapping[str, Any], environment: Mapping[str, str]) -> di
         'executable': 'stereo_node',
         'name': NAME,
         'namespace': values['namespace'],
-        'parameters': [str(values['params_file']), overrides(values)],
+        'parameters': [str(values['params_file']), *filter(None, [overrides(values)])],
         'remappings': input_remappings(values),
         'arguments': ['--ros-args', '--log-level', values['log_level']],
         'additional_env': default_environment(environment, SHARE / PROFILE),

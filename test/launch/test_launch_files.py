@@ -115,9 +115,8 @@ def test_defaults_change_no_topic_and_no_parameter() -> None:
     (node,) = started(STEREO)
     assert (node.package, node.executable) == ('s2m2_ros', 'stereo_node')
     assert all(source == target for source, target in node.remappings)
-    params_file, overrides = node.parameters
+    (params_file,) = node.parameters
     assert Path(params_file).samefile(ROOT / 'config' / 'stereo.yaml')
-    assert overrides == {}
     assert node.arguments == ['--ros-args', '--log-level', 'info']
     assert node.respawn is False
 
@@ -153,7 +152,7 @@ def test_cameras_are_remapped_compressed_images_too() -> None:
     ],
 )
 def test_arguments_become_parameters_of_the_right_type(name: str, text: str, value: Any) -> None:
-    (node,) = started(STEREO, **{name: text})
+    (node,) = started(STEREO, PLAIN, **{name: text})
     assert node.parameters[1] == {name: value}
     assert type(node.parameters[1][name]) is type(value)
 
@@ -433,7 +432,7 @@ def test_the_stereo_node_takes_its_part_of_the_nav2_configuration(namespace: str
 def test_with_the_real_launch() -> None:
     pytest.importorskip('launch_ros')
     launch = pytest.importorskip('launch')
-    for path in (STEREO, DEMO):
+    for path in (STEREO, DEMO, NAV2):
         description = runpy.run_path(str(path))['generate_launch_description']()
         assert isinstance(description, launch.LaunchDescription)
         assert description.get_launch_arguments()
