@@ -6,20 +6,32 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.executable import StopSignals, run_executable
 from s2m2_ros.node.process_memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from s2m2_ros.node.stereo_node import StereoNode
 
+USAGE = """usage: stereo_node [--ros-args ...]
+
+Stereo depth from a pair of cameras. Subscribes to left/image_rect, right/image_rect,
+left/camera_info and right/camera_info; publishes disparity, depth, points and more.
+doc/stereo_node.md describes all topics and parameters; `ros2 launch s2m2_ros stereo.launch.py
+--show-args` starts it with the topics of a camera."""
 # Seconds between an unexpected error of the executor and going on.
 PAUSE = 0.1
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is asked to stop; return the exit status."""
+    return run_executable(_run, arguments, usage=USAGE)
+
+
+def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
     # Threads that spin while they wait for each other take the processor from each other when a
     # robot is busy: passes took five times as long. OpenMP reads this when torch is imported.
     os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
@@ -27,21 +39,17 @@ def main(arguments: list[str] | None = None) -> int:
     import rclpy
 
     # First of all, so that a signal ends the start cleanly too: importing torch takes seconds.
-    rclpy.init(args=arguments)
+    rclpy.init(args=None if arguments is None else list(arguments))
     node = None
     try:
         from s2m2_ros.node.stereo_node import StereoNode
 
         node = StereoNode()
+        stop.started()
         _spin(node)
-    except KeyboardInterrupt:
-        pass
     except S2M2Error as error:
         rclpy.logging.get_logger('stereo_node').fatal(str(error))
         return 2
-    except Exception:
-        if rclpy.ok():  # otherwise it only comes from being asked to stop
-            raise
     finally:
         finished = node is None or node.close()
         rclpy.try_shutdown()
