@@ -89,12 +89,6 @@ class PixelRange:
         self.note: RangeNote | None = None
         self._ranges: dict[tuple[str, float | None], ValueRange] = {}
 
-    def use(self, setting: str) -> None:
-        """Follow a parameter that may have changed; a change forgets the range."""
-        if setting != self.setting:
-            self.setting = _checked(setting)
-            self.reset()
-
     def reset(self) -> None:
         """Forget the range: with the next pair it may become narrower."""
         self.note = None
