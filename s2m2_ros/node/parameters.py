@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
 from s2m2_ros.io.pixel_range import SETTINGS
 from s2m2_ros.pipeline import PipelineOptions, output_options
@@ -130,6 +131,16 @@ class Settings:
         'Farthest depth in meters that depth and points keep. 0: no limit.',
         range=(0.0, 100000.0),
     )
+    depth_scale: float = _parameter(
+        1.0,
+        'Correction of this rig: every depth is multiplied by it (s2m2 calibrate-check finds it).',
+        range=(0.1, 10.0),
+    )
+    disparity_offset: float = _parameter(
+        0.0,
+        'Correction of this rig: pixels added to every disparity (s2m2 calibrate-check finds it).',
+        range=(-100.0, 100.0),
+    )
     depth_filter: bool = _parameter(
         False, 'Set low-confidence and occluded pixels of the depth image to NaN.'
     )
@@ -154,6 +165,10 @@ class Settings:
         'rgb', 'Field for the color of the left image.', choices=('rgb', 'intensity', 'none')
     )
     points_confidence: bool = _parameter(False, 'Add a confidence field to the cloud.')
+    points_uncertainty: bool = _parameter(
+        False,
+        'Add a field uncertainty to the cloud: the standard deviation of the depth in meters.',
+    )
     points_decimation: int = _parameter(
         1, 'Take every n-th row and column into the cloud.', range=(1, 32)
     )
@@ -244,6 +259,7 @@ class Settings:
     def pipeline_options(self) -> PipelineOptions:
         """Return what the pipeline needs to know; the cloud's transform is not among it."""
         return PipelineOptions(
+            correction=RigCorrection(self.depth_scale, self.disparity_offset),
             rectify=self.rectify,  # type: ignore[arg-type]  # checked against the choices
             outputs=output_options(**{name: getattr(self, name) for name in _OUTPUT_PARAMETERS}),
             allow_negative=self.allow_negative,

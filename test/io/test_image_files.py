@@ -146,6 +146,9 @@ def encoded(pixels: np.ndarray, suffix: str, *options: int) -> bytes:
     return content.tobytes()
 
 
+FORMATS = ('.jpg', '.png', '.webp', '.tif', '.bmp', '.jp2', '.ppm', '.avif')
+
+
 def writable(*suffixes: str) -> list[str]:
     """Return the formats that this OpenCV writes: AVIF came with 4.8."""
     return [suffix for suffix in suffixes if cv2.haveImageWriter(f'x{suffix}')]
