@@ -24,7 +24,7 @@ from support.processes import SOURCE
 from support.recorded_pairs import pairs, write_mcap
 from support.stereo_samples import CALIBRATION
 
-# A codec that OpenCV brings itself and that keeps grey values to a few steps.
+# A codec that OpenCV brings itself and that keeps gray values to a few steps.
 CODEC = cv2.VideoWriter.fourcc(*'MJPG')
 BOTH = ViewLayout.SIDE_BY_SIDE
 
