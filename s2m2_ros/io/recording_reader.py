@@ -68,7 +68,7 @@ class Recording:
         :class:`S2M2Error` if it cannot be read, holds no such topics, or has no calibration though
         ``needs_calibration``.
         """
-        require_packages('recordings', 'rosbags', 'mcap')
+        require_packages('recordings', 'rosbags', 'mcap', 'lz4', 'zstandard')
         from s2m2_ros.io.storage.recording_files import RecordingFiles
 
         self._path = path

@@ -49,7 +49,7 @@ def choose_topics(
 ) -> RecordedTopics:
     """Return the topics of the pair: those named, or else the only fitting pair.
 
-    Of one rig's images, rectified ones are taken before raw ones, color before grey, and
+    Of one rig's images, rectified ones are taken before raw ones, color before gray, and
     uncompressed ones before their own compressed copy. Raises :class:`PlaybackError` that lists
     what is recorded if that leaves no pair, or several rigs.
     """

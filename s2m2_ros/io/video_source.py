@@ -220,7 +220,7 @@ class _Video:
 
 
 def _rgb(image: Any) -> Pixels:
-    """Return OpenCV's image as (H, W) grey or (H, W, 3) RGB."""
+    """Return OpenCV's image as (H, W) gray or (H, W, 3) RGB."""
     if image.ndim == 2:
         return np.asarray(image)
     if image.shape[2] == 1:

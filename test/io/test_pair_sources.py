@@ -24,7 +24,7 @@ from support.processes import SOURCE
 from support.recorded_pairs import pairs, write_mcap
 from support.stereo_samples import CALIBRATION
 
-# A codec that OpenCV brings itself and that keeps grey values to a few steps.
+# A codec that OpenCV brings itself and that keeps gray values to a few steps.
 CODEC = cv2.VideoWriter.fourcc(*'MJPG')
 BOTH = ViewLayout.SIDE_BY_SIDE
 
@@ -269,3 +269,20 @@ print([int(f.left.data[0]) for f in open_source(SourceOptions({str(path)!r}))])
         [sys.executable, '-c', program], check=False, capture_output=True, text=True, cwd=SOURCE
     )
     assert done.stdout == '[10, 20, 30, 40]\n', done.stderr
+
+
+def test_images_need_no_package_that_reads_recordings(tmp_path: Path) -> None:
+    for side in ('left', 'right'):
+        cv2.imwrite(str(tmp_path / f'{side}.png'), np.full((48, 64), 7, np.uint8))
+    (tmp_path / 'calib.txt').write_text(CALIBRATION)
+    program = f"""
+import sys
+for name in ('rosbags', 'mcap', 'lz4', 'zstandard'):
+    sys.modules[name] = None
+from s2m2_ros.io.pair_sources import SourceOptions, open_source
+print([int(f.left[0, 0]) for f in open_source(SourceOptions({str(tmp_path)!r}))])
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', program], check=False, capture_output=True, text=True, cwd=SOURCE
+    )
+    assert done.stdout == '[7]\n', done.stderr
