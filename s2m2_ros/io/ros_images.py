@@ -11,6 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.io.compressed_images import decompress
+from s2m2_ros.text_safety import safe_text
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,9 @@ def decode_image(message: Image) -> np.ndarray:
     try:
         return to_grey_or_rgb(pixels, encoding.to_rgb)
     except cv2.error as error:
-        raise ImageError(f'{_facts(message)}: OpenCV cannot convert it: {error}') from error
+        raise ImageError(
+            f'{_facts(message)}: OpenCV cannot convert it: {safe_text(error)}'
+        ) from error
 
 
 def decode_compressed_image(message: CompressedImage) -> np.ndarray:
@@ -86,7 +89,7 @@ def decode_compressed_image(message: CompressedImage) -> np.ndarray:
     bgr8', 'bayer_rggb8; png compressed ', 'jpeg', ...) and whatever OpenCV can decode.
     """
     original, _, compression = message.format.partition(';')
-    facts = f"compressed image, format '{message.format}', {len(message.data)} bytes"
+    facts = f"compressed image, format '{safe_text(message.format)}', {len(message.data)} bytes"
     if 'compressedDepth' in compression:
         raise ImageError(f'{facts}: a depth image, not one of a camera')
     try:
@@ -99,7 +102,7 @@ def decode_compressed_image(message: CompressedImage) -> np.ndarray:
             return to_grey_or_rgb(pixels[..., :3], None)
         return to_grey_or_rgb(pixels, _BGR_TO_RGB[pixels.shape[2]])
     except (cv2.error, ValueError) as error:
-        raise ImageError(f'{facts}: {error}') from error
+        raise ImageError(f'{facts}: {safe_text(error)}') from error
 
 
 def to_grey_or_rgb(pixels: np.ndarray, code: int | None) -> np.ndarray:
@@ -141,8 +144,8 @@ def _require_complete(message: Image, row_bytes: int) -> None:
 
 def _facts(message: Image) -> str:
     return (
-        f"image {message.width}x{message.height}, encoding '{message.encoding}', step "
-        f'{message.step}, {len(message.data)} bytes of data'
+        f"image {message.width}x{message.height}, encoding '{safe_text(message.encoding)}', "
+        f'step {message.step}, {len(message.data)} bytes of data'
     )
 
 
@@ -159,6 +162,7 @@ def _through_cv_bridge(message: Image) -> np.ndarray:
         raise ImageError(f'{_facts(message)}: this encoding needs cv_bridge: {error}') from error
     except Exception as error:  # cv_bridge raises what its C++ or OpenCV raise
         raise ImageError(
-            f'{_facts(message)}: neither this node nor cv_bridge can convert it ({error}); use '
+            f'{_facts(message)}: neither this node nor cv_bridge can convert it '
+            f'({safe_text(error)}); use '
             f'one of {", ".join(ENCODINGS)}'
         ) from error
