@@ -20,6 +20,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, 'wb') as file:
             file.write(content)
+            # Else a power cut may leave the name with nothing behind it.
+            file.flush()
+            os.fsync(file.fileno())
         # Temporary files are private; what is kept follows the usual permissions.
         umask = os.umask(0)
         os.umask(umask)

@@ -13,7 +13,14 @@ from support.processes import SOURCE
 PACKAGE = SOURCE / 's2m2_ros'
 
 # Modules beside the packages, usable by all of them.
-BASE = {'errors', 'atomic_files', 'optional_packages', 'shared_files', 'text_safety'}
+BASE = {
+    'errors',
+    'atomic_files',
+    'home_folder',
+    'optional_packages',
+    'shared_files',
+    'text_safety',
+}
 # What each package may import, apart from itself and BASE. CONTRIBUTING.md shows the same table.
 ALLOWED = {
     'network': set(),
