@@ -29,6 +29,7 @@ from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.benchmark import hardware
 from s2m2_ros.io.image_files import read_image, write_ply
 from s2m2_ros.io.recording_writer import RecordingWriter
+from s2m2_ros.player.ros_serialization import serialized
 from s2m2_ros.shared_files import shared_file
 from s2m2_ros.weights import find_checkpoint
 
@@ -226,9 +227,10 @@ def _record(results: Mapping[str, Sequence[ReceivedPair]], folder: Path) -> dict
                 stamp = pair.left.header.stamp
                 played = stamp.sec * 10**9 + stamp.nanosec
                 for topic, message in pair.inputs.items():
-                    writer.write(f'{demo_processes.CAMERA}/{topic}', message, played)
+                    writer.write(f'{demo_processes.CAMERA}/{topic}', serialized(message), played)
                 for topic, message in pair.messages.items():
-                    writer.write(f'/{name}/{topic}', message, round(pair.arrived * 1e9))
+                    arrived = round(pair.arrived * 1e9)
+                    writer.write(f'/{name}/{topic}', serialized(message), arrived)
         return dict(writer.counts)
 
 

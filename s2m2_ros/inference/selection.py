@@ -12,6 +12,7 @@ import torch
 from s2m2_ros.inference.backend import PRECISIONS, Backend, BackendOptions
 from s2m2_ros.inference.errors import BackendUnavailableError
 from s2m2_ros.inference.registry import AUTOMATIC_ORDER, BACKENDS
+from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.weights import cache_folder as default_cache_folder
 from s2m2_ros.weights import find_checkpoint
 from s2m2_ros.weights.provenance import caution, is_trained_by_us
@@ -38,6 +39,7 @@ def open_backend(
     refine_iterations: int = 3,
     allow_negative: bool = False,
     cache_folder: Path | None = None,
+    sgbm: SgbmOptions | None = None,
 ) -> Backend:
     """Return an opened backend; arguments and errors as in `StereoMatcher.open`."""
     if backend != 'auto' and backend not in BACKENDS:
@@ -55,6 +57,7 @@ def open_backend(
         allow_negative=allow_negative,
         cache_folder=cache_folder or default_cache_folder(),
         margin='beyond' if file is not None and is_trained_by_us(file) else 'around',
+        sgbm=sgbm or SgbmOptions(),
     )
     if file is not None and (remark := caution(file)):
         _logger.warning('%s: %s', checkpoint, remark)

@@ -1,4 +1,8 @@
-"""Compressed images as pixels; damaged and oversized ones are refused before they cost memory."""
+"""Compressed images as pixels; damaged and oversized ones are refused before they cost memory.
+
+Only JPEG and PNG, recognized by their content: other formats that OpenCV decodes could announce
+any size in ways of their own, and no transport of ROS sends them.
+"""
 
 from __future__ import annotations
 
@@ -7,62 +11,77 @@ from array import array
 import cv2
 import numpy as np
 
-# A small file can announce a huge image; no camera of a stereo pair comes near this.
-MAX_PIXELS = 1 << 27
+from s2m2_ros.io.image_headers import MAX_PIXELS, image_format, read_header
 
-JPEG_START = b'\xff\xd8'
-JPEG_END = b'\xff\xd9'
-# Start-of-frame markers, which hold the size; C4, C8 and CC are tables and extensions.
-JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-PNG_START = b'\x89PNG\r\n\x1a\n'
-PNG_END = b'IEND'
+__all__ = ['MAX_PIXELS', 'announced_size', 'decompress']
+
+ACCEPTED = ('JPEG', 'PNG')
+VIDEO = ('H.264', 'H.265')
 
 
-def decompress(data: array[int] | bytes) -> np.ndarray:
+def decompress(
+    data: array[int] | bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    expected_size: tuple[int, int] | None = None,
+) -> np.ndarray:
     """Return the pixels, uint8 or uint16, (H, W) or (H, W, 3 or 4) in OpenCV's order B, G, R, A.
 
-    Raises ValueError for data that is no image, truncated, or announces more than ``MAX_PIXELS``;
-    cv2.error for what OpenCV refuses.
+    Raises ValueError for data that is no JPEG or PNG, is damaged or cut short, or announces more
+    than `max_pixels` or another size than expected; cv2.error for what OpenCV refuses.
     """
     encoded = bytes(data)
     if not encoded:
         raise ValueError('there is no data')
-    _require_complete(encoded)
-    width, height = announced_size(encoded)
-    if width * height > MAX_PIXELS:
-        raise ValueError(f'it announces an absurd size of {width}x{height} pixels')
+    name = image_format(encoded)
+    if name in VIDEO:
+        raise ValueError(
+            f'it is a packet of {name} video, which depends on the packets before it; publish '
+            'single images as JPEG or PNG, or the packets in the message type of their transport'
+        )
+    if name not in ACCEPTED:
+        kind = f'it is a {name}' if name else 'it is neither a JPEG nor a PNG'
+        raise ValueError(f'{kind}: only JPEG and PNG are accepted in compressed image messages')
+    return decode_encoded(encoded, max_pixels=max_pixels, expected_size=expected_size)
+
+
+def decode_encoded(
+    encoded: bytes, *, max_pixels: int = MAX_PIXELS, expected_size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Return the pixels of an encoded image of any format that `read_header` knows.
+
+    The same array and errors as of :func:`decompress`, of any type that OpenCV gives.
+    """
+    header = read_header(encoded)
+    width, height = header.width, header.height
+    if width < 1 or height < 1:
+        raise ValueError(f'the {header.format} is empty: {width}x{height} pixels')
+    if expected_size is not None and (width, height) != expected_size:
+        raise ValueError(
+            f'it announces {width}x{height} pixels, but {expected_size[0]}x{expected_size[1]} are '
+            'expected'
+        )
+    if width * height > max_pixels:
+        raise ValueError(
+            f'it announces an absurd size of {width}x{height} pixels, more than {max_pixels}'
+        )
+    header.require_complete(encoded)
     pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise ValueError('OpenCV cannot decode it: damaged, or a format that it does not know')
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f'its pixels are {pixels.dtype}; only 8 and 16 bits are images here')
+        raise ValueError(
+            f'OpenCV cannot decode the {header.format}: it is damaged or of an unknown kind'
+        )
+    if sorted(pixels.shape[:2]) != sorted((height, width)):
+        raise ValueError(f'the {header.format} does not have the size that its header says')
     return np.asarray(pixels)
 
 
 def announced_size(encoded: bytes) -> tuple[int, int]:
     """Return the width and height in the header of a JPEG or PNG, (0, 0) where not found."""
-    if encoded.startswith(PNG_START):
-        return int.from_bytes(encoded[16:20], 'big'), int.from_bytes(encoded[20:24], 'big')
-    if encoded.startswith(JPEG_START):
-        return _jpeg_size(encoded)
-    return 0, 0
-
-
-def _jpeg_size(encoded: bytes) -> tuple[int, int]:
-    position = len(JPEG_START)
-    while position + 9 <= len(encoded) and encoded[position] == 0xFF:
-        marker = encoded[position + 1]
-        if marker in JPEG_FRAMES:
-            height = int.from_bytes(encoded[position + 5 : position + 7], 'big')
-            return int.from_bytes(encoded[position + 7 : position + 9], 'big'), height
-        is_fill = marker == 0xFF
-        length = int.from_bytes(encoded[position + 2 : position + 4], 'big')
-        position += 1 if is_fill else 2 + length
-    return 0, 0
-
-
-def _require_complete(encoded: bytes) -> None:
-    """Raise ValueError for a JPEG or PNG cut short, which OpenCV would fill up with grey."""
-    for name, start, end in (('JPEG', JPEG_START, JPEG_END), ('PNG', PNG_START, PNG_END)):
-        if encoded.startswith(start) and encoded.rfind(end) < 0:
-            raise ValueError(f'the {name} is cut short')
+    if image_format(encoded) not in ACCEPTED:
+        return 0, 0
+    try:
+        header = read_header(encoded)
+    except ValueError:
+        return 0, 0
+    return header.width, header.height

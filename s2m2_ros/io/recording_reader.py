@@ -1,104 +1,50 @@
-"""Stereo pairs in rosbag2 recordings (MCAP or SQLite), read without a ROS storage plugin."""
+"""Stereo pairs in recordings of ROS 2 and ROS 1, read without ROS and its storage plugins."""
 
 from __future__ import annotations
 
-from collections import deque
+import functools
+import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-
-from s2m2_ros.errors import S2M2Error
-from s2m2_ros.io.compressed_images import announced_size
-from s2m2_ros.io.stereo_frame import PlaybackError, StereoFrame, read_camera_infos
+from s2m2_ros.geometry import CameraModel
+from s2m2_ros.io.calibration_search import CalibrationLookup, no_calibration
+from s2m2_ros.io.pairing import PairingRule, PairMaker, measured_rule
+from s2m2_ros.io.recording_topics import (
+    INFO_TYPE,
+    choose_shared_topic,
+    choose_topics,
+    is_rectified,
+)
+from s2m2_ros.io.stereo_frame import (
+    NANOSECONDS,
+    PlaybackError,
+    StereoFrame,
+    image_pixels,
+    image_size,
+    seconds_text,
+)
+from s2m2_ros.io.view_layout import ViewLayout, split_views
+from s2m2_ros.optional_packages import require_packages
 
 if TYPE_CHECKING:
-    from rosbags.highlevel import AnyReader
+    from s2m2_ros.io.storage.stored_messages import StoredMessage
 
-IMAGE_TYPES = {
-    'sensor_msgs/msg/Image': Image,
-    'sensor_msgs/msg/CompressedImage': CompressedImage,
-}
-INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
-# How the topic of the left image differs from the right one's: plain words, RealSense.
-MARKERS = (('left', 'right'), ('infra1', 'infra2'))
-# Images of one pair that no hardware trigger joins differ by less than half a period at 30 Hz.
-PAIR_TOLERANCE_S = 0.015
+_logger = logging.getLogger(__name__)
+
+# Images of each side whose timestamps tell how both belong together.
+SURVEYED_IMAGES = 60
 
 
 @dataclass(frozen=True)
-class RecordedTopics:
-    """Names of the recorded images; the calibrations lie beside them, as ROS has it."""
+class _Survey:
+    """What the beginning of a recording tells: the rule for pairs, and the first calibrations."""
 
-    left: str
-    right: str
-
-    @property
-    def infos(self) -> tuple[str, str]:
-        """Return the topics of the left and right CameraInfo."""
-        return _info_topic(self.left), _info_topic(self.right)
-
-
-def _info_topic(image_topic: str) -> str:
-    return image_topic.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
-
-
-def choose_topics(images: Sequence[str], *, left: str = '', right: str = '') -> RecordedTopics:
-    """Return the two image topics: those named, or else the only fitting pair.
-
-    Where several pairs fit, the one pair with 'rect' in its names is taken. Raises
-    :class:`PlaybackError` that lists the images recorded if that leaves none or several.
-    """
-    if left or right:
-        missing = [name for name in (left, right) if name not in images]
-        if missing:
-            raise PlaybackError(f"no images on '{missing[0]}': recorded are {_listed(images)}")
-        return RecordedTopics(left, right)
-    pairs = [
-        RecordedTopics(name, name.replace(first, second))
-        for name in images
-        for first, second in MARKERS
-        if first in name and name.replace(first, second) in images
-    ]
-    rectified = [pair for pair in pairs if 'rect' in pair.left.rpartition('/image')[2]]
-    chosen = rectified if len(pairs) > 1 else pairs
-    if len(chosen) != 1:
-        raise PlaybackError(
-            'cannot tell which topics are the rectified stereo pair: set recorded_left and '
-            f'recorded_right; recorded images are {_listed(images)}'
-        )
-    return chosen[0]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ', '.join(sorted(names)) or 'none'
-
-
-@dataclass
-class PairMaker:
-    """Joins left and right images whose stamps are closest, within :data:`PAIR_TOLERANCE_S`."""
-
-    left: deque[Any] = field(default_factory=deque)
-    right: deque[Any] = field(default_factory=deque)
-
-    def pairs(self) -> Iterator[tuple[Any, Any]]:
-        """Take out every pair that is complete; drop images whose partner never came."""
-        while self.left and self.right:
-            apart = stamp_seconds(self.left[0]) - stamp_seconds(self.right[0])
-            if abs(apart) <= PAIR_TOLERANCE_S:
-                yield self.left.popleft(), self.right.popleft()
-            else:
-                (self.right if apart > 0 else self.left).popleft()
-
-
-def stamp_seconds(message: Any) -> float:
-    """Return the time in a message's header in seconds."""
-    stamp = message.header.stamp
-    return float(stamp.sec + stamp.nanosec * 1e-9)
+    rule: PairingRule
+    infos: dict[str, Any]
+    images: int
 
 
 class Recording:
@@ -111,87 +57,181 @@ class Recording:
         left_topic: str = '',
         right_topic: str = '',
         calibration: Sequence[Path] = (),
-        frame_ids: Sequence[str] = ('', ''),
+        layout: ViewLayout = ViewLayout.TWO_TOPICS,
+        needs_calibration: bool = True,
     ) -> None:
         """Look into the recording.
 
-        ``calibration``, one file or two, replaces the one recorded; ``frame_ids`` name the
-        cameras where the recording does not. Raises :class:`PlaybackError` if it cannot be read
-        or holds no such topics.
+        ``calibration``, one file or two, replaces the one recorded; without either, one that lies
+        beside the recording is taken. With ``layout``, one topic holds both views. Raises
+        :class:`S2M2Error` if it cannot be read, holds no such topics, or has no calibration though
+        ``needs_calibration``.
         """
+        require_packages('recordings', 'rosbags', 'mcap')
+        from s2m2_ros.io.storage.recording_files import RecordingFiles
+
         self._path = path
-        self._calibration = calibration
-        self._frame_ids = frame_ids
-        with self._open() as reader:
-            images = [c.topic for c in reader.connections if c.msgtype in IMAGE_TYPES]
-            self._topics = choose_topics(images, left=left_topic, right=right_topic)
-            recorded = {c.topic for c in reader.connections if c.msgtype == INFO_TYPE}
-        lacking = [name for name in self._topics.infos if name not in recorded]
-        if lacking and not calibration:
-            raise PlaybackError(
-                f"'{path}' has no calibration on '{lacking[0]}': give a calibration file"
+        self._layout = layout
+        self._damage_reported = False
+        self._files = RecordingFiles(path)
+        topics = self._files.topics()
+        if layout.in_one_image:
+            self.topics = choose_shared_topic(
+                topics, named=left_topic or right_topic, input_layout=layout.value
             )
+        else:
+            self.topics = choose_topics(topics, left=left_topic, right=right_topic)
+        self._survey = self._surveyed()
+        self._lookup = CalibrationLookup(calibration)
+        self._uses_files = bool(calibration) or not self._has_recorded_infos()
+        if self._uses_files and needs_calibration and not self._lookup.files(path):
+            raise self._without_calibration()
+        self._report()
 
     def __iter__(self) -> Iterator[StereoFrame]:
-        images, infos = PairMaker(), dict.fromkeys(self._topics.infos)
-        with self._open() as reader:
-            wanted = {self._topics.left, self._topics.right, *infos}
-            connections = [c for c in reader.connections if c.topic in wanted]
-            infos = {name: _first(reader, name) for name in infos}
-            for connection, _, data in reader.messages(connections):
-                if connection.msgtype == INFO_TYPE:
-                    infos[connection.topic] = deserialize_message(data, CameraInfo)
-                    continue
-                message = deserialize_message(data, IMAGE_TYPES[connection.msgtype])
-                (images.left if connection.topic == self._topics.left else images.right).append(
-                    message
-                )
-                for left, right in images.pairs():
-                    yield self._frame(left, right, *infos.values())
+        infos = dict(self._survey.infos)
+        pairs: PairMaker[Any] = PairMaker(self._survey.rule)
+        for message, content in self._contents():
+            if message.type_name == INFO_TYPE:
+                infos[message.topic] = content
+                continue
+            stamp = _stamp(message, content)
+            if self._layout.in_one_image:
+                yield self._split_frame(content, stamp, infos)
+                continue
+            side = 0 if message.topic == self.topics.left else 1
+            for left, right in pairs.add(side, stamp, (stamp, content), size=len(message.data)):
+                yield self._frame(left, right, infos)
+        for left, right in pairs.finish():
+            yield self._frame(left, right, infos)
+        if pairs.unpaired:
+            _logger.info("'%s': %d images have no counterpart", self._path, pairs.unpaired)
+
+    def close(self) -> None:
+        """Close the files and remove what was unpacked; garbage collection does so as well."""
+        self._files.close()
+
+    def _contents(self) -> Iterator[tuple[StoredMessage, Any]]:
+        """Yield the messages of the pair as stored and deserialized; damaged ones are left out."""
+        topics = self.topics
+        wanted = {topics.left, topics.right, topics.left_info, topics.right_info} - {''}
+        for message in self._files.messages(wanted):
+            try:
+                yield message, deserialized(message)
+            except PlaybackError as error:
+                self._report_damage(error)
+
+    def _report_damage(self, error: PlaybackError) -> None:
+        if not self._damage_reported:
+            self._damage_reported = True
+            _logger.warning("'%s': %s; damaged messages are left out", self._path, error)
 
     def _frame(
-        self, left: Any, right: Any, left_info: CameraInfo | None, right_info: CameraInfo | None
+        self, left: tuple[int, Any], right: tuple[int, Any], infos: dict[str, Any]
     ) -> StereoFrame:
-        for message, frame_id in zip((left, right), self._frame_ids, strict=True):
-            message.header.frame_id = message.header.frame_id or frame_id
-        if self._calibration:
-            frame_ids = (left.header.frame_id, right.header.frame_id)
-            left_info, right_info = read_camera_infos(self._calibration, _size(left), frame_ids)
-        return StereoFrame(left, right, left_info, right_info, time=stamp_seconds(left))
+        left_info, right_info = self._infos(image_size(left[1]), infos)
+        stamps = (left[0], right[0])
+        name = seconds_text(left[0])
+        return StereoFrame(left[1], right[1], left_info, right_info, name, stamps)
 
-    @contextmanager
-    def _open(self) -> Iterator[AnyReader]:
-        try:
-            from rosbags.highlevel import AnyReader
-            from rosbags.typesys import Stores, get_typestore
-        except ImportError as error:
-            raise PlaybackError(
-                'recordings are read by the package rosbags: run `pip install rosbags`'
-            ) from error
-        # Older SQLite recordings carry no message definitions.
-        store = get_typestore(Stores.ROS2_HUMBLE)
-        try:
-            with AnyReader([self._path], default_typestore=store) as reader:
-                yield reader
-        except S2M2Error:
-            raise
-        except Exception as error:  # rosbags, zstd, SQLite and CDR each have theirs for damage
-            reason = str(error) or type(error).__name__
-            raise PlaybackError(f"cannot read the recording '{self._path}': {reason}") from error
+    def _split_frame(self, content: Any, stamp: int, infos: dict[str, Any]) -> StereoFrame:
+        left, right = split_views(image_pixels(content), self._layout)
+        left_info, right_info = self._infos(image_size(left), infos)
+        return StereoFrame(left, right, left_info, right_info, seconds_text(stamp), (stamp, stamp))
+
+    def _infos(self, size: tuple[int, int], infos: dict[str, Any]) -> tuple[Any, Any]:
+        if not self._uses_files:
+            return infos[self.topics.left_info], infos[self.topics.right_info]
+        models: tuple[CameraModel | None, CameraModel | None]
+        models = self._lookup.models(self._path, size) or (None, None)
+        return models
+
+    def _surveyed(self) -> _Survey:
+        """Read on until the timestamps tell the rule and each calibration came once."""
+        topics = self.topics
+        stamps: dict[str, list[int]] = {topics.left: [], topics.right: []}
+        infos: dict[str, Any] = {}
+        awaited = {topics.left_info, topics.right_info} - {''}
+        for message, content in self._contents():
+            if message.type_name == INFO_TYPE:
+                infos.setdefault(message.topic, content)
+            elif len(stamps[message.topic]) < 2 * SURVEYED_IMAGES:
+                stamps[message.topic].append(_stamp(message, content))
+            surveyed = min(len(side) for side in stamps.values())
+            if surveyed >= SURVEYED_IMAGES and awaited <= infos.keys():
+                break
+        left, right = stamps[topics.left], stamps[topics.right]
+        return _Survey(measured_rule(left, right), infos, min(len(left), len(right)))
+
+    def _has_recorded_infos(self) -> bool:
+        """Tell whether each camera has a calibration of its own in the recording."""
+        topics = self.topics
+        infos = self._survey.infos
+        own = topics.left_info != topics.right_info
+        return own and topics.left_info in infos and topics.right_info in infos
+
+    def _without_calibration(self) -> PlaybackError:
+        left, right = self.topics.left_info, self.topics.right_info
+        if left and left == right:
+            return PlaybackError(_one_info(left, self._survey.infos.get(left)))
+        lacking = self.topics.left if not left else self.topics.right
+        return PlaybackError(
+            f'no camera_info is recorded for {lacking}; {no_calibration(self._path)}'
+        )
+
+    def _report(self) -> None:
+        """Say in the log what was chosen, where that is not plain."""
+        topics, rule = self.topics, self._survey.rule
+        names = topics.left if topics.left == topics.right else f'{topics.left}, {topics.right}'
+        _logger.info("'%s': playing %s", self._path, names)
+        if not is_rectified(topics.left):
+            _logger.info('the topics do not say that their images are rectified')
+        if rule.tolerance_ns and not self._layout.in_one_image:
+            _logger.warning(
+                'no left and right image have equal timestamps: nearest ones within %.1f ms are '
+                'paired (period %.1f ms)',
+                rule.tolerance_ns / 1e6,
+                rule.period_ns / 1e6,
+            )
 
 
-def _first(reader: AnyReader, topic: str) -> CameraInfo | None:
-    """Return the first calibration on a topic, for images that were recorded before it."""
-    connections = [c for c in reader.connections if c.topic == topic]
-    if not connections:
-        return None
-    for _, _, data in reader.messages(connections):
-        info: CameraInfo = deserialize_message(data, CameraInfo)
-        return info
-    return None
+@functools.cache
+def _types() -> Any:
+    from rosbags.typesys import Stores, get_typestore
+
+    return get_typestore(Stores.LATEST)
 
 
-def _size(message: Image | CompressedImage) -> tuple[int, int]:
-    if isinstance(message, Image):
-        return message.width, message.height
-    return announced_size(bytes(message.data))
+def deserialized(message: StoredMessage) -> Any:
+    """Return a message of a common type as `rosbags` deserializes it; raises PlaybackError.
+
+    The definitions are those of ROS 2 and not the recorded ones, which would be run as code.
+    """
+    try:
+        return _types().deserialize_cdr(message.data, message.type_name)
+    except Exception as error:  # rosbags raises what struct and NumPy do for damaged data
+        reason = str(error) or type(error).__name__
+        raise PlaybackError(
+            f'a message on {message.topic} at {seconds_text(message.log_ns)} s is damaged '
+            f'({reason})'
+        ) from error
+
+
+def _stamp(message: StoredMessage, content: Any) -> int:
+    """Return the timestamp of a message, or when it was recorded if its driver gave none."""
+    stamp = content.header.stamp
+    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec) or message.log_ns
+
+
+def _one_info(topic: str, info: Any) -> str:
+    """Return why one CameraInfo does not do for two cameras."""
+    text = f'{topic} is the only camera_info recorded, for both images, but a pair needs two: '
+    shift = float(info.p[3]) if info is not None else 0.0
+    if shift:
+        text += (
+            f'its P[3] = {shift:g} makes it that of the right camera (baseline '
+            f'{-shift / (float(info.p[0]) or 1.0):g} m), and the left one is missing; '
+        )
+    else:
+        text += 'its P[3] is 0, so the baseline is not in it; '
+    return f'{text}set the parameter calibration to a file with both cameras'

@@ -1,26 +1,19 @@
-"""What `stereo_player` plays: a stereo pair as messages, and messages made from arrays."""
+"""What every source of stereo pairs gives: frames of arrays or messages, free of ROS."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
+import numpy.typing as npt
 
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.geometry import CameraModel, StereoCamera
-from s2m2_ros.io.calibration.readers import read_calibration
-from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill
 
-# (channels, dtype) of the images that are read from files, as ROS names them.
-ENCODINGS = {
-    (1, 'uint8'): 'mono8',
-    (1, 'uint16'): 'mono16',
-    (3, 'uint8'): 'rgb8',
-    (3, 'uint16'): 'rgb16',
-}
+Pixels = npt.NDArray[Any]
+
+NANOSECONDS = 10**9
 
 
 class PlaybackError(S2M2Error):
@@ -31,73 +24,70 @@ class PlaybackError(S2M2Error):
 class StereoFrame:
     """One stereo pair with its calibration.
 
-    ``time`` is in seconds on the source's own clock, None where it has none (image files).
+    Attributes:
+        left, right: pixels (H, W) or (H, W, 3) RGB; or, from a recording, an Image or
+            CompressedImage as `rosbags` deserializes it.
+        left_info, right_info: a CameraModel; or, from a recording, a CameraInfo as `rosbags`
+            deserializes it. None where the source has no calibration.
+        name: what tells this pair from the others of its source: a path without suffix, a frame
+            number or a timestamp.
+        stamps_ns: when the left and the right image were taken, in nanoseconds on the source's
+            own clock; None where it has none (image files).
+
     """
 
-    left: Image | CompressedImage
-    right: Image | CompressedImage
-    left_info: CameraInfo
-    right_info: CameraInfo
-    time: float | None = None
+    left: Any
+    right: Any
+    left_info: Any
+    right_info: Any
+    name: str = ''
+    stamps_ns: tuple[int, int] | None = None
 
     @property
-    def messages(self) -> tuple[Image | CompressedImage, Image | CompressedImage]:
-        """Return the two images, left first."""
-        return self.left, self.right
+    def time(self) -> float | None:
+        """Return when the left image was taken, in seconds, None where the source has no clock."""
+        return None if self.stamps_ns is None else self.stamps_ns[0] / NANOSECONDS
+
+    def arrays(self) -> tuple[Pixels, Pixels]:
+        """Return both images as pixels, decoded where they are messages; raises ImageError."""
+        return image_pixels(self.left), image_pixels(self.right)
 
 
-def image_message(pixels: np.ndarray, *, frame_id: str) -> Image:
-    """Return the Image of an (H, W) or (H, W, 3) RGB array, uint8 or uint16."""
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    message = Image(
-        height=pixels.shape[0],
-        width=pixels.shape[1],
-        encoding=ENCODINGS[channels, pixels.dtype.name],
-        is_bigendian=BIG_ENDIAN_HOST,
-        step=pixels.shape[1] * channels * pixels.itemsize,
-    )
-    fill(message.data, pixels)
-    message.header.frame_id = frame_id
-    return message
+class PairSource(Protocol):
+    """Stereo pairs from files, a video, a camera or a recording.
 
-
-def read_camera_infos(
-    calibration: Sequence[Path], image_size: tuple[int, int], frame_ids: Sequence[str]
-) -> tuple[CameraInfo, CameraInfo]:
-    """Return the CameraInfo of both cameras from what `read_calibration` reads.
-
-    ``image_size`` is the width and height of the images. Raises
-    :class:`~s2m2_ros.geometry.CalibrationError`, also where images and calibration do not fit.
+    Iterating gives them from the start each time (a camera: from now on), and raises S2M2Error for
+    what cannot be read.
     """
-    models = read_calibration(calibration, image_size=image_size)
-    StereoCamera.from_projection(*models).require_size(*image_size)
-    left, right = (
-        camera_info(model, frame_id) for model, frame_id in zip(models, frame_ids, strict=True)
-    )
-    return left, right
+
+    def __iter__(self) -> Iterator[StereoFrame]: ...
 
 
-def camera_info(model: CameraModel, frame_id: str) -> CameraInfo:
-    """Return the CameraInfo of a rectified camera (REP 104)."""
-    P = [float(value) for value in model.P]
-    roi = model.roi
-    info = CameraInfo(
-        width=model.width,
-        height=model.height,
-        distortion_model='plumb_bob',
-        d=[0.0] * 5,
-        k=[P[0], 0.0, P[2], 0.0, P[5], P[6], 0.0, 0.0, 1.0],
-        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-        p=P,
-        binning_x=model.binning_x,
-        binning_y=model.binning_y,
-        roi=RegionOfInterest(
-            x_offset=roi.x_offset,
-            y_offset=roi.y_offset,
-            width=roi.width,
-            height=roi.height,
-            do_rectify=bool(roi.width),
-        ),
-    )
-    info.header.frame_id = frame_id
-    return info
+def image_pixels(image: Any) -> Pixels:
+    """Return the pixels of an array, an Image or a CompressedImage; raises ImageError."""
+    if isinstance(image, np.ndarray):
+        return image
+    from s2m2_ros.io import ros_images
+
+    if hasattr(image, 'format'):
+        return ros_images.decode_compressed_image(image)
+    return ros_images.decode_image(image)
+
+
+def image_size(image: Any) -> tuple[int, int]:
+    """Return width and height in pixels of an array, an Image or a CompressedImage."""
+    if not isinstance(image, np.ndarray) and hasattr(image, 'encoding'):
+        return int(image.width), int(image.height)
+    if not isinstance(image, np.ndarray):
+        from s2m2_ros.io.compressed_images import announced_size
+
+        width, height = announced_size(bytes(image.data))
+        if width and height:
+            return width, height
+    pixels = image_pixels(image)
+    return pixels.shape[1], pixels.shape[0]
+
+
+def seconds_text(stamp_ns: int) -> str:
+    """Return a time as text in seconds, to the nanosecond."""
+    return f'{stamp_ns // NANOSECONDS}.{stamp_ns % NANOSECONDS:09d}'

@@ -48,9 +48,12 @@ def depth_message(outputs: HostOutputs, header: Header) -> Image:
     return _image(outputs.arrays[Output.DEPTH], '32FC1', header)
 
 
-def depth_camera_info(left_info: CameraInfo, header: Header) -> CameraInfo:
+def depth_camera_info(
+    left_info: CameraInfo, header: Header, *, rectified: bool = False
+) -> CameraInfo:
     """Return the left camera's calibration with the depth image's header.
 
+    Of an image that was ``rectified`` here, K, D and R are those of the rectified image.
     ``P[3]`` is 0 whatever the driver wrote: the image and the points lie in the left camera's own
     frame, and a consumer would shift them by ``-P[3] / fx``.
     """
@@ -59,6 +62,10 @@ def depth_camera_info(left_info: CameraInfo, header: Header) -> CameraInfo:
     P = [float(value) for value in left_info.p]
     P[3] = 0.0
     info.p = P
+    if rectified:
+        info.k = [P[0], 0.0, P[2], 0.0, P[5], P[6], 0.0, 0.0, 1.0]
+        info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+        info.d = [0.0] * len(left_info.d)
     return info
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
+from s2m2_ros.io.pixel_range import SETTINGS
 from s2m2_ros.pipeline import PipelineOptions, output_options
 from s2m2_ros.text_safety import safe_text
 
@@ -168,21 +169,44 @@ class Settings:
     )
 
     image_transport: str = _parameter(
-        'raw',
-        'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right).',
-        choices=('raw', 'compressed'),
+        'auto',
+        'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right); '
+        'auto to what is published, raw if both are.',
+        choices=('auto', 'raw', 'compressed'),
+    )
+    cache_camera_info: bool = _parameter(
+        True,
+        'Match every pair of images with the newest camera_info, whatever its timestamp; false '
+        'demands one whose timestamp matches its image.',
+    )
+    rectify: str = _parameter(
+        'auto',
+        'true rectifies the images by the K, D, R and P of their camera_info, false takes them as '
+        'they are; auto rectifies raw images (by the name image_raw, else by what they show).',
+        choices=('auto', 'true', 'false'),
+    )
+    pixel_range: str = _parameter(
+        'auto',
+        'Values of images of more than 8 bits: auto finds black and white from both images, full '
+        'takes the whole range of the type, a number takes so many bits.',
+        choices=SETTINGS,
     )
     approximate_sync: bool = _parameter(
-        False, 'Pair messages whose timestamps lie within slop; false demands equal timestamps.'
+        False,
+        'Pair images whose timestamps lie within slop; false demands equal timestamps. Equal '
+        'ones are preferred either way.',
     )
     slop: float = _parameter(
         0.02,
-        'Seconds that the timestamps of a pair may be apart (strictly less), with '
-        'approximate_sync.',
+        'Seconds that the timestamps of a pair may be apart (strictly less, and less than half '
+        'of the period of the images), with approximate_sync.',
         range=(0.0001, 10.0),
     )
     sync_queue_size: int = _parameter(
-        10, 'Messages of each topic that wait for matching messages.', range=(1, 1000)
+        10,
+        'Images of each camera that wait for their matching messages; fewer if they would take '
+        'more than 256 MiB.',
+        range=(1, 1000),
     )
     sync_timeout: float = _parameter(
         3.0, 'Seconds without a pair after which the node says why.', range=(0.1, 3600.0)
@@ -225,6 +249,7 @@ class Settings:
     def pipeline_options(self) -> PipelineOptions:
         """Return what the pipeline needs to know; the cloud's transform is not among it."""
         return PipelineOptions(
+            rectify=self.rectify,  # type: ignore[arg-type]  # checked against the choices
             outputs=output_options(**{name: getattr(self, name) for name in _OUTPUT_PARAMETERS}),
             allow_negative=self.allow_negative,
             max_vertical_misalignment=self.max_vertical_misalignment,
@@ -262,6 +287,8 @@ def _typed(name: str, value: Any, kind: type[Any]) -> Any:
     """Return the value as its parameter's type: whole numbers are real ones too."""
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if name == 'rectify' and isinstance(value, bool):  # `rectify: true` in YAML
+        return str(value).lower()
     if type(value) is not kind:
         raise ParameterError(
             f'{name} = {safe_text(repr(value))} must be of type {TYPE_NAMES[kind]}'

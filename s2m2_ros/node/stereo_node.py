@@ -81,6 +81,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             return TransitionCallbackReturn.FAILURE
         self._faults.clear(Fault.CONFIGURATION)
         self._configured = True
+        self.get_logger().info(f'configured: {self._supervisor.description()}')
         self._camera.configure(self._guarded(self._camera.follow_subscribers))
         if not self._camera.reports_subscribers:
             self._poll_timer = self._every(SUBSCRIBER_POLL_PERIOD, self._camera.follow_subscribers)
@@ -90,6 +91,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
         """Begin to subscribe and publish, as soon as an output has a subscriber."""
         result = super().on_activate(state)
         reset_peak_device_memory()
+        self.get_logger().info('active')
         self._camera.activate()
         return result
 

@@ -1,37 +1,49 @@
-"""Four input topics become pairs: subscriptions, message_filters, and what befell each image."""
+"""The inputs become pairs with their calibration, and every left image is accounted for."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from message_filters import (
-    ApproximateTimeSynchronizer,
-    SimpleFilter,
-    Subscriber,
-    TimeSynchronizer,
-)
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.clock import Clock, ClockType
+from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from s2m2_ros.node.calibration_cache import Accepted, TimedInfo
+from s2m2_ros.node.calibration_join import CalibrationJoin, ImagePair
+from s2m2_ros.node.delivery import explain_loss, explain_mismatch, image_size
+from s2m2_ros.node.endpoints import node_names
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
+from s2m2_ros.node.frames import FrameWatch
+from s2m2_ros.node.pairing import StereoPairing, TimedImage
 from s2m2_ros.node.parameters import Settings
+from s2m2_ros.node.publisher_watch import PublisherWatch
 from s2m2_ros.node.statistics import Counters
+from s2m2_ros.node.stereo_inputs import (
+    IMAGES,
+    INFOS,
+    LEFT_IMAGE,
+    LEFT_INFO,
+    StereoInputs,
+    StereoTopics,
+)
 from s2m2_ros.node.sync_diagnosis import InputTopic, explain_rates, explain_silence
 
-LEFT_IMAGE = 0
+__all__ = ['PairSynchronizer', 'StereoMessages', 'StereoTopics']
 
-
-class StereoTopics(NamedTuple):
-    """Full names of the four inputs, for error messages."""
-
-    left: str
-    right: str
-    left_info: str
-    right_info: str
+# Seconds that a pair waits for the camera_info of its own timestamps, where there usually is one.
+COMPANION_WAIT = 0.1
+FAULTS = (
+    Fault.SYNCHRONIZATION,
+    Fault.RATES,
+    Fault.FRAME_ID,
+    Fault.QOS,
+    Fault.PUBLISHERS,
+    Fault.REMAPPING,
+    Fault.INPUT,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +59,11 @@ class StereoMessages:
 
 
 class PairSynchronizer:
-    """Subscribes, synchronises and hands each pair over at once; all in the executor's thread.
+    """Subscribes, synchronizes and dispatches each pair at once; all in the executor's thread.
 
-    Left images are counted one by one: each is received, then matched, or dropped as unmatched
-    when a later pair comes together, the queue is full, or stamps jump back. Only the hand-over
-    may be slow to nobody: `hand_over(messages)` must return at once.
+    Images are what is synchronized; each pair then gets its calibration (`CalibrationJoin`). Left
+    images are counted one by one: each is received, then matched, or dropped for a cause.
+    `dispatch(messages)` must return at once.
     """
 
     def __init__(
@@ -60,148 +72,231 @@ class PairSynchronizer:
         settings: Settings,
         counters: Counters,
         faults: FaultLog,
-        hand_over: Callable[[StereoMessages], None],
+        dispatch: Callable[[StereoMessages], None],
     ) -> None:
         self._node = node
         self._settings = settings
         self._counters = counters
         self._faults = faults
-        self._hand_over = hand_over
-        self._waiting: list[int] = []
+        self._dispatch = dispatch
         self._progress_at = time.monotonic()
-        self._gates: list[Any] = []
-        self._subscribers = [self._subscribe(kind, name) for kind, name in _inputs(settings)]
-        self.topics = [InputTopic(s.sub.topic_name) for s in self._subscribers]
-        for index, subscriber in enumerate(self._subscribers):
-            subscriber.registerCallback(self._arrived, index)
-        self._rebuild()
+        self._pairing = StereoPairing(counters.drop)
+        self._join = CalibrationJoin(counters.drop, self._send)
+        self._publishers = PublisherWatch()
+        self._frames = FrameWatch(faults)
+        self._image_bytes: dict[int, int] = {}
+        self._closed = False
+        self._inputs = StereoInputs(node, self._arrived, self._publishers_changed)
+        self._wait_timer = node.create_timer(
+            COMPANION_WAIT, self._end_waiting, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self._wait_timer.cancel()
+        self._configure()
+        self._follow()
+        self._report(Fault.REMAPPING, explain_remapping(self._inputs.names))
+
+    @property
+    def topics(self) -> list[InputTopic]:
+        """The inputs as they are subscribed now: left and right images, left and right infos."""
+        return self._inputs.topics
 
     def close(self, cause: DropCause) -> None:
-        """Unsubscribe; images that still wait for a partner are dropped for this cause."""
-        for subscriber in self._subscribers:
-            self._node.destroy_subscription(subscriber.sub)
-        self._subscribers = []
-        self._give_up(len(self._waiting), cause)
-        self._faults.reset(Fault.SYNCHRONIZATION, Fault.RATES, Fault.INPUT)
+        """Unsubscribe; images that still wait are dropped for this cause."""
+        self._closed = True
+        self._inputs.close()
+        self._node.destroy_timer(self._wait_timer)
+        self._pairing.clear(cause)
+        self._join.clear(cause)
+        self._faults.reset(*FAULTS)
 
     def adopt(self, settings: Settings) -> None:
-        """Synchronise by these settings from now on."""
+        """Synchronize by these settings from now on."""
         self._settings = settings
-        self._rebuild()
+        self._configure()
 
     def check(self) -> None:
-        """Complain if there was no pair for too long, or if one topic is slower than another."""
+        """Follow the publishers; report if there was no pair for too long, and why."""
+        self._follow()
         now = time.monotonic()
-        if now - self._progress_at < self._settings.sync_timeout:
-            self._compare_rates()
-            return
-        publishers = [self._node.count_publishers(topic.name) for topic in self.topics]
-        text = explain_silence(self.topics, publishers, self._settings, now)
-        self._faults.report(Fault.SYNCHRONIZATION, text)
+        foreign = self._explain_foreign_infos()
+        self._report(Fault.PUBLISHERS, self._publishers.explain() or foreign)
+        starved = now - self._progress_at >= self._settings.sync_timeout
+        self._report(Fault.QOS, self._explain_delivery(starved))
+        images, infos = self.topics[:2], self.topics[2:]
+        if not starved:
+            compared = images if self._settings.cache_camera_info else self.topics
+            self._report(Fault.RATES, explain_rates(compared, now))
+        elif not self._publishers.refuses and foreign is None:
+            text = explain_silence(images, infos, self._settings, now)
+            self._faults.report(Fault.SYNCHRONIZATION, text)
 
-    def _compare_rates(self) -> None:
-        difference = explain_rates(self.topics)
-        if difference is None:
-            self._faults.clear(Fault.RATES)
-        else:
-            self._faults.report(Fault.RATES, difference)
-
-    def _subscribe(self, kind: type[Any], name: str) -> Any:
-        # A profile of its own for each: rclpy writes the overrides into it.
-        profile = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
-        )
-        return Subscriber(
-            self._node,
-            kind,
-            name,
-            qos_profile=profile,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+    def _configure(self) -> None:
+        settings = self._settings
+        slop = round(settings.slop * 1e9) if settings.approximate_sync else 0
+        self._pairing.configure(slop=slop, queue_size=settings.sync_queue_size)
+        self._join.configure(
+            cached=settings.cache_camera_info, tolerance=slop, size=settings.sync_queue_size
         )
 
-    def _rebuild(self) -> None:
-        """Start with empty queues: those of message_filters are deaf after a jump back in time."""
-        self._give_up(len(self._waiting), DropCause.UNMATCHED)
-        self._gates = [SimpleFilter() for _ in self._subscribers]
-        size = self._settings.sync_queue_size
-        synchronizer = (
-            ApproximateTimeSynchronizer(self._gates, size, self._settings.slop)
-            if self._settings.approximate_sync
-            else TimeSynchronizer(self._gates, size)
-        )
-        synchronizer.registerCallback(self._matched)
-        for topic in self.topics:
-            topic.recent.clear()
+    def _follow(self) -> None:
+        """Subscribe as the publishers require, which may have changed."""
+        for index in self._inputs.follow(self._settings.image_transport):
+            self.topics[index].recent.clear()
+        now = time.monotonic()
+        for index in IMAGES:
+            self._publishers.follow(
+                index, self.topics[index].name, self._inputs.endpoints(index), now
+            )
+        for index in INFOS:
+            alive = {endpoint.gid for endpoint in self._inputs.endpoints(index)}
+            self._join.retain(index - LEFT_INFO, alive)
 
-    def _arrived(self, message: Any, index: int) -> None:
+    def _publishers_changed(self) -> None:
         try:
-            self._take(message, index)
+            if not self._closed:
+                self._follow()
         except Exception as error:  # an error in a callback would end the node
             self._faults.report(Fault.DISPATCH, f'{error!r}')
 
-    def _take(self, message: Any, index: int) -> None:
-        topic, stamp = self.topics[index], _nanoseconds(message)
+    def _arrived(self, index: int, message: Any, gid: bytes | None) -> None:
+        try:
+            self._frames.correct(self.topics[index].name, message)
+            if index in IMAGES:
+                self._take_image(index, message, gid)
+            else:
+                self._take_info(index, message, gid)
+        except Exception as error:  # an error in a callback would end the node
+            self._faults.report(Fault.DISPATCH, f'{error!r}')
+
+    def _take_info(self, index: int, message: Any, gid: bytes | None) -> None:
+        stamp = _nanoseconds(message)
+        self.topics[index].take(stamp, time.monotonic())
+        self._join.add_info(index - LEFT_INFO, TimedInfo(stamp, message), gid)
+
+    def _take_image(self, index: int, message: Any, gid: bytes | None) -> None:
+        now, stamp, topic = time.monotonic(), _nanoseconds(message), self.topics[index]
+        if not self._publishers.knows(index, gid):
+            self._follow()
+        if index == LEFT_IMAGE:
+            self._counters.receive()
+        used, fresh = self._publishers.admit(index, gid, now)
+        if not used:
+            if index == LEFT_IMAGE:
+                self._counters.drop(DropCause.OTHER_PUBLISHER)
+            return
+        if fresh:
+            self._restart()
+        self._watch_stamp(topic, stamp)
+        topic.take(stamp, now)
+        self._image_bytes[index] = len(message.data)
+        pair = self._pairing.add(index, TimedImage(stamp, message, len(message.data)))
+        if pair is not None:
+            self._paired(pair)
+
+    def _watch_stamp(self, topic: InputTopic, stamp: int) -> None:
         newest = topic.newest_stamp
         if newest is not None and stamp < newest:
             back = (newest - stamp) / 1e9
             self._faults.report(
                 Fault.TIMESTAMPS,
-                f'the stamps of {topic.name} jumped back by {back:.3g} s: a recording that loops, '
-                'a clock that was set, or two publishers; synchronising anew',
+                f'the timestamps of {topic.name} jumped back by {back:.3g} s: a recording that '
+                'loops, a clock that was set, or two publishers; synchronizing anew',
             )
-            self._rebuild()
+            self._restart()
         if stamp == 0:
             self._faults.report(
                 Fault.ZERO_TIMESTAMPS,
-                f'{topic.name} has messages without a stamp, so pairs may be mixed up: let the '
-                'driver stamp them',
+                f'{topic.name} has messages without a timestamp, so pairs may be mixed up: let '
+                'the driver set it',
             )
-        topic.take(stamp, time.monotonic())
-        if index == LEFT_IMAGE:
-            self._receive(stamp)
-        self._gates[index].signalMessage(message)
 
-    def _receive(self, stamp: int) -> None:
-        self._counters.receive()
-        if stamp in self._waiting:  # the queues keep the newest of one stamp
-            self._waiting.remove(stamp)
-            self._counters.drop(DropCause.SAME_TIMESTAMP)
-        self._waiting.append(stamp)
-        self._give_up(len(self._waiting) - self._settings.sync_queue_size, DropCause.UNMATCHED)
+    def _restart(self) -> None:
+        """Forget the images that wait: what comes next has nothing to do with them."""
+        self._pairing.clear()
+        self._join.clear(DropCause.UNMATCHED)
+        for index in IMAGES:
+            self.topics[index].recent.clear()
 
-    def _matched(self, left: Any, right: Any, left_info: Any, right_info: Any) -> None:
-        # The real message_filters stays locked for ever if this raises.
-        try:
-            stamp = _nanoseconds(left)
-            if stamp not in self._waiting:
-                return
-            self._give_up(self._waiting.index(stamp), DropCause.UNMATCHED)
-            self._waiting.remove(stamp)
-            self._counters.match()
-            self._progress_at = time.monotonic()
-            names = StereoTopics(*(topic.name for topic in self.topics))
-            pair = StereoMessages(left, right, left_info, right_info, names, self._progress_at)
-            self._hand_over(pair)
-            self._faults.clear(Fault.SYNCHRONIZATION)
-        except Exception as error:
-            self._faults.report(Fault.DISPATCH, f'{error!r}')
+    def _paired(self, images: tuple[TimedImage, TimedImage]) -> None:
+        self._counters.match()
+        left, right = (self._accepted(side) for side in IMAGES)
+        self._join.add_pair(ImagePair(images, (left, right)))
+        if self._join.waits:
+            self._wait_timer.reset()
 
-    def _give_up(self, count: int, cause: DropCause) -> None:
-        """Drop the oldest of the images that wait."""
-        if count > 0:
-            del self._waiting[:count]
-            self._counters.drop(cause, count)
+    def _accepted(self, side: int) -> Accepted:
+        """Return whose calibrations are right: those of the images' node, if it publishes any."""
+        source = self._publishers.source(side)
+        return self._inputs.published_by(source, LEFT_INFO + side) or None
+
+    def _end_waiting(self) -> None:
+        self._wait_timer.cancel()
+        self._join.flush()
+
+    def _send(self, pair: ImagePair, left_info: Any, right_info: Any) -> None:
+        now, names = time.monotonic(), self._inputs.names
+        left, right = (image.message for image in pair.images)
+        self._progress_at = now
+        self._frames.check(names, (left, right, left_info, right_info))
+        self._dispatch(StereoMessages(left, right, left_info, right_info, names, now))
+        self._faults.clear(Fault.SYNCHRONIZATION)
+
+    def _explain_delivery(self, starved: bool) -> str | None:
+        reasons = []
+        for index in range(4):
+            subscription = self._inputs.subscription(index)
+            publishers = self._inputs.endpoints(index)
+            reason = explain_mismatch(subscription, publishers)
+            if reason is None and starved and index in IMAGES:
+                reason = explain_loss(
+                    subscription,
+                    publishers,
+                    self._image_size(index),
+                    get_rmw_implementation_identifier(),
+                )
+            if reason is not None:
+                reasons.append(reason)
+        return '; '.join(reasons) or None
+
+    def _image_size(self, index: int) -> range:
+        known = self._image_bytes.get(index)
+        if known is None and self._inputs.subscription(index).kind is CompressedImage:
+            known = 0  # the camera_info does not tell
+        return image_size(known, self._join.newest_info(index))
+
+    def _explain_foreign_infos(self) -> str | None:
+        """Return which calibrations are of other cameras, if pairs wait for want of their own."""
+        for side, index in zip(IMAGES, INFOS, strict=True):
+            if self._join.lacks_right_info(side):
+                source = self._publishers.source(side)
+                return (
+                    f'the images of {source.node if source else "an unknown node"} wait for their '
+                    f'calibration: {self.topics[index].name} has come from other nodes only (its '
+                    f'publishers are {node_names(self._inputs.endpoints(index))}); stop the others'
+                )
+        return None
+
+    def _report(self, fault: Fault, problem: str | None) -> None:
+        if problem is None:
+            self._faults.clear(fault)
+        else:
+            self._faults.report(fault, problem)
 
 
-def _inputs(settings: Settings) -> list[tuple[type[Any], str]]:
-    compressed = settings.image_transport == 'compressed'
-    kind, suffix = (CompressedImage, '/compressed') if compressed else (Image, '')
-    return [
-        (kind, f'left/image_rect{suffix}'),
-        (kind, f'right/image_rect{suffix}'),
-        (CameraInfo, 'left/camera_info'),
-        (CameraInfo, 'right/camera_info'),
-    ]
+def explain_remapping(names: StereoTopics) -> str | None:
+    """Return which inputs are one topic that must be two; None if all differ."""
+    reasons = []
+    if names.left == names.right:
+        reasons.append(
+            f'left/image_rect and right/image_rect are both {names.left}: remap each to its '
+            'camera; one image with both views must be split first'
+        )
+    if names.left_info == names.right_info:
+        reasons.append(
+            f'left/camera_info and right/camera_info are both {names.left_info}: the right camera '
+            'needs a calibration of its own, with P[3] = -fx * baseline'
+        )
+    return '; '.join(reasons) or None
 
 
 def _nanoseconds(message: Any) -> int:

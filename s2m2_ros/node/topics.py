@@ -66,7 +66,7 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
     'depth/camera_info': OutputTopic(
         CameraInfo,
         frozenset(),
-        lambda s: messages.depth_camera_info(s.left_info, s.header),
+        lambda s: messages.depth_camera_info(s.left_info, s.header, rectified=s.outputs.rectified),
         'the calibration of the depth image; subscribing to it alone starts no matching',
     ),
     'confidence': OutputTopic(

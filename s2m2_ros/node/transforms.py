@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
@@ -19,6 +19,13 @@ TRANSFORM_TIMEOUT = 0.1
 
 class TransformError(S2M2Error):
     """A transform that is not known; names both frames."""
+
+
+class TransformSource(Protocol):
+    """Something that knows transforms."""
+
+    def find(self, header: Any, frame: str) -> RigidTransform:
+        """Return the transform from the header's frame into `frame`; raises TransformError."""
 
 
 class Transforms:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from s2m2_ros.geometry import CloudOptions, FlyingPixelFilter, OutputOptions, PixelFilter
 from s2m2_ros.geometry.cloud import Color
+
+Rectify = Literal['auto', 'true', 'false']
 
 
 @dataclass(frozen=True)
@@ -15,12 +18,15 @@ class PipelineOptions:
 
     Attributes:
         outputs: thresholds, filters and layouts.
+        rectify: 'true' rectifies the images by their calibrations, 'false' takes them as they
+            are, 'auto' rectifies raw ones.
         allow_negative: the cameras may converge, so points beyond infinity are no fault.
         max_vertical_misalignment: in pixels; above it the examination reports misaligned views.
 
     """
 
     outputs: OutputOptions = field(default_factory=OutputOptions)
+    rectify: Rectify = 'auto'
     allow_negative: bool = False
     max_vertical_misalignment: float = 1.5
 

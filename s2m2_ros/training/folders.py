@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from s2m2_ros.evaluation.datasets import StereoFiles, StereoPair, find_pairs, load_pair
+from s2m2_ros.evaluation.datasets import find_pairs
+from s2m2_ros.evaluation.truth import StereoFiles, StereoPair, load_pair
 from s2m2_ros.training.batch import BatchSource, StereoBatch, stack
 from s2m2_ros.training.photometric import augment
 from s2m2_ros.training.seeded_random import SeededRandom

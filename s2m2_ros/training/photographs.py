@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from s2m2_ros.io.image_files import SUFFIXES, read_raw
+from s2m2_ros.io.pixel_range import PixelRange, scale
+from s2m2_ros.io.raw_image import RawImage
 from s2m2_ros.training.options import TrainingError
-
-ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
 def read_photographs(folder: Path) -> list[Tensor]:
@@ -20,15 +21,14 @@ def read_photographs(folder: Path) -> list[Tensor]:
         TrainingError: if there is none.
         ImageError: if one cannot be read.
     """
-    from s2m2_ros.io.image_files import read_image  # which needs OpenCV
-
-    files = sorted(path for path in folder.glob('*') if path.suffix.lower() in ENDINGS)
+    files = sorted(path for path in folder.glob('*') if path.suffix.lower() in SUFFIXES)
     if not files:
-        raise TrainingError(f'{folder}: holds no images ({", ".join(ENDINGS)})')
-    return [_planes(read_image(file)) for file in files]
+        raise TrainingError(f'{folder}: holds no images ({", ".join(SUFFIXES)})')
+    return [_planes(read_raw(file)) for file in files]
 
 
-def _planes(image: np.ndarray) -> Tensor:
-    scaled = torch.from_numpy(image / np.float32(np.iinfo(image.dtype).max))
-    colour = scaled if scaled.ndim == 3 else scaled[..., None].expand(-1, -1, 3)
-    return colour.permute(2, 0, 1).float().contiguous()
+def _planes(image: RawImage) -> Tensor:
+    (values,) = PixelRange().update([image])
+    scaled = torch.from_numpy(scale(image, values) / np.float32(255))
+    color = scaled if scaled.ndim == 3 else scaled[..., None].expand(-1, -1, 3)
+    return color.permute(2, 0, 1).float().contiguous()

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CompressedImage
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.io.compressed_images import announced_size
-from s2m2_ros.io.ros_images import decode_compressed_image
+from s2m2_ros.io.ros_images import decode_compressed_image, decode_compressed_raw
 
 # A red left half and a blue right half: JPEG keeps these apart, whatever it does to edges.
 RGB = np.zeros((16, 32, 3), np.uint8)
@@ -123,6 +123,130 @@ class TestDamage:
         except ImageError:
             return
         assert decoded.dtype in (np.uint8, np.float32)
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack('>H', len(body) + 2) + body
+
+
+def jpeg(pixels: np.ndarray, *options: int) -> bytes:
+    ok, data = cv2.imencode('.jpg', pixels, options)
+    assert ok
+    return data.tobytes()
+
+
+def huge_jpeg(between: bytes, frame: int = 0xC0) -> bytes:
+    """Return a JPEG that announces 60000x60000 pixels after some bytes that libjpeg skips."""
+    whole = jpeg(np.full((16, 16), 90, np.uint8))
+    at = whole.index(b'\xff\xc0')
+    header = bytearray(whole[at:])
+    header[1] = frame
+    header[5:9] = struct.pack('>HH', 60000, 60000)
+    return whole[:at] + between + bytes(header)
+
+
+BETWEEN = {
+    'nothing': b'',
+    'fill bytes': b'\xff' * 7,
+    'pad bytes': b'\x00\x00',
+    'other bytes': b'\x12\x34\x56',
+    'stuffed bytes': b'\xff\x00\xff\x00',
+    'restart and TEM markers': b'\xff\xd3\xff\x01',
+    'a segment that holds another header': segment(0xE5, b'\xff\xc0\x00\x11\x08\x00\x10\x00\x10'),
+    'a comment': segment(0xFE, b'\xff\xd9'),
+}
+
+
+class TestBombs:
+    @pytest.mark.parametrize('between', BETWEEN.values(), ids=BETWEEN)
+    def test_the_size_is_read_as_the_decoder_reads_it(self, between: bytes) -> None:
+        image = CompressedImage(format='jpeg', data=array('B', huge_jpeg(between)))
+        with pytest.raises(ImageError, match='absurd size of 60000x60000'):
+            decode_compressed_image(image)
+
+    @pytest.mark.parametrize('between', BETWEEN.values(), ids=BETWEEN)
+    def test_what_the_decoder_skips_is_no_reason_to_refuse(self, between: bytes) -> None:
+        whole = jpeg(np.full((16, 24), 90, np.uint8))
+        at = whole.index(b'\xff\xc0')
+        data = whole[:at] + between + whole[at:]
+        assert announced_size(data) == (24, 16)
+        decoded = decode_compressed_image(CompressedImage(data=array('B', data)))
+        assert decoded.shape == (16, 24)
+
+    @pytest.mark.parametrize('frame', [*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC),
+                                       *range(0xCD, 0xD0)])  # fmt: skip
+    def test_every_kind_of_frame(self, frame: int) -> None:
+        image = CompressedImage(format='jpeg', data=array('B', huge_jpeg(b'', frame)))
+        with pytest.raises(ImageError, match='absurd size of 60000x60000'):
+            decode_compressed_image(image)
+
+    @pytest.mark.parametrize(
+        ('start', 'name'),
+        [
+            (b'II*\x00', 'TIFF'), (b'MM\x00*', 'TIFF'), (b'II+\x00', 'TIFF'),
+            (b'BM' + bytes(12) + b'\x28\x00\x00\x00', 'BMP'),
+            (b'\x00\x00\x00\x20ftypavif', 'AVIF'), (b'\x00\x00\x00\x20ftypheic', 'HEIC'),
+            (b'\x00\x00\x00\x0cjP  ', 'JPEG 2000'), (b'\xff\x4f\xff\x51', 'JPEG 2000'),
+            (b'\xff\x0a', 'JPEG XL'), (b'RIFF\x00\x00\x00\x00WEBP', 'WebP'), (b'GIF89a', 'GIF'),
+            (b'P6\n2 2\n255\n', 'PNM'), (b'Pf\n2 2\n-1\n', 'PFM'), (b'v/1\x01', 'OpenEXR'),
+            (b'#?RADIANCE\n', 'Radiance HDR'), (b'\x93NUMPY', 'NumPy array'),
+            (b'\x00\x00\x00\x01\x67\x42\x00\x1f', 'H.264'),
+            (b'\x00\x00\x01\x09\xf0', 'H.264'), (b'\x00\x00\x00\x01\x41\x9a', 'H.264'),
+            (b'\x00\x00\x00\x01\x40\x01\x0c', 'H.265'), (b'\x00\x00\x01\x26\x01', 'H.265'),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize('form', ['jpeg', 'rgb8; png compressed bgr8', 'h264', ''])
+    def test_other_formats_are_refused_by_name(self, start: bytes, name: str, form: str) -> None:
+        image = CompressedImage(format=form, data=array('B', start + bytes(100)))
+        with pytest.raises(ImageError, match=rf'it is a.* {name}.*JPEG'):
+            decode_compressed_image(image)
+
+    def test_another_size_than_the_calibration_says_is_not_decoded(self) -> None:
+        image = message(BGR, '.jpg', 'jpeg')
+        assert decode_compressed_raw(image, expected_size=(32, 16)).size == (32, 16)
+        with pytest.raises(ImageError, match='announces 32x16 pixels, but 640x480 are expected'):
+            decode_compressed_raw(image, expected_size=(640, 480))
+        with pytest.raises(ImageError, match='absurd size of 32x16 pixels, more than 100'):
+            decode_compressed_raw(image, max_pixels=100)
+
+
+class TestWholeness:
+    def test_a_thumbnail_has_an_end_of_its_own(self) -> None:
+        whole = jpeg(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
+        thumbnail = segment(0xE1, b'Exif\x00\x00' + jpeg(np.zeros((8, 8), np.uint8)))
+        data = whole[:2] + thumbnail + whole[2:]
+        assert decode_compressed_image(CompressedImage(data=array('B', data))).shape == (64, 64)
+        half = CompressedImage(data=array('B', data[: -len(whole) // 2]))
+        with pytest.raises(ImageError, match='cut short'):
+            decode_compressed_image(half)
+
+    @pytest.mark.parametrize(
+        'options',
+        [
+            (cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+            (cv2.IMWRITE_JPEG_RST_INTERVAL, 2),
+            (cv2.IMWRITE_JPEG_OPTIMIZE, 1),
+        ],
+    )
+    def test_kinds_of_jpeg(self, options: tuple[int, int]) -> None:
+        whole = jpeg(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8), *options)
+        # Drivers that copy whole buffers leave bytes behind the end.
+        padded = CompressedImage(data=array('B', whole + bytes(50)))
+        assert decode_compressed_image(padded).shape == (64, 64)
+        with pytest.raises(ImageError, match='cut short'):
+            decode_compressed_image(CompressedImage(data=array('B', whole[: len(whole) // 2])))
+
+    def test_a_png_whose_pixels_were_changed(self) -> None:
+        image = message(BGR, '.png', 'png')
+        image.data[image.data.tobytes().index(b'IDAT') + 6] ^= 0x55
+        with pytest.raises(ImageError, match='wrong checksum of its part IDAT'):
+            decode_compressed_image(image)
+
+    def test_a_png_that_only_mentions_its_end(self) -> None:
+        data = message(BGR, '.png', 'png').data.tobytes()
+        image = CompressedImage(format='png', data=array('B', data[:60] + b'IEND'))
+        with pytest.raises(ImageError, match='cut short'):
+            decode_compressed_image(image)
 
 
 @pytest.mark.parametrize('extension', ['.jpg', '.png'])

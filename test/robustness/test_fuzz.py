@@ -18,7 +18,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import StereoMatcher
-from s2m2_ros.io.ros_images import ENCODINGS
+from s2m2_ros.io.encodings import ENCODINGS
+from s2m2_ros.io.pixel_range import PixelRange
 from s2m2_ros.network import CheckpointError, load_network
 from s2m2_ros.node.pair_decoder import decode_pair
 from s2m2_ros.node.synchronizer import StereoMessages, StereoTopics
@@ -109,7 +110,9 @@ def test_compressed_messages(
 
 def decode_or_refuse(messages: StereoMessages) -> None:
     try:
-        outputs = PIPELINE.process(decode_pair(messages), (), PipelineOptions(), PipelineState())
+        outputs = PIPELINE.process(
+            decode_pair(messages, PixelRange()), (), PipelineOptions(), PipelineState()
+        )
     except S2M2Error as error:
         # The topic at fault is named, as in 'left: ...'.
         assert any(topic in str(error) for topic in TOPICS)

@@ -20,6 +20,7 @@ from s2m2_ros.io.recording_reader import Recording
 from s2m2_ros.io.recording_writer import RecordingWriter
 from s2m2_ros.io.stereo_frame import PlaybackError
 from s2m2_ros.network import CheckpointError, load_network
+from s2m2_ros.player.ros_serialization import serialized
 
 # More pairs than these tell nothing new.
 PAIRS_READ = 5
@@ -106,8 +107,9 @@ def _recording_seeds(folder: Path) -> list[bytes]:
         for number, side in itertools.product((1, 2), ('left', 'right')):
             image = Image(height=2, width=3, encoding='mono8', step=3, data=array('B', b'abcdef'))
             image.header.stamp.sec = number
-            writer.write(f'/{side}/image_rect', image, number)
-            writer.write(f'/{side}/camera_info', CameraInfo(width=3, height=2), number)
+            writer.write(f'/{side}/image_rect', serialized(image), number)
+            info = CameraInfo(width=3, height=2)
+            writer.write(f'/{side}/camera_info', serialized(info), number)
     return [path.read_bytes() for path in (folder / 'seed').glob('*.mcap')]
 
 
