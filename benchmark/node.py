@@ -44,6 +44,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from s2m2_ros.geometry import Output, compute_outputs
 from s2m2_ros.inference import BackendOptions, Maps, MatchResult, registry
 from s2m2_ros.io.ros_calibration import stereo_camera
+from s2m2_ros.large_messages import default_environment
 from s2m2_ros.node.messages import CloudMemory
 from s2m2_ros.node.topics import OUTPUT_TOPICS, STATS, TYPES, MessageSource
 from s2m2_ros.pipeline import PairOutputs
@@ -317,8 +318,9 @@ def main() -> int:
         return serve(ros_arguments)
     if arguments.what == 'relay':
         return relay(arguments, ros_arguments)
-    if 'FASTDDS_DEFAULT_PROFILES_FILE' not in os.environ:
-        environment = {**os.environ, 'FASTDDS_DEFAULT_PROFILES_FILE': str(PROFILES)}
+    added = default_environment(os.environ, PROFILES)
+    if added:
+        environment = {**os.environ, **added}
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606
     rclpy.init()
     try:

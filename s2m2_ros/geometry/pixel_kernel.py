@@ -18,11 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import s2m2_ros
 from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter
 from s2m2_ros.geometry.stereo_camera import StereoCamera
 
 _logger = logging.getLogger(__name__)
 
+NAME = '_pixel_kernel*.so'
 VERSION = 1
 """Of the structures below; an old library beside new sources must not be called."""
 MAPS = 2
@@ -92,11 +94,19 @@ class RecordSources:
     maps: Sequence[tuple[int, torch.Tensor]]
 
 
+def _folders() -> list[Path]:
+    """Return where the library may be: beside this file, or in the installation of a workspace.
+
+    The latter matters where Python starts beside the sources and so imports those.
+    """
+    installed = [Path(folder, 'geometry', 'compiled') for folder in s2m2_ros.__path__]
+    return [Path(__file__).with_name('compiled'), *installed]
+
+
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL | None:
     """Return the compiled library; None if it was not built, or from other sources."""
-    folder = Path(__file__).with_name('compiled')
-    for file in sorted(folder.glob('_pixel_kernel*.so')):
+    for file in (file for folder in _folders() for file in sorted(folder.glob(NAME))):
         try:
             found = ctypes.CDLL(str(file))
             version = found.pixel_kernel_version()

@@ -38,7 +38,9 @@ def decode_raw(message: Image) -> RawImage:
     except LayoutError as error:
         raise ImageError(f'{_facts(message)}: {error}') from error
     except cv2.error as error:
-        raise ImageError(f'{_facts(message)}: OpenCV cannot convert it: {safe_text(error)}') from error
+        raise ImageError(
+            f'{_facts(message)}: OpenCV cannot convert it: {safe_text(error)}'
+        ) from error
 
 
 def decode_image(message: Image) -> np.ndarray:

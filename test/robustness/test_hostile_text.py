@@ -42,7 +42,7 @@ def test_errors_quote_harmlessly(text: str) -> None:
         if name in ('checkpoint', 'device'):  # fixed at start, by whoever starts the node
             continue
         with pytest.raises(ParameterError) as parameter:
-            Settings(**{name: text})
+            Settings(**dict[str, Any]({name: text}))
         require_harmless(parameter.value)
     (sentence,) = unknown_parameters({text: 1})
     assert sentence.isprintable()
@@ -69,7 +69,7 @@ def test_a_frame_that_is_not_known_is_quoted_harmlessly() -> None:
     ['/map', ' map', 'map ', '\t', 'a\nb', 'a\x1b[2J', 'x' * 201, HUGE, '\u202e', '\x00'],
 )
 def test_points_frame_must_be_the_name_of_a_frame(frame: str) -> None:
-    with pytest.raises(ParameterError, match='points_frame = .* is not the name of a frame'):
+    with pytest.raises(ParameterError, match=r'points_frame = .* is not the name of a frame'):
         Settings(points_frame=frame)
 
 
