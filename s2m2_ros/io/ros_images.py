@@ -13,12 +13,10 @@ from s2m2_ros.io.encodings import ENCODINGS, MOSAICS, UNNAMED, find_layout
 from s2m2_ros.io.pixel_layouts import ImageBytes, LayoutError, to_rgb
 from s2m2_ros.io.pixel_range import PixelRange, scale
 from s2m2_ros.io.raw_image import RawImage, raw_image
+from s2m2_ros.text_safety import safe_text
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
-
-# Longer names of encodings and formats are cut in messages to the user.
-SHOWN_CHARACTERS = 80
 
 
 def decode_raw(message: Image) -> RawImage:
@@ -44,7 +42,9 @@ def decode_raw(message: Image) -> RawImage:
     except LayoutError as error:
         raise ImageError(f'{_facts(message)}: {error}') from error
     except cv2.error as error:
-        raise ImageError(f'{_facts(message)}: OpenCV cannot convert it: {error}') from error
+        raise ImageError(
+            f'{_facts(message)}: OpenCV cannot convert it: {safe_text(error)}'
+        ) from error
 
 
 def decode_image(message: Image) -> np.ndarray:
@@ -88,7 +88,7 @@ def decode_compressed_raw(
         is_rgb = 'compressed rgb' in compression
         return raw_image(to_rgb(pixels, None if is_rgb else UNNAMED[pixels.shape[2]]))
     except (cv2.error, ValueError) as error:
-        raise ImageError(f'{facts}: {error}') from error
+        raise ImageError(f'{facts}: {safe_text(error)}') from error
 
 
 def decode_compressed_image(message: CompressedImage) -> np.ndarray:
@@ -110,4 +110,4 @@ def _facts(message: Image) -> str:
 
 def _shown(text: str) -> str:
     """Return a publisher's text, quoted, cut and without control characters."""
-    return repr(text[:SHOWN_CHARACTERS])
+    return f"'{safe_text(text)}'"

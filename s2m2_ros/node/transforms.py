@@ -11,6 +11,7 @@ from geometry_msgs.msg import TransformStamped
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.geometry import RigidTransform
+from s2m2_ros.text_safety import safe_text
 
 # How long a transform may come after its image, in seconds.
 TRANSFORM_TIMEOUT = 0.1
@@ -51,7 +52,8 @@ class Transforms:
             return rigid_transform_from_message(found)
         except Exception as error:  # tf2's several classes, and poses that are none
             raise TransformError(
-                f"points: no transform from '{header.frame_id}' to points_frame '{frame}': {error}"
+                f"points: no transform from '{safe_text(header.frame_id)}' to points_frame "
+                f"'{frame}': {safe_text(error)}"
             ) from error
 
     def close(self) -> None:
