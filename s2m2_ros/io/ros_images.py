@@ -29,9 +29,7 @@ def decode_raw(message: Image) -> RawImage:
     """
     layout = find_layout(message.encoding)
     if layout is None:
-        raise ImageError(
-            f'{_facts(message)}: unknown encoding; it must be one of {", ".join(ENCODINGS)}'
-        )
+        return _through_cv_bridge(message)
     if message.height < 1 or message.width < 1:
         raise ImageError(f'{_facts(message)}: the image is empty')
     image = ImageBytes(
@@ -94,6 +92,23 @@ def decode_compressed_raw(
 def decode_compressed_image(message: CompressedImage) -> np.ndarray:
     """Return the decompressed image, as :func:`decode_image` does. Raises :class:`ImageError`."""
     return _full_range(decode_compressed_raw(message))
+
+
+def _through_cv_bridge(message: Image) -> RawImage:
+    """Return what cv_bridge makes of an encoding that is none of ours; raises ImageError.
+
+    It is asked last: released versions garble padded rows of some encodings.
+    """
+    unknown = f'{_facts(message)}: unknown encoding; it must be one of {", ".join(ENCODINGS)}'
+    try:
+        from cv_bridge import CvBridge
+
+        pixels = np.asarray(CvBridge().imgmsg_to_cv2(message, desired_encoding='rgb8'))
+    except Exception as error:  # cv_bridge raises what its C++ or OpenCV raise
+        raise ImageError(unknown) from error
+    if pixels.dtype != np.uint8 or pixels.shape[:2] != (message.height, message.width):
+        raise ImageError(unknown)
+    return raw_image(pixels)
 
 
 def _full_range(image: RawImage) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from message_filters import Subscriber
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.qos import (
     DurabilityPolicy,
@@ -16,6 +17,7 @@ from rclpy.qos import (
     ReliabilityPolicy,
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 
 from s2m2_ros.node.endpoints import Endpoint, Topic, quality_in_words
 
@@ -26,6 +28,8 @@ OVERRIDABLE = (
     QoSPolicyKind.DURABILITY,
 )
 DEEPEST = 8
+# Before Iron rclpy calls back with the message alone.
+REPORTS_MESSAGE_INFO = hasattr(Subscription, 'CallbackType')
 # Who sets one of these knows the publisher; the rest has nothing to do with matching.
 FIXES_QUALITY = {QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY}
 
@@ -62,6 +66,16 @@ def matching_quality(publishers: Iterable[Endpoint], *, latched: bool) -> Qualit
         # Room for one message of each: they would replace each other before they are read.
         depth=min(len(known), DEEPEST),
     )
+
+
+class _InputFilter(Subscriber):  # type: ignore[misc]  # message_filters has no types
+    """A subscription as a filter of message_filters, which passes the message info on too."""
+
+    if REPORTS_MESSAGE_INFO:
+
+        def callback(self, message: Any, message_info: Any) -> None:
+            """Pass both on; rclpy gives what the signature asks for."""
+            self.signalMessage(message, message_info)
 
 
 class InputSubscription:
@@ -123,7 +137,7 @@ class InputSubscription:
 
     def _destroy(self, subscription: Any) -> None:
         if subscription is not None:
-            self._node.destroy_subscription(subscription)
+            self._node.destroy_subscription(subscription.sub)
 
     def _subscribe(self, quality: Quality) -> None:
         profile = QoSProfile(
@@ -138,15 +152,16 @@ class InputSubscription:
                 else DurabilityPolicy.VOLATILE
             ),
         )
-        self._subscription = self._node.create_subscription(
+        self._subscription = _InputFilter(
+            self._node,
             self.kind,
             self.topic.name,
-            self._callback,
-            profile,
+            qos_profile=profile,
             # Only what the user has set: a declared parameter would fix the first choice for ever.
             qos_overriding_options=QoSOverridingOptions(sorted(self._overridden)),
             **_events(self._on_graph_change),
         )
+        self._subscription.registerCallback(self._callback)
         # rclpy has written the overrides into the profile.
         self.quality = Quality(
             profile.reliability == ReliabilityPolicy.RELIABLE,

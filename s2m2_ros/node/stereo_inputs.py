@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from rclpy.subscription import Subscription
-
 from s2m2_ros.node.endpoints import Endpoint, Source, Topic, gid_of, publishers_of
-from s2m2_ros.node.input_qos import InputSubscription
+from s2m2_ros.node.input_qos import REPORTS_MESSAGE_INFO, InputSubscription
 from s2m2_ros.node.input_transport import (
     TYPE_NAMES,
     Choice,
@@ -24,8 +22,6 @@ LEFT_IMAGE, RIGHT_IMAGE, LEFT_INFO, RIGHT_INFO = range(4)
 IMAGES, INFOS = (LEFT_IMAGE, RIGHT_IMAGE), (LEFT_INFO, RIGHT_INFO)
 IMAGE_NAMES = ('left/image_rect', 'right/image_rect')
 INFO_NAMES = ('left/camera_info', 'right/camera_info')
-# Before Iron rclpy calls back with the message alone.
-TELLS_MESSAGE_INFO = hasattr(Subscription, 'CallbackType')
 
 
 class StereoTopics(NamedTuple):
@@ -138,6 +134,6 @@ class StereoInputs:
         )
 
     def _callback(self, index: int) -> Callable[..., None]:
-        if not TELLS_MESSAGE_INFO:
+        if not REPORTS_MESSAGE_INFO:
             return lambda message: self._receive(index, message, None)
         return lambda message, info: self._receive(index, message, gid_of(info))

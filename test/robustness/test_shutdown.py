@@ -29,7 +29,7 @@ PARAMETERS = ('backend:=sgbm', 'calibration_check_period:=0.0')
 @pytest.mark.timeout(300 + 30 * RUNS)
 def test_interrupts_in_the_middle_of_matching() -> None:
     namespace = f'/shutdown_{uuid.uuid4().hex[:8]}'
-    moments = random.Random(0)
+    moments = random.Random(0)  # noqa: S311  (when to interrupt)
     with (
         remote('support.scripted_camera', namespace) as camera,
         remote('support.watcher') as watcher,
