@@ -11,8 +11,8 @@ from typing import Any
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
-from s2m2_ros.io.pixel_range import SETTINGS
-from s2m2_ros.io.view_layout import ViewLayout
+from s2m2_ros.io.images.pixel_range import SETTINGS
+from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.pipeline import PipelineOptions, output_options
 from s2m2_ros.text_safety import safe_text
 

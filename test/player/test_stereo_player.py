@@ -22,9 +22,9 @@ from tf2_ros import Buffer, TransformException, TransformListener
 from tf_transformations import quaternion_matrix
 
 from s2m2_ros.geometry import CalibrationError, CameraModel, RegionOfInterest
-from s2m2_ros.io.image_source import ImageFiles
-from s2m2_ros.io.stereo_frame import PlaybackError, StereoFrame
-from s2m2_ros.io.stereo_sources import find_pairs
+from s2m2_ros.io.sources.image_source import ImageFiles
+from s2m2_ros.io.sources.stereo_frame import PlaybackError, StereoFrame
+from s2m2_ros.io.sources.stereo_sources import find_pairs
 from s2m2_ros.player.player_parameters import ALIASES, PlayerOptions, publishes_raw
 from s2m2_ros.player.ros_messages import camera_info, image_from_rosbags, stereo_messages
 from s2m2_ros.player.ros_serialization import from_rosbags
