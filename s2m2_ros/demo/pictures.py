@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from s2m2_ros.demo.render import View, render
-from s2m2_ros.demo.subscriber import ReceivedPair, cloud_records, colours_of, disparity, pixels
+from s2m2_ros.demo.subscriber import ReceivedPair, colours_of, disparity, pixels, read_cloud
 from s2m2_ros.io.images.ros_images import decode_image
 
 DOTS_PER_INCH = 110
@@ -123,13 +123,13 @@ def _views(methods: Sequence[MethodOutputs]) -> Figure:
     for axis, method in zip(
         figure.subplots(1, len(methods), squeeze=False)[0], methods, strict=True
     ):
-        number = len(cloud_records(method.pair.messages['points']))
+        number = len(read_cloud(method.pair.messages['points']))
         _show(axis, _slanted(method.pair), f'{method.label}: {number} points')
     return figure
 
 
 def _slanted(pair: ReceivedPair) -> np.ndarray:
-    records = cloud_records(pair.messages['points'])
+    records = read_cloud(pair.messages['points'])
     return render(records[:, :3], colours_of(records), View())
 
 

@@ -152,7 +152,7 @@ def disparity(message: DisparityImage) -> np.ndarray:
     return known
 
 
-def cloud_records(message: PointCloud2) -> np.ndarray:
+def read_cloud(message: PointCloud2) -> np.ndarray:
     """Return the known points (N, 4), float32: x, y, z in metres and the packed colour."""
     points = read_points(message, field_names=('x', 'y', 'z', 'rgb'), skip_nans=False)
     fields = [np.asarray(points[name]).reshape(-1) for name in ('x', 'y', 'z', 'rgb')]
@@ -162,6 +162,6 @@ def cloud_records(message: PointCloud2) -> np.ndarray:
 
 
 def colours_of(records: np.ndarray) -> np.ndarray:
-    """Return the colours (N, 3), uint8 RGB, of what :func:`cloud_records` returned."""
+    """Return the colours (N, 3), uint8 RGB, of what :func:`read_cloud` returned."""
     packed = np.ascontiguousarray(records[:, 3]).view(np.uint8).reshape(-1, 4)
     return packed[:, 2::-1]

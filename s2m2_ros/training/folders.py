@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from s2m2_ros.evaluation.datasets import find_pairs
+from s2m2_ros.evaluation.datasets import find_labeled_pairs
 from s2m2_ros.evaluation.pairs import StereoFiles, StereoPair
 from s2m2_ros.evaluation.truth import load_pair
 from s2m2_ros.training.batch import BatchSource, StereoBatch, stack
@@ -24,7 +24,7 @@ LARGEST_ZOOM = 1.4
 
 
 class FolderSource:
-    """Random crops of the pairs below some folders, of any layout that `find_pairs` knows.
+    """Random crops of the pairs below some folders, of any layout that `find_labeled_pairs` knows.
 
     Crops are enlarged by up to 1.4, disparity included, and get the same photometric changes as
     procedural scenes. Batch ``index`` depends on the seed and the index alone.
@@ -36,7 +36,7 @@ class FolderSource:
         Raises:
             DatasetError: if a folder holds none.
         """
-        self.files = [files for folder in folders for files in find_pairs(folder)]
+        self.files = [files for folder in folders for files in find_labeled_pairs(folder)]
         self.seed = seed
         self._readers = ThreadPoolExecutor(READERS)
 

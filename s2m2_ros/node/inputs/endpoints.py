@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 
-from s2m2_ros.node.inputs.frames import printable
+from s2m2_ros.text_safety import safe_text
 
 # Some distributions fill the identifier of an endpoint up with zeros.
 GID_BYTES = 16
@@ -69,7 +69,7 @@ def publishers_of(node: Any, topic: str) -> tuple[Endpoint, ...]:
     """Return the publishers of a topic, given by its full name."""
     return tuple(
         Endpoint(
-            node=printable(f'{info.node_namespace.rstrip("/")}/{info.node_name}'),
+            node=safe_text(f'{info.node_namespace.rstrip("/")}/{info.node_name}'),
             kind=info.topic_type,
             gid=bytes(info.endpoint_gid)[:GID_BYTES],
             reliable=info.qos_profile.reliability == ReliabilityPolicy.RELIABLE,

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.inputs.calibration_cache import MOST_PUBLISHERS, Accepted, TimedInfo
-from s2m2_ros.node.inputs.calibration_join import CalibrationJoin, ImagePair
+from s2m2_ros.node.inputs.calibration_join import CalibrationJoin, PairedImages
 from s2m2_ros.node.inputs.delivery import explain_loss, explain_mismatch, image_size
 from s2m2_ros.node.inputs.endpoints import node_names
 from s2m2_ros.node.inputs.frames import FrameWatch
@@ -234,7 +234,7 @@ class PairSynchronizer:
     def _paired(self, images: tuple[TimedImage, TimedImage]) -> None:
         self._counters.match()
         left, right = (self._accepted(side) for side in IMAGES)
-        self._join.add_pair(ImagePair(images, (left, right)))
+        self._join.add_pair(PairedImages(images, (left, right)))
         if self._join.waits:
             self._wait_timer.reset()
 
@@ -247,7 +247,7 @@ class PairSynchronizer:
         self._wait_timer.cancel()
         self._join.flush()
 
-    def _send(self, pair: ImagePair, left_info: Any, right_info: Any) -> None:
+    def _send(self, pair: PairedImages, left_info: Any, right_info: Any) -> None:
         now, names = time.monotonic(), self._inputs.names
         left, right = (image.message for image in pair.images)
         self._progress_at = now
