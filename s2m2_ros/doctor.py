@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from s2m2_ros import large_messages
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.shared_files import shared_file
 from s2m2_ros.weights import CHECKPOINTS, WeightsError, checkpoint_path, find_checkpoint, is_intact
@@ -33,7 +34,6 @@ LEAST_SHARED_MEMORY = 256 << 20
 LEAST_RECEIVE_BUFFER = 2 << 20
 RECEIVE_BUFFER_SETTING = Path('/proc/sys/net/core/rmem_max')
 SHARED_MEMORY = Path('/dev/shm')  # noqa: S108 (looked at, not written to)
-FAST_DDS_PROFILE = 'config/fastdds_large_messages.xml'
 
 
 class Health(enum.IntEnum):
@@ -141,24 +141,42 @@ def middleware(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def fast_dds(environment: Mapping[str, str]) -> Finding:
-    """Check that Fast DDS has room for images: by a profile, or by its own large-data mode."""
+    """Check that Fast DDS has room for images: by a profile in the variable that it reads.
+
+    Its large-data mode is no remedy: between processes of one machine it keeps the small
+    shared-memory segment (measured in benchmark/README.md).
+    """
     subject = 'large messages'
-    for variable in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
-        path = environment.get(variable)
-        if path and Path(path).is_file():
-            return Finding(subject, Health.GOOD, f'profile {path}')
-        if path:
-            remedy = f'export {variable}={_profile()}'
-            return Finding(subject, Health.POOR, f"{variable}: there is no '{path}'", remedy)
-    transports = environment.get('FASTDDS_BUILTIN_TRANSPORTS', '')
-    if transports.startswith('LARGE_DATA'):
-        return Finding(subject, Health.GOOD, f'FASTDDS_BUILTIN_TRANSPORTS={transports}')
-    return Finding(
-        subject,
-        Health.POOR,
-        'Fast DDS has 512 KiB of shared memory: best-effort listeners lose images',
-        f'export FASTDDS_DEFAULT_PROFILES_FILE={_profile()} (before every node)',
-    )
+    read = large_messages.variables_read(environment)
+    chosen = next((name for name in read if environment.get(name)), '')
+    if chosen:
+        fault = _profile_fault(Path(environment[chosen]))
+        if not fault:
+            return Finding(subject, Health.GOOD, f'profile {environment[chosen]}')
+        fact = f'{chosen}: {fault}'
+    elif environment.get(large_messages.NEW_VARIABLE):
+        fact = f'this distribution ignores {large_messages.NEW_VARIABLE}'
+    else:
+        fact = 'Fast DDS has 512 KiB of shared memory: best-effort subscribers lose images'
+        transports = environment.get(large_messages.TRANSPORTS_VARIABLE, '')
+        if transports.startswith('LARGE_DATA'):
+            fact += f', with {large_messages.TRANSPORTS_VARIABLE}={transports} too'
+    variable = chosen or large_messages.profile_variables(environment)[0]
+    remedy = f'export {variable}={_profile()} (before every node that publishes images)'
+    return Finding(subject, Health.POOR, fact, remedy)
+
+
+def _profile_fault(profile: Path) -> str:
+    """Return what is wrong with a profile for large messages; empty if nothing."""
+    if not profile.is_file():
+        return f"there is no '{profile}'"
+    try:
+        size = large_messages.segment_size(profile)
+    except (OSError, ValueError) as error:
+        return f"'{profile}' is no profile: {error}"
+    if size < large_messages.ENOUGH_SEGMENT:
+        return f"'{profile}' sets a shared-memory segment of {size} bytes, too small for clouds"
+    return ''
 
 
 def receive_buffer(setting: Path) -> Finding:
@@ -249,6 +267,6 @@ def _found(module: str) -> bool:
 
 def _profile() -> str:
     try:
-        return str(shared_file(FAST_DDS_PROFILE))
+        return str(shared_file(large_messages.PROFILE))
     except S2M2Error:
-        return f'<s2m2_ros>/{FAST_DDS_PROFILE}'
+        return f'<s2m2_ros>/{large_messages.PROFILE}'

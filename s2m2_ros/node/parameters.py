@@ -9,10 +9,14 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
-from s2m2_ros.io.pixel_range import SETTINGS
+from s2m2_ros.io.images.pixel_range import SETTINGS
+from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.pipeline import PipelineOptions, output_options
+from s2m2_ros.text_safety import safe_text
 
+LONGEST_FRAME_NAME = 200
 # Parameters of the node that `output_options` takes by the same names.
 _OUTPUT_PARAMETERS = tuple(inspect.signature(output_options).parameters)
 
@@ -23,12 +27,13 @@ class ParameterError(S2M2Error):
 
 @dataclass(frozen=True)
 class Constraint:
-    """What a parameter may be: a description, and a range or choices, both inclusive."""
+    """What a parameter may be: a description, and a range, choices, or the name of a frame."""
 
     description: str
     read_only: bool
     range: tuple[float, float] | None
     choices: tuple[str, ...]
+    frame_name: bool
 
 
 def _parameter(
@@ -38,8 +43,9 @@ def _parameter(
     read_only: bool = False,
     range: tuple[float, float] | None = None,
     choices: Sequence[str] = (),
+    frame_name: bool = False,
 ) -> Any:
-    constraint = Constraint(description, read_only, range, tuple(choices))
+    constraint = Constraint(description, read_only, range, tuple(choices), frame_name)
     return field(default=default, metadata={'constraint': constraint})
 
 
@@ -130,6 +136,16 @@ class Settings:
         'Farthest depth in meters that depth and points keep. 0: no limit.',
         range=(0.0, 100000.0),
     )
+    depth_scale: float = _parameter(
+        1.0,
+        'Correction of this rig: every depth is multiplied by it (s2m2 calibrate-check finds it).',
+        range=(0.1, 10.0),
+    )
+    disparity_offset: float = _parameter(
+        0.0,
+        'Correction of this rig: pixels added to every disparity (s2m2 calibrate-check finds it).',
+        range=(-100.0, 100.0),
+    )
     depth_filter: bool = _parameter(
         False, 'Set low-confidence and occluded pixels of the depth image to NaN.'
     )
@@ -154,6 +170,10 @@ class Settings:
         'rgb', 'Field for the color of the left image.', choices=('rgb', 'intensity', 'none')
     )
     points_confidence: bool = _parameter(False, 'Add a confidence field to the cloud.')
+    points_uncertainty: bool = _parameter(
+        False,
+        'Add a field uncertainty to the cloud: the standard deviation of the depth in meters.',
+    )
     points_decimation: int = _parameter(
         1, 'Take every n-th row and column into the cloud.', range=(1, 32)
     )
@@ -161,8 +181,15 @@ class Settings:
         '',
         'Frame that the cloud is transformed into, through tf2. Empty: the left camera optical '
         'frame.',
+        frame_name=True,
     )
 
+    input_layout: str = _parameter(
+        'two_topics',
+        'Where the views are: in two topics, or both in the images of left/image_rect, '
+        'side_by_side (left half, right half) or top_bottom (upper half, lower half).',
+        choices=tuple(layout.value for layout in ViewLayout),
+    )
     image_transport: str = _parameter(
         'auto',
         'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right); '
@@ -244,6 +271,7 @@ class Settings:
     def pipeline_options(self) -> PipelineOptions:
         """Return what the pipeline needs to know; the cloud's transform is not among it."""
         return PipelineOptions(
+            correction=RigCorrection(self.depth_scale, self.disparity_offset),
             rectify=self.rectify,  # type: ignore[arg-type]  # checked against the choices
             outputs=output_options(**{name: getattr(self, name) for name in _OUTPUT_PARAMETERS}),
             allow_negative=self.allow_negative,
@@ -263,7 +291,7 @@ TYPE_NAMES: Mapping[type[Any], str] = {
 GROUPS: Mapping[str, str] = {
     'checkpoint': 'Which network, and how it runs',
     'confidence_threshold': 'Which pixels are published, and how',
-    'image_transport': 'What comes in',
+    'input_layout': 'What comes in',
     'diagnostics_period': 'How the node watches itself',
 }
 
@@ -286,15 +314,29 @@ def _typed(name: str, value: Any, kind: type[Any]) -> Any:
     if (name, type(value)) in (('rectify', bool), ('pixel_range', int)):
         return str(value).lower()
     if type(value) is not kind:
-        raise ParameterError(f'{name} = {value!r} must be of type {TYPE_NAMES[kind]}')
+        raise ParameterError(
+            f'{name} = {safe_text(repr(value))} must be of type {TYPE_NAMES[kind]}'
+        )
     return value
 
 
 def _check(name: str, value: Any, constraint: Constraint) -> None:
     if constraint.choices and value not in constraint.choices:
         choices = ', '.join(f"'{choice}'" for choice in constraint.choices)
-        raise ParameterError(f"{name} = '{value}' must be one of {choices}")
+        raise ParameterError(f"{name} = '{safe_text(value)}' must be one of {choices}")
     if constraint.range is not None:
         low, high = constraint.range
         if not low <= value <= high:
             raise ParameterError(f'{name} = {value} is not between {low:g} and {high:g}')
+    if constraint.frame_name and value and (reason := _no_frame_name(value)):
+        raise ParameterError(f"{name} = '{safe_text(value)}' is not the name of a frame: {reason}")
+
+
+def _no_frame_name(value: str) -> str | None:
+    if value.startswith('/'):
+        return 'tf2 knows no names with a slash in front'
+    if len(value) > LONGEST_FRAME_NAME:
+        return f'it is longer than {LONGEST_FRAME_NAME} characters'
+    if not value.isprintable() or value != value.strip():
+        return 'it has blanks at an end, or characters that cannot be printed'
+    return None

@@ -20,7 +20,8 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.io.stereo_frame import PairSource, PlaybackError, StereoFrame
+from s2m2_ros.executable import StopSignals, run_executable
+from s2m2_ros.io.sources.stereo_frame import PairSource, PlaybackError, StereoFrame
 from s2m2_ros.player.log_to_ros import logging_to, printable
 from s2m2_ros.player.player_parameters import (
     IMAGE_FILES_RATE,
@@ -32,6 +33,10 @@ from s2m2_ros.player.player_parameters import (
 from s2m2_ros.player.ros_messages import StereoMessages, stereo_messages
 from s2m2_ros.player.static_transforms import broadcast
 
+USAGE = """usage: stereo_player --ros-args -p source:=FOLDER_OR_RECORDING ...
+
+Publishes stereo pairs from files or a recording, as a camera driver would.
+doc/stereo_player.md describes all topics and parameters."""
 QUEUE_DEPTH = 10
 # How often to look whether a subscriber came; only until playing starts.
 POLL_S = 0.02
@@ -175,6 +180,10 @@ def play(player: StereoPlayer) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node; return 2 if it was told to play what cannot be played."""
+    return run_executable(_run, arguments, usage=USAGE)
+
+
+def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
     logger = rclpy.logging.get_logger(NAME)
     try:
         rclpy.init(args=None if arguments is None else list(arguments))
@@ -185,11 +194,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with logging_to(logger):
             player = StereoPlayer()
+            stop.started()
             play(player)
     except (S2M2Error, NameValidationException) as error:
         logger.fatal(printable(error).partition('\n')[0])
         return 2
-    except (ExternalShutdownException, KeyboardInterrupt):
+    except ExternalShutdownException:
         pass
     finally:
         if player is not None:
