@@ -37,6 +37,8 @@ __all__ = ['PairSynchronizer', 'StereoMessages', 'StereoTopics']
 
 # Seconds that a pair waits for the camera_info of its own timestamps, where there usually is one.
 COMPANION_WAIT = 0.1
+# Fewer messages than this in `sync_timeout` are what gets through a transport that loses most.
+HARDLY_ANY = 3
 FAULTS = (
     Fault.SYNCHRONIZATION,
     Fault.RATES,
@@ -150,8 +152,8 @@ class PairSynchronizer:
 
     def _follow(self) -> None:
         """Subscribe as the publishers require, which may have changed."""
-        for index in self._inputs.follow(self._settings.image_transport):
-            self.topics[index].recent.clear()
+        if self._inputs.follow(self._settings.image_transport) & set(IMAGES):
+            self._restart()
         now = time.monotonic()
         for index in IMAGES:
             self._publishers.follow(
@@ -261,7 +263,7 @@ class PairSynchronizer:
             subscription = self._inputs.subscription(index)
             publishers = self._inputs.endpoints(index)
             reason = explain_mismatch(subscription, publishers)
-            if reason is None and starved and index in IMAGES:
+            if reason is None and index in IMAGES and starved and self._loses(index):
                 reason = explain_loss(
                     subscription,
                     publishers,
@@ -271,6 +273,11 @@ class PairSynchronizer:
             if reason is not None:
                 reasons.append(reason)
         return '; '.join(reasons) or None
+
+    def _loses(self, index: int) -> bool:
+        """Tell whether hardly any message of an input arrived in the last `sync_timeout`."""
+        since = time.monotonic() - self._settings.sync_timeout
+        return len(self.topics[index].stamps_since(since)) < HARDLY_ANY
 
     def _image_size(self, index: int) -> range:
         known = self._image_bytes.get(index)
