@@ -25,7 +25,7 @@ import torch
 
 from s2m2_ros.cli.evaluate import dataset_pairs
 from s2m2_ros.cli.sizes import three_numbers
-from s2m2_ros.evaluation.truth import StereoPair
+from s2m2_ros.evaluation.pairs import StereoPair
 from s2m2_ros.geometry.uncertainty import calibrated_confidence, disparity_deviation
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.training.placement import SceneOptions

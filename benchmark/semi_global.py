@@ -20,7 +20,7 @@ import torch
 
 from benchmark.confidence import pairs_of
 from s2m2_ros.evaluation.metrics import disparity_scores, mean_scores
-from s2m2_ros.evaluation.truth import StereoPair
+from s2m2_ros.evaluation.pairs import StereoPair
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 

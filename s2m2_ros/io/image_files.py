@@ -105,7 +105,7 @@ def write_steps(path: Path, values: FloatMap, steps: float) -> int:
     a known 0 becomes one step. Returns how many known values were lost so.
     """
     known = np.isfinite(values)
-    scaled = np.where(known, np.rint(values * np.float64(steps)), 0)
+    scaled = np.where(known, np.rint(values.astype(np.float64) * steps), 0)
     held = known & (scaled >= 0) & (scaled <= LARGEST_STEP)
     _write(path, '.png', np.where(held, scaled.clip(1), 0).astype(np.uint16))
     return int(np.count_nonzero(known & ~held))

@@ -85,13 +85,15 @@ class PixelRange:
         Raises:
             S2M2Error: if it must be something else.
         """
-        if setting not in SETTINGS:
-            raise S2M2Error(
-                f"pixel_range '{setting}' must be one of {', '.join(SETTINGS)} (bits per pixel)"
-            )
-        self.setting = setting
+        self.setting = _checked(setting)
         self.note: RangeNote | None = None
         self._ranges: dict[tuple[str, float | None], ValueRange] = {}
+
+    def use(self, setting: str) -> None:
+        """Follow a parameter that may have changed; a change forgets the range."""
+        if setting != self.setting:
+            self.setting = _checked(setting)
+            self.reset()
 
     def reset(self) -> None:
         """Forget the range: with the next pair it may become narrower."""
@@ -221,6 +223,14 @@ def scale(image: RawImage, values: ValueRange) -> npt.NDArray[Any]:
     if image.pixels.dtype.kind == 'f':
         np.nan_to_num(scaled, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     return np.clip(scaled, 0, 255, out=scaled)
+
+
+def _checked(setting: str) -> str:
+    if setting not in SETTINGS:
+        raise S2M2Error(
+            f"pixel_range '{setting}' must be one of {', '.join(SETTINGS)} (bits per pixel)"
+        )
+    return setting
 
 
 def _note(found: ValueRange, low: float, high: float, *, is_float: bool) -> RangeNote:

@@ -14,6 +14,7 @@ from s2m2_ros.io.calibration_search import CalibrationLookup, no_calibration
 from s2m2_ros.io.pairing import PairingRule, PairMaker, measured_rule
 from s2m2_ros.io.recording_topics import (
     INFO_TYPE,
+    RecordedTopics,
     choose_shared_topic,
     choose_topics,
     is_rectified,
@@ -44,7 +45,7 @@ class _Survey:
 
     rule: PairingRule
     infos: dict[str, Any]
-    images: int
+    stamps_ns: tuple[Sequence[int], Sequence[int]]
 
 
 class Recording:
@@ -73,43 +74,48 @@ class Recording:
         self._path = path
         self._layout = layout
         self._damage_reported = False
-        self._files = RecordingFiles(path)
-        topics = self._files.topics()
-        if layout.in_one_image:
-            self.topics = choose_shared_topic(
-                topics, named=left_topic or right_topic, input_layout=layout.value
-            )
-        else:
-            self.topics = choose_topics(topics, left=left_topic, right=right_topic)
-        self._survey = self._surveyed()
         self._lookup = CalibrationLookup(calibration, is_needed=needs_calibration)
-        self._uses_files = bool(calibration) or not self._has_recorded_infos()
-        if self._uses_files and needs_calibration and not self._lookup.files(path):
-            raise self._without_calibration()
+        self._files = RecordingFiles(path)
+        try:
+            self.topics = self._chosen(left_topic, right_topic)
+            self._survey = self._surveyed()
+            self._uses_files = bool(calibration) or not self._has_recorded_infos()
+            if self._uses_files and needs_calibration and not self._lookup.files(path):
+                raise self._without_calibration()
+        except BaseException:
+            self.close()
+            raise
         self._report()
 
     def __iter__(self) -> Iterator[StereoFrame]:
         infos = dict(self._survey.infos)
         pairs: PairMaker[Any] = PairMaker(self._survey.rule)
+        is_empty = True
         for message, content in self._contents():
             if message.topic.type_name == INFO_TYPE:
                 infos[message.topic.topic] = content
                 continue
-            stamp = _stamp(message, content)
-            if self._layout.in_one_image:
-                yield self._split_frame(content, stamp, infos)
-                continue
-            side = 0 if message.topic.topic == self.topics.left else 1
-            for left, right in pairs.add(side, stamp, (stamp, content), size=len(message.data)):
+            for left, right in self._pairs(pairs, message, content):
+                is_empty = False
                 yield self._frame(left, right, infos)
         for left, right in pairs.finish():
+            is_empty = False
             yield self._frame(left, right, infos)
+        if is_empty:
+            raise PlaybackError(self._why_empty())
         if pairs.unpaired:
             _logger.info("'%s': %d images have no counterpart", self._path, pairs.unpaired)
 
     def close(self) -> None:
         """Close the files and remove what was unpacked; garbage collection does so as well."""
         self._files.close()
+
+    def _chosen(self, left_topic: str, right_topic: str) -> RecordedTopics:
+        topics = self._files.topics()
+        if not self._layout.in_one_image:
+            return choose_topics(topics, left=left_topic, right=right_topic)
+        named = left_topic or right_topic
+        return choose_shared_topic(topics, named=named, input_layout=self._layout.value)
 
     def _contents(self) -> Iterator[tuple[StoredMessage, Any]]:
         """Yield the messages of the pair as stored and deserialized; damaged ones are left out."""
@@ -128,6 +134,18 @@ class Recording:
             self._damage_reported = True
             _logger.warning("'%s': %s; damaged messages are left out", self._path, error)
 
+    def _pairs(
+        self, pairs: PairMaker[Any], message: StoredMessage, content: Any
+    ) -> Iterator[tuple[tuple[int, Any], tuple[int, Any]]]:
+        """Yield the pairs that an image completes: the timestamp and image of each side."""
+        stamp = _stamp(message, content)
+        if self._layout.in_one_image:
+            left, right = split_views(image_pixels(content), self._layout)
+            yield (stamp, left), (stamp, right)
+            return
+        side = 0 if message.topic.topic == self.topics.left else 1
+        yield from pairs.add(side, stamp, (stamp, content), size=len(message.data))
+
     def _frame(
         self, left: tuple[int, Any], right: tuple[int, Any], infos: dict[str, Any]
     ) -> StereoFrame:
@@ -136,10 +154,17 @@ class Recording:
         name = seconds_text(left[0])
         return StereoFrame(left[1], right[1], left_info, right_info, name, stamps)
 
-    def _split_frame(self, content: Any, stamp: int, infos: dict[str, Any]) -> StereoFrame:
-        left, right = split_views(image_pixels(content), self._layout)
-        left_info, right_info = self._infos(image_size(left), infos)
-        return StereoFrame(left, right, left_info, right_info, seconds_text(stamp), (stamp, stamp))
+    def _why_empty(self) -> str:
+        """Return why no left image has a right one."""
+        left, right = self._survey.stamps_ns
+        if not left or not right:
+            topic = self.topics.right if left else self.topics.left
+            return f"'{self._path}' holds no image on {topic} that can be read"
+        return (
+            f"'{self._path}': no left image has a right one: {self.topics.left} begins at "
+            f'{seconds_text(left[0])} s, {self.topics.right} at {seconds_text(right[0])} s; were '
+            'the timestamps set by different clocks?'
+        )
 
     def _infos(self, size: tuple[int, int], infos: dict[str, Any]) -> tuple[Any, Any]:
         if not self._uses_files:
@@ -165,7 +190,7 @@ class Recording:
             if surveyed >= SURVEYED_IMAGES and awaited <= infos.keys():
                 break
         left, right = stamps[topics.left], stamps[topics.right]
-        return _Survey(measured_rule(left, right), infos, min(len(left), len(right)))
+        return _Survey(measured_rule(left, right), infos, (left, right))
 
     def _has_recorded_infos(self) -> bool:
         """Tell whether each camera has a calibration of its own in the recording."""
@@ -189,7 +214,7 @@ class Recording:
         names = topics.left if topics.left == topics.right else f'{topics.left}, {topics.right}'
         _logger.info("'%s': playing %s", self._path, names)
         if not is_rectified(topics.left):
-            _logger.info('the topics do not say that their images are rectified')
+            _logger.info('no name of a topic says that its images are rectified (`rect`)')
         if rule.tolerance_ns and not self._layout.in_one_image:
             _logger.warning(
                 'no left and right image have equal timestamps: nearest ones within %.1f ms are '

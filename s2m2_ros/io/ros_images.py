@@ -1,10 +1,11 @@
-"""Image and CompressedImage messages as arrays."""
+"""Image and CompressedImage messages, of rclpy or of rosbags, as arrays."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.io.compressed_images import MAX_PIXELS, decompress
@@ -12,6 +13,9 @@ from s2m2_ros.io.encodings import ENCODINGS, MOSAICS, UNNAMED, find_layout
 from s2m2_ros.io.pixel_layouts import ImageBytes, LayoutError, to_rgb
 from s2m2_ros.io.pixel_range import PixelRange, scale
 from s2m2_ros.io.raw_image import RawImage, raw_image
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CompressedImage, Image
 
 # Longer names of encodings and formats are cut in messages to the user.
 SHOWN_CHARACTERS = 80

@@ -102,19 +102,23 @@ def _walk(folder: Path, visited: set[tuple[int, int]]) -> Iterator[Path]:
     """Yield the files below a folder in natural order; each folder once, whatever links to it."""
     try:
         status = folder.stat()
-        entries = sorted(os.scandir(folder), key=lambda entry: natural_key(entry.name))
+        names = sorted((path.name for path in folder.iterdir()), key=natural_key)
     except OSError as error:
+        if visited:  # a folder below the one that was named, as lost+found is
+            _logger.warning("cannot read the folder '%s': %s", folder, error.strerror)
+            return
         raise SourceError(f"cannot read the folder '{folder}': {error.strerror}") from error
     if (status.st_dev, status.st_ino) in visited:
         return
     visited.add((status.st_dev, status.st_ino))
-    for entry in entries:
-        if entry.name.startswith('.') or entry.name.lower() in IGNORED_FOLDERS:
+    for name in names:
+        if name.startswith('.') or name.lower() in IGNORED_FOLDERS:
             continue
-        if entry.is_dir():
-            yield from _walk(folder / entry.name, visited)
-        elif entry.is_file():
-            yield folder / entry.name
+        path = folder / name
+        if os.path.isdir(path):  # noqa: PTH112  # a link to itself is none, and no error
+            yield from _walk(path, visited)
+        elif os.path.isfile(path):  # noqa: PTH113
+            yield path
 
 
 def _is_result(stem: str) -> bool:
@@ -184,6 +188,9 @@ def _nothing_found(source: Path, images: Sequence[Path], results: Sequence[Path]
         found += f', e.g. {os.fspath(images[0].relative_to(source))!r}'
     if results:
         found += f' (and {len(results)} ignored as results, e.g. {results[0].name!r})'
+    recordings = [path.name for path in sorted(source.iterdir()) if is_recording(path)]
+    if recordings and not images:
+        return f"no stereo pairs in '{source}', but recordings: name one, e.g. {recordings[0]!r}"
     return (
         f"no stereo pairs in '{source}': {found}; name a folder of files like desk_left.png and "
         'desk_right.png or with folders left and right in it, or give the right image or folder '

@@ -145,7 +145,10 @@ class Camera:
             self._follow_points_frame()
         if self._synchronizer is None:
             return
-        if before.image_transport != after.image_transport:
+        if (before.image_transport, before.input_layout) != (
+            after.image_transport,
+            after.input_layout,
+        ):
             self._unsubscribe(DropCause.TRANSPORT_CHANGED)
             self._subscribe()
         elif any(getattr(before, name) != getattr(after, name) for name in _SYNC_SETTINGS):

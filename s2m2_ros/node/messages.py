@@ -48,6 +48,11 @@ def depth_message(outputs: HostOutputs, header: Header) -> Image:
     return _image(outputs.arrays[Output.DEPTH], '32FC1', header)
 
 
+def uncertainty_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return the standard deviation of the depth, 32FC1 in meters, NaN where unknown."""
+    return _image(outputs.arrays[Output.UNCERTAINTY], '32FC1', header)
+
+
 def depth_camera_info(
     left_info: CameraInfo, header: Header, *, rectified: bool = False
 ) -> CameraInfo:

@@ -13,6 +13,7 @@ from s2m2_ros.geometry import CalibrationError, RigidTransform
 from s2m2_ros.geometry.pair_findings import Finding, FindingKind
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.pixel_range import PixelRange
+from s2m2_ros.io.view_layout import ViewLayout
 from s2m2_ros.msg import InferenceStats
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
@@ -203,7 +204,8 @@ def _announce(job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
 
 def _decode(job: Job) -> PairInput:
     try:
-        return decode_pair(job.messages, job.camera.pixel_range)
+        layout = ViewLayout(job.camera.settings.input_layout)
+        return decode_pair(job.messages, job.camera.pixel_range, layout)
     except Exception as error:  # whatever a camera may send
         job.camera.faults.report(Fault.INPUT, str(error) or repr(error))
         raise DropError(DropCause.INVALID_INPUT) from error

@@ -43,6 +43,7 @@ class StereoInputs:
     `receive(index, message, gid)` gets every message and the identifier of its publisher, None
     if rclpy does not say. `on_change()` is called when a publisher comes or goes, where ROS
     reports that. Call `follow` then, and regularly: it subscribes anew where that is needed.
+    With `one_image` the left topic holds both views, and stands for the right one too.
     """
 
     def __init__(
@@ -50,7 +51,10 @@ class StereoInputs:
         node: Any,
         receive: Callable[[int, Any, bytes | None], None],
         on_change: Callable[[], None],
+        *,
+        one_image: bool = False,
     ) -> None:
+        self.one_image = one_image
         self._node = node
         self._receive = receive
         self._images = [ImageTopics.resolve(node, name) for name in IMAGE_NAMES]
@@ -62,19 +66,29 @@ class StereoInputs:
             for index in range(4)
         ]
         self.topics = [InputTopic('') for _ in range(4)]
+        if one_image:
+            self.topics[RIGHT_IMAGE] = self.topics[LEFT_IMAGE]
 
     @property
     def names(self) -> StereoTopics:
         """The topics as they are subscribed now."""
         return StereoTopics(*(topic.name for topic in self.topics))
 
+    @property
+    def images(self) -> list[InputTopic]:
+        """The topics of images: two, or one that holds both views."""
+        return self.topics[:1] if self.one_image else self.topics[:2]
+
     def endpoints(self, index: int) -> tuple[Endpoint, ...]:
         """Return the publishers of an input as of the last `follow`."""
-        return self._endpoints[index]
+        return self._endpoints[self._subscribed(index)]
 
     def subscription(self, index: int) -> InputSubscription:
         """Return the subscription of an input."""
-        return self._subscriptions[index]
+        return self._subscriptions[self._subscribed(index)]
+
+    def _subscribed(self, index: int) -> int:
+        return LEFT_IMAGE if self.one_image and index == RIGHT_IMAGE else index
 
     def identify(self, index: int, gid: bytes | None) -> bytes | None:
         """Return a publisher's identifier as the graph has it.
@@ -90,7 +104,8 @@ class StereoInputs:
 
     def follow(self, transport: str) -> set[int]:
         """Subscribe as the publishers and `image_transport` require; return what is new."""
-        for index, topics in zip(IMAGES, self._images, strict=True):
+        for index in IMAGES[: len(self.images)]:
+            topics = self._images[index]
             raw, compressed = (publishers_of(self._node, topic.full) for topic in topics)
             choice = choose(transport, topics, raw, compressed)
             if not (raw or compressed):

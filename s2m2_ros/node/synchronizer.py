@@ -12,6 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from s2m2_ros.io.view_layout import ViewLayout
 from s2m2_ros.node.calibration_cache import MOST_PUBLISHERS, Accepted, TimedInfo
 from s2m2_ros.node.calibration_join import CalibrationJoin, ImagePair
 from s2m2_ros.node.delivery import explain_loss, explain_mismatch, image_size
@@ -89,14 +90,20 @@ class PairSynchronizer:
         self._asked_for: deque[bytes | None] = deque(maxlen=MOST_PUBLISHERS)
         self._image_bytes: dict[int, int] = {}
         self._closed = False
-        self._inputs = StereoInputs(node, self._arrived, self._publishers_changed)
+        self._inputs = StereoInputs(
+            node,
+            self._arrived,
+            self._publishers_changed,
+            one_image=ViewLayout(settings.input_layout).in_one_image,
+        )
         self._wait_timer = node.create_timer(
             COMPANION_WAIT, self._end_waiting, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         self._wait_timer.cancel()
         self._configure()
         self._follow()
-        self._report(Fault.REMAPPING, explain_remapping(self._inputs.names))
+        names = self._inputs.names
+        self._report(Fault.REMAPPING, explain_remapping(names, one_image=self._inputs.one_image))
 
     @property
     def topics(self) -> list[InputTopic]:
@@ -125,9 +132,9 @@ class PairSynchronizer:
         self._report(Fault.PUBLISHERS, self._publishers.explain() or foreign)
         starved = now - self._progress_at >= self._settings.sync_timeout
         self._report(Fault.QOS, self._explain_delivery(starved))
-        images, infos = self.topics[:2], self.topics[2:]
+        images, infos = self._inputs.images, self.topics[2:]
         if not starved:
-            compared = images if self._settings.cache_camera_info else self.topics
+            compared = images if self._settings.cache_camera_info else [*images, *infos]
             self._report(Fault.RATES, explain_rates(compared, now))
         elif not self._publishers.refuses and foreign is None:
             text = explain_silence(images, infos, self._settings, now)
@@ -181,9 +188,7 @@ class PairSynchronizer:
         now, stamp, topic = time.monotonic(), _nanoseconds(message), self.topics[index]
         if gid not in self._asked_for and not self._publishers.knows(index, gid):
             self._follow()
-            self._asked_for = (
-                {*self._asked_for, gid} if len(self._asked_for) < MOST_PUBLISHERS else {gid}
-            )
+            self._asked_for.append(gid)
         gid = self._inputs.identify(index, gid)
         if index == LEFT_IMAGE:
             self._counters.receive()
@@ -197,7 +202,8 @@ class PairSynchronizer:
         self._watch_stamp(topic, stamp)
         topic.take(stamp, now)
         self._image_bytes[index] = len(message.data)
-        pair = self._pairing.add(index, TimedImage(stamp, message, len(message.data)))
+        image = TimedImage(stamp, message, len(message.data))
+        pair = (image, image) if self._inputs.one_image else self._pairing.add(index, image)
         if pair is not None:
             self._paired(pair)
 
@@ -234,7 +240,7 @@ class PairSynchronizer:
 
     def _accepted(self, side: int) -> Accepted:
         """Return whose calibrations are right: those of the images' node, if it publishes any."""
-        source = self._publishers.source(side)
+        source = self._publishers.source(LEFT_IMAGE if self._inputs.one_image else side)
         return self._inputs.published_by(source, LEFT_INFO + side) or None
 
     def _end_waiting(self) -> None:
@@ -291,13 +297,13 @@ class PairSynchronizer:
             self._faults.report(fault, problem)
 
 
-def explain_remapping(names: StereoTopics) -> str | None:
+def explain_remapping(names: StereoTopics, *, one_image: bool = False) -> str | None:
     """Return which inputs are one topic that must be two; None if all differ."""
     reasons = []
-    if names.left == names.right:
+    if names.left == names.right and not one_image:
         reasons.append(
             f'left/image_rect and right/image_rect are both {names.left}: remap each to its '
-            'camera; one image with both views must be split first'
+            'camera, or set input_layout to side_by_side or top_bottom if it holds both views'
         )
     if names.left_info == names.right_info:
         reasons.append(

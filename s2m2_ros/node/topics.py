@@ -69,6 +69,12 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
         lambda s: messages.depth_camera_info(s.left_info, s.header, rectified=s.outputs.rectified),
         'the calibration of the depth image; subscribing to it alone starts no matching',
     ),
+    'depth/uncertainty': OutputTopic(
+        Image,
+        frozenset({Output.UNCERTAINTY}),
+        lambda s: messages.uncertainty_message(_host(s), s.header),
+        '32FC1, standard deviation of the depth in meters, NaN where unknown',
+    ),
     'confidence': OutputTopic(
         Image,
         frozenset({Output.CONFIDENCE}),

@@ -16,7 +16,7 @@ from s2m2_ros.evaluation.metrics import (
     mean_scores,
     sparsification_error,
 )
-from s2m2_ros.evaluation.truth import StereoPair
+from s2m2_ros.evaluation.pairs import StereoPair
 from s2m2_ros.inference import InferenceError
 from s2m2_ros.network import Prediction
 from s2m2_ros.training.batch import StereoBatch, stack

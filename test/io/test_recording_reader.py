@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import logging
 import os
 import sqlite3
@@ -11,9 +12,12 @@ from pathlib import Path
 import lz4.frame
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 from mcap.writer import CompressionType, IndexType
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.io.pair_sources import SourceOptions, open_source
 from s2m2_ros.io.recording_reader import Recording
 from s2m2_ros.io.stereo_frame import PlaybackError
 from s2m2_ros.io.view_layout import ViewLayout
@@ -247,6 +251,26 @@ def test_missing_files_are_said_and_the_others_played(
     assert "files are missing, e.g. 'b_0.mcap'" in caplog.text
 
 
+@pytest.mark.parametrize('content', [b'', b'\x89MCAP0\r\n', b'garbage'])
+def test_a_file_that_was_only_begun_is_left_out(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a killed recorder leaves besides the files that it had closed."""
+    write_mcap(tmp_path / 'b_0.mcap', pairs())
+    (tmp_path / 'b_1.mcap').write_bytes(content)
+    assert values(Recording(tmp_path)) == FOUR
+    assert 'b_1.mcap' in caplog.text
+    assert 'the other files are played' in caplog.text
+
+
+def test_metadata_without_its_files_is_named(tmp_path: Path) -> None:
+    (tmp_path / 'metadata.yaml').write_text(
+        'rosbag2_bagfile_information:\n  relative_file_paths: [b_0.mcap]\n'
+    )
+    with pytest.raises(PlaybackError, match=r"no storage file .* names 'b_0\.mcap'"):
+        open_source(SourceOptions(str(tmp_path)))
+
+
 def test_a_file_and_its_compressed_copy_are_one(tmp_path: Path) -> None:
     path = write_mcap(tmp_path / 'b_0.mcap', pairs())
     (tmp_path / 'b_0.mcap.zstd').write_bytes(zstandard.compress(path.read_bytes()))
@@ -404,3 +428,67 @@ def test_damaged_messages_are_left_out(tmp_path: Path, caplog: pytest.LogCapture
     connection.close()
     assert values(Recording(path)) == [FOUR[0], *FOUR[2:]]
     assert 'damaged' in caplog.text
+
+
+def test_cameras_of_different_clocks_are_said(tmp_path: Path) -> None:
+    messages = [
+        Written(f'/{side}/image', k * SECOND, image(k, k * SECOND + offset))
+        for k in range(1, 5)
+        for side, offset in (('left', 0), ('right', 1_700_000_000 * SECOND))
+    ]
+    path = write_mcap(tmp_path / 'a.mcap', messages)
+    with pytest.raises(PlaybackError, match=r'/left/image begins at 1\.0.*different clocks'):
+        list(Recording(path, needs_calibration=False))
+
+
+def test_mcap_of_ros_1_messages_is_played(tmp_path: Path) -> None:
+    path = write_mcap(tmp_path / 'a.mcap', pairs(), encoding='ros1')
+    assert values(Recording(path)) == FOUR
+
+
+def test_split_compressed_files_are_played_in_order(tmp_path: Path) -> None:
+    for number, part in enumerate((pairs()[:8], pairs()[8:])):
+        path = write_mcap(tmp_path / f'b_{number}.mcap', part)
+        (tmp_path / f'b_{number}.mcap.zstd').write_bytes(zstandard.compress(path.read_bytes()))
+        path.unlink()
+    (tmp_path / 'metadata.yaml').write_text(
+        'rosbag2_bagfile_information:\n  compression_mode: FILE\n  compression_format: zstd\n'
+        '  relative_file_paths: [b_0.mcap.zstd, b_1.mcap.zstd]\n'
+    )
+    assert values(Recording(tmp_path)) == FOUR
+
+
+WRITERS = {'a.mcap': write_mcap, 'a.db3': write_sqlite, 'a.bag': write_ros1}
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the bytes of a whole recording of each kind."""
+    folder = tmp_path_factory.mktemp('whole')
+    return {name: write(folder / name, pairs()).read_bytes() for name, write in WRITERS.items()}
+
+
+@given(
+    st.sampled_from(list(WRITERS)),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=9))),
+    st.floats(0, 1),
+)
+def test_damage_is_left_out_or_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+    whole: dict[str, bytes],
+    name: str,
+    changes: list[tuple[float, bytes]],
+    kept: float,
+) -> None:
+    content = bytearray(whole[name])
+    for place, change in changes:
+        start = int(place * len(content))
+        content[start : start + len(change)] = change
+    path = tmp_path_factory.mktemp('damaged') / name
+    path.write_bytes(content[: max(int(kept * len(content)), len(content) // 2)])
+    try:
+        found = len(list(itertools.islice(Recording(path, needs_calibration=False), 9)))
+    except S2M2Error as error:
+        assert '\n' not in str(error)
+    else:
+        assert 0 < found <= 4

@@ -196,6 +196,7 @@ def test_links_that_run_in_circles_are_followed_once(tmp_path: Path) -> None:
     fill(tmp_path, 'a/left.png', 'a/right.png')
     (tmp_path / 'a' / 'again').symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / 'dangling.png').symlink_to(tmp_path / 'nowhere.png')
+    (tmp_path / 'itself.png').symlink_to(tmp_path / 'itself.png')
     assert found(tmp_path) == [('a/left.png', 'a/right.png')]
 
 
@@ -213,6 +214,20 @@ def test_names_of_any_bytes_are_taken(tmp_path: Path) -> None:
         Path(os.fsdecode(base + b'/caf\xe9_' + side + b'.png')).touch()
     (pair,) = find_pairs(tmp_path)
     assert os.fsencode(pair.left.name) == b'caf\xe9_left.png'
+
+
+def test_recordings_in_a_folder_are_named(tmp_path: Path) -> None:
+    fill(tmp_path, 'day_1/a.mcap', 'day_2/a.mcap')
+    with pytest.raises(SourceError, match=r"name one, e\.g\. 'day_1'"):
+        find_pairs(tmp_path)
+    with pytest.raises(SourceError, match='is a recording'):
+        find_pairs(tmp_path / 'day_1')
+
+
+def test_images_beside_some_metadata_are_images(tmp_path: Path) -> None:
+    fill(tmp_path, 'left.png', 'right.png')
+    (tmp_path / 'metadata.yaml').write_text('name: my data set\n')
+    assert found(tmp_path) == [('left.png', 'right.png')]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

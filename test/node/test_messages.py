@@ -58,7 +58,13 @@ def outputs(
     estimate = maps(disparity, visibility=1 - confidence, confidence=confidence)
     chosen = OutputOptions(cloud=options or CloudOptions())
     return compute_outputs(
-        CAMERA, estimate, list(Output), image=IMAGE, options=chosen, workspace=memory
+        CAMERA,
+        estimate,
+        list(Output),
+        image=IMAGE,
+        deviation=torch.ones_like,
+        options=chosen,
+        workspace=memory,
     )
 
 

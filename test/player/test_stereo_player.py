@@ -26,9 +26,11 @@ from s2m2_ros.io.image_source import ImageFiles
 from s2m2_ros.io.stereo_frame import PlaybackError, StereoFrame
 from s2m2_ros.io.stereo_sources import find_pairs
 from s2m2_ros.player.player_parameters import ALIASES, PlayerOptions, publishes_raw
-from s2m2_ros.player.ros_messages import camera_info, stereo_messages
+from s2m2_ros.player.ros_messages import camera_info, image_from_rosbags, stereo_messages
+from s2m2_ros.player.ros_serialization import from_rosbags
 from s2m2_ros.player.static_transforms import camera_transforms
 from s2m2_ros.player.stereo_player import main, repeated, schedule
+from support import recorded_pairs
 from support.processes import SOURCE, hear, python_process
 from support.stereo_samples import CALIBRATION, MODELS, camera_infos, picture, record
 
@@ -346,3 +348,11 @@ def test_raw_images_come_with_what_rectifies_them() -> None:
 )
 def test_images_of_cameras_are_raw(source: str, rectified: str, raw: bool) -> None:
     assert publishes_raw(PlayerOptions(source=source, rectified=rectified)) is raw
+
+
+@pytest.mark.parametrize('make', [recorded_pairs.image, recorded_pairs.compressed])
+def test_images_of_recordings_become_those_that_rclpy_deserializes(
+    make: Callable[[int, int], Any],
+) -> None:
+    recorded = make(7, 1_234_567_890)
+    assert image_from_rosbags(recorded) == from_rosbags(recorded)

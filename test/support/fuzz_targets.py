@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import io
 import itertools
+import struct
 import zipfile
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 import safetensors.torch
 import torch
 from sensor_msgs.msg import CameraInfo, Image
 
+from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry.camera_model import CalibrationError
 from s2m2_ros.io.calibration import read_calibration
+from s2m2_ros.io.image_files import read_raw
+from s2m2_ros.io.pfm import encode_pfm
 from s2m2_ros.io.recording_reader import Recording
 from s2m2_ros.io.recording_writer import RecordingWriter
 from s2m2_ros.io.stereo_frame import PlaybackError
@@ -127,7 +133,26 @@ def _read_recording(path: Path) -> None:
         pass
 
 
+def _image_seeds(folder: Path) -> list[bytes]:
+    pixels = np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)
+    seeds = [
+        cv2.imencode(suffix, pixels)[1].tobytes()
+        for suffix in ('.png', '.jpg', '.tif', '.bmp', '.webp', '.ppm', '.pam')
+    ]
+    np.save(folder / 'seed.npy', pixels)
+    directory = struct.pack('>HHHIHHI', 1, 274, 3, 1, 6, 0, 0)
+    exif = b'\xff\xe1\x00\x22Exif\x00\x00MM\x00*\x00\x00\x00\x08' + directory
+    jpeg = seeds[1]
+    return [
+        *seeds,
+        (folder / 'seed.npy').read_bytes(),
+        encode_pfm(pixels[..., 0].astype(np.float32)),
+        jpeg[:2] + exif + jpeg[2:],
+    ]
+
+
 TARGETS: Mapping[str, Target] = {
+    'image': Target('.img', ImageError, read_raw, _image_seeds),
     'pth': Target('.pth', CheckpointError, load_network, _pth_seeds),
     'safetensors': Target('.safetensors', CheckpointError, load_network, _safetensors_seeds),
     'calibration': Target(

@@ -15,14 +15,18 @@ SUFFIXES = ('.mcap', '.db3', '.bag', '.bag.active')
 COMPRESSED_SUFFIXES = ('', '.zstd', '.zst', '.lz4', '.gz', '.bz2', '.xz')
 NAMES = tuple(f'{name}{packed}' for name in SUFFIXES for packed in COMPRESSED_SUFFIXES)
 METADATA = 'metadata.yaml'
+METADATA_KEY = b'rosbag2_bagfile_information'
 LARGEST_METADATA = 16 << 20
 
 
 def is_recording(path: Path) -> bool:
     """Tell whether a file or folder is a recording, by its name or what is in the folder."""
-    if path.is_dir():
-        return (path / METADATA).is_file() or bool(_storage_files(path))
-    return path.name.lower().endswith(NAMES)
+    if not path.is_dir():
+        return path.name.lower().endswith(NAMES)
+    try:
+        return bool(_storage_files(path)) or METADATA_KEY in _metadata(path)
+    except (OSError, PlaybackError):
+        return False
 
 
 def recording_files(path: Path) -> list[Path]:
@@ -31,9 +35,8 @@ def recording_files(path: Path) -> list[Path]:
         return [path]
     present = _storage_files(path)
     named = _named_in_metadata(path)
-    files = [file for file in present if file.name in named or file.stem in named]
-    missing = named - {file.name for file in files} - {f'{file.stem}' for file in files}
-    missing -= {f'{file.name}{packed}' for file in files for packed in COMPRESSED_SUFFIXES}
+    files = [file for file in present if named & _names_of(file)]
+    missing = named.difference(*map(_names_of, files))
     if files and missing:
         _logger.warning(
             "'%s': %d of its files are missing, e.g. '%s': the others are played",
@@ -51,6 +54,12 @@ def recording_files(path: Path) -> list[Path]:
     return files or present
 
 
+def _names_of(file: Path) -> set[str]:
+    """Return the names under which metadata.yaml may have a file, compressed or not."""
+    plain = file.stem if file.suffix in COMPRESSED_SUFFIXES else file.name
+    return {f'{plain}{packed}' for packed in COMPRESSED_SUFFIXES}
+
+
 def _storage_files(folder: Path) -> list[Path]:
     """Return the storage files in a folder, of a file and its compressed copy only the file."""
     try:
@@ -63,12 +72,17 @@ def _storage_files(folder: Path) -> list[Path]:
 
 def _named_in_metadata(folder: Path) -> set[str]:
     """Return the file names in metadata.yaml; none where it is missing, empty or damaged."""
-    path = folder / METADATA
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST_METADATA:
-            return set()
-        content = yaml.safe_load(path.read_bytes())
-        paths = content['rosbag2_bagfile_information']['relative_file_paths']
+        content = yaml.safe_load(_metadata(folder))
+        paths = content[METADATA_KEY.decode()]['relative_file_paths']
         return {Path(name).name for name in paths}
     except (OSError, yaml.YAMLError, RecursionError, ValueError, TypeError, KeyError):
         return set()
+
+
+def _metadata(folder: Path) -> bytes:
+    """Return the content of metadata.yaml, nothing where it is missing or far too large."""
+    path = folder / METADATA
+    if not path.is_file() or path.stat().st_size > LARGEST_METADATA:
+        return b''
+    return path.read_bytes()

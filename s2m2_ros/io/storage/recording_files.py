@@ -9,7 +9,7 @@ import logging
 import lzma
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from operator import itemgetter
 from pathlib import Path
@@ -58,16 +58,15 @@ class RecordingFiles:
     def __init__(self, path: Path) -> None:
         """Open every file; compressed ones are unpacked into a temporary folder for as long.
 
-        Raises PlaybackError, which names the file, what is wrong and what to do.
+        Of several files, those that cannot be read are left out, and that is said in the log.
+        Raises PlaybackError, which names the file, what is wrong and what to do, if none can.
         """
+        self._path = path
         self._stack = ExitStack()
         self._files: list[StorageFile] = []
         self._unpacked: Path | None = None
         try:
-            for file in recording_files(path):
-                opened = self._open(file)
-                self._stack.callback(opened.close)
-                self._files.append(opened)
+            self._open_all(recording_files(path))
         except BaseException:
             self.close()
             raise
@@ -86,9 +85,13 @@ class RecordingFiles:
     def messages(self, topics: Collection[str]) -> Iterator[StoredMessage]:
         """Yield the messages of these topics in the order of their time."""
         streams = (_timed(file, topics) for file in self._files)
-        for _, message in heapq.merge(*streams, key=itemgetter(0)):
-            if message is not None:
-                yield message
+        try:
+            for _, message in heapq.merge(*streams, key=itemgetter(0)):
+                if message is not None:
+                    yield message
+        except OSError as error:
+            reason = error.strerror or error
+            raise PlaybackError(f"cannot read on in '{self._path}': {reason}") from error
 
     def close(self) -> None:
         """Close the files and remove what was unpacked."""
@@ -99,6 +102,21 @@ class RecordingFiles:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _open_all(self, paths: Sequence[Path]) -> None:
+        refusals = []
+        for path in paths:
+            try:
+                file = self._open(path)
+            except PlaybackError as error:
+                refusals.append(error)
+            else:
+                self._stack.callback(file.close)
+                self._files.append(file)
+        if not self._files:
+            raise refusals[0]
+        for refusal in refusals:
+            _logger.warning('%s; the other files are played', refusal)
 
     def _open(self, name: Path) -> StorageFile:
         path = name

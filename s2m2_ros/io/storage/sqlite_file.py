@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from s2m2_ros.io.stereo_frame import PlaybackError
@@ -28,6 +29,7 @@ class SqliteFile:
         Raises PlaybackError if it holds no recording, or is damaged.
         """
         self._name = name
+        self._reported = False
         try:
             self._connection = _connect(path)
         except DAMAGE as error:
@@ -39,24 +41,36 @@ class SqliteFile:
             raise self._unreadable(error) from error
 
     def messages(self, topics: Collection[str]) -> Iterator[StoredMessage]:
-        """Yield the messages of these topics in the order of their time."""
+        """Yield the messages of these topics in the order of their time.
+
+        What cannot be read of a damaged file is left out, and that is said in the log.
+        """
         wanted = [number for number, topic in self._topics.items() if topic.topic in topics]
         places = ', '.join('?' * len(wanted))
-        columns = 'topic_id, timestamp, data'
-        # Only placeholders are put in.
-        query = f'SELECT {columns} FROM messages WHERE topic_id IN ({places}) ORDER BY timestamp'  # noqa: S608
+        # Only placeholders are put in. Large data would slow the sorting down.
+        query = (
+            'SELECT topic_id, timestamp, id FROM messages '  # noqa: S608
+            f'WHERE topic_id IN ({places}) ORDER BY timestamp'
+        )
+        rows = self._rows(query, wanted)
+        for number, log_ns, row in rows:
+            found = next(self._rows('SELECT data FROM messages WHERE id = ?', [row]), None)
+            if found and isinstance(log_ns, int) and isinstance(found[0], bytes):
+                yield StoredMessage(self._topics[number], log_ns, found[0])
+
+    def _rows(self, query: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query up to the first that cannot be read."""
         try:
-            for number, log_ns, data in self._connection.execute(query, wanted):
-                if not (isinstance(log_ns, int) and isinstance(data, bytes)):
-                    raise TypeError('a message is no message')
-                yield StoredMessage(self._topics[number], log_ns, data)
+            yield from self._connection.execute(query, values)
         except DAMAGE as error:
-            _logger.warning(
-                "'%s' is damaged (%s): what was read before is played; "
-                '`sqlite3 FILE .recover | sqlite3 NEW` saves the rest',
-                self._name,
-                error,
-            )
+            if not self._reported:
+                self._reported = True
+                _logger.warning(
+                    "'%s' is damaged (%s): what is readable is played; "
+                    '`sqlite3 FILE .recover | sqlite3 NEW` saves more',
+                    self._name,
+                    error,
+                )
 
     def close(self) -> None:
         """Close the file."""
