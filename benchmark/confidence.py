@@ -28,8 +28,8 @@ from s2m2_ros.cli.sizes import three_numbers
 from s2m2_ros.evaluation.pairs import StereoPair
 from s2m2_ros.geometry.uncertainty import calibrated_confidence, disparity_deviation
 from s2m2_ros.inference import StereoMatcher
-from s2m2_ros.training.placement import SceneOptions
-from s2m2_ros.training.scenes import SceneGenerator
+from s2m2_ros.training.procedural.placement import SceneOptions
+from s2m2_ros.training.procedural.scenes import SceneGenerator
 
 FloatArray = npt.NDArray[np.float64]
 

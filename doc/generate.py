@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from s2m2_ros.inference.registry import BACKENDS
-from s2m2_ros.io.encodings import ALIASES as ALIASES_OF_ENCODINGS
-from s2m2_ros.io.encodings import ENCODINGS
+from s2m2_ros.io.images.encodings import ALIASES as ALIASES_OF_ENCODINGS
+from s2m2_ros.io.images.encodings import ENCODINGS
 from s2m2_ros.node.parameters import (
     ALIASES,
     CONSTRAINTS,
@@ -103,7 +103,7 @@ def aliases_table() -> str:
 
 def topics_table() -> str:
     """Return the table of published topics in doc/stereo_node.md."""
-    from s2m2_ros.node.topics import OUTPUT_TOPICS, STATS, STATS_DESCRIPTION, TYPES
+    from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS, STATS, STATS_DESCRIPTION, TYPES
 
     lines = ['| Published | Type | Notes |', '| --- | --- | --- |']
     texts = {name: topic.description for name, topic in OUTPUT_TOPICS.items()}

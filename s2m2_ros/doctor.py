@@ -21,7 +21,7 @@ from s2m2_ros.shared_files import shared_file
 from s2m2_ros.weights import CHECKPOINTS, WeightsError, checkpoint_path, find_checkpoint, is_intact
 
 OLDEST_PYTHON = (3, 10)
-REQUIRED_ROS_PACKAGES = ('message_filters', 'sensor_msgs_py', 'tf_transformations')
+REQUIRED_ROS_PACKAGES = ('message_filters', 'cv_bridge', 'sensor_msgs_py', 'tf_transformations')
 OPTIONAL_ROS_PACKAGES = {
     'tf2_ros': 'the parameter points_frame and static transforms of stereo_player',
     'launch_ros': 'the launch files',

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
+from s2m2_ros.home_folder import provide_home
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ROS_ARGUMENTS = """
 ROS arguments, each after --ros-args:
@@ -64,6 +66,7 @@ def run_executable(
         return 0
     stop = StopSignals()
     try:
+        provide_home()
         return body(arguments, stop)
     except BaseException:
         # The end that was asked for, or what failed because it made rclpy's context invalid.

@@ -139,7 +139,7 @@ def _measure(
 
     from s2m2_ros.geometry import Output
     from s2m2_ros.geometry.distance_check import TargetMeasurement, fit_target
-    from s2m2_ros.io.pixel_range import PixelRange
+    from s2m2_ros.io.images.pixel_range import PixelRange
     from s2m2_ros.offline.pair_jobs import JobOptions, image_jobs
     from s2m2_ros.pipeline import PipelineState, StereoPipeline, examine_outputs
 

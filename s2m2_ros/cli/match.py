@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.io.pixel_range import SETTINGS
-from s2m2_ros.io.view_layout import ViewLayout
+from s2m2_ros.io.images.pixel_range import SETTINGS
+from s2m2_ros.io.sources.view_layout import ViewLayout
 
 if TYPE_CHECKING:
     from s2m2_ros.offline.image_pairs import PairJob, PairMatcher

@@ -165,11 +165,11 @@ def _precision(name: str, device: torch.device) -> str:
 def _source(
     arguments: argparse.Namespace, options: TrainOptions, device: torch.device
 ) -> BatchSource:
-    from s2m2_ros.training.scenes import SceneGenerator, scene_options
+    from s2m2_ros.training.procedural.scenes import SceneGenerator, scene_options
 
     photographs: Sequence[torch.Tensor] = ()
     if arguments.photographs:
-        from s2m2_ros.training.photographs import read_photographs  # which needs OpenCV
+        from s2m2_ros.training.procedural.photographs import read_photographs  # which needs OpenCV
 
         photographs = read_photographs(arguments.photographs)
     bank = 384 if device.type == 'cuda' else 48

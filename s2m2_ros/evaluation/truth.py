@@ -30,8 +30,8 @@ from s2m2_ros.evaluation.pairs import (
     StereoFiles,
     StereoPair,
 )
-from s2m2_ros.io.image_files import read_raw
-from s2m2_ros.io.pixel_range import PixelRange, scale_pair
+from s2m2_ros.io.images.image_files import read_raw
+from s2m2_ros.io.images.pixel_range import PixelRange, scale_pair
 
 SCALES = (1.0, 2.0, 3.0, 4.0, 8.0, 16.0)
 # Heights of Middlebury's pairs at full, half, third and quarter size. 2001 has 8 for one pixel,

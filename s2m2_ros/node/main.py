@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -40,7 +41,7 @@ def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
 
     # First of all, so that a signal ends the start cleanly too: importing torch takes seconds.
     rclpy.init(args=None if arguments is None else list(arguments))
-    node = None
+    node, status = None, 0
     try:
         from s2m2_ros.node.stereo_node import StereoNode
 
@@ -49,13 +50,15 @@ def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
         _spin(node)
     except S2M2Error as error:
         rclpy.logging.get_logger('stereo_node').fatal(str(error))
-        return 2
+        status = 2
     finally:
         finished = node is None or node.close()
         rclpy.try_shutdown()
-        if not finished:
-            _end_process()
-    return 0
+        unexpected = sys.exc_info()[1] is not None and not stop.asked
+        # With arguments it was called by Python code, which goes on.
+        if not unexpected and (arguments is None or not finished):
+            _end_process(status)
+    return status
 
 
 def _spin(node: StereoNode) -> None:
@@ -63,23 +66,43 @@ def _spin(node: StereoNode) -> None:
 
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    while node.context.ok():
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
-        except Exception as error:
-            # A signal invalidates the context at any moment; anything else must not end the node.
-            node.report(f'executor: {error!r}')
-            time.sleep(PAUSE)
+    try:
+        while node.context.ok():
+            try:
+                executor.spin()
+            except ExternalShutdownException:
+                return
+            except Exception as error:
+                # A signal invalidates the context at any moment; anything else must not end the
+                # node.
+                node.report(f'executor: {error!r}')
+                time.sleep(PAUSE)
+    finally:
+        # It holds on to the handles that it waited for, and they would outlive the node.
+        executor.shutdown()
 
 
-def _end_process() -> None:
-    """End at once: an inference cannot be interrupted, and Python would wait for it or crash."""
+def _end_process(status: int) -> None:
+    """End at once: an inference cannot be interrupted, and Python would wait for it or crash.
+
+    Threads of the middleware run on while the interpreter and its libraries take themselves
+    apart, and use what is gone: with other nodes coming and going, one end in twenty was a crash.
+    The node has left the graph by now, and the system frees the rest.
+    """
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    _write_ros_log()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
+def _write_ros_log() -> None:
+    """Have the last lines written to the log file, which the library does every few seconds."""
+    from rclpy.impl.implementation_singleton import rclpy_implementation
+
+    with contextlib.suppress(Exception):
+        rclpy_implementation.rclpy_logging_fini()
 
 
 if __name__ == '__main__':

@@ -8,12 +8,12 @@ from sensor_msgs.msg import CompressedImage
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, CameraModel
-from s2m2_ros.io.pixel_range import PixelRange, scale_pair
-from s2m2_ros.io.raw_image import RawImage
+from s2m2_ros.io.images.pixel_range import PixelRange, scale_pair
+from s2m2_ros.io.images.raw_image import RawImage
+from s2m2_ros.io.images.ros_images import decode_compressed_raw, decode_raw
 from s2m2_ros.io.ros_calibration import camera_model
-from s2m2_ros.io.ros_images import decode_compressed_raw, decode_raw
-from s2m2_ros.io.view_layout import ViewLayout, split_views
-from s2m2_ros.node.synchronizer import StereoMessages
+from s2m2_ros.io.sources.view_layout import ViewLayout, split_views
+from s2m2_ros.node.inputs.synchronizer import StereoMessages
 from s2m2_ros.pipeline import PairInput
 
 

@@ -11,10 +11,12 @@ from typing import Any
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
-from s2m2_ros.io.pixel_range import SETTINGS
-from s2m2_ros.io.view_layout import ViewLayout
+from s2m2_ros.io.images.pixel_range import SETTINGS
+from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.pipeline import PipelineOptions, output_options
+from s2m2_ros.text_safety import safe_text
 
+LONGEST_FRAME_NAME = 200
 # Parameters of the node that `output_options` takes by the same names.
 _OUTPUT_PARAMETERS = tuple(inspect.signature(output_options).parameters)
 
@@ -25,12 +27,13 @@ class ParameterError(S2M2Error):
 
 @dataclass(frozen=True)
 class Constraint:
-    """What a parameter may be: a description, and a range or choices, both inclusive."""
+    """What a parameter may be: a description, and a range, choices, or the name of a frame."""
 
     description: str
     read_only: bool
     range: tuple[float, float] | None
     choices: tuple[str, ...]
+    frame_name: bool
 
 
 def _parameter(
@@ -40,8 +43,9 @@ def _parameter(
     read_only: bool = False,
     range: tuple[float, float] | None = None,
     choices: Sequence[str] = (),
+    frame_name: bool = False,
 ) -> Any:
-    constraint = Constraint(description, read_only, range, tuple(choices))
+    constraint = Constraint(description, read_only, range, tuple(choices), frame_name)
     return field(default=default, metadata={'constraint': constraint})
 
 
@@ -177,6 +181,7 @@ class Settings:
         '',
         'Frame that the cloud is transformed into, through tf2. Empty: the left camera optical '
         'frame.',
+        frame_name=True,
     )
 
     input_layout: str = _parameter(
@@ -309,15 +314,29 @@ def _typed(name: str, value: Any, kind: type[Any]) -> Any:
     if (name, type(value)) in (('rectify', bool), ('pixel_range', int)):
         return str(value).lower()
     if type(value) is not kind:
-        raise ParameterError(f'{name} = {value!r} must be of type {TYPE_NAMES[kind]}')
+        raise ParameterError(
+            f'{name} = {safe_text(repr(value))} must be of type {TYPE_NAMES[kind]}'
+        )
     return value
 
 
 def _check(name: str, value: Any, constraint: Constraint) -> None:
     if constraint.choices and value not in constraint.choices:
         choices = ', '.join(f"'{choice}'" for choice in constraint.choices)
-        raise ParameterError(f"{name} = '{value}' must be one of {choices}")
+        raise ParameterError(f"{name} = '{safe_text(value)}' must be one of {choices}")
     if constraint.range is not None:
         low, high = constraint.range
         if not low <= value <= high:
             raise ParameterError(f'{name} = {value} is not between {low:g} and {high:g}')
+    if constraint.frame_name and value and (reason := _no_frame_name(value)):
+        raise ParameterError(f"{name} = '{safe_text(value)}' is not the name of a frame: {reason}")
+
+
+def _no_frame_name(value: str) -> str | None:
+    if value.startswith('/'):
+        return 'tf2 knows no names with a slash in front'
+    if len(value) > LONGEST_FRAME_NAME:
+        return f'it is longer than {LONGEST_FRAME_NAME} characters'
+    if not value.isprintable() or value != value.strip():
+        return 'it has blanks at an end, or characters that cannot be printed'
+    return None

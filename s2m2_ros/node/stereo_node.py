@@ -20,6 +20,7 @@ from s2m2_ros.node.pair_processor import Job, PairProcessor
 from s2m2_ros.node.parameter_declaration import Parameters
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import reset_peak_device_memory
+from s2m2_ros.node.service_guard import ServiceGuard
 from s2m2_ros.node.worker import Worker
 
 # Seconds between looks at a shutdown request while the worker loads a network.
@@ -28,6 +29,7 @@ SHUTDOWN_CHECK_PERIOD = 0.1
 INFERENCE_TIMEOUT_AT_EXIT = 0.5
 SUBSCRIBER_POLL_PERIOD = 0.5
 SYNC_CHECK_PERIOD = 0.5
+SERVICE_PERIOD = 0.2
 # Seconds between attempts to configure at autostart: doubled each time, up to the longest.
 FIRST_START_RETRY = 2.0
 LONGEST_START_RETRY = 60.0
@@ -60,6 +62,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             self._table.settings.diagnostics_period, self._publish_diagnostics
         )
         self._check_timer = self._every(SYNC_CHECK_PERIOD, self._camera.check)
+        self._service_timer = self._every(SERVICE_PERIOD, ServiceGuard(self).send_waiting)
         self._poll_timer: Any = None
         self._start_retry = FIRST_START_RETRY
         self._start_timer: Any = None

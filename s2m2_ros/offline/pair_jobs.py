@@ -9,14 +9,14 @@ from pathlib import Path
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CameraModel
-from s2m2_ros.io import image_files
-from s2m2_ros.io.calibration_search import CalibrationLookup
-from s2m2_ros.io.pixel_range import PixelRange, scale_pair
-from s2m2_ros.io.raw_image import RawImage, raw_image
-from s2m2_ros.io.stereo_frame import StereoFrame
-from s2m2_ros.io.stereo_sources import ImagePair, find_images, find_pairs
-from s2m2_ros.io.video_source import VideoFiles, is_video
-from s2m2_ros.io.view_layout import ViewLayout, split_views
+from s2m2_ros.io.images import image_files
+from s2m2_ros.io.images.pixel_range import PixelRange, scale_pair
+from s2m2_ros.io.images.raw_image import RawImage, raw_image
+from s2m2_ros.io.sources.calibration_search import CalibrationLookup
+from s2m2_ros.io.sources.stereo_frame import StereoFrame
+from s2m2_ros.io.sources.stereo_sources import ImagePair, find_images, find_pairs
+from s2m2_ros.io.sources.video_source import VideoFiles, is_video
+from s2m2_ros.io.sources.view_layout import ViewLayout, split_views
 from s2m2_ros.offline.image_pairs import PairJob
 from s2m2_ros.pipeline import PairInput
 from s2m2_ros.weights import file_sha256

@@ -10,7 +10,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from s2m2_ros.geometry import CalibrationError, CameraModel
 from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill
-from s2m2_ros.io.stereo_frame import StereoFrame
+from s2m2_ros.io.sources.stereo_frame import StereoFrame
 from s2m2_ros.player.ros_serialization import from_rosbags, message_class
 
 # (channels, dtype) of pixels, as ROS names them.

@@ -9,7 +9,7 @@ from typing import Any
 
 from rclpy.serialization import deserialize_message, serialize_message
 
-from s2m2_ros.io.recording_writer import SerializedMessage
+from s2m2_ros.io.recordings.recording_writer import SerializedMessage
 
 # What rclpy calls the primitive types of a field differently from a .msg file.
 PRIMITIVES = {'boolean': 'bool', 'octet': 'byte', 'float': 'float32', 'double': 'float64'}

@@ -21,7 +21,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.executable import StopSignals, run_executable
-from s2m2_ros.io.stereo_frame import PairSource, PlaybackError, StereoFrame
+from s2m2_ros.io.sources.stereo_frame import PairSource, PlaybackError, StereoFrame
 from s2m2_ros.player.log_to_ros import logging_to, printable
 from s2m2_ros.player.player_parameters import (
     IMAGE_FILES_RATE,

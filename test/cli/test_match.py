@@ -12,8 +12,8 @@ import pytest
 import trimesh
 
 from s2m2_ros.cli.main import main
-from s2m2_ros.io.image_files import write_ply
-from s2m2_ros.io.stereo_sources import named_pairs
+from s2m2_ros.io.images.image_files import write_ply
+from s2m2_ros.io.sources.stereo_sources import named_pairs
 from s2m2_ros.offline.image_pairs import CALIBRATED_FILES, FILES
 from s2m2_ros.offline.result_record import RECORD
 from s2m2_ros.viewer.cloud_viewer import CloudViewer

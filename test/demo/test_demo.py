@@ -22,7 +22,7 @@ from plyfile import PlyData
 from s2m2_ros.cli.main import main
 from s2m2_ros.demo.rooms import fetch_rooms
 from s2m2_ros.demo.subscriber import INPUTS, OUTPUTS
-from s2m2_ros.io.recording_reader import Recording
+from s2m2_ros.io.recordings.recording_reader import Recording
 
 WIDTH, HEIGHT = 320, 240
 PAIRS = 2

@@ -20,14 +20,14 @@ from sensor_msgs.msg import CameraInfo, Image
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry.camera_model import CalibrationError
 from s2m2_ros.io.calibration import read_calibration
-from s2m2_ros.io.image_files import read_raw
-from s2m2_ros.io.pfm import encode_pfm
-from s2m2_ros.io.recording_reader import Recording
-from s2m2_ros.io.recording_writer import RecordingWriter
-from s2m2_ros.io.stereo_frame import PlaybackError
+from s2m2_ros.io.images.image_files import read_raw
+from s2m2_ros.io.images.pfm import encode_pfm
+from s2m2_ros.io.recordings.recording_reader import Recording
+from s2m2_ros.io.recordings.recording_writer import RecordingWriter
 
 # Imported now, for the fuzzer sees only what was imported before it began.
-from s2m2_ros.io.storage import deserialization, recording_files  # noqa: F401
+from s2m2_ros.io.recordings.storage import deserialization, recording_files  # noqa: F401
+from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.network import CheckpointError, load_network
 from s2m2_ros.player.ros_serialization import serialized
 
