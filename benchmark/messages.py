@@ -23,7 +23,6 @@ from std_msgs.msg import Header
 
 from s2m2_ros.geometry import (
     CloudOptions,
-    Estimate,
     FlyingPixelFilter,
     Output,
     OutputOptions,
@@ -32,6 +31,7 @@ from s2m2_ros.geometry import (
     StereoCamera,
     compute_outputs,
 )
+from s2m2_ros.inference import MatchResult
 from s2m2_ros.io.message_data import fill
 from s2m2_ros.io.ros_images import decode_compressed_image, decode_image
 from s2m2_ros.node.messages import CloudMemory, point_cloud_message
@@ -81,7 +81,7 @@ def report(title: str, cases: dict[str, Case], rounds: int) -> None:
 def cloud_cases() -> dict[str, Case]:
     """Return the usual way of building a cloud and ours, with its options."""
     disparity, image = scene()
-    estimate = Estimate(disparity, torch.ones_like(disparity), torch.ones_like(disparity))
+    estimate = MatchResult(disparity, torch.ones_like(disparity), torch.ones_like(disparity))
 
     def ours(**options: object) -> Case:
         chosen = OutputOptions(cloud=CloudOptions(**options))  # type: ignore[arg-type]

@@ -41,11 +41,13 @@ from rclpy.serialization import deserialize_message
 from s2m2_ros.msg import InferenceStats
 from sensor_msgs.msg import CameraInfo, Image
 
-from s2m2_ros.geometry import Estimate, Output, compute_outputs
-from s2m2_ros.inference import BackendOptions, Maps, registry
+from s2m2_ros.geometry import Output, compute_outputs
+from s2m2_ros.inference import BackendOptions, Maps, MatchResult, registry
 from s2m2_ros.io.ros_calibration import stereo_camera
-from s2m2_ros.node.messages import DISPARITY_RESOLUTION, CloudMemory
-from s2m2_ros.node.publishers import BUILDERS, STATS, TYPES, Content
+from s2m2_ros.node.messages import CloudMemory
+from s2m2_ros.node.topics import OUTPUT_TOPICS, STATS, TYPES, MessageSource
+from s2m2_ros.pipeline import PairOutputs
+from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
 
 PROFILES = Path(__file__).resolve().parents[1] / 'config' / 'fastdds_large_messages.xml'
 OUTPUTS = {'all': [topic for topic in TYPES if topic != STATS], 'points': ['points']}
@@ -129,12 +131,16 @@ def _finished(width: int, height: int) -> dict[str, Any]:
     pair = _pair(width, height)
     infos = pair['left/camera_info'], pair['right/camera_info']
     maps = Instant().infer(torch.empty(height, width), torch.empty(0))
-    estimate = Estimate(maps.disparity[0], maps.visibility[0], maps.confidence[0])
+    estimate = MatchResult(maps.disparity[0], maps.visibility[0], maps.confidence[0])
     image = np.frombuffer(pair['left/image_rect'].data, np.uint8).reshape(height, width, 3)
     outputs = compute_outputs(stereo_camera(*infos), estimate, list(Output), image=image)
     header = pair['left/image_rect'].header
-    content = Content(outputs, infos[0], header, DISPARITY_RESOLUTION, CloudMemory())
-    return {topic: build(content) for topic, build in BUILDERS.items()}
+    blank = np.empty((height, width), np.uint8)
+    result = PairOutputs(
+        outputs, blank, blank, outputs.camera, DISPARITY_RESOLUTION, (height, width)
+    )
+    source = MessageSource(result, header, infos[0], CloudMemory())
+    return {name: topic.build(source) for name, topic in OUTPUT_TOPICS.items()}
 
 
 def relay(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> int:

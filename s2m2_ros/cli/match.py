@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.errors import S2M2Error
@@ -12,6 +13,16 @@ from s2m2_ros.errors import S2M2Error
 SUMMARY = 'match a stereo pair, or two folders of them, and write the results'
 
 _logger = logging.getLogger(__name__)
+
+# Options of the outputs, named as the node's parameters, with which they agree.
+OUTPUT_OPTIONS = (
+    'confidence_threshold',
+    'occlusion_threshold',
+    'min_depth',
+    'max_depth',
+    'points_filter',
+    'points_flying_pixel_filter',
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,14 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--calibration',
         type=Path,
         nargs='+',
+        default=[],
         metavar='FILE',
         help='for depth and cloud: Middlebury calib.txt, KITTI calib, OpenCV YAML, or the two '
         'camera_info YAML files (or a folder with left.yaml and right.yaml)',
     )
     parser.add_argument('--output', type=Path, default=Path('s2m2_output'), help='folder to fill')
-    parser.add_argument(
-        '--min-confidence', type=float, default=0.1, help='points below it are left out of clouds'
-    )
+    _add_output_arguments(parser)
     parser.add_argument(
         '--overwrite', action='store_true', help='match again what is already done'
     )
@@ -39,30 +49,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_matcher_arguments(parser)
 
 
+def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--confidence-threshold',
+        '--min-confidence',
+        type=float,
+        default=0.5,
+        help='points of less confidence are removed from the cloud',
+    )
+    parser.add_argument(
+        '--occlusion-threshold',
+        type=float,
+        default=0.5,
+        help='points of less visibility are removed from the cloud',
+    )
+    parser.add_argument('--min-depth', type=float, default=0.0, help='in meters')
+    parser.add_argument('--max-depth', type=float, default=0.0, help='in meters; 0: no limit')
+    for name, what in (
+        ('points_filter', 'keep untrusted and occluded points in the cloud'),
+        ('points_flying_pixel_filter', 'keep points between foreground and background'),
+    ):
+        option = f'--no-{name.replace("_", "-")}'
+        parser.add_argument(option, dest=name, action='store_false', help=what)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Match all pairs; 1 if any of several failed."""
     from s2m2_ros.io.stereo_sources import named_pairs
-    from s2m2_ros.offline.image_pairs import MatchFiles, is_done, match_files
+    from s2m2_ros.offline.image_pairs import PairFiles, PairMatcher
+    from s2m2_ros.offline.result_record import Recipe
+    from s2m2_ros.pipeline import PipelineOptions, output_options
 
     if arguments.view and not arguments.calibration:
         raise S2M2Error('--view shows a cloud, which needs --calibration')
-    pairs = named_pairs(arguments.left, arguments.right)
-    jobs = [
-        MatchFiles(
-            left, right, arguments.output / name, arguments.calibration, arguments.min_confidence
-        )
-        for name, left, right in pairs
+    pairs = [
+        PairFiles(left, right, arguments.output / name, arguments.calibration)
+        for name, left, right in named_pairs(arguments.left, arguments.right)
     ]
-    waiting = [job for job in jobs if arguments.overwrite or not is_done(job)]
-    if len(waiting) < len(jobs):
-        _logger.info('%d of %d are done already', len(jobs) - len(waiting), len(jobs))
-    failures = 0
-    if waiting:
-        with open_matcher(arguments) as matcher:
-            failures = match_files(matcher, waiting)
+    chosen: dict[str, Any] = {name: getattr(arguments, name) for name in OUTPUT_OPTIONS}
+    try:
+        outputs = output_options(**chosen, points_organized=False)
+    except ValueError as error:
+        raise S2M2Error(str(error)) from error
+    options = PipelineOptions(outputs, allow_negative=arguments.allow_negative)
+    with open_matcher(arguments) as matcher:
+        recipe = Recipe.of_matcher(
+            matcher,
+            chosen,
+            refine_iterations=arguments.refine_iterations,
+            allow_negative=arguments.allow_negative,
+            max_width=arguments.max_width,
+        )
+        work = PairMatcher(matcher, options, recipe)
+        waiting = pairs
+        if len(pairs) > 1 and not arguments.overwrite:
+            waiting = [files for files in pairs if not work.is_done(files)]
+            if len(waiting) < len(pairs):
+                done = len(pairs) - len(waiting)
+                _logger.info('%d of %d are done already', done, len(pairs))
+        failures = work.match_all(waiting)
     print(arguments.output)
     if arguments.view:
-        _view(jobs[-1].output / 'cloud.ply')
+        _view(pairs[-1].output / 'cloud.ply')
     return 1 if failures else 0
 
 

@@ -2,7 +2,7 @@
 
 from s2m2_ros.geometry.camera_model import CalibrationError, CameraModel, RegionOfInterest
 from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, RigidTransform, Workspace
-from s2m2_ros.geometry.filters import Estimate, FlyingPixelFilter, PixelFilter
+from s2m2_ros.geometry.filters import DisparityMaps, FlyingPixelFilter, PixelFilter
 from s2m2_ros.geometry.outputs import (
     MIN_DISPARITY,
     UNKNOWN_DISPARITY,
@@ -20,7 +20,7 @@ __all__ = [
     'CameraModel',
     'CloudLayout',
     'CloudOptions',
-    'Estimate',
+    'DisparityMaps',
     'FlyingPixelFilter',
     'HostOutputs',
     'Output',

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from s2m2_ros.geometry import pixel_kernel
-from s2m2_ros.geometry.filters import Estimate, PixelFilter, filtered_depth
+from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth
 from s2m2_ros.geometry.pixel_kernel import RecordSources
 from s2m2_ros.geometry.stereo_camera import StereoCamera
 
@@ -134,7 +134,7 @@ class Workspace:
 
 def cloud_records(
     camera: StereoCamera,
-    estimate: Estimate,
+    maps: DisparityMaps,
     options: CloudOptions,
     *,
     image: torch.Tensor | None = None,
@@ -142,19 +142,19 @@ def cloud_records(
 ) -> torch.Tensor:
     """Return records float32 (H', W', point_step / 4), or (N, point_step / 4) if unorganised.
 
-    ``estimate``: (H, W). ``image``: the left image, (H, W) or (H, W, 3) RGB, uint8 or float in
+    ``maps``: (H, W). ``image``: the left image, (H, W) or (H, W, 3) RGB, uint8 or float in
     0..255; needed unless ``color`` is 'none'. The records may lie in the workspace, if one is
     given, until it is used again. Raises ValueError if something that the options ask for is
     missing or of another size.
     """
-    step, layout, device = options.decimation, CloudLayout.of(options), estimate.disparity.device
+    step, layout, device = options.decimation, CloudLayout.of(options), maps.disparity.device
     height, width = -(-camera.height // step), -(-camera.width // step)
     records = (workspace or Workspace()).records(height, width, layout, device)
-    sources = _sources(camera, estimate, options, layout, image)
-    if pixel_kernel.serves(estimate):
+    sources = _sources(camera, maps, options, layout, image)
+    if pixel_kernel.serves(maps):
         count = pixel_kernel.write_records(
             camera,
-            estimate,
+            maps,
             options.filter,
             sources,
             records,
@@ -162,8 +162,8 @@ def cloud_records(
             organized=options.organized,
         )
         return records if options.organized else records.flatten(0, 1)[:count]
-    adjusted = camera.adjusted(estimate.disparity)
-    depth = filtered_depth(camera, adjusted, estimate, options.filter, step=step)
+    adjusted = camera.adjusted(maps.disparity)
+    depth = filtered_depth(camera, adjusted, maps, options.filter, step=step)
     _write_points(records, depth, sources)
     if sources.rgb is not None:
         _write_rgb(records, sources.rgb, sources.rgb_column)
@@ -174,30 +174,31 @@ def cloud_records(
 
 def _sources(
     camera: StereoCamera,
-    estimate: Estimate,
+    maps: DisparityMaps,
     options: CloudOptions,
     layout: CloudLayout,
     image: torch.Tensor | None,
 ) -> RecordSources:
-    step, device = options.decimation, estimate.disparity.device
+    step, device = options.decimation, maps.disparity.device
     x, y = camera.rays(device, step=step)
-    rgb, maps = None, []
+    rgb = None
+    columns: list[tuple[int, torch.Tensor]] = []
     if options.color != 'none':
         pixels = _decimated(image, camera, step).to(device)
         if options.color == 'rgb':
             rgb = _rgb(pixels)
         else:
-            maps.append((layout.column('intensity'), _grey(pixels)))
+            columns.append((layout.column('intensity'), _grey(pixels)))
     if options.confidence:
-        confidence = estimate.required('confidence')[::step, ::step].float()
-        maps.append((layout.column('confidence'), confidence))
+        confidence = maps.confidence[::step, ::step].float()
+        columns.append((layout.column('confidence'), confidence))
     return RecordSources(
         x=x,
         y=y,
         transform=options.transform.matrix if options.transform else None,
         rgb=rgb,
         rgb_column=layout.column('rgb') if rgb is not None else 0,
-        maps=maps,
+        maps=columns,
     )
 
 

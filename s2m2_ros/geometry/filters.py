@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -58,32 +58,32 @@ class PixelFilter:
                 raise ValueError(f'{name} = {getattr(self, name)} must lie in [0, 1]')
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """One pair's estimate on one device: raw disparity, visibility, confidence, each (..., H, W).
+class DisparityMaps(Protocol):
+    """What a matcher returns of one pair, on one device; `inference.MatchResult` is one.
 
-    ``disparity`` is ``x_left - x_right`` in pixels; ``visibility`` and ``confidence`` lie in
-    [0, 1]. The last two may be missing where neither a filter nor an output asks for them.
+    Each is float32 (..., H, W): the raw disparity ``x_left - x_right`` in pixels, non-finite where
+    unknown; visibility and confidence in [0, 1].
     """
 
-    disparity: torch.Tensor
-    visibility: torch.Tensor | None = None
-    confidence: torch.Tensor | None = None
+    @property
+    def disparity(self) -> torch.Tensor:
+        """Return the raw disparity."""
 
-    def __post_init__(self) -> None:
-        for name in ('visibility', 'confidence'):
-            values = getattr(self, name)
-            if values is not None and values.shape != self.disparity.shape:
-                raise ValueError(
-                    f'{name} is {tuple(values.shape)}, disparity {tuple(self.disparity.shape)}'
-                )
+    @property
+    def visibility(self) -> torch.Tensor:
+        """Return 1 where both cameras see the point, 0 where it is occluded."""
 
-    def required(self, name: Literal['visibility', 'confidence']) -> torch.Tensor:
-        """Return that tensor; ValueError if this estimate came without it."""
-        values: torch.Tensor | None = getattr(self, name)
-        if values is None:
-            raise ValueError(f'this needs a {name}, and the estimate has none')
-        return values
+    @property
+    def confidence(self) -> torch.Tensor:
+        """Return the probability that the disparity is right."""
+
+
+def require_one_shape(maps: DisparityMaps) -> None:
+    """Raise ValueError unless the three maps have one shape."""
+    for name in ('visibility', 'confidence'):
+        shape = getattr(maps, name).shape
+        if shape != maps.disparity.shape:
+            raise ValueError(f'{name} is {tuple(shape)}, disparity {tuple(maps.disparity.shape)}')
 
 
 def flying_pixels(
@@ -100,15 +100,14 @@ def flying_pixels(
 def filtered_depth(
     camera: StereoCamera,
     adjusted: torch.Tensor,
-    estimate: Estimate,
+    maps: DisparityMaps,
     options: PixelFilter,
     *,
     step: int = 1,
 ) -> torch.Tensor:
     """Return the depth in metres of every ``step``-th row and column, NaN where filtered out.
 
-    ``adjusted`` is what :meth:`StereoCamera.adjusted` made of the estimate's disparity, (..., H,
-    W). Raises ValueError if a threshold is set on a confidence or visibility that is missing.
+    ``adjusted`` is what :meth:`StereoCamera.adjusted` made of the maps' disparity, (..., H, W).
     """
     depth = camera.depth_from_adjusted(adjusted[..., ::step, ::step])
     # No booleans: on a CPU, a comparison and a selection cost 30 times what a threshold does.
@@ -117,9 +116,9 @@ def filtered_depth(
     if options.max_depth < math.inf:
         depth = _from(depth.neg_(), -options.max_depth).neg_()
     if options.min_confidence > 0:
-        _keep_where(depth, estimate.required('confidence'), options.min_confidence, step)
+        _keep_where(depth, maps.confidence, options.min_confidence, step)
     if options.min_visibility > 0:
-        _keep_where(depth, estimate.required('visibility'), options.min_visibility, step)
+        _keep_where(depth, maps.visibility, options.min_visibility, step)
     if options.flying_pixels is not None:
         crossings = _crossings(adjusted, options.flying_pixels, step)
         depth += threshold(crossings.neg_(), -0.5, math.nan)

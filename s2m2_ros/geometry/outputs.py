@@ -1,4 +1,4 @@
-"""From one estimate to everything that is published of it: one pass, one copy to the host."""
+"""From the maps of one pair to everything published of it: one pass, one copy to the host."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import torch
 from s2m2_ros.geometry import pixel_kernel
 from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, Workspace, cloud_records
 from s2m2_ros.geometry.download import download
-from s2m2_ros.geometry.filters import Estimate, PixelFilter, filtered_depth
+from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth, require_one_shape
 from s2m2_ros.geometry.stereo_camera import StereoCamera
 
 
 class Output(Enum):
     """What can be asked of :func:`compute_outputs`; the values say what each array holds."""
 
+    RAW_DISPARITY = 'x_left - x_right as matched, float32 (H, W), NaN where unknown'
     DISPARITY = 'adjusted disparity in pixels, float32 (H, W), UNKNOWN_DISPARITY where unknown'
     DEPTH = 'metres along the optical axis, float32 (H, W), NaN where unknown'
     CONFIDENCE = 'probability that the error is under 4 px, float32 (H, W)'
@@ -57,39 +58,47 @@ class HostOutputs:
     to the host took.
     """
 
-    camera: StereoCamera
+    camera: StereoCamera | None
     arrays: Mapping[Output, np.ndarray]
     max_disparity: float
     cloud_layout: CloudLayout | None
     cloud_frame_id: str
     download_ms: float = 0.0
 
+    @property
+    def calibrated_camera(self) -> StereoCamera:
+        """Return the camera; ValueError if the outputs were computed without one."""
+        return _required_camera(self.camera)
+
 
 def compute_outputs(
-    camera: StereoCamera,
-    estimate: Estimate,
+    camera: StereoCamera | None,
+    maps: DisparityMaps,
     wanted: Collection[Output],
     *,
     image: np.ndarray | torch.Tensor | None = None,
     options: OutputOptions | None = None,
     workspace: Workspace | None = None,
 ) -> HostOutputs:
-    """Compute what is wanted on the estimate's device and bring it to the host in one copy.
+    """Compute what is wanted on the maps' device and bring it to the host in one copy.
 
-    ``estimate``: (H, W) tensors, as ``StereoMatcher.match`` returns them. ``image``: the left
+    ``camera``: None where there is no calibration; then only RAW_DISPARITY, CONFIDENCE, VISIBILITY
+    and the masks can be asked for.
+    ``maps``: (H, W) tensors, as ``StereoMatcher.match`` returns them. ``image``: the left
     image, (H, W) or (H, W, 3) RGB, uint8 or float in 0..255, needed for a coloured cloud. Pass
     the same ``workspace`` every time to save allocations on a CPU: the POINTS of the result may
     lie in it, so turn them into a message before the next call. Arrays may also share memory with
-    the estimate. Raises :class:`CalibrationError` if the size is not the camera's, ValueError if
+    the maps. Raises :class:`CalibrationError` if the size is not the camera's, ValueError if
     an input is missing.
     """
     options = options or OutputOptions()
+    require_one_shape(maps)
     with torch.inference_mode(False), torch.no_grad():
-        context = _Pass(camera, estimate, image, options, workspace)
+        context = _Pass(camera, maps, image, options, workspace)
         outputs = [output for output in Output if output in wanted]
         tensors = {output: _COMPUTE[output](context) for output in outputs}
         maximum = [tensors[output].amax() for output in outputs if output is Output.DISPARITY]
-        device = estimate.disparity.device
+        device = maps.disparity.device
         if device.type == 'cuda':
             torch.cuda.synchronize(device)  # else the copy's time would include the work
         started = time.perf_counter()
@@ -108,15 +117,23 @@ def compute_outputs(
 
 @dataclass(frozen=True)
 class _Pass:
-    camera: StereoCamera
-    estimate: Estimate
+    calibration: StereoCamera | None
+    maps: DisparityMaps
     image: np.ndarray | torch.Tensor | None
     options: OutputOptions
     workspace: Workspace | None
 
+    @property
+    def camera(self) -> StereoCamera:
+        return _required_camera(self.calibration)
+
     @cached_property
     def adjusted(self) -> torch.Tensor:
-        return self.camera.adjusted(self.estimate.disparity)
+        return self.camera.adjusted(self.maps.disparity)
+
+
+def _raw_disparity(context: _Pass) -> torch.Tensor:
+    return context.maps.disparity.float().nan_to_num(torch.nan, torch.nan, torch.nan)
 
 
 def _disparity(context: _Pass) -> torch.Tensor:
@@ -124,22 +141,24 @@ def _disparity(context: _Pass) -> torch.Tensor:
 
 
 def _depth(context: _Pass) -> torch.Tensor:
-    camera, estimate, chosen = context.camera, context.estimate, context.options.depth_filter
-    if pixel_kernel.serves(estimate):
-        return pixel_kernel.depth(camera, estimate, chosen)
-    return filtered_depth(camera, context.adjusted, estimate, chosen)
+    camera, maps, chosen = context.camera, context.maps, context.options.depth_filter
+    if pixel_kernel.serves(maps):
+        return pixel_kernel.depth(camera, maps, chosen)
+    return filtered_depth(camera, context.adjusted, maps, chosen)
 
 
 def _confidence(context: _Pass) -> torch.Tensor:
-    return context.estimate.required('confidence')
+    return context.maps.confidence
 
 
 def _visibility(context: _Pass) -> torch.Tensor:
-    return context.estimate.required('visibility')
+    return context.maps.visibility
 
 
 def _confidence_mask(context: _Pass) -> torch.Tensor:
     trusted = _confidence(context) >= context.options.min_confidence
+    if context.calibration is None:
+        return _mask(trusted & context.maps.disparity.isfinite())
     return _mask(trusted & (context.adjusted > 0))
 
 
@@ -150,7 +169,7 @@ def _occlusion_mask(context: _Pass) -> torch.Tensor:
 def _points(context: _Pass) -> torch.Tensor:
     return cloud_records(
         context.camera,
-        context.estimate,
+        context.maps,
         context.options.cloud,
         image=_tensor(context.image),
         workspace=context.workspace,
@@ -158,6 +177,7 @@ def _points(context: _Pass) -> torch.Tensor:
 
 
 _COMPUTE: Mapping[Output, Callable[[_Pass], torch.Tensor]] = {
+    Output.RAW_DISPARITY: _raw_disparity,
     Output.DISPARITY: _disparity,
     Output.DEPTH: _depth,
     Output.CONFIDENCE: _confidence,
@@ -166,6 +186,12 @@ _COMPUTE: Mapping[Output, Callable[[_Pass], torch.Tensor]] = {
     Output.OCCLUSION_MASK: _occlusion_mask,
     Output.POINTS: _points,
 }
+
+
+def _required_camera(camera: StereoCamera | None) -> StereoCamera:
+    if camera is None:
+        raise ValueError('this output needs a calibrated camera')
+    return camera
 
 
 def _mask(condition: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from s2m2_ros.geometry.filters import Estimate, PixelFilter
+from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter
 from s2m2_ros.geometry.stereo_camera import StereoCamera
 
 _logger = logging.getLogger(__name__)
@@ -111,19 +111,19 @@ def library() -> ctypes.CDLL | None:
     return None
 
 
-def serves(estimate: Estimate) -> bool:
-    """Tell whether the library is there and can work on this estimate."""
-    disparity = estimate.disparity
+def serves(maps: DisparityMaps) -> bool:
+    """Tell whether the library is there and can work on these maps."""
+    disparity = maps.disparity
     return disparity.device.type == 'cpu' and disparity.ndim == 2 and library() is not None
 
 
-def depth(camera: StereoCamera, estimate: Estimate, options: PixelFilter) -> torch.Tensor:
+def depth(camera: StereoCamera, maps: DisparityMaps, options: PixelFilter) -> torch.Tensor:
     """Return the filtered depth (H, W) in metres, NaN where unknown or filtered out.
 
     Raises CalibrationError if the size is not the camera's, ValueError if a threshold is set on
     a confidence or visibility that is missing.
     """
-    job, kept = _depth_job(camera, estimate, options, 1)
+    job, kept = _depth_job(camera, maps, options, 1)
     result = torch.empty((camera.height, camera.width))
     _compiled().pixel_kernel_depth(ctypes.byref(job), ctypes.c_void_p(result.data_ptr()))
     del kept
@@ -132,7 +132,7 @@ def depth(camera: StereoCamera, estimate: Estimate, options: PixelFilter) -> tor
 
 def write_records(
     camera: StereoCamera,
-    estimate: Estimate,
+    maps: DisparityMaps,
     options: PixelFilter,
     sources: RecordSources,
     records: torch.Tensor,
@@ -145,7 +145,7 @@ def write_records(
     Unorganised, those of known depth stand one after the other at the beginning of the memory.
     Errors are those of :func:`depth`.
     """
-    job, kept = _depth_job(camera, estimate, options, step)
+    job, kept = _depth_job(camera, maps, options, step)
     rays = [sources.x.contiguous(), sources.y.contiguous()]
     cloud = _Cloud(
         x=rays[0].data_ptr(),
@@ -176,10 +176,10 @@ def _compiled() -> ctypes.CDLL:
 
 
 def _depth_job(
-    camera: StereoCamera, estimate: Estimate, options: PixelFilter, step: int
+    camera: StereoCamera, maps: DisparityMaps, options: PixelFilter, step: int
 ) -> tuple[_Depth, list[torch.Tensor]]:
     """Return the structure, and the tensors that must live as long as it."""
-    disparity = _rows(estimate.disparity)
+    disparity = _rows(maps.disparity)
     camera.require_size(disparity.shape[1], disparity.shape[0])
     offset, flying = camera.principal_point_difference, options.flying_pixels
     job = _Depth(
@@ -199,10 +199,10 @@ def _depth_job(
     )
     kept = [disparity]
     if options.min_confidence > 0:
-        kept.append(_rows(estimate.required('confidence')))
+        kept.append(_rows(maps.confidence))
         job.confidence = _map(kept[-1][::step, ::step], minimum=options.min_confidence)
     if options.min_visibility > 0:
-        kept.append(_rows(estimate.required('visibility')))
+        kept.append(_rows(maps.visibility))
         job.visibility = _map(kept[-1][::step, ::step], minimum=options.min_visibility)
     return job, kept
 

@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from s2m2_ros.geometry.rectification_check import Examination
 from s2m2_ros.node.faults import DropCause, Fault, Level, Part
 from s2m2_ros.node.matcher_supervisor import MatcherState
-from s2m2_ros.node.pair_processor import peak_device_memory
+from s2m2_ros.node.process_memory import peak_device_memory
 from s2m2_ros.node.statistics import Session
 from s2m2_ros.node.sync_diagnosis import InputTopic
 

@@ -51,7 +51,7 @@ class MatcherState:
     fallen_back: bool = False
 
 
-class Matchers:
+class MatcherSupervisor:
     """Opens the matcher that is asked for, and the fallback while that fails.
 
     For one thread, but for `state`. After three failed pairs in a row, or if it cannot be opened

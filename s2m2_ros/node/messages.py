@@ -18,23 +18,7 @@ from stereo_msgs.msg import DisparityImage
 from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output, Workspace
 from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill
 from s2m2_ros.msg import StereoEstimate
-
-# Which outputs each topic needs: ask `compute_outputs` for the union over the topics listened to.
-TOPIC_OUTPUTS: dict[str, frozenset[Output]] = {
-    'disparity': frozenset({Output.DISPARITY}),
-    'depth': frozenset({Output.DEPTH}),
-    'depth/camera_info': frozenset(),
-    'confidence': frozenset({Output.CONFIDENCE}),
-    'confidence_mask': frozenset({Output.CONFIDENCE_MASK}),
-    'occlusion_mask': frozenset({Output.OCCLUSION_MASK}),
-    'points': frozenset({Output.POINTS}),
-    'estimate': frozenset({Output.DISPARITY, Output.CONFIDENCE, Output.VISIBILITY}),
-}
-
-
-# The network's estimate is continuous; a sixteenth of a pixel, the step of OpenCV's matchers,
-# is the finest difference that consumers should read into it.
-DISPARITY_RESOLUTION = 1 / 16
+from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
 
 
 def disparity_message(
@@ -46,7 +30,7 @@ def disparity_message(
     network worked on smaller images. ``valid_window`` is the whole image, since the network
     estimates every pixel; the occlusion mask tells those without a counterpart.
     """
-    camera = outputs.camera
+    camera = outputs.calibrated_camera
     return DisparityImage(
         header=header,
         image=_image(outputs.arrays[Output.DISPARITY], '32FC1', header),
@@ -65,9 +49,16 @@ def depth_message(outputs: HostOutputs, header: Header) -> Image:
 
 
 def depth_camera_info(left_info: CameraInfo, header: Header) -> CameraInfo:
-    """Return the left camera's calibration with the depth image's header."""
+    """Return the left camera's calibration with the depth image's header.
+
+    ``P[3]`` is 0 whatever the driver wrote: the image and the points lie in the left camera's own
+    frame, and a consumer would shift them by ``-P[3] / fx``.
+    """
     info = copy(left_info)
     info.header = header
+    P = [float(value) for value in left_info.p]
+    P[3] = 0.0
+    info.p = P
     return info
 
 

@@ -1,23 +1,19 @@
-"""The node's parameters: one table that declares, describes and checks them."""
+"""The node's parameters: the one table of name, default, description, range and choices."""
 
 from __future__ import annotations
 
 import importlib.util
-import math
+import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
-
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.geometry import CloudOptions, FlyingPixelFilter, OutputOptions, PixelFilter
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
+from s2m2_ros.pipeline import PipelineOptions, output_options
+
+# Parameters of the node that `output_options` takes by the same names.
+_OUTPUT_PARAMETERS = tuple(inspect.signature(output_options).parameters)
 
 
 class ParameterError(S2M2Error):
@@ -50,11 +46,10 @@ def _parameter(
 class Settings:
     """A snapshot of all parameters; ParameterError for values that do not go together."""
 
-    # Which network, and how it runs.
     checkpoint: str = _parameter(
         'starter',
-        "Weights: a name that 's2m2 weights' lists, or the path of a .pth or .safetensors file. "
-        'Not looked at by the sgbm backend.',
+        "Weights: a name that 's2m2 weights list' shows, or the path of a .pth or .safetensors "
+        'file. Ignored by the sgbm backend.',
         read_only=True,
     )
     backend: str = _parameter(
@@ -80,7 +75,7 @@ class Settings:
         range=(0, 10),
     )
     allow_negative: bool = _parameter(
-        False, 'Search disparities below 0 too, for cameras that converge.', read_only=True
+        False, 'Allow negative disparities (verged cameras).', read_only=True
     )
     warm_up_width: int = _parameter(
         0,
@@ -114,7 +109,6 @@ class Settings:
         read_only=True,
     )
 
-    # Which pixels are published, and how.
     confidence_threshold: float = _parameter(
         0.5,
         'Confidence from which a pixel is trusted: in confidence_mask, points_filter and '
@@ -128,19 +122,21 @@ class Settings:
         range=(0.0, 1.0),
     )
     min_depth: float = _parameter(
-        0.0, 'Nearest depth in metres that depth and points keep.', range=(0.0, 1000.0)
+        0.0, 'Nearest depth in meters that depth and points keep.', range=(0.0, 1000.0)
     )
     max_depth: float = _parameter(
         0.0,
-        'Farthest depth in metres that depth and points keep. 0: no limit.',
+        'Farthest depth in meters that depth and points keep. 0: no limit.',
         range=(0.0, 100000.0),
     )
     depth_filter: bool = _parameter(
-        False, 'Blank untrusted and occluded pixels in the depth image (NaN).'
+        False, 'Set low-confidence and occluded pixels of the depth image to NaN.'
     )
-    points_filter: bool = _parameter(True, 'Leave untrusted and occluded pixels out of the cloud.')
+    points_filter: bool = _parameter(
+        True, 'Remove low-confidence and occluded pixels from the cloud.'
+    )
     points_flying_pixel_filter: bool = _parameter(
-        True, 'Leave points that hang between foreground and background out of the cloud.'
+        True, 'Remove points that hang between foreground and background from the cloud.'
     )
     points_organized: bool = _parameter(
         True,
@@ -154,7 +150,7 @@ class Settings:
         choices=('packed', 'padded'),
     )
     points_color: str = _parameter(
-        'rgb', 'Field for the colour of the left image.', choices=('rgb', 'intensity', 'none')
+        'rgb', 'Field for the color of the left image.', choices=('rgb', 'intensity', 'none')
     )
     points_confidence: bool = _parameter(False, 'Add a confidence field to the cloud.')
     points_decimation: int = _parameter(
@@ -166,28 +162,27 @@ class Settings:
         'frame.',
     )
 
-    # What comes in.
     image_transport: str = _parameter(
         'raw',
         'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right).',
         choices=('raw', 'compressed'),
     )
     approximate_sync: bool = _parameter(
-        False, 'Pair messages whose stamps lie within slop; false demands equal stamps.'
+        False, 'Pair messages whose timestamps lie within slop; false demands equal timestamps.'
     )
     slop: float = _parameter(
         0.02,
-        'Seconds that the stamps of a pair may be apart (strictly less), with approximate_sync.',
+        'Seconds that the timestamps of a pair may be apart (strictly less), with '
+        'approximate_sync.',
         range=(0.0001, 10.0),
     )
     sync_queue_size: int = _parameter(
-        10, 'Messages of each topic that wait for their partners.', range=(1, 1000)
+        10, 'Messages of each topic that wait for matching messages.', range=(1, 1000)
     )
     sync_timeout: float = _parameter(
         3.0, 'Seconds without a pair after which the node says why.', range=(0.1, 3600.0)
     )
 
-    # How the node watches itself.
     diagnostics_period: float = _parameter(
         1.0, 'Seconds between two messages on /diagnostics.', range=(0.1, 60.0)
     )
@@ -203,8 +198,10 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for name, constraint in CONSTRAINTS.items():
-            _check(name, getattr(self, name), constraint)
+        for option in fields(self):
+            value = _typed(option.name, getattr(self, option.name), type(option.default))
+            object.__setattr__(self, option.name, value)
+            _check(option.name, value, CONSTRAINTS[option.name])
         if self.max_depth and self.max_depth <= self.min_depth:
             raise ParameterError(
                 f'max_depth = {self.max_depth:g} m must be 0 (no limit) or more than min_depth = '
@@ -220,102 +217,56 @@ class Settings:
                 'leave it empty for the left camera optical frame'
             )
 
-    def output_options(self) -> OutputOptions:
-        """Return what the geometry needs to know; the cloud's transform is not among it."""
-        in_range = PixelFilter(min_depth=self.min_depth, max_depth=self.max_depth or math.inf)
-        trusted = replace(
-            in_range,
-            min_confidence=self.confidence_threshold,
-            min_visibility=self.occlusion_threshold,
-        )
-        cloud_filter = replace(
-            trusted if self.points_filter else in_range,
-            flying_pixels=FlyingPixelFilter() if self.points_flying_pixel_filter else None,
-        )
-        return OutputOptions(
-            min_confidence=self.confidence_threshold,
-            min_visibility=self.occlusion_threshold,
-            depth_filter=trusted if self.depth_filter else in_range,
-            cloud=CloudOptions(
-                organized=self.points_organized,
-                padded=self.points_layout == 'padded',
-                color=self.points_color,  # type: ignore[arg-type]  # checked against the choices
-                confidence=self.points_confidence,
-                decimation=self.points_decimation,
-                filter=cloud_filter,
-            ),
+    def pipeline_options(self) -> PipelineOptions:
+        """Return what the pipeline needs to know; the cloud's transform is not among it."""
+        return PipelineOptions(
+            outputs=output_options(**{name: getattr(self, name) for name in _OUTPUT_PARAMETERS}),
+            allow_negative=self.allow_negative,
+            max_vertical_misalignment=self.max_vertical_misalignment,
         )
 
+
+# How users call the types.
+TYPE_NAMES: Mapping[type[Any], str] = {
+    bool: 'bool',
+    int: 'integer',
+    float: 'double',
+    str: 'string',
+}
+
+# Titles of the groups in files for people, by the first parameter of each.
+GROUPS: Mapping[str, str] = {
+    'checkpoint': 'Which network, and how it runs',
+    'confidence_threshold': 'Which pixels are published, and how',
+    'image_transport': 'What comes in',
+    'diagnostics_period': 'How the node watches itself',
+}
+
+# Names that stereo_image_proc's users know, and ours.
+ALIASES: Mapping[str, str] = {
+    'queue_size': 'sync_queue_size',
+    'approximate_sync_tolerance_seconds': 'slop',
+}
 
 CONSTRAINTS: Mapping[str, Constraint] = {
     option.name: option.metadata['constraint'] for option in fields(Settings)
 }
 
 
+def _typed(name: str, value: Any, kind: type[Any]) -> Any:
+    """Return the value as its parameter's type: whole numbers are real ones too."""
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        raise ParameterError(f'{name} = {value!r} must be of type {TYPE_NAMES[kind]}')
+    return value
+
+
 def _check(name: str, value: Any, constraint: Constraint) -> None:
     if constraint.choices and value not in constraint.choices:
         choices = ', '.join(f"'{choice}'" for choice in constraint.choices)
-        raise ParameterError(f"{name} = '{value}' is none of {choices}")
+        raise ParameterError(f"{name} = '{value}' must be one of {choices}")
     if constraint.range is not None:
         low, high = constraint.range
         if not low <= value <= high:
             raise ParameterError(f'{name} = {value} is not between {low:g} and {high:g}')
-
-
-def descriptor(name: str, default: Any) -> ParameterDescriptor:
-    """Return how the parameter is described to tools such as rqt and `ros2 param describe`."""
-    constraint = CONSTRAINTS[name]
-    described = ParameterDescriptor(
-        name=name, description=constraint.description, read_only=constraint.read_only
-    )
-    if constraint.choices:
-        described.additional_constraints = 'one of: ' + ', '.join(
-            choice or "'' (none)" for choice in constraint.choices
-        )
-    if constraint.range is not None:
-        low, high = constraint.range
-        if isinstance(default, float):
-            described.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-        else:
-            described.integer_range = [
-                IntegerRange(from_value=int(low), to_value=int(high), step=1)
-            ]
-    return described
-
-
-class Parameters:
-    """Declares the table on a node and keeps the newest valid snapshot.
-
-    `settings` is replaced as a whole, so another thread that reads it once per pair never sees
-    half of a change. Raises ParameterError if the values from launch or YAML are not valid.
-    """
-
-    def __init__(self, node: Any) -> None:
-        for option in fields(Settings):
-            self._declare(node, option.name, option.default)
-        values = {name: node.get_parameter(name).value for name in CONSTRAINTS}
-        self.settings = Settings(**values)
-        self._listeners: list[Any] = []
-        node.add_on_set_parameters_callback(self._set)
-
-    def on_change(self, listener: Any) -> None:
-        """Call `listener(before, after)` with both snapshots after each accepted change."""
-        self._listeners.append(listener)
-
-    @staticmethod
-    def _declare(node: Any, name: str, default: Any) -> None:
-        try:
-            node.declare_parameter(name, default, descriptor(name, default))
-        except Exception as error:  # rclpy's several classes for a wrong type or range
-            raise ParameterError(f"parameter '{name}': {error}") from error
-
-    def _set(self, parameters: Sequence[Any]) -> SetParametersResult:
-        changes = {p.name: p.value for p in parameters if p.name in CONSTRAINTS}
-        before = self.settings
-        try:
-            self.settings = replace(before, **changes)
-        except (ParameterError, TypeError) as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        for listener in self._listeners:
-            listener(before, self.settings)
-        return SetParametersResult(successful=True)

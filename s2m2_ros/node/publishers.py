@@ -1,88 +1,32 @@
-"""The output topics: who listens, and the messages that they get."""
+"""The publishers of one camera's outputs: who subscribes, and what is let out."""
 
 from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from typing import Any
 
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from std_msgs.msg import Header
-from stereo_msgs.msg import DisparityImage
 
-from s2m2_ros.geometry import HostOutputs, Output
-from s2m2_ros.msg import InferenceStats, StereoEstimate
-from s2m2_ros.node import messages
-
-STATS = 'stats'
-POINTS = 'points'
-
-TYPES: dict[str, type[Any]] = {
-    'disparity': DisparityImage,
-    'depth': Image,
-    'depth/camera_info': CameraInfo,
-    'confidence': Image,
-    'confidence_mask': Image,
-    'occlusion_mask': Image,
-    POINTS: PointCloud2,
-    'estimate': StereoEstimate,
-    STATS: InferenceStats,
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Content:
-    """What the messages of one pair are made from.
-
-    `resolution` is that of the disparity, `memory` is where the cloud was computed.
-    """
-
-    outputs: HostOutputs | None
-    left_info: CameraInfo
-    header: Header
-    resolution: float
-    memory: messages.CloudMemory
-
-
-# Every one of these topics is a reason to work; stats only tells of the work for others.
-BUILDERS: dict[str, Callable[[Content], Any]] = {
-    'disparity': lambda c: messages.disparity_message(
-        _outputs(c), c.header, resolution=c.resolution
-    ),
-    'depth': lambda c: messages.depth_message(_outputs(c), c.header),
-    'depth/camera_info': lambda c: messages.depth_camera_info(c.left_info, c.header),
-    'confidence': lambda c: messages.confidence_message(_outputs(c), c.header),
-    'confidence_mask': lambda c: messages.confidence_mask_message(_outputs(c), c.header),
-    'occlusion_mask': lambda c: messages.occlusion_mask_message(_outputs(c), c.header),
-    POINTS: lambda c: messages.point_cloud_message(_outputs(c), c.header, c.memory),
-    'estimate': lambda c: messages.estimate_message(
-        _outputs(c), c.header, resolution=c.resolution
-    ),
-}
-
-
-def needed_outputs(topics: Iterable[str]) -> set[Output]:
-    """Return what must be computed for these topics; nothing for `depth/camera_info` alone."""
-    return {output for topic in topics for output in messages.TOPIC_OUTPUTS[topic]}
+from s2m2_ros.node.topics import OUTPUT_TOPICS, TYPES, MessageSource
 
 
 class Publishers:
     """All output publishers of a lifecycle node.
 
-    `on_listener_change` is called (in the executor's thread) when a listener comes or goes, if
-    the ROS distribution tells (`tells_of_listeners`, from Iron on); elsewhere poll `wanted`.
+    `on_subscriber_change` is called (in the executor's thread) when a subscriber comes or goes, if
+    the ROS distribution reports that (`reports_subscribers`, from Iron on); elsewhere poll
+    `wanted`.
     """
 
-    def __init__(self, node: Any, on_listener_change: Callable[[], None]) -> None:
+    def __init__(self, node: Any, on_subscriber_change: Callable[[], None]) -> None:
         self._node = node
         self._lock = threading.Lock()
         self._open = False
-        extra = _matched_event(on_listener_change)
-        self.tells_of_listeners = bool(extra)
+        extra = _matched_event(on_subscriber_change)
+        self.reports_subscribers = bool(extra)
         self._publishers = {
             topic: node.create_lifecycle_publisher(
                 kind,
@@ -95,9 +39,9 @@ class Publishers:
         }
 
     def wanted(self) -> frozenset[str]:
-        """Return the topics with a listener, `stats` left out."""
+        """Return the topics with a subscriber, `stats` left out."""
         publishers = self._publishers
-        return frozenset(t for t in BUILDERS if publishers[t].get_subscription_count())
+        return frozenset(t for t in OUTPUT_TOPICS if publishers[t].get_subscription_count())
 
     def open(self) -> None:
         """Let messages out from now on."""
@@ -109,11 +53,11 @@ class Publishers:
         with self._lock:
             self._open = False
 
-    def publish(self, topics: Collection[str], content: Content) -> None:
+    def publish(self, topics: Collection[str], source: MessageSource) -> None:
         """Make and publish one message for each topic; nothing when closed."""
-        for topic, build in BUILDERS.items():
-            if topic in topics:
-                self.send(topic, build(content))
+        for name, topic in OUTPUT_TOPICS.items():
+            if name in topics:
+                self.send(name, topic.build(source))
 
     def send(self, topic: str, message: Any) -> None:
         """Publish a message, unless closed."""
@@ -127,12 +71,6 @@ class Publishers:
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers = {}
-
-
-def _outputs(content: Content) -> HostOutputs:
-    if content.outputs is None:
-        raise ValueError('nothing was computed for this topic')
-    return content.outputs
 
 
 def _profile() -> QoSProfile:

@@ -1,4 +1,4 @@
-"""The lifecycle node that wires subscriptions, the worker and publishers together."""
+"""The lifecycle node: transitions, timers and diagnostics around one camera and one matcher."""
 
 from __future__ import annotations
 
@@ -12,32 +12,29 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, Node, TransitionCallbackReturn
 
+from s2m2_ros.node.camera import Camera
 from s2m2_ros.node.diagnostics import Snapshot, diagnostic_array
-from s2m2_ros.node.faults import DropCause, Fault, FaultLog, Level
-from s2m2_ros.node.matcher_supervisor import Matchers
-from s2m2_ros.node.pair_processor import Job, Processor, reset_peak_device_memory
-from s2m2_ros.node.parameters import Parameters, Settings
-from s2m2_ros.node.publishers import Publishers
-from s2m2_ros.node.statistics import Session
-from s2m2_ros.node.synchronizer import PairSynchronizer, StereoMessages
-from s2m2_ros.node.transforms import Transforms
+from s2m2_ros.node.faults import Fault, FaultLog, Level
+from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
+from s2m2_ros.node.pair_processor import Job, PairProcessor
+from s2m2_ros.node.parameter_declaration import Parameters
+from s2m2_ros.node.parameters import Settings
+from s2m2_ros.node.process_memory import reset_peak_device_memory
 from s2m2_ros.node.worker import Worker
 
 # Seconds between looks at a shutdown request while the worker loads a network.
-IMPATIENCE = 0.1
+SHUTDOWN_CHECK_PERIOD = 0.1
 # Seconds that the end of the process waits for an inference.
-FAREWELL = 0.5
-LISTENER_POLL_PERIOD = 0.5
+INFERENCE_TIMEOUT_AT_EXIT = 0.5
+SUBSCRIBER_POLL_PERIOD = 0.5
 SYNC_CHECK_PERIOD = 0.5
 # Seconds between attempts to configure at autostart: doubled each time, up to the longest.
 FIRST_START_RETRY = 2.0
 LONGEST_START_RETRY = 60.0
 
-_SYNC_SETTINGS = ('approximate_sync', 'slop', 'sync_queue_size', 'sync_timeout')
-
 
 class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
-    """Wires subscriptions, the worker and publishers to the lifecycle.
+    """The stereo node's lifecycle.
 
     Callbacks run in the executor's thread and return at once, but for the transitions that wait
     for the worker: configure loads the network, cleanup frees it.
@@ -46,72 +43,69 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
     def __init__(self, **node_arguments: Any) -> None:
         """Declare the parameters; raises ParameterError if one has an impossible value."""
         super().__init__('stereo_node', **node_arguments)
-        self._options = Parameters(self)
+        self._parameters = Parameters(self)
+        self._parameters.on_change(self._guarded(self._settings_changed))
         self._faults = FaultLog(self._log)
-        self._options.on_change(self._guarded(self._settings_changed))
-        self._matchers = Matchers(self._faults)
-        self._session = Session(ended=True)
-        self._synchronizer: PairSynchronizer | None = None
-        self._outputs: Publishers | None = None
-        self._processor: Processor | None = None
-        self._transforms: Transforms | None = None
-        self._worker = Worker[Job](self._work, name='stereo_worker')
+        self._supervisor = MatcherSupervisor(self._faults)
+        processor = PairProcessor(
+            self._supervisor, lambda: int(self.get_clock().now().nanoseconds)
+        )
+        self._worker = Worker[Job](processor.process, name='stereo_worker')
+        self._camera = Camera(self, self._parameters, self._faults, self._worker)
+        self._configured = False
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # Steady: simulated time may stand still, and watching goes on.
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics_timer = self._every(
-            self._options.settings.diagnostics_period, self._tell
+            self._parameters.settings.diagnostics_period, self._publish_diagnostics
         )
-        self._check_timer = self._every(SYNC_CHECK_PERIOD, self._check)
+        self._check_timer = self._every(SYNC_CHECK_PERIOD, self._camera.check)
         self._poll_timer: Any = None
         self._start_retry = FIRST_START_RETRY
         self._start_timer: Any = None
-        if self._options.settings.autostart:
+        if self._parameters.settings.autostart:
             self._start_timer = self._every(0.0, self._autostart)
 
     # Lifecycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the network; fails with one message that says what is missing."""
-        settings = self._options.settings
+        settings = self._parameters.settings
         try:
-            self._await(self._worker.call(lambda: self._matchers.open(settings)))
+            self._await(self._worker.call(lambda: self._supervisor.open(settings)))
         except Exception as error:
             self._faults.report(Fault.CONFIGURATION, f'cannot configure: {error}')
             return TransitionCallbackReturn.FAILURE
         self._faults.clear(Fault.CONFIGURATION)
-        self._outputs = Publishers(self, self._guarded(self._follow_listeners))
-        self._processor = Processor(
-            self._options,
-            self._matchers,
-            self._outputs,
-            self._faults,
-            lambda: int(self.get_clock().now().nanoseconds),
-        )
-        if not self._outputs.tells_of_listeners:
-            self._poll_timer = self._every(LISTENER_POLL_PERIOD, self._follow_listeners)
+        self._configured = True
+        self._camera.configure(self._guarded(self._camera.follow_subscribers))
+        if not self._camera.reports_subscribers:
+            self._poll_timer = self._every(SUBSCRIBER_POLL_PERIOD, self._camera.follow_subscribers)
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Begin to subscribe and publish, as soon as somebody listens."""
+        """Begin to subscribe and publish, as soon as an output has a subscriber."""
         result = super().on_activate(state)
-        if self._outputs is not None:
-            reset_peak_device_memory()
-            self._session = Session()
-            self._outputs.open()
-            self._follow_frame()
-            self._follow_listeners()
+        reset_peak_device_memory()
+        self._camera.activate()
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe; a pair that is being matched is not published any more."""
-        self._stop(DropCause.DEACTIVATED)
+        self._camera.deactivate()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the network's memory."""
-        self._stop(DropCause.DEACTIVATED)
-        self._release()
+        self._camera.deactivate()
+        if self._poll_timer is not None:
+            self.destroy_timer(self._poll_timer)
+            self._poll_timer = None
+        if self._configured:
+            self._await(self._worker.call(self._supervisor.close))
+            self._configured = False
+        self._camera.cleanup()
+        self._faults.reset()
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -124,10 +118,8 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
 
     def close(self) -> bool:
         """Leave the graph; False if an inference runs on, which only the process's end stops."""
-        self._session.ended = True
-        if self._outputs is not None:
-            self._outputs.close()
-        finished = self._worker.close(FAREWELL)
+        self._camera.deactivate()
+        finished = self._worker.close(INFERENCE_TIMEOUT_AT_EXIT)
         self.destroy_node()
         return finished
 
@@ -148,112 +140,32 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
     def _await(self, future: Future[Any]) -> Any:
         while True:
             try:
-                return future.result(IMPATIENCE)
+                return future.result(SHUTDOWN_CHECK_PERIOD)
             except FutureTimeoutError:
                 if future.done():
                     raise
                 if not self.context.ok():
                     raise KeyboardInterrupt from None  # asked to stop while loading
 
-    def _stop(self, cause: DropCause) -> None:
-        self._session.ended = True
-        if self._outputs is not None:
-            self._outputs.close()
-        self._unsubscribe(cause)
-        if self._transforms is not None:
-            self._transforms.close()
-        self._transforms = None
-
-    def _release(self) -> None:
-        if self._poll_timer is not None:
-            self.destroy_timer(self._poll_timer)
-            self._poll_timer = None
-        if self._outputs is not None:
-            self._await(self._worker.call(self._matchers.close))
-            self._outputs.destroy()
-        self._outputs = self._processor = None
-        self._faults.reset()
-
-    # From a listener to the worker
-
-    def _follow_listeners(self) -> None:
-        """Subscribe while somebody listens, and only then."""
-        if self._session.ended or self._outputs is None:
-            return
-        wanted = bool(self._outputs.wanted())
-        if wanted and self._synchronizer is None:
-            self._subscribe()
-        elif not wanted and self._synchronizer is not None:
-            self._unsubscribe(DropCause.NO_SUBSCRIBERS)
-
-    def _subscribe(self) -> None:
-        session = self._session
-
-        def hand_over(messages: StereoMessages) -> None:
-            if self._worker.offer(Job(session, messages)) is not None:
-                session.counters.drop(DropCause.SUPERSEDED)
-
-        self._synchronizer = PairSynchronizer(
-            self, self._options.settings, session.counters, self._faults, hand_over
-        )
-
-    def _unsubscribe(self, cause: DropCause) -> None:
-        if self._synchronizer is not None:
-            self._synchronizer.close(cause)
-            self._synchronizer = None
-        waiting = self._worker.withdraw()
-        if waiting is not None:
-            waiting.session.counters.drop(cause)
-
-    def _work(self, job: Job) -> None:
-        processor = self._processor
-        if processor is None:
-            job.session.counters.drop(DropCause.DEACTIVATED)
-        else:
-            processor.process(job)
-
-    # Parameters
+    # Parameters and diagnostics
 
     def _settings_changed(self, before: Settings, after: Settings) -> None:
         if before.diagnostics_period != after.diagnostics_period:
             self.destroy_timer(self._diagnostics_timer)
-            self._diagnostics_timer = self._every(after.diagnostics_period, self._tell)
-        if before.points_frame != after.points_frame:
-            self._follow_frame()
-        if self._synchronizer is None:
-            return
-        if before.image_transport != after.image_transport:
-            self._unsubscribe(DropCause.TRANSPORT_CHANGED)
-            self._subscribe()
-        elif any(getattr(before, name) != getattr(after, name) for name in _SYNC_SETTINGS):
-            self._synchronizer.adopt(after)
+            self._diagnostics_timer = self._every(
+                after.diagnostics_period, self._publish_diagnostics
+            )
+        self._camera.settings_changed(before, after)
 
-    def _follow_frame(self) -> None:
-        """Listen to transforms while the cloud goes into another frame."""
-        wanted = bool(self._options.settings.points_frame) and not self._session.ended
-        if wanted and self._transforms is None:
-            self._transforms = Transforms(self)
-        elif not wanted and self._transforms is not None:
-            self._transforms.close()
-            self._transforms = None
-        if self._processor is not None:
-            self._processor.transforms = self._transforms
-
-    # Telling
-
-    def _check(self) -> None:
-        if self._synchronizer is not None:
-            self._synchronizer.check()
-
-    def _tell(self) -> None:
+    def _publish_diagnostics(self) -> None:
         snapshot = Snapshot(
             node_name=self.get_fully_qualified_name(),
             lifecycle_state=self._label(),
             faults=self._faults.current(),
-            matcher=self._matchers.state,
-            session=self._session,
-            topics=self._synchronizer.topics if self._synchronizer else (),
-            subscribed=self._outputs.wanted() if self._outputs else frozenset(),
+            matcher=self._supervisor.state,
+            session=self._camera.session,
+            topics=tuple(self._camera.topics),
+            subscribed=self._camera.wanted(),
         )
         self._diagnostics_publisher.publish(
             diagnostic_array(snapshot, self.get_clock().now().to_msg())
@@ -285,6 +197,6 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
         return guarded
 
     def report(self, text: str) -> None:
-        """Tell an unexpected error, unless it only comes from being shut down."""
+        """Report an unexpected error, unless it only comes from being shut down."""
         if self.context.ok():
             self._faults.report(Fault.INTERNAL, text)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import TransformStamped
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.geometry import RigidTransform
-from s2m2_ros.io.ros_calibration import rigid_transform_from_message
 
 # How long a transform may come after its image, in seconds.
-PATIENCE = 0.1
+TRANSFORM_TIMEOUT = 0.1
 
 
 class TransformError(S2M2Error):
@@ -35,7 +39,7 @@ class Transforms:
                 frame,
                 header.frame_id,
                 Time.from_msg(header.stamp),
-                timeout=Duration(seconds=PATIENCE),
+                timeout=Duration(seconds=TRANSFORM_TIMEOUT),
             )
             return rigid_transform_from_message(found)
         except Exception as error:  # tf2's several classes, and poses that are none
@@ -46,3 +50,29 @@ class Transforms:
     def close(self) -> None:
         """Stop listening."""
         self._listener.unregister()
+
+
+def rigid_transform(
+    translation: Sequence[float], quaternion: Sequence[float], *, frame_id: str
+) -> RigidTransform:
+    """Return the transform into ``frame_id`` of a pose: metres, and a quaternion (x, y, z, w).
+
+    The pose is that of the left optical frame, seen from ``frame_id``. Raises ValueError for a
+    quaternion of zero length or numbers that are not finite.
+    """
+    from tf_transformations import quaternion_matrix
+
+    numbers = (*translation, *quaternion)
+    if not all(math.isfinite(number) for number in numbers) or not any(quaternion):
+        raise ValueError(f'no pose: translation {translation}, quaternion {quaternion}')
+    matrix = np.array(quaternion_matrix(quaternion))
+    matrix[:3, 3] = translation
+    return RigidTransform.from_matrix(matrix, frame_id)
+
+
+def rigid_transform_from_message(transform: TransformStamped) -> RigidTransform:
+    """Return what ``Buffer.lookup_transform(points_frame, left_optical_frame, stamp)`` found."""
+    t, q = transform.transform.translation, transform.transform.rotation
+    return rigid_transform(
+        (t.x, t.y, t.z), (q.x, q.y, q.z, q.w), frame_id=transform.header.frame_id
+    )

@@ -1,11 +1,11 @@
-"""One thread for the slow work, and a slot that holds the newest piece of it."""
+"""One thread for the slow work, and a slot for each camera that holds its newest piece of it."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
@@ -16,36 +16,39 @@ _logger = logging.getLogger(__name__)
 
 
 class Worker(Generic[Item]):
-    """Processes items one at a time in a thread of its own; the newest offered comes next.
+    """Processes items one at a time in a thread of its own; each slot keeps the newest.
 
-    Nothing queues: an item that is still waiting when the next is offered is handed back. Calls
-    (`call`) come before items. The thread is a daemon, since a running inference cannot be
-    interrupted: whoever ends the process decides with `close` how long to wait for it.
+    Nothing queues: an item that still waits in its slot when the next is offered is handed back.
+    Slots take turns, calls (`call`) come before items. The thread is a daemon, since a running
+    inference cannot be interrupted: whoever ends the process decides with `close` how long to
+    wait for it.
     """
 
     def __init__(self, process: Callable[[Item], None], *, name: str = 'worker') -> None:
         self._process = process
         self._wake = threading.Condition()
-        self._item: Item | None = None
+        # In the order in which their turns come.
+        self._slots: OrderedDict[Hashable, Item] = OrderedDict()
         self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def offer(self, item: Item) -> Item | None:
-        """Put an item next in turn; return what it displaced, or the item itself once closed."""
+    def offer(self, item: Item, *, slot: Hashable = None) -> Item | None:
+        """Put an item into a slot; return what it displaced, or the item itself once closed."""
         with self._wake:
             if self._closing:
                 return item
-            displaced, self._item = self._item, item
+            # A displaced item's turn stays: a fast camera does not get behind a slow one.
+            displaced = self._slots.get(slot)
+            self._slots[slot] = item
             self._wake.notify()
         return displaced
 
-    def withdraw(self) -> Item | None:
-        """Take the waiting item back, if there is one."""
+    def withdraw(self, *, slot: Hashable = None) -> Item | None:
+        """Take the waiting item of a slot back, if there is one."""
         with self._wake:
-            item, self._item = self._item, None
-        return item
+            return self._slots.pop(slot, None)
 
     def call(self, function: Callable[[], Result]) -> Future[Result]:
         """Run a function in the worker's thread, before the next item."""
@@ -62,7 +65,7 @@ class Worker(Generic[Item]):
         """Take no more work and wait for what runs; False if it runs on after `timeout` s."""
         with self._wake:
             self._closing = True
-            self._item = None
+            self._slots.clear()
             while self._calls:
                 self._calls.popleft()[0].cancel()
             self._wake.notify()
@@ -77,13 +80,13 @@ class Worker(Generic[Item]):
 
     def _next(self) -> Callable[[], None] | None:
         with self._wake:
-            self._wake.wait_for(lambda: self._closing or self._calls or self._item is not None)
+            self._wake.wait_for(lambda: self._closing or self._calls or self._slots)
             if self._closing:
                 return None
             if self._calls:
                 future, function = self._calls.popleft()
                 return lambda: _fulfil(future, function)
-            item, self._item = self._item, None
+            _, item = self._slots.popitem(last=False)
         return lambda: self._handle(item)
 
     def _handle(self, item: Any) -> None:

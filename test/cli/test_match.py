@@ -15,6 +15,7 @@ from s2m2_ros.cli.main import main
 from s2m2_ros.io.image_files import write_ply
 from s2m2_ros.io.stereo_sources import named_pairs
 from s2m2_ros.offline.image_pairs import CALIBRATED_FILES, FILES
+from s2m2_ros.offline.result_record import RECORD
 from s2m2_ros.viewer.cloud_viewer import CloudViewer
 
 SHIFT = 12
@@ -90,6 +91,72 @@ def test_folders_are_matched_by_name_and_done_ones_skipped(
     assert (output / '002' / 'confidence.png').is_file()
 
 
+def median_disparity(folder: Path) -> float:
+    values = cv2.imread(str(folder / 'disparity.pfm'), cv2.IMREAD_UNCHANGED)
+    assert values is not None
+    return float(np.median(values[np.isfinite(values)]))
+
+
+def test_a_single_pair_is_always_matched(pair: tuple[str, str], tmp_path: Path) -> None:
+    command = ['match', *pair, '--backend', 'sgbm', '--output', str(tmp_path / 'out')]
+    assert main(command) == 0
+    # Another picture under the same name: shifted by 8 px.
+    image = cv2.imread(pair[0])
+    assert image is not None
+    cv2.imwrite(pair[1], np.roll(image, -8, axis=1))
+    assert main(command) == 0
+    assert median_disparity(tmp_path / 'out') == pytest.approx(8, abs=0.1)
+
+
+def change_an_image(folder: Path, command: list[str]) -> None:
+    write_pair(folder / 'left' / '1.png', folder / 'right' / '1.png', seed=9)
+
+
+def change_the_calibration(folder: Path, command: list[str]) -> None:
+    (folder / 'calib.txt').write_text(CALIBRATION.replace('baseline=100', 'baseline=200'))
+
+
+def change_an_option(folder: Path, command: list[str]) -> None:
+    command += ['--confidence-threshold', '0.9']
+
+
+def change_the_matcher(folder: Path, command: list[str]) -> None:
+    command += ['--max-width', '128']
+
+
+@pytest.mark.parametrize(
+    ('change', 'done'),
+    [
+        (change_an_image, 1),
+        (change_the_calibration, 0),
+        (change_an_option, 0),
+        (change_the_matcher, 0),
+    ],
+)
+def test_a_result_counts_as_done_only_for_what_it_was_made_from(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: Any, done: int
+) -> None:
+    for side in ('left', 'right'):
+        (tmp_path / side).mkdir()
+    for name in ('1.png', '2.png'):
+        write_pair(tmp_path / 'left' / name, tmp_path / 'right' / name)
+    (tmp_path / 'calib.txt').write_text(CALIBRATION)
+    command = ['match', str(tmp_path / 'left'), str(tmp_path / 'right'), '--backend', 'sgbm']
+    command += ['--output', str(tmp_path / 'out'), '--calibration', str(tmp_path / 'calib.txt')]
+    assert main(command) == 0
+    record = (tmp_path / 'out' / '1' / RECORD).read_text()
+    caplog.set_level('INFO')
+    assert main(command) == 0
+    assert '2 of 2 are done already' in caplog.messages
+    caplog.clear()
+    change(tmp_path, command)
+    assert main(command) == 0
+    assert [m for m in caplog.messages if 'done' in m] == (
+        [f'{done} of 2 are done already'] if done else []
+    )
+    assert (tmp_path / 'out' / '1' / RECORD).read_text() != record
+
+
 def test_one_bad_pair_of_a_folder_does_not_stop_the_rest(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -117,7 +184,7 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (['nowhere.png', 'right.png'], 'nowhere.png'),
         (['left.png', '.'], 'the other a folder'),
         (['empty', 'empty'], 'no images'),
-        (['left.png', 'small.png'], 'must be alike'),
+        (['left.png', 'small.png'], 'a rectified pair has one size'),
         (['left.png', 'right.png', '--view'], 'needs --calibration'),
         (['left.png', 'right.png', '--calibration', 'none.txt'], 'none.txt'),
         (['left.png', 'right.png', '--backend', 'torch', '--refine-iterations', '-1'], '-1'),

@@ -11,8 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2m2_ros.geometry import Estimate, FlyingPixelFilter, PixelFilter, StereoCamera
-from s2m2_ros.geometry.filters import filtered_depth, flying_pixels
+from s2m2_ros.geometry import FlyingPixelFilter, PixelFilter, StereoCamera
+from s2m2_ros.geometry.filters import filtered_depth, flying_pixels, require_one_shape
+from s2m2_ros.inference import MatchResult
+from support.maps import maps
 
 NAN = math.nan
 
@@ -77,8 +79,8 @@ class TestFlyingPixels:
 
 class TestFilteredDepth:
     @pytest.fixture
-    def estimate(self) -> Estimate:
-        return Estimate(
+    def estimate(self) -> MatchResult:
+        return maps(
             disparity=torch.tensor([[1.0, 2.0, 2.5, 3.0, 3.9]]),
             visibility=torch.tensor([[0.0, 0.4, 0.5, 1.0, 1.0]]),
             confidence=torch.tensor([[1.0, 0.9, 0.2, 0.7, 0.0]]),
@@ -87,7 +89,7 @@ class TestFilteredDepth:
     def kept(
         self,
         make_camera: Callable[..., StereoCamera],
-        estimate: Estimate,
+        estimate: MatchResult,
         step: int = 1,
         **options: object,
     ) -> list[bool]:
@@ -101,19 +103,19 @@ class TestFilteredDepth:
         return result
 
     def test_everything_by_default(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         assert self.kept(make_camera, estimate) == [True] * 5
 
     def test_depth_range_includes_its_limits(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         # Depths are 10, 5, 4, 3.33 and 2.56 m.
         kept = self.kept(make_camera, estimate, min_depth=3.0, max_depth=5.0)
         assert kept == [False, True, True, True, False]
 
     def test_thresholds_include_their_value(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         kept = self.kept(make_camera, estimate, min_confidence=0.7)
         assert kept == [True, True, False, True, False]
@@ -121,7 +123,7 @@ class TestFilteredDepth:
         assert kept == [False, False, True, True, True]
 
     def test_all_together_with_decimation(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         kept = self.kept(
             make_camera, estimate, step=2, max_depth=6.0, min_confidence=0.1, min_visibility=0.5
@@ -129,13 +131,9 @@ class TestFilteredDepth:
         assert kept == [False, True, False]
 
     def test_flying_pixels(self, make_camera: Callable[..., StereoCamera]) -> None:
-        estimate = Estimate(torch.tensor([[4.0, 4.0, 2.5, 1.0, 1.0]]))
+        estimate = maps(torch.tensor([[4.0, 4.0, 2.5, 1.0, 1.0]]))
         kept = self.kept(make_camera, estimate, flying_pixels=FlyingPixelFilter())
         assert kept == [True, True, False, True, True]
-
-    def test_missing_confidence_is_told(self, make_camera: Callable[..., StereoCamera]) -> None:
-        with pytest.raises(ValueError, match='confidence'):
-            self.kept(make_camera, Estimate(torch.ones(1, 5)), min_confidence=0.5)
 
 
 @pytest.mark.parametrize(
@@ -153,6 +151,6 @@ def test_impossible_filters_are_refused(options: dict[str, Any]) -> None:
         PixelFilter(**options)
 
 
-def test_an_estimate_has_one_size() -> None:
+def test_the_maps_have_one_size() -> None:
     with pytest.raises(ValueError, match=r'confidence is \(2, 2\)'):
-        Estimate(torch.ones(2, 3), confidence=torch.ones(2, 2))
+        require_one_shape(maps(torch.ones(2, 3), confidence=torch.ones(2, 2)))

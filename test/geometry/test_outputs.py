@@ -16,7 +16,6 @@ from s2m2_ros.geometry import (
     CalibrationError,
     CloudLayout,
     CloudOptions,
-    Estimate,
     FlyingPixelFilter,
     HostOutputs,
     Output,
@@ -30,14 +29,16 @@ from s2m2_ros.geometry import (
 )
 from s2m2_ros.geometry.download import pack, unpack
 from s2m2_ros.geometry.filters import flying_pixels
+from s2m2_ros.inference import MatchResult
+from support.maps import maps
 
 NAN = math.nan
 IMAGE = np.array([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [250, 251, 252]]], np.uint8)
 
 
 @pytest.fixture
-def estimate() -> Estimate:
-    return Estimate(
+def estimate() -> MatchResult:
+    return maps(
         disparity=torch.tensor([[1.0, 0.5], [NAN, 1.25]]),
         visibility=torch.tensor([[1.0, 0.4], [0.5, 0.0]]),
         confidence=torch.tensor([[0.9, 0.5], [0.8, 0.1]]),
@@ -45,7 +46,7 @@ def estimate() -> Estimate:
 
 
 def cloud(
-    camera: StereoCamera, estimate: Estimate, image: Any = IMAGE, **options: object
+    camera: StereoCamera, estimate: MatchResult, image: Any = IMAGE, **options: object
 ) -> np.ndarray:
     chosen = OutputOptions(cloud=CloudOptions(**options))  # type: ignore[arg-type]
     outputs = compute_outputs(camera, estimate, {Output.POINTS}, image=image, options=chosen)
@@ -57,7 +58,7 @@ class TestImages:
     def compute(
         self,
         make_camera: Callable[..., StereoCamera],
-        estimate: Estimate,
+        estimate: MatchResult,
         *wanted: Output,
         **options: object,
     ) -> HostOutputs:
@@ -65,21 +66,21 @@ class TestImages:
         return compute_outputs(make_camera(2, 2), estimate, wanted, options=chosen)
 
     def test_only_what_is_wanted(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         assert set(self.compute(make_camera, estimate).arrays) == set()
         outputs = self.compute(make_camera, estimate, Output.DEPTH, Output.CONFIDENCE)
         assert set(outputs.arrays) == {Output.DEPTH, Output.CONFIDENCE}
 
     def test_disparity_is_finite_everywhere(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         outputs = self.compute(make_camera, estimate, Output.DISPARITY)
         assert outputs.arrays[Output.DISPARITY].tolist() == [[1.0, 0.5], [-1.0, 1.25]]
         assert outputs.max_disparity == 16.0
 
     def test_disparity_is_adjusted_by_the_principal_points(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         camera = make_camera(2, 2, left=PrincipalPoint(0.75, 0), right=PrincipalPoint(0, 0))
         outputs = compute_outputs(camera, estimate, {Output.DISPARITY})
@@ -89,18 +90,18 @@ class TestImages:
     def test_max_disparity_is_above_every_disparity(
         self, make_camera: Callable[..., StereoCamera], largest: float, limit: float
     ) -> None:
-        estimate = Estimate(torch.tensor([[largest] * 64]))
+        estimate = maps(torch.tensor([[largest] * 64]))
         outputs = compute_outputs(make_camera(64, 1), estimate, {Output.DISPARITY})
         assert outputs.max_disparity == limit
 
-    def test_depth(self, make_camera: Callable[..., StereoCamera], estimate: Estimate) -> None:
+    def test_depth(self, make_camera: Callable[..., StereoCamera], estimate: MatchResult) -> None:
         depth = self.compute(make_camera, estimate, Output.DEPTH).arrays[Output.DEPTH]
         np.testing.assert_array_equal(depth, [[10, 20], [NAN, 8]])
         limited = PixelFilter(max_depth=9.0)
         outputs = self.compute(make_camera, estimate, Output.DEPTH, depth_filter=limited)
         np.testing.assert_array_equal(outputs.arrays[Output.DEPTH], [[NAN, NAN], [NAN, 8]])
 
-    def test_masks(self, make_camera: Callable[..., StereoCamera], estimate: Estimate) -> None:
+    def test_masks(self, make_camera: Callable[..., StereoCamera], estimate: MatchResult) -> None:
         wanted = (Output.CONFIDENCE_MASK, Output.OCCLUSION_MASK)
         arrays = self.compute(make_camera, estimate, *wanted).arrays
         # An unknown disparity is not trusted, whatever its confidence.
@@ -114,26 +115,35 @@ class TestImages:
         assert arrays[Output.OCCLUSION_MASK].dtype == np.uint8
 
     def test_confidence_and_visibility_are_filled_everywhere(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         arrays = self.compute(make_camera, estimate, Output.CONFIDENCE, Output.VISIBILITY).arrays
         np.testing.assert_array_equal(arrays[Output.CONFIDENCE], estimate.confidence)
         np.testing.assert_array_equal(arrays[Output.VISIBILITY], estimate.visibility)
 
     def test_missing_inputs_are_told(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
-        bare = Estimate(estimate.disparity)
-        for wanted, name in (
-            (Output.CONFIDENCE, 'confidence'),
-            (Output.OCCLUSION_MASK, 'visibility'),
-            (Output.POINTS, 'image'),
-        ):
-            with pytest.raises(ValueError, match=name):
-                self.compute(make_camera, bare, wanted)
+        with pytest.raises(ValueError, match='image'):
+            self.compute(make_camera, estimate, Output.POINTS)
+        with pytest.raises(ValueError, match='calibrated camera'):
+            compute_outputs(None, estimate, {Output.DEPTH})
+
+    def test_without_calibration_the_maps_themselves_remain(self) -> None:
+        raw = torch.tensor([[3.0, math.inf, math.nan, -2.0]])
+        sure = torch.tensor([[0.9, 0.9, 0.9, 0.1]])
+        arrays = compute_outputs(
+            None,
+            maps(raw, sure, sure),
+            {Output.RAW_DISPARITY, Output.CONFIDENCE_MASK, Output.OCCLUSION_MASK},
+        ).arrays
+        expected = np.array([[3.0, math.nan, math.nan, -2.0]], np.float32)
+        np.testing.assert_array_equal(arrays[Output.RAW_DISPARITY], expected)
+        assert arrays[Output.CONFIDENCE_MASK].tolist() == [[255, 0, 0, 0]]
+        assert arrays[Output.OCCLUSION_MASK].tolist() == [[0, 0, 0, 255]]
 
     def test_wrong_size_is_told(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         with pytest.raises(CalibrationError, match='2x2'):
             compute_outputs(make_camera(3, 2), estimate, {Output.DEPTH})
@@ -142,7 +152,7 @@ class TestImages:
         self, make_camera: Callable[..., StereoCamera]
     ) -> None:
         with torch.inference_mode():
-            estimate = Estimate(*(torch.full((2, 2), 0.5) for _ in range(3)))
+            estimate = maps(*(torch.full((2, 2), 0.5) for _ in range(3)))
         workspace, camera = Workspace(), make_camera(2, 2)
         for inside in (True, False):
             with torch.inference_mode(inside):
@@ -158,7 +168,7 @@ def test_opencv_finds_the_unknown_pixels_of_the_disparity(
 ) -> None:
     disparity = torch.tensor([[NAN, 2.0, 1.0], [3.5, -4.0, math.inf]])
     camera = make_camera(4, 2)
-    estimate = Estimate(torch.nn.functional.pad(disparity, (0, 1), value=3.0))
+    estimate = maps(torch.nn.functional.pad(disparity, (0, 1), value=3.0))
     array = compute_outputs(camera, estimate, {Output.DISPARITY}).arrays[Output.DISPARITY]
     Q = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 100], [0, 0, 1 / 0.1, 0]])
     depth = cv2.reprojectImageTo3D(array, Q, handleMissingValues=True)[..., 2]
@@ -171,7 +181,7 @@ def test_opencv_finds_the_unknown_pixels_of_the_disparity(
 @pytest.mark.usefixtures('either_way')
 class TestClouds:
     def test_organised_xyzrgb(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         records = cloud(make_camera(2, 2), estimate)
         assert records.shape == (2, 2, 4)
@@ -182,7 +192,7 @@ class TestClouds:
         assert colors.tolist() == [[0x010203, 0x040506], [0x070809, 0xFAFBFC]]
 
     def test_dense_holds_valid_points_only(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         records = cloud(make_camera(2, 2), estimate, organized=False)
         assert records.shape == (3, 4)
@@ -190,14 +200,14 @@ class TestClouds:
         assert records[:, 3].view(np.uint32).tolist() == [0x010203, 0x040506, 0xFAFBFC]
 
     def test_dense_may_be_empty(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         far = PixelFilter(min_depth=1000.0)
         records = cloud(make_camera(2, 2), estimate, organized=False, filter=far)
         assert records.shape == (0, 4)
 
     def test_padded_with_confidence(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         records = cloud(make_camera(2, 2), estimate, padded=True, confidence=True)
         assert records.shape == (2, 2, 8)
@@ -206,14 +216,14 @@ class TestClouds:
         assert not records[..., [3, 6, 7]].any()
 
     def test_intensity_is_luma(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         records = cloud(make_camera(2, 2), estimate, color='intensity')
         # 0.299 * 250 + 0.587 * 251 + 0.114 * 252
         assert records[1, 1, 3] == pytest.approx(250.815, abs=1e-3)
 
     def test_grey_images(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         grey = IMAGE[..., 0]
         records = cloud(make_camera(2, 2), estimate, grey, color='intensity')
@@ -222,20 +232,20 @@ class TestClouds:
         assert records[1, 1, 3:].view(np.uint32).tolist() == [0xFAFAFA]
 
     def test_float_images_are_rounded_and_clamped(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         image = torch.tensor([[-3.0, 0.6], [254.4, 300.0]])
         colors = cloud(make_camera(2, 2), estimate, image)[..., 3:].view(np.uint32)[..., 0]
         assert colors.tolist() == [[0, 0x010101], [0xFEFEFE, 0xFFFFFF]]
 
     def test_no_colour_needs_no_image(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         records = cloud(make_camera(2, 2), estimate, None, color='none')
         assert records.shape == (2, 2, 3)
 
     def test_images_that_cannot_be_written_or_run_backwards(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         backwards = IMAGE[..., ::-1]
         frozen = IMAGE.copy()
@@ -245,7 +255,7 @@ class TestClouds:
         assert cloud(camera, estimate, frozen)[0, 0, 3:].view(np.uint32).tolist() == [0x010203]
 
     def test_image_of_another_size_is_told(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         with pytest.raises(ValueError, match=r'image of 2x2.*\(1, 2, 3\)'):
             cloud(make_camera(2, 2), estimate, IMAGE[:1])
@@ -254,7 +264,7 @@ class TestClouds:
         self, make_camera: Callable[..., StereoCamera]
     ) -> None:
         image = np.arange(35, dtype=np.uint8).reshape(5, 7)
-        estimate = Estimate(torch.arange(35.0).reshape(5, 7) / 5 + 0.1, None, torch.rand(5, 7))
+        estimate = maps(torch.arange(35.0).reshape(5, 7) / 5 + 0.1, None, torch.rand(5, 7))
         everything = {'color': 'intensity', 'confidence': True}
         camera = make_camera(7, 5)
         whole = cloud(camera, estimate, image, **everything)
@@ -265,7 +275,7 @@ class TestClouds:
     def test_flying_pixels_go_before_decimation(
         self, make_camera: Callable[..., StereoCamera]
     ) -> None:
-        estimate = Estimate(torch.tensor([[4.0, 4.0, 2.5, 1.0, 1.0]]))
+        estimate = maps(torch.tensor([[4.0, 4.0, 2.5, 1.0, 1.0]]))
         options = {
             'color': 'none',
             'decimation': 2,
@@ -290,14 +300,14 @@ class TestClouds:
             expected[judged] = NAN
         options: dict[str, Any] = {'color': 'none', 'decimation': step}
         options['filter'] = PixelFilter(flying_pixels=flying)
-        estimate = Estimate(disparity)
+        estimate = maps(disparity)
         records = cloud(camera, estimate, None, **options)
         np.testing.assert_allclose(records, expected[::step, ::step], rtol=1e-6)
         dense = cloud(camera, estimate, None, organized=False, **options)
         np.testing.assert_array_equal(dense, records[~np.isnan(records[..., 2])])
 
     def test_workspace_is_used_again_and_changes_nothing(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         workspace, camera = Workspace(), make_camera(2, 2)
         for padded in (False, True, True, False, False):
@@ -317,7 +327,7 @@ class TestClouds:
         assert np.shares_memory(records, kept.numpy())
 
     def test_transform_into_another_frame(
-        self, make_camera: Callable[..., StereoCamera], estimate: Estimate
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         # From the optical frame (z forward) into one of a body (x forward, z up), 1 m up.
         to_body = RigidTransform('base_link', ((0, 0, 1), (-1, 0, 0), (0, -1, 0)), (0.5, 0, 1))

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from s2m2_ros.geometry import (
     CloudOptions,
-    Estimate,
     FlyingPixelFilter,
     Output,
     OutputOptions,
@@ -25,6 +24,8 @@ from s2m2_ros.geometry import (
     compute_outputs,
     pixel_kernel,
 )
+from s2m2_ros.inference import MatchResult
+from support.maps import maps
 
 TURNED = RigidTransform('base_link', ((0, 0, 1), (-1, 0, 0), (0, -1, 0)), (0.5, 0.25, 1))
 NAN_BITS = 0x7FC00000
@@ -55,7 +56,7 @@ clouds = st.builds(
 )
 
 
-def scene(seed: int, height: int, width: int, *, grey: bool) -> tuple[Estimate, np.ndarray]:
+def scene(seed: int, height: int, width: int, *, grey: bool) -> tuple[MatchResult, np.ndarray]:
     """Return an estimate with unknown, infinite and negative disparities, and an image."""
     random = np.random.default_rng(seed)
     disparity = random.choice([2.0, 5.0, 20.0], (height, width)) + random.normal(
@@ -63,9 +64,9 @@ def scene(seed: int, height: int, width: int, *, grey: bool) -> tuple[Estimate, 
     )
     odd = random.choice([np.nan, np.inf, -np.inf, -3.0, 0.0, float(width)], (height, width))
     disparity = np.where(random.random((height, width)) < 0.1, odd, disparity)
-    maps = (disparity, random.random((height, width)), random.random((height, width)))
+    arrays = (disparity, random.random((height, width)), random.random((height, width)))
     image = random.integers(0, 256, (height, width) if grey else (height, width, 3), np.uint8)
-    return Estimate(*(torch.from_numpy(m.astype(np.float32)) for m in maps)), image
+    return maps(*(torch.from_numpy(m.astype(np.float32)) for m in arrays)), image
 
 
 def comparable(array: np.ndarray) -> np.ndarray:
@@ -111,9 +112,10 @@ def test_same_bits_as_torch(
 
 def test_maps_that_are_views_of_larger_ones() -> None:
     estimate, image = scene(1, 6, 40, grey=False)
-    wide = [torch.nn.functional.pad(m, (3, 5)) for m in vars(estimate).values()]
-    view = Estimate(*(m[:, 3:-5] for m in wide))
-    turned = Estimate(*(m.T.contiguous().T for m in vars(estimate).values()))
+    each = (estimate.disparity, estimate.visibility, estimate.confidence)
+    wide = [torch.nn.functional.pad(m, (3, 5)) for m in each]
+    view = maps(*(m[:, 3:-5] for m in wide))
+    turned = maps(*(m.T.contiguous().T for m in each))
     camera = StereoCamera(40, 6, 70.0, 70.0, 0.1, PrincipalPoint(20, 3), PrincipalPoint(20, 3))
     chosen = PixelFilter(min_confidence=0.3, min_visibility=0.3, flying_pixels=FlyingPixelFilter())
     options = OutputOptions(cloud=CloudOptions(confidence=True, filter=chosen))

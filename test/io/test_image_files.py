@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from s2m2_ros.atomic_files import write_atomically
+from s2m2_ros.atomic_files import FileWriteError, write_atomically
 from s2m2_ros.errors import ImageError
-from s2m2_ros.inference.errors import InferenceError
 from s2m2_ros.io.image_files import (
     DEPTH_STEPS,
     DISPARITY_STEPS,
@@ -99,9 +98,9 @@ def test_share_picture() -> None:
 def test_failed_writing_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
     folder = tmp_path / 'taken.png'
     folder.mkdir()
-    with pytest.raises(InferenceError, match=r'taken\.png'):
+    with pytest.raises(FileWriteError, match=r'taken\.png'):
         write_png(folder, np.zeros((32, 32), np.uint8))
-    with pytest.raises(InferenceError, match='missing'):
+    with pytest.raises(FileWriteError, match='missing'):
         write_png(tmp_path / 'missing' / 'a.png', np.zeros((32, 32), np.uint8))
     assert [p.name for p in tmp_path.iterdir()] == ['taken.png']
 

@@ -16,7 +16,7 @@ import rclpy
 import yaml
 from rclpy.context import Context
 
-from s2m2_ros.node.parameters import Parameters
+from s2m2_ros.node.parameter_declaration import Parameters
 from support import launch_fake as fake
 
 ROOT = Path(__file__).resolve().parents[2]

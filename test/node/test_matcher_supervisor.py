@@ -9,7 +9,7 @@ import torch
 
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.node.faults import Fault, FaultLog, Level
-from s2m2_ros.node.matcher_supervisor import Matchers
+from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.parameters import Settings
 
 WITH_FALLBACK = Settings(fallback_backend='sgbm')
@@ -42,7 +42,7 @@ class Workshop:
         self.backends: list[Backend] = []
         self.lines: list[tuple[Level, str]] = []
         self.faults = FaultLog(lambda *line: self.lines.append(line), clock=lambda: self.now)
-        self.matchers = Matchers(self.faults, opener=self.open, clock=lambda: self.now)
+        self.matchers = MatcherSupervisor(self.faults, opener=self.open, clock=lambda: self.now)
 
     def open(self, settings: Settings, backend: str) -> StereoMatcher:
         del settings

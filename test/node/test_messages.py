@@ -19,7 +19,6 @@ from std_msgs.msg import Header
 
 from s2m2_ros.geometry import (
     CloudOptions,
-    Estimate,
     HostOutputs,
     Output,
     OutputOptions,
@@ -30,6 +29,8 @@ from s2m2_ros.geometry import (
 )
 from s2m2_ros.io.message_data import fill
 from s2m2_ros.node import messages
+from s2m2_ros.node.topics import OUTPUT_TOPICS
+from support.maps import maps
 
 NAN = math.nan
 HEADER = Header(stamp=Time(sec=12, nanosec=34), frame_id='left_optical')
@@ -54,7 +55,7 @@ def outputs(
     disparity[0, 3] = NAN
     disparity[1, 99] = 90.0
     confidence = torch.linspace(0, 1, 200).reshape(2, 100)
-    estimate = Estimate(disparity, visibility=1 - confidence, confidence=confidence)
+    estimate = maps(disparity, visibility=1 - confidence, confidence=confidence)
     chosen = OutputOptions(cloud=options or CloudOptions())
     return compute_outputs(
         CAMERA, estimate, list(Output), image=IMAGE, options=chosen, workspace=memory
@@ -71,8 +72,8 @@ def pixels(message: Image) -> np.ndarray:
 
 
 def test_topics_say_what_they_need() -> None:
-    needed = frozenset().union(*messages.TOPIC_OUTPUTS.values())
-    assert needed == frozenset(Output)
+    needed = frozenset[Output]().union(*(topic.needs for topic in OUTPUT_TOPICS.values()))
+    assert needed == frozenset(Output) - {Output.RAW_DISPARITY}
 
 
 class TestDisparity:
@@ -130,7 +131,9 @@ class TestImages:
         info = messages.depth_camera_info(left, HEADER)
         assert info.header == HEADER
         assert left.header.frame_id == 'elsewhere'
-        left.header = HEADER
+        # The image lies in the left camera's own frame: its P[3] is 0 (it was 3 here).
+        assert (list(info.p), left.p[3]) == ([0.0, 1, 2, 0, 4, 5, 6, 7, 8, 9, 10, 11], 3.0)
+        left.header, left.p = HEADER, info.p
         assert info == left
 
     def test_confidence_and_masks(self) -> None:
@@ -252,7 +255,7 @@ class TestPointCloud:
         ) == self.cloud(padded=True)
 
     def test_asking_for_a_cloud_that_was_not_computed(self) -> None:
-        result = compute_outputs(CAMERA, Estimate(torch.full((2, 100), 62.0)), {Output.DEPTH})
+        result = compute_outputs(CAMERA, maps(torch.full((2, 100), 62.0)), {Output.DEPTH})
         with pytest.raises(ValueError, match='POINTS'):
             messages.point_cloud_message(result, HEADER)
 

@@ -116,10 +116,10 @@ def test_a_cause_is_said_once_then_seldom_then_taken_back() -> None:
     for _ in range(100):
         faults.report(Fault.INPUT, 'too dark')
         clock.now += 0.1
-    assert log.lines == [(Level.WARN, 'too dark')]
+    assert log.lines == [(Level.ERROR, 'too dark')]
     clock.now = 131.0
     faults.report(Fault.INPUT, 'too dark')
-    assert log.lines[1:] == [(Level.WARN, 'too dark (100 times in 31 s)')]
+    assert log.lines[1:] == [(Level.ERROR, 'too dark (100 times in 31 s)')]
     faults.clear(Fault.INPUT)
     assert log.lines[2:] == [(Level.OK, 'input: recovered')]
     faults.clear(Fault.INPUT)
@@ -134,7 +134,7 @@ def test_other_words_for_a_cause_are_logged_earlier_but_not_at_any_rate() -> Non
         faults.report(Fault.INPUT, f'{count} bytes')
         clock.now += 0.0625
     assert [text.partition(' (')[0] for _, text in log.lines] == ['0 bytes', '80 bytes']
-    assert faults.current() == {Fault.INPUT: (Level.WARN, '99 bytes')}
+    assert faults.current() == {Fault.INPUT: (Level.ERROR, '99 bytes')}
 
 
 def test_a_passing_cause_passes() -> None:

@@ -17,13 +17,17 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.ros_images import ENCODINGS
 from s2m2_ros.network import CheckpointError, load_network
-from s2m2_ros.node.pipeline import decode_pair
+from s2m2_ros.node.pair_decoder import decode_pair
 from s2m2_ros.node.synchronizer import StereoMessages, StereoTopics
+from s2m2_ros.pipeline import PipelineOptions, PipelineState, StereoPipeline
 from support.fuzz_targets import TARGETS
 
 TOPICS = StereoTopics('left', 'right', 'left_info', 'right_info')
+# Checks what it is given; as nothing is wanted of it, it matches nothing.
+PIPELINE = StereoPipeline(StereoMatcher.open(backend='sgbm'))
 # The folder is only overwritten by the next example.
 THOROUGH = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -105,14 +109,15 @@ def test_compressed_messages(
 
 def decode_or_refuse(messages: StereoMessages) -> None:
     try:
-        pair = decode_pair(messages)
+        outputs = PIPELINE.process(decode_pair(messages), (), PipelineOptions(), PipelineState())
     except S2M2Error as error:
         # The topic at fault is named, as in 'left: ...'.
         assert any(topic in str(error) for topic in TOPICS)
     else:
-        assert pair.left.shape[:2] == pair.right.shape[:2]
-        assert all(math.isfinite(value) for value in (pair.camera.baseline,))
-        assert pair.camera.baseline > 0
+        assert outputs.left.shape[:2] == outputs.right.shape[:2]
+        assert outputs.camera is not None
+        assert math.isfinite(outputs.camera.baseline)
+        assert outputs.camera.baseline > 0
 
 
 made_seeds: dict[str, list[bytes]] = {}

@@ -1,1 +1,5 @@
 """Calibrations of stereo pairs from files: one table of readers, one file for each format."""
+
+from s2m2_ros.io.calibration.readers import read_calibration
+
+__all__ = ['read_calibration']

@@ -1,0 +1,169 @@
+"""Writes what the tables in the code say into the files that people read.
+
+Usage: python doc/generate.py [--check]
+
+`config/stereo.yaml`, and in documents the parts between `<!-- generated: NAME -->` and
+`<!-- end -->`. With --check nothing is written, and the exit status is 1 if a file differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from s2m2_ros.inference.registry import BACKENDS
+from s2m2_ros.node.parameters import (
+    ALIASES,
+    CONSTRAINTS,
+    GROUPS,
+    TYPE_NAMES,
+    Constraint,
+    Settings,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+YAML_HEADER = """\
+# Every parameter of stereo_node, with its default; written by `make docs`. "Fixed" ones are read
+# at start; all others may change while the node runs (ros2 param set, rqt). doc/stereo_node.md
+# has the same as a table.
+/**:
+  ros__parameters:
+"""
+YAML_INDENT = '    '
+YAML_WIDTH = 95
+
+
+def parameters_yaml() -> str:
+    """Return config/stereo.yaml."""
+    parts = []
+    for option in fields(Settings):
+        if option.name in GROUPS:
+            parts.append(f'{YAML_INDENT}# --- {GROUPS[option.name]} ---\n')
+        constraint = CONSTRAINTS[option.name]
+        notes = constraint.description, _allowed(constraint), _fixed(constraint)
+        note = ' '.join(text for text in notes if text)
+        prefix = f'{YAML_INDENT}# '
+        comment = textwrap.fill(
+            note, YAML_WIDTH, initial_indent=prefix, subsequent_indent=prefix,
+            break_on_hyphens=False, break_long_words=False,
+        )  # fmt: skip
+        parts.append(f'{comment}\n{YAML_INDENT}{option.name}: {_yaml(option.default)}\n')
+    return YAML_HEADER + '\n'.join(parts)
+
+
+def _allowed(constraint: Constraint) -> str:
+    if constraint.choices:
+        return 'One of: ' + ', '.join(choice or "''" for choice in constraint.choices) + '.'
+    if constraint.range:
+        return '{:g} to {:g}.'.format(*constraint.range)
+    return ''
+
+
+def _fixed(constraint: Constraint) -> str:
+    return 'Fixed.' if constraint.read_only else ''
+
+
+def _yaml(value: Any) -> str:
+    return f"'{value}'" if isinstance(value, str) else str(value).lower()
+
+
+def parameters_table() -> str:
+    """Return the table of parameters in doc/stereo_node.md."""
+    lines = [
+        '| Name | Type | Default | Allowed | Changes | Meaning |',
+        '| --- | --- | --- | --- | --- | --- |',
+    ]
+    for option in fields(Settings):
+        constraint = CONSTRAINTS[option.name]
+        allowed = ', '.join(f'`{choice or repr(choice)}`' for choice in constraint.choices)
+        if constraint.range:
+            allowed = '{:g} to {:g}'.format(*constraint.range)
+        changes = 'fixed' if constraint.read_only else 'any time'
+        lines.append(
+            f'| `{option.name}` | {TYPE_NAMES[type(option.default)]} | `{_yaml(option.default)}` '
+            f'| {allowed} | {changes} | {constraint.description} |'
+        )
+    return '\n'.join(lines)
+
+
+def aliases_table() -> str:
+    """Return the other names of parameters."""
+    lines = ['| Name in stereo_image_proc | Here |', '| --- | --- |']
+    return '\n'.join([*lines, *(f'| `{alias}` | `{name}` |' for alias, name in ALIASES.items())])
+
+
+def topics_table() -> str:
+    """Return the table of published topics in doc/stereo_node.md."""
+    from s2m2_ros.node.topics import OUTPUT_TOPICS, STATS, STATS_DESCRIPTION, TYPES
+
+    lines = ['| Published | Type | Notes |', '| --- | --- | --- |']
+    texts = {name: topic.description for name, topic in OUTPUT_TOPICS.items()}
+    for name, text in {**texts, STATS: STATS_DESCRIPTION}.items():
+        kind = TYPES[name]
+        package = kind.__module__.split('.')[0]
+        lines.append(f'| `{name}` | {package}/{kind.__name__} | {text} |')
+    return '\n'.join(lines)
+
+
+def backends_table() -> str:
+    """Return the table of backends."""
+    lines = ['| `backend` | what it is |', '| --- | --- |']
+    return '\n'.join([*lines, *(f'| `{name}` | {b.summary} |' for name, b in BACKENDS.items())])
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    'parameters': parameters_table,
+    'aliases': aliases_table,
+    'topics': topics_table,
+    'backends': backends_table,
+}
+MARKED = re.compile(r'(<!-- generated: (\w+) -->\n).*?(<!-- end -->)', re.DOTALL)
+
+
+def with_parts(text: str) -> str:
+    """Return a document with its generated parts as they should be."""
+    return MARKED.sub(lambda m: f'{m[1]}{PARTS[m[2]]()}\n{m[3]}', text)
+
+
+def generated() -> Iterator[tuple[Path, str]]:
+    """Yield each file that is generated or has generated parts, and its right content."""
+    yield ROOT / 'config' / 'stereo.yaml', parameters_yaml()
+    for path in [ROOT / 'README.md', *sorted((ROOT / 'doc').glob('*.md'))]:
+        text = path.read_text(encoding='utf-8')
+        if MARKED.search(text):
+            yield path, with_parts(text)
+
+
+def main() -> int:
+    """Write or check the files; return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0])
+    parser.add_argument('--check', action='store_true', help='write nothing; 1 if files differ')
+    check = parser.parse_args().check
+    status = 0
+    for path, content in generated():
+        found = path.read_text(encoding='utf-8')
+        if found == content:
+            continue
+        name = str(path.relative_to(ROOT))
+        if check:
+            status = 1
+            difference = difflib.unified_diff(
+                found.splitlines(), content.splitlines(), name, 'as the code says', lineterm=''
+            )
+            print('\n'.join(difference))
+            print(f'{name} differs from the code: run `make docs`', file=sys.stderr)
+        else:
+            path.write_text(content, encoding='utf-8')
+            print(f'wrote {name}')
+    return status
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Everything that belongs to one stereo camera: inputs, outputs, transforms, statistics, state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from s2m2_ros.node.faults import DropCause, FaultLog
+from s2m2_ros.node.messages import CloudMemory
+from s2m2_ros.node.pair_processor import Job
+from s2m2_ros.node.parameter_declaration import Parameters
+from s2m2_ros.node.parameters import Settings
+from s2m2_ros.node.publishers import Publishers
+from s2m2_ros.node.statistics import Session
+from s2m2_ros.node.sync_diagnosis import InputTopic
+from s2m2_ros.node.synchronizer import PairSynchronizer, StereoMessages
+from s2m2_ros.node.topics import MessageSource
+from s2m2_ros.node.transforms import Transforms
+from s2m2_ros.node.worker import Worker
+from s2m2_ros.pipeline import PipelineState
+
+# A change of one of these is adopted by the synchronizer while it runs.
+_SYNC_SETTINGS = ('approximate_sync', 'slop', 'sync_queue_size', 'sync_timeout')
+
+
+class Camera:
+    """One stereo camera of the node; methods run in the executor's thread unless they say so.
+
+    Attributes:
+        faults: what is wrong with this camera.
+        session: counters and statistics since the last activation.
+        state: the pipeline's; used by the worker's thread only.
+        memory: where clouds are made; used by the worker's thread only.
+        transforms: None unless the cloud goes into another frame.
+
+    """
+
+    def __init__(
+        self, node: Any, parameters: Parameters, faults: FaultLog, worker: Worker[Job]
+    ) -> None:
+        self.faults = faults
+        self.session = Session(ended=True)
+        self.memory = CloudMemory()
+        self.state = PipelineState(self.memory)
+        self.transforms: Transforms | None = None
+        self._node = node
+        self._parameters = parameters
+        self._worker = worker
+        self._publishers: Publishers | None = None
+        self._synchronizer: PairSynchronizer | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The parameters of this moment; any thread."""
+        return self._parameters.settings
+
+    @property
+    def topics(self) -> Collection[InputTopic]:
+        """What arrived on the inputs; empty while nothing is subscribed."""
+        return self._synchronizer.topics if self._synchronizer else ()
+
+    @property
+    def reports_subscribers(self) -> bool:
+        """Whether the middleware reports subscribers by itself, or must be polled."""
+        return self._publishers is not None and self._publishers.reports_subscribers
+
+    def wanted(self) -> frozenset[str]:
+        """Return the outputs with a subscriber; any thread."""
+        return self._publishers.wanted() if self._publishers else frozenset()
+
+    def publish(self, topics: Collection[str], source: MessageSource) -> None:
+        """Publish the messages of a pair, unless deactivated; the worker's thread."""
+        if self._publishers is not None:
+            self._publishers.publish(topics, source)
+
+    def send(self, topic: str, message: Any) -> None:
+        """Publish one message, unless deactivated; the worker's thread."""
+        if self._publishers is not None:
+            self._publishers.send(topic, message)
+
+    def configure(self, on_subscriber_change: Callable[[], None]) -> None:
+        """Offer the outputs, without publishing."""
+        self._publishers = Publishers(self._node, on_subscriber_change)
+
+    def activate(self) -> None:
+        """Begin to subscribe and publish, as soon as an output has a subscriber."""
+        if self._publishers is None:
+            return
+        self.session = Session()
+        self._worker.call(self.state.reset)
+        self._publishers.open()
+        self._follow_points_frame()
+        self.follow_subscribers()
+
+    def deactivate(self) -> None:
+        """Unsubscribe; a pair that is being matched is not published any more."""
+        self.session.ended = True
+        if self._publishers is not None:
+            self._publishers.close()
+        self._unsubscribe(DropCause.DEACTIVATED)
+        if self.transforms is not None:
+            self.transforms.close()
+        self.transforms = None
+
+    def cleanup(self) -> None:
+        """Take the outputs away."""
+        self.deactivate()
+        if self._publishers is not None:
+            self._publishers.destroy()
+        self._publishers = None
+
+    def follow_subscribers(self) -> None:
+        """Subscribe to the inputs while an output has a subscriber, and only then."""
+        if self.session.ended or self._publishers is None:
+            return
+        wanted = bool(self.wanted())
+        if wanted and self._synchronizer is None:
+            self._subscribe()
+        elif not wanted and self._synchronizer is not None:
+            self._unsubscribe(DropCause.NO_SUBSCRIBERS)
+
+    def check(self) -> None:
+        """Report what is wrong with the inputs."""
+        if self._synchronizer is not None:
+            self._synchronizer.check()
+
+    def settings_changed(self, before: Settings, after: Settings) -> None:
+        """Adopt changed parameters."""
+        if before.points_frame != after.points_frame:
+            self._follow_points_frame()
+        if self._synchronizer is None:
+            return
+        if before.image_transport != after.image_transport:
+            self._unsubscribe(DropCause.TRANSPORT_CHANGED)
+            self._subscribe()
+        elif any(getattr(before, name) != getattr(after, name) for name in _SYNC_SETTINGS):
+            self._synchronizer.adopt(after)
+
+    def _subscribe(self) -> None:
+        session = self.session
+
+        def dispatch(messages: StereoMessages) -> None:
+            if self._worker.offer(Job(self, session, messages), slot=self) is not None:
+                session.counters.drop(DropCause.SUPERSEDED)
+
+        self._synchronizer = PairSynchronizer(
+            self._node, self.settings, session.counters, self.faults, dispatch
+        )
+
+    def _unsubscribe(self, cause: DropCause) -> None:
+        if self._synchronizer is not None:
+            self._synchronizer.close(cause)
+            self._synchronizer = None
+        waiting = self._worker.withdraw(slot=self)
+        if waiting is not None:
+            waiting.session.counters.drop(cause)
+
+    def _follow_points_frame(self) -> None:
+        """Listen to transforms while the cloud goes into another frame."""
+        wanted = bool(self.settings.points_frame) and not self.session.ended
+        if wanted and self.transforms is None:
+            self.transforms = Transforms(self._node)
+        elif not wanted and self.transforms is not None:
+            self.transforms.close()
+            self.transforms = None

@@ -1,0 +1,99 @@
+"""`result.json` beside each result: from which inputs, and how, it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import s2m2_ros
+from s2m2_ros.atomic_files import FileWriteError, write_atomically
+from s2m2_ros.inference.matcher import StereoMatcher
+from s2m2_ros.weights import file_sha256, find_checkpoint
+
+RECORD = 'result.json'
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a result depends on; two results of one recipe are equal.
+
+    Attributes:
+        software: version of this package.
+        matcher: checkpoint with its SHA-256, backend, precision, device and their options.
+        options: what was asked of the pipeline, by name.
+        inputs: SHA-256 of each input's content, by role ('left', 'right', 'calibration').
+
+    """
+
+    software: str
+    matcher: Mapping[str, Any]
+    options: Mapping[str, Any]
+    inputs: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def of_matcher(
+        cls, matcher: StereoMatcher, options: Mapping[str, Any], **matcher_options: Any
+    ) -> Recipe:
+        """Return the recipe of an opened matcher, without inputs yet.
+
+        `options` and `matcher_options` hold JSON values.
+        """
+        facts = {
+            'checkpoint': matcher.checkpoint,
+            'checkpoint_sha256': (
+                file_sha256(find_checkpoint(matcher.checkpoint)) if matcher.checkpoint else ''
+            ),
+            'backend': matcher.backend,
+            'precision': matcher.precision,
+            'device': str(matcher.device),
+            **matcher_options,
+        }
+        return cls(s2m2_ros.__version__, facts, dict(options), {})
+
+    def of_files(self, left: Path, right: Path, calibration: Sequence[Path]) -> Recipe:
+        """Return the recipe of these inputs. Raises OSError if one cannot be read."""
+        return replace(
+            self,
+            inputs={
+                'left': [file_sha256(left)],
+                'right': [file_sha256(right)],
+                'calibration': [digest for path in calibration for digest in _digests(path)],
+            },
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as JSON values."""
+        return {
+            'software': f's2m2_ros {self.software}',
+            'matcher': dict(self.matcher),
+            'options': dict(self.options),
+            'inputs': {role: list(digests) for role, digests in self.inputs.items()},
+        }
+
+
+def is_recorded(folder: Path, recipe: Recipe) -> bool:
+    """Tell whether the folder's record says that its results were made by this recipe."""
+    try:
+        content = json.loads((folder / RECORD).read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get('recipe') == recipe.to_json()
+
+
+def write_record(folder: Path, recipe: Recipe, **facts: Any) -> None:
+    """Write the record; `facts` are what else is worth knowing. Raises FileWriteError."""
+    text = json.dumps({'recipe': recipe.to_json(), **facts}, indent=2, sort_keys=True)
+    try:
+        write_atomically(folder / RECORD, text.encode() + b'\n')
+    except OSError as error:
+        raise FileWriteError(f"cannot write '{folder / RECORD}': {error.strerror}") from error
+
+
+def _digests(path: Path) -> list[str]:
+    """Return the digests of a calibration file, or of the files of a folder."""
+    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]

@@ -1,0 +1,67 @@
+"""What is asked of the pipeline, beside the outputs that are wanted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+from s2m2_ros.geometry import CloudOptions, FlyingPixelFilter, OutputOptions, PixelFilter
+from s2m2_ros.geometry.cloud import Color
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """Everything that may change from pair to pair.
+
+    Attributes:
+        outputs: thresholds, filters and layouts.
+        allow_negative: the cameras may converge, so points beyond infinity are no fault.
+        max_vertical_misalignment: in pixels; above it the examination reports misaligned views.
+
+    """
+
+    outputs: OutputOptions = field(default_factory=OutputOptions)
+    allow_negative: bool = False
+    max_vertical_misalignment: float = 1.5
+
+
+def output_options(
+    *,
+    confidence_threshold: float = 0.5,
+    occlusion_threshold: float = 0.5,
+    min_depth: float = 0.0,
+    max_depth: float = 0.0,
+    depth_filter: bool = False,
+    points_filter: bool = True,
+    points_flying_pixel_filter: bool = True,
+    points_organized: bool = True,
+    points_layout: str = 'packed',
+    points_color: Color = 'rgb',
+    points_confidence: bool = False,
+    points_decimation: int = 1,
+) -> OutputOptions:
+    """Return the options that these parameters of the node, or of a command, mean.
+
+    The parameters are described in the table of the node's parameters; `max_depth` 0 means no
+    limit. Node and command line share this function, so that equal parameters give equal clouds.
+    """
+    in_range = PixelFilter(min_depth=min_depth, max_depth=max_depth or math.inf)
+    trusted = replace(
+        in_range, min_confidence=confidence_threshold, min_visibility=occlusion_threshold
+    )
+    return OutputOptions(
+        min_confidence=confidence_threshold,
+        min_visibility=occlusion_threshold,
+        depth_filter=trusted if depth_filter else in_range,
+        cloud=CloudOptions(
+            organized=points_organized,
+            padded=points_layout == 'padded',
+            color=points_color,
+            confidence=points_confidence,
+            decimation=points_decimation,
+            filter=replace(
+                trusted if points_filter else in_range,
+                flying_pixels=FlyingPixelFilter() if points_flying_pixel_filter else None,
+            ),
+        ),
+    )

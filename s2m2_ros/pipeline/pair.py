@@ -1,0 +1,63 @@
+"""What enters the pipeline and what leaves it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from s2m2_ros.geometry import CameraModel, HostOutputs, StereoCamera
+
+
+@dataclass(frozen=True, eq=False)
+class PairInput:
+    """Two images as they came, and the calibration that belongs to them.
+
+    Attributes:
+        left, right: (H, W) grey or (H, W, 3) RGB, uint8 or float32 in 0..255.
+        calibration: of the left and the right camera; None: only maps in pixels can be computed.
+        left_name, right_name: topics or files, for messages to people.
+
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    calibration: tuple[CameraModel, CameraModel] | None = None
+    left_name: str = 'left image'
+    right_name: str = 'right image'
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """How long the stages took, in milliseconds; NaN for those that did not run."""
+
+    upload_ms: float = math.nan
+    inference_ms: float = math.nan
+    geometry_ms: float = math.nan
+    download_ms: float = math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class PairOutputs:
+    """Everything that leaves the pipeline for one pair.
+
+    Attributes:
+        host: the outputs that were asked for, as host arrays.
+        left, right: the images that were matched, alike in size and type.
+        camera: of these images; None without calibration.
+        resolution: of the disparity in pixels of the images: finer differences mean nothing.
+        working_size: height and width that were matched.
+        times: how long each stage took.
+        mean_confidence: over a coarse grid; NaN if nothing was matched.
+
+    """
+
+    host: HostOutputs
+    left: np.ndarray
+    right: np.ndarray
+    camera: StereoCamera | None
+    resolution: float
+    working_size: tuple[int, int]
+    times: StageTimes = field(default_factory=StageTimes)
+    mean_confidence: float = math.nan
