@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.node.logging_bridge import send_logging_to
 from s2m2_ros.node.process_memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         from s2m2_ros.node.stereo_node import StereoNode
 
         node = StereoNode()
+        send_logging_to(node.get_logger())
         _spin(node)
     except KeyboardInterrupt:
         pass
