@@ -29,6 +29,7 @@ _WORDS_OF_LIBRARIES = (
     'cudnn_status_alloc_failed',
     'cublas_status_alloc_failed',
     'failed to allocate memory',
+    'not enough memory',
 )
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from s2m2_ros.errors import S2M2Error
+
+if TYPE_CHECKING:
+    from s2m2_ros.inference.proof import Proof
 
 
 class InferenceError(S2M2Error):
@@ -26,6 +31,14 @@ class BackendUnavailableError(InferenceError):
         super().__init__(f"{subject} '{backend}' is unavailable: {reason}")
         self.backend = backend
         self.reason = reason
+
+
+class WrongResultsError(BackendUnavailableError):
+    """A backend gives results too far from those of torch; `proof` holds the figures."""
+
+    def __init__(self, backend: str, reason: str, proof: Proof) -> None:
+        super().__init__(backend, reason)
+        self.proof = proof
 
 
 class DeviceMemoryError(InferenceError):

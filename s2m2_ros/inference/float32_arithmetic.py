@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -41,7 +42,7 @@ def _exact_products() -> Callable[[], None]:
 
 def _exact_convolutions() -> Callable[[], None]:
     """Turn TF32 off in convolutions; return what restores the setting."""
-    cudnn = torch.backends.cudnn
+    cudnn: Any = torch.backends.cudnn
     try:
         before = cudnn.allow_tf32
     except RuntimeError:

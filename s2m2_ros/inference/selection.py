@@ -47,8 +47,8 @@ def open_backend(
     if backend != 'auto' and backend not in BACKENDS:
         raise OptionError(f"backend must be one of auto, {', '.join(BACKENDS)}, not '{backend}'")
     if precision != 'auto' and precision not in PRECISIONS:
-        names = ', '.join(PRECISIONS)
-        raise OptionError(f"precision must be one of auto, {names}, not '{precision}'")
+        known = ', '.join(PRECISIONS)
+        raise OptionError(f"precision must be one of auto, {known}, not '{precision}'")
     if refine_iterations < 0:
         raise OptionError(f'refine_iterations must be 0 or more, not {refine_iterations}')
     uses_device = backend == 'auto' or BACKENDS[backend].uses_device

@@ -27,7 +27,7 @@ _ON_JETSON = {
 
 
 def version_pair(version: str) -> tuple[int, int]:
-    """Return the first two numbers of a version such as '2.13.0+cpu'; zeros where there are none."""
+    """Return the first two numbers of a version like '2.13.0+cpu', 0 where there is none."""
     match = re.match(r'(\d+)(?:\.(\d+))?', version)
     return (int(match[1]), int(match[2] or 0)) if match else (0, 0)
 

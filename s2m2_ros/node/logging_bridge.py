@@ -1,4 +1,4 @@
-"""Python's `logging` in the node's own log: what the package reports of its backends, and warnings."""
+"""Python's `logging` in the node's own log, where backends report what they do."""
 
 from __future__ import annotations
 

@@ -20,10 +20,10 @@ from s2m2_ros.inference.artifact_cache import ArtifactKey
 from s2m2_ros.inference.backend import BackendOptions
 from s2m2_ros.inference.backends.network import Network
 from s2m2_ros.inference.device_memory import is_out_of_memory
-from s2m2_ros.inference.errors import BackendUnavailableError
+from s2m2_ros.inference.errors import BackendUnavailableError, WrongResultsError
 from s2m2_ros.inference.export import ExportSize
 from s2m2_ros.inference.exported_models import ExportedModels
-from s2m2_ros.inference.proof import load_proof, prove, store_proof
+from s2m2_ros.inference.proof import Proof, load_proof, prove, store_proof
 
 _logger = logging.getLogger(__name__)
 
@@ -78,17 +78,19 @@ class Engines:
         key = self._models.key(f'proof-{self._name}', size, **self._versions)
         with _remembering_failures(self._name, key):
             kept = load_proof(self._models.cache, key)
-            if kept is not None and (complaint := kept.complaint(self._options.precision)):
-                raise BackendUnavailableError(self._name, complaint)
-            engine = self._timed_build(size)
             if kept is not None:
-                return engine
+                self._require_agreement(kept)
+                return self._timed_build(size)
+            engine = self._timed_build(size)
             proof = prove(engine, self._options, size)
             store_proof(self._models.cache, key, proof)
-            if complaint := proof.complaint(self._options.precision):
-                raise BackendUnavailableError(self._name, complaint)
+            self._require_agreement(proof)
             _logger.info('%s agrees with torch in float32: %s', self._name, proof)
             return engine
+
+    def _require_agreement(self, proof: Proof) -> None:
+        if complaint := proof.complaint(self._options.precision):
+            raise WrongResultsError(self._name, complaint, proof)
 
     def _timed_build(self, size: ExportSize) -> Network:
         what = f'{self._name} for {size.width}x{size.height}, batch {size.batch}'
@@ -118,6 +120,8 @@ def _remembering_failures(backend: str, key: ArtifactKey) -> Iterator[None]:
         with _failures_lock:
             _failures[key] = reason
         _logger.warning('%s is not used: %s', backend, reason)
+        if isinstance(error, BackendUnavailableError):
+            raise
         raise BackendUnavailableError(backend, reason) from error
 
 

@@ -105,9 +105,7 @@ class OnnxSessions:
         return [(CUDA_PROVIDER, settings), 'CPUExecutionProvider']
 
 
-def _run_on_host(
-    session: Any, left: torch.Tensor, right: torch.Tensor
-) -> Sequence[torch.Tensor]:
+def _run_on_host(session: Any, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
     images = {
         name: np.ascontiguousarray(image.numpy())
         for name, image in zip(INPUTS, (left, right), strict=True)
