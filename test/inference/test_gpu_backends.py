@@ -82,9 +82,12 @@ def test_torchs_stream_waits_even_after_a_failure(waits: list[tuple[int, int]]) 
 
 def test_the_current_device_is_that_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     entered: list[object] = []
-    monkeypatch.setattr(
-        torch.cuda, 'device', lambda d: entered.append(d) or contextlib.nullcontext()
-    )
+
+    def enter(device: object) -> contextlib.AbstractContextManager[None]:
+        entered.append(device)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(torch.cuda, 'device', enter)
     with on_device(torch.device('cuda:1')), on_device(CPU):
         assert entered == [torch.device('cuda:1')]
 
@@ -318,9 +321,7 @@ def test_onnxruntime_on_cuda_runs_on_a_real_stream_without_tf32(
 
     monkeypatch.setattr('onnxruntime.InferenceSession', session)
     monkeypatch.setattr('s2m2_ros.inference.exported_models.to_onnx', lambda *_: b'onnx')
-    monkeypatch.setattr(
-        's2m2_ros.inference.exported_models.device_name', lambda device: str(device)
-    )
+    monkeypatch.setattr('s2m2_ros.inference.exported_models.device_name', str)
     sessions = onnx_runtime.OnnxSessions(replace(options, device=torch.device('cuda:1')))
     run = sessions.open(ExportSize(64, 64))
     (provider, settings), fallback = opened[0].providers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
@@ -44,6 +44,7 @@ def test_bottom_right_repeats_the_right_and_lower_edges() -> None:
     assert padded[63, 63].item() == 3239.0
 
 
+@settings(deadline=None)
 @given(
     height=SIDES,
     width=SIDES,
@@ -66,6 +67,7 @@ def test_cropping_undoes_padding_exactly(
     assert torch.equal(padding.crop(padded), images)
 
 
+@settings(deadline=None)
 @given(height=SIDES, width=SIDES)
 def test_padding_follows_the_published_steps(height: int, width: int) -> None:
     generator = torch.Generator().manual_seed(height * 1000 + width)
@@ -85,6 +87,7 @@ def test_padding_follows_the_published_steps(height: int, width: int) -> None:
     assert torch.allclose(padding.pad(images), expected, atol=1e-3)
 
 
+@settings(deadline=None)
 @given(height=SIDES, width=SIDES)
 def test_the_odd_pixel_goes_below_and_to_the_right(height: int, width: int) -> None:
     padding = Padding(height, width)

@@ -26,6 +26,9 @@ from s2m2_ros.network import S2M2, load_network, save_network
 from support.filled_networks import filled_network, stereo_pairs
 
 HEIGHT, WIDTH = 64, 96
+# An export takes half a minute of a core, and more where others use it too.
+pytestmark = pytest.mark.timeout(1200)
+
 # The layer normalization before the correlation, which raises the largest from 64 (S) above 100.
 GAIN = 1.6
 # Everything an exported model may consist of: elementary operators that TensorRT's parser has,
@@ -43,7 +46,7 @@ OPERATORS = {
 def wide(variant: str, **options: Any) -> S2M2:
     """Return a network whose correlations exceed 100."""
     network = filled_network(variant, **options).requires_grad_(False)
-    network.disp_init.layer_norm.weight *= GAIN
+    network.disp_init.layer_norm.weight.mul_(GAIN)
     return network
 
 
