@@ -1,6 +1,9 @@
 # The whole workflow. `make test` and `make demo` need nothing before them.
 PYTHON ?= python3
 JOBS ?= $(shell nproc)
+# Without a ROS 2 installation: whose wheels to use, kilted or jazzy (in .venv-jazzy).
+DISTRO ?= $(or $(ROS_DISTRO),kilted)
+export DISTRO
 RUN := underlay/run
 # One thread a worker: the workers already share the cores.
 TEST := OMP_NUM_THREADS=1 $(RUN) python -m pytest --numprocesses=$(JOBS)
@@ -11,12 +14,20 @@ TEST := OMP_NUM_THREADS=1 $(RUN) python -m pytest --numprocesses=$(JOBS)
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-env:  ## create or update .venv with everything
-	@$(PYTHON) -I underlay/environment.py
+env:  ## create or update .venv with everything (DISTRO=jazzy: the oldest ROS 2, in .venv-jazzy)
+	@$(PYTHON) -I underlay/environment.py $(DISTRO)
 
 build: env  ## build messages and package with colcon, into install/
-	@$(RUN) colcon build --symlink-install --event-handlers console_direct- \
-	  --packages-select s2m2_ros
+	@$(RUN) colcon $(COLCON_LOG) build $(COLCON_FOLDERS) --symlink-install \
+	  --event-handlers console_direct- --packages-select s2m2_ros
+
+# One folder for each distribution of wheels: CMake remembers where it found ROS 2.
+ifndef ROS_DISTRO
+ifneq ($(DISTRO),kilted)
+COLCON_LOG := --log-base build/$(DISTRO)/log
+COLCON_FOLDERS := --build-base build/$(DISTRO)/build --install-base build/$(DISTRO)/install
+endif
+endif
 
 ifdef ROS_DISTRO
 test: build  ## run the tests (ARGS="-k name" for some)
@@ -43,8 +54,8 @@ determinism: env  ## compare the bytes of every backend of a CPU, the compiled o
 
 SECONDS_EACH ?= 60
 fuzz: env  ## fuzz the readers of files for SECONDS_EACH (60) each
-	@for reader in calibration safetensors pth recording; do \
-	  OMP_NUM_THREADS=1 $(RUN) env PYTHONPATH=test python -m robustness.fuzz $$reader \
+	@for reader in image calibration safetensors pth recording; do \
+	  OMP_NUM_THREADS=1 $(RUN) env PYTHONPATH=test$${PYTHONPATH:+:$$PYTHONPATH} python -m robustness.fuzz $$reader \
 	    build/fuzz/$$reader -max_total_time=$(SECONDS_EACH) || exit 1; done
 
 lint: env  ## ruff and mypy

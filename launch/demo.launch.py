@@ -1,11 +1,11 @@
-"""The demo on a machine with ROS and rviz2: recorded rooms, played, matched and shown.
+"""The demo on a machine with ROS and rviz2: recorded scenes, played, matched and shown.
 
-Fetches the pictures (4 MB) the first time: `ros2 launch s2m2_ros demo.launch.py`.
+Downloads the pictures (4 MB) the first time: `ros2 launch s2m2_ros demo.launch.py`.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,66 +14,89 @@ from launch.actions import (
     DeclareLaunchArgument,
     IncludeLaunchDescription,
     OpaqueFunction,
-    SetEnvironmentVariable,
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from s2m2_ros.large_messages import PROFILE, default_environment
+from s2m2_ros.launch_arguments import Argument, check_names
 
 HERE = Path(__file__).parent
-FAST_DDS_PROFILE = HERE.parent / 'config' / 'fastdds_large_messages.xml'
-# Humble's Fast DDS knows the old name only; newer ones warn of it.
-FAST_DDS = 'FASTRTPS' if os.environ.get('ROS_DISTRO') == 'humble' else 'FASTDDS'
-# Name, default, description.
 ARGUMENTS = (
-    ('source', '', 'What stereo_player plays. Empty: the rooms of the demo, fetched once.'),
-    ('calibration', '', 'Calibration of the source. Empty: that of the rooms, or as recorded.'),
-    ('rate', '2.0', 'Pairs a second.'),
-    ('checkpoint', 'starter', "Weights: a name that 's2m2 weights list' shows, or a file."),
-    ('device', 'auto', 'auto, cpu, cuda, cuda:1, ...'),
-    ('backend', 'auto', 'What computes the disparity, e.g. auto or sgbm.'),
-    ('rviz', 'true', 'Show everything in rviz2.'),
+    Argument('source', '', 'What stereo_player plays. Empty: the scenes of the demo.'),
+    Argument(
+        'calibration', '', 'Calibration of the source. Empty: as recorded, or one beside it.'
+    ),
+    Argument('rate', '2.0', 'Pairs per second.', kind=float),
 )
-PASSED_ON = ('checkpoint', 'device', 'backend', 'rviz')
+# Arguments of stereo.launch.py, with the defaults of the demo.
+PASSED_ON = (
+    Argument('namespace', '', 'Namespace of the player, the node and their topics.'),
+    Argument('checkpoint', '', "Weights: a name that 's2m2 weights list' shows, or a file."),
+    Argument('device', '', 'auto, cpu, cuda, cuda:1, ...'),
+    Argument('backend', '', 'What computes the disparity, e.g. auto or sgbm.'),
+    Argument('max_width', '', 'Match at this width at most, in pixels.'),
+    Argument('log_level', 'info', 'Least severity that is logged.'),
+    Argument('rviz', 'true', 'Show everything in rviz2: true or false.'),
+)
 
 
-def player_node(source: str, calibration: str, rate: str) -> dict[str, Any]:
-    """Return the options of launch_ros's Node for the player; fetches the rooms if need be."""
+def player_node(
+    values: Mapping[str, Any], namespace: str, environment: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the options of launch_ros's Node for the player; downloads the scenes if need be."""
+    source, calibration = values['source'], values['calibration']
     if not source:
         from s2m2_ros.demo.rooms import fetch_rooms
 
+        # Loggers made once launch is imported write nothing until launch gives them its handlers.
+        get_logger('s2m2_ros.demo.rooms')
         rooms = fetch_rooms()
         source, calibration = str(rooms.folder), calibration or str(rooms.calibration)
     return {
         'package': 's2m2_ros',
         'executable': 'stereo_player',
         'name': 'stereo_player',
-        'parameters': [{'source': source, 'calibration': calibration, 'rate': float(rate)}],
+        'namespace': namespace,
+        'parameters': [
+            {
+                'source': ParameterValue(source, value_type=str),
+                'calibration': ParameterValue(calibration, value_type=str),
+                'rate': values['rate'],
+            }
+        ],
+        'additional_env': default_environment(environment, HERE.parent / PROFILE),
         'output': 'screen',
     }
 
 
-def launch_player(context: LaunchContext) -> list[Node]:
-    """Return the player, now that the arguments have values."""
-    values = (
-        LaunchConfiguration(name).perform(context) for name in ('source', 'calibration', 'rate')
+def launch_all(context: LaunchContext) -> list[Any]:
+    """Return stereo.launch.py and the player, in this order: what the former refuses ends both."""
+    # Whoever includes stereo.launch.py may set all of its arguments.
+    names = {argument.name for argument in (*ARGUMENTS, *PASSED_ON)}
+    check_names(Path(__file__), names)
+    values = {
+        argument.name: argument.value(LaunchConfiguration(argument.name).perform(context))
+        for argument in ARGUMENTS
+    }
+    namespace = LaunchConfiguration('namespace').perform(context)
+    player = Node(**player_node(values, namespace, context.environment))
+    stereo = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(HERE / 'stereo.launch.py')),
+        launch_arguments=[(a.name, LaunchConfiguration(a.name)) for a in PASSED_ON],
     )
-    return [Node(**player_node(*values))]
+    return [stereo, player]
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Declare the arguments, start the player, and include stereo.launch.py."""
+    """Declare the arguments, include stereo.launch.py, and start the player."""
     declared = [
-        DeclareLaunchArgument(name, default_value=default, description=description)
-        for name, default, description in ARGUMENTS
+        DeclareLaunchArgument(
+            argument.name, default_value=argument.default, description=argument.description
+        )
+        for argument in (*ARGUMENTS, *PASSED_ON)
     ]
-    environment = SetEnvironmentVariable(
-        f'{FAST_DDS}_DEFAULT_PROFILES_FILE', str(FAST_DDS_PROFILE)
-    )
-    stereo = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(HERE / 'stereo.launch.py')),
-        launch_arguments=[(name, LaunchConfiguration(name)) for name in PASSED_ON],
-    )
-    return LaunchDescription(
-        [*declared, environment, OpaqueFunction(function=launch_player), stereo]
-    )
+    return LaunchDescription([*declared, OpaqueFunction(function=launch_all)])

@@ -1,66 +1,100 @@
-"""Stereo depth from one rectified pair: `ros2 launch s2m2_ros stereo.launch.py --show-args`.
+"""Stereo depth from one stereo pair: `ros2 launch s2m2_ros stereo.launch.py --show-args`.
 
 Several cameras: launch it once for each, with a namespace of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
-CONFIG = Path(__file__).parents[1] / 'config'
+from s2m2_ros.large_messages import PROFILE, default_environment
+from s2m2_ros.launch_arguments import (
+    Argument,
+    check_names,
+    existing_file,
+    node_parameters,
+    parameter,
+    require_package,
+)
+
+SHARE = Path(__file__).parents[1]
+CONFIG = SHARE / 'config'
+NAME = 'stereo_node'
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
-BOOLEANS = ('true', 'false')
-
-
-class Argument(NamedTuple):
-    """One launch argument."""
-
-    name: str
-    default: str
-    description: str
-    choices: tuple[str, ...] | None = None
-
+RESPAWN_DELAY_S = 2.0
 
 ARGUMENTS = (
     Argument('namespace', '', 'Namespace of the node and its topics; one for each camera.'),
-    Argument('left_image', 'left/image_rect', 'Topic of the rectified left images.'),
-    Argument('right_image', 'right/image_rect', 'Topic of the rectified right images.'),
+    Argument('left_image', 'left/image_rect', 'Topic of the left images.'),
+    Argument('right_image', 'right/image_rect', 'Topic of the right images.'),
     Argument('left_camera_info', 'left/camera_info', 'Topic of the left calibration.'),
     Argument('right_camera_info', 'right/camera_info', 'Topic of the right calibration.'),
     Argument(
         'params_file',
         str(CONFIG / 'stereo.yaml'),
-        'YAML file with parameters of the node; the arguments below go before it.',
+        'YAML file with parameters of the node; the arguments below override it.',
     ),
-    Argument(
+    parameter(
         'checkpoint',
-        '',
+        str,
         "Weights: a name that 's2m2 weights list' shows, or the path of a .pth or .safetensors "
-        'file. Empty: as in params_file.',
+        'file.',
     ),
-    Argument('device', '', 'auto, cpu, cuda, cuda:1, ... Empty: as in params_file.'),
-    Argument(
-        'backend', '', 'What computes the disparity, e.g. auto or sgbm. Empty: as in params_file.'
+    parameter('device', str, 'auto, cpu, cuda, cuda:1, ...'),
+    parameter('backend', str, 'What computes the disparity, e.g. auto, torch, tensorrt or sgbm.'),
+    parameter(
+        'precision',
+        str,
+        'auto, float32, float16 or bfloat16.',
+        ('auto', 'float32', 'float16', 'bfloat16'),
     ),
-    Argument('use_sim_time', 'false', 'Take the time from /clock.', BOOLEANS),
-    Argument(
+    parameter('refine_iterations', int, 'Local refinement steps; fewer are faster.'),
+    parameter('max_width', int, 'Match at this width at most, in pixels; 0: no limit.'),
+    parameter(
+        'rectify',
+        str,
+        'true rectifies the images by their camera_info, false takes them as they are; auto '
+        'rectifies raw images.',
+        ('auto', 'true', 'false'),
+    ),
+    parameter(
+        'image_transport',
+        str,
+        'Which images to subscribe to: auto, raw or compressed.',
+        ('auto', 'raw', 'compressed'),
+    ),
+    parameter('use_sim_time', bool, 'Take the time from /clock: true or false.'),
+    parameter(
         'autostart',
-        'true',
-        'Configure and activate the node at once; false leaves that to a lifecycle manager.',
-        BOOLEANS,
+        bool,
+        'Configure and activate the node at once: true, or false for a lifecycle manager.',
     ),
-    Argument('log_level', 'info', 'Least severity that is logged.', LOG_LEVELS),
+    Argument(
+        'log_level',
+        'info',
+        f'Least severity that is logged: {", ".join(LOG_LEVELS)}.',
+        choices=LOG_LEVELS,
+    ),
+    Argument(
+        'respawn',
+        'false',
+        f'Start the node again {RESPAWN_DELAY_S:g} s after it ended by itself: true or false.',
+        kind=bool,
+    ),
     Argument(
         'rviz',
         'false',
-        'Show everything in rviz2 too (and add the confidence to the points for it).',
-        BOOLEANS,
+        'Show everything in rviz2 too (and add the confidence to the points for it): true or '
+        'false.',
+        kind=bool,
     ),
     Argument('rviz_config', str(CONFIG / 'stereo.rviz'), 'Configuration file of rviz2.'),
     Argument(
@@ -74,27 +108,38 @@ ARGUMENTS = (
 SHOWN_TOPICS = ('points', 'depth', 'confidence', 'confidence_mask', 'occlusion_mask')
 
 
-def stereo_node(values: dict[str, str]) -> dict[str, Any]:
+def stereo_node(values: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the options of launch_ros's Node for the stereo node."""
-    overrides: dict[str, Any] = {
-        name: values[name] for name in ('checkpoint', 'device', 'backend') if values[name]
-    }
-    overrides |= {name: values[name] == 'true' for name in ('use_sim_time', 'autostart')}
-    if values['rviz'] == 'true':
-        overrides['points_confidence'] = True
     return {
         'package': 's2m2_ros',
         'executable': 'stereo_node',
-        'name': 'stereo_node',
+        'name': NAME,
         'namespace': values['namespace'],
-        'parameters': [values['params_file'], overrides],
+        'parameters': [str(values['params_file']), *filter(None, [overrides(values)])],
         'remappings': input_remappings(values),
         'arguments': ['--ros-args', '--log-level', values['log_level']],
+        'additional_env': default_environment(environment, SHARE / PROFILE),
+        'respawn': bool(values['respawn']),
+        'respawn_delay': RESPAWN_DELAY_S,
         'output': 'screen',
     }
 
 
-def input_remappings(values: dict[str, str]) -> list[tuple[str, str]]:
+def overrides(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that arguments set."""
+    chosen: dict[str, Any] = {}
+    for argument in ARGUMENTS:
+        value = values[argument.name]
+        if argument.passed_on and value not in {None, ''}:
+            # Otherwise launch_ros reads text as YAML, which turns some names into numbers.
+            is_text = argument.kind is str
+            chosen[argument.name] = ParameterValue(value, value_type=str) if is_text else value
+    if values['rviz']:
+        chosen['points_confidence'] = True
+    return chosen
+
+
+def input_remappings(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the remappings of the inputs, the compressed images' included."""
     remappings = []
     for side in ('left', 'right'):
@@ -107,32 +152,40 @@ def input_remappings(values: dict[str, str]) -> list[tuple[str, str]]:
     return remappings
 
 
-def rviz_node(values: dict[str, str]) -> dict[str, Any]:
+def rviz_node(values: Mapping[str, Any], *, use_sim_time: bool) -> dict[str, Any]:
     """Return the options of launch_ros's Node for rviz2, in the namespace of the stereo node."""
     return {
         'package': 'rviz2',
         'executable': 'rviz2',
         'name': 'rviz2',
         'namespace': values['namespace'],
-        'parameters': [{'use_sim_time': values['use_sim_time'] == 'true'}],
+        'parameters': [{'use_sim_time': use_sim_time}],
         'remappings': [
             ('/left/image_rect', values['left_image']),
             *((f'/{topic}', topic) for topic in SHOWN_TOPICS),
         ],
-        'arguments': ['-d', values['rviz_config'], '-f', values['fixed_frame']],
+        'arguments': ['-d', str(values['rviz_config']), '-f', values['fixed_frame']],
         'output': 'screen',
     }
 
 
 def launch_nodes(context: LaunchContext) -> list[Node]:
-    """Return the nodes, now that the arguments have values."""
-    values = {
-        argument.name: LaunchConfiguration(argument.name).perform(context)
+    """Return the nodes, now that the arguments have values; nothing runs yet if one is wrong."""
+    check_names(Path(__file__), {argument.name for argument in ARGUMENTS})
+    values: dict[str, Any] = {
+        argument.name: argument.value(LaunchConfiguration(argument.name).perform(context))
         for argument in ARGUMENTS
     }
-    nodes = [Node(**stereo_node(values))]
-    if values['rviz'] == 'true':
-        nodes.append(Node(**rviz_node(values)))
+    values['params_file'] = existing_file('params_file', values['params_file'])
+    in_file = node_parameters(values['params_file'], NAME)
+    nodes = [Node(**stereo_node(values, context.environment))]
+    if values['rviz']:
+        require_package('rviz2', 'rviz:=true')
+        values['rviz_config'] = existing_file('rviz_config', values['rviz_config'])
+        simulated = values['use_sim_time']
+        if simulated is None:
+            simulated = bool(in_file.get('use_sim_time', False))
+        nodes.append(Node(**rviz_node(values, use_sim_time=simulated)))
     return nodes
 
 
@@ -140,10 +193,7 @@ def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start the nodes."""
     declared = [
         DeclareLaunchArgument(
-            argument.name,
-            default_value=argument.default,
-            description=argument.description,
-            **({'choices': list(argument.choices)} if argument.choices else {}),
+            argument.name, default_value=argument.default, description=argument.description
         )
         for argument in ARGUMENTS
     ]

@@ -15,11 +15,14 @@ class FileWriteError(S2M2Error):
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file at once: readers see the old content or the new. Raises OSError."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix='.s2m2-')
     temporary = Path(name)
     try:
         with os.fdopen(handle, 'wb') as file:
             file.write(content)
+            # Without it, a power failure after the renaming could leave an empty file.
+            file.flush()
+            os.fsync(file.fileno())
         # Temporary files are private; what is kept follows the usual permissions.
         umask = os.umask(0)
         os.umask(umask)

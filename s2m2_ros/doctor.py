@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from s2m2_ros import large_messages
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.shared_files import shared_file
 from s2m2_ros.weights import CHECKPOINTS, WeightsError, checkpoint_path, find_checkpoint, is_intact
@@ -33,7 +34,6 @@ LEAST_SHARED_MEMORY = 256 << 20
 LEAST_RECEIVE_BUFFER = 2 << 20
 RECEIVE_BUFFER_SETTING = Path('/proc/sys/net/core/rmem_max')
 SHARED_MEMORY = Path('/dev/shm')  # noqa: S108 (looked at, not written to)
-FAST_DDS_PROFILE = 'config/fastdds_large_messages.xml'
 
 
 class Health(enum.IntEnum):
@@ -112,7 +112,7 @@ def ros_installation(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def domain(environment: Mapping[str, str]) -> Finding:
-    """Check the DDS domain, and tell how far it reaches."""
+    """Check the DDS domain, and report how far it reaches."""
     text = environment.get('ROS_DOMAIN_ID') or '0'
     reach = environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
     if environment.get('ROS_LOCALHOST_ONLY') == '1':
@@ -141,24 +141,42 @@ def middleware(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def fast_dds(environment: Mapping[str, str]) -> Finding:
-    """Check that Fast DDS has room for images: by a profile, or by its own large-data mode."""
+    """Check that Fast DDS has room for images: by a profile in the variable that it reads.
+
+    Its large-data mode is no remedy: between processes of one machine it keeps the small
+    shared-memory segment (measured in benchmark/README.md).
+    """
     subject = 'large messages'
-    for variable in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
-        path = environment.get(variable)
-        if path and Path(path).is_file():
-            return Finding(subject, Health.GOOD, f'profile {path}')
-        if path:
-            remedy = f'export {variable}={_profile()}'
-            return Finding(subject, Health.POOR, f"{variable}: there is no '{path}'", remedy)
-    transports = environment.get('FASTDDS_BUILTIN_TRANSPORTS', '')
-    if transports.startswith('LARGE_DATA'):
-        return Finding(subject, Health.GOOD, f'FASTDDS_BUILTIN_TRANSPORTS={transports}')
-    return Finding(
-        subject,
-        Health.POOR,
-        'Fast DDS has 512 KiB of shared memory: best-effort listeners lose images',
-        f'export FASTDDS_DEFAULT_PROFILES_FILE={_profile()} (before every node)',
-    )
+    read = large_messages.variables_read(environment)
+    chosen = next((name for name in read if environment.get(name)), '')
+    if chosen:
+        fault = _profile_fault(Path(environment[chosen]))
+        if not fault:
+            return Finding(subject, Health.GOOD, f'profile {environment[chosen]}')
+        fact = f'{chosen}: {fault}'
+    elif environment.get(large_messages.NEW_VARIABLE):
+        fact = f'this distribution ignores {large_messages.NEW_VARIABLE}'
+    else:
+        fact = 'Fast DDS has 512 KiB of shared memory: best-effort subscribers lose images'
+        transports = environment.get(large_messages.TRANSPORTS_VARIABLE, '')
+        if transports.startswith('LARGE_DATA'):
+            fact += f', with {large_messages.TRANSPORTS_VARIABLE}={transports} too'
+    variable = chosen or large_messages.profile_variables(environment)[0]
+    remedy = f'export {variable}={_profile()} (before every node that publishes images)'
+    return Finding(subject, Health.POOR, fact, remedy)
+
+
+def _profile_fault(profile: Path) -> str:
+    """Return what is wrong with a profile for large messages; empty if nothing."""
+    if not profile.is_file():
+        return f"there is no '{profile}'"
+    try:
+        size = large_messages.segment_size(profile)
+    except (OSError, ValueError) as error:
+        return f"'{profile}' is no profile: {error}"
+    if size < large_messages.ENOUGH_SEGMENT:
+        return f"'{profile}' sets a shared-memory segment of {size} bytes, too small for clouds"
+    return ''
 
 
 def receive_buffer(setting: Path) -> Finding:
@@ -198,11 +216,19 @@ def computing() -> Iterator[Finding]:
     except ImportError as error:
         yield Finding('torch', Health.BROKEN, str(error), 'pip install torch')
         return
+    from s2m2_ros.inference.versions import OLDEST_TORCH, how_to_install, is_jetson, torch_too_old
+
+    too_old = torch_too_old(OLDEST_TORCH, 'the network')
+    if too_old:
+        yield Finding('torch', Health.BROKEN, too_old, how_to_install('torch'))
+        return
     yield Finding('torch', Health.GOOD, torch.__version__)
     yield pixel_kernel_built()
     if not torch.cuda.is_available():
         fact = 'not available: the network runs on the CPU, slowly'
         remedy = 'with an NVIDIA GPU: install its driver, and a torch built for CUDA'
+        if is_jetson():
+            remedy = how_to_install('torch')
         yield Finding('CUDA', Health.NOTE, fact, remedy)
         return
     free, total = torch.cuda.mem_get_info()
@@ -212,7 +238,7 @@ def computing() -> Iterator[Finding]:
         yield Finding('TensorRT', Health.GOOD, 'found')
     else:
         fact = 'missing: the node uses CUDA graphs instead'
-        yield Finding('TensorRT', Health.NOTE, fact, 'pip install tensorrt')
+        yield Finding('TensorRT', Health.NOTE, fact, how_to_install('tensorrt'))
 
 
 def pixel_kernel_built() -> Finding:
@@ -249,6 +275,6 @@ def _found(module: str) -> bool:
 
 def _profile() -> str:
     try:
-        return str(shared_file(FAST_DDS_PROFILE))
+        return str(shared_file(large_messages.PROFILE))
     except S2M2Error:
-        return f'<s2m2_ros>/{FAST_DDS_PROFILE}'
+        return f'<s2m2_ros>/{large_messages.PROFILE}'

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,3 +22,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def ros_log_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the log files of nodes out of the user's home."""
     os.environ['ROS_LOG_DIR'] = str(tmp_path_factory.mktemp('ros_log'))
+
+
+@pytest.fixture(autouse=True)
+def plain_loggers() -> Iterator[None]:
+    """Undo what importing launch does: loggers made later would not propagate to pytest's."""
+    yield
+    logging.setLoggerClass(logging.Logger)

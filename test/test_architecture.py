@@ -13,7 +13,10 @@ from support.processes import SOURCE
 PACKAGE = SOURCE / 's2m2_ros'
 
 # Modules beside the packages, usable by all of them.
-BASE = {'errors', 'atomic_files', 'optional_packages', 'shared_files'}
+BASE = {
+    'errors', 'atomic_files', 'optional_packages', 'shared_files', 'large_messages',
+    'launch_arguments', 'executable', 'home_folder', 'text_safety',
+}  # fmt: skip
 # What each package may import, apart from itself and BASE. CONTRIBUTING.md shows the same table.
 ALLOWED = {
     'network': set(),
@@ -136,3 +139,14 @@ def test_the_network_needs_torch_alone() -> None:
             top = name.split('.')[0]
             if top != 's2m2_ros' and top not in sys.stdlib_module_names:
                 assert top in NETWORK_THIRD_PARTY, f'{path.name} imports {name}'
+
+
+def test_contributing_shows_the_same_table() -> None:
+    text = (SOURCE / 'CONTRIBUTING.md').read_text(encoding='utf-8')
+    third_party = {'torch', 'safetensors', ''}
+    shown = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip('|').split('|')]
+        if line.startswith('| `') and len(cells) == 3 and cells[0].strip('`') in ALLOWED:
+            shown[cells[0].strip('`')] = set(cells[2].split(', ')) - third_party
+    assert shown == ALLOWED

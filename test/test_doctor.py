@@ -5,26 +5,51 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from s2m2_ros import doctor
 from s2m2_ros.cli.main import main
 from s2m2_ros.doctor import Health
+from s2m2_ros.network import S2M2, S2M2Config, save_network
+from support.processes import SOURCE
+
+PROFILE = str(SOURCE / 'config' / 'fastdds_large_messages.xml')
+NEW, OLD = 'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'
 
 
 @pytest.mark.parametrize(
-    ('environment', 'health'),
+    ('distribution', 'variables', 'health', 'told'),
     [
-        ({}, Health.POOR),
-        ({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'}, Health.GOOD),
-        ({'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}, Health.POOR),
-        ({'FASTDDS_DEFAULT_PROFILES_FILE': '/no/such.xml'}, Health.POOR),
-        ({'FASTDDS_DEFAULT_PROFILES_FILE': __file__}, Health.GOOD),
+        ('kilted', {}, Health.POOR, '512 KiB'),
+        ('kilted', {NEW: PROFILE}, Health.GOOD, PROFILE),
+        ('kilted', {OLD: PROFILE}, Health.GOOD, PROFILE),
+        ('kilted', {NEW: '/no/such.xml', OLD: PROFILE}, Health.POOR, "no '/no/such.xml'"),
+        ('jazzy', {OLD: PROFILE}, Health.GOOD, PROFILE),
+        ('jazzy', {NEW: PROFILE}, Health.POOR, f'ignores {NEW}'),
+        ('humble', {NEW: PROFILE}, Health.POOR, f'ignores {NEW}'),
+        ('kilted', {NEW: __file__}, Health.POOR, 'not XML'),
+        ('kilted', {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}, Health.POOR, 'lose images'),
+        ('kilted', {'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'}, Health.POOR, 'LARGE_DATA too'),
     ],
 )
-def test_fast_dds_wants_room_for_images(environment: dict[str, str], health: Health) -> None:
-    finding = doctor.fast_dds(environment)
+def test_fast_dds_wants_room_for_images(
+    distribution: str, variables: dict[str, str], health: Health, told: str
+) -> None:
+    finding = doctor.fast_dds({'ROS_DISTRO': distribution, **variables})
     assert finding.health is health
-    assert ('config/fastdds_large_messages.xml' in finding.remedy) == (health is Health.POOR)
+    assert told in finding.fact
+    expected = NEW if distribution == 'kilted' else OLD
+    assert (f'export {expected}={PROFILE}' in finding.remedy) == (health is Health.POOR)
+
+
+def test_a_profile_with_a_small_segment_is_found(tmp_path: Path) -> None:
+    profile = tmp_path / 'small.xml'
+    profile.write_text(
+        '<dds xmlns="http://www.eprosima.com"><segment_size>1048576</segment_size></dds>'
+    )
+    finding = doctor.fast_dds({'ROS_DISTRO': 'kilted', NEW: str(profile)})
+    assert finding.health is Health.POOR
+    assert 'segment of 1048576 bytes' in finding.fact
 
 
 @pytest.mark.parametrize(
@@ -68,3 +93,25 @@ def test_the_command_reports_this_environment(capsys: pytest.CaptureFixture[str]
     # The suite needs these; its own profile for Fast DDS is set for every process.
     for subject in ('ROS 2', 'messages', 'RMW', 'large messages', 'torch'):
         assert f'ok      {subject}: ' in output
+
+
+def test_verify_lists_every_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The compiled backend is left out: it takes minutes; ONNX Runtime gets a wrong model."""
+    file = tmp_path / 'narrow.safetensors'
+    torch.manual_seed(0)
+    save_network(S2M2(S2M2Config(channels=16, transformers=1)), file, licence='Apache-2.0')
+    monkeypatch.setattr('s2m2_ros.inference.backends.engines._failures', {})
+    monkeypatch.setattr(
+        's2m2_ros.inference.backends.onnx_runtime.OnnxSessions.open',
+        lambda self, size: lambda left, right: [left[:, :1]] * 3,
+    )
+    options = ['--checkpoint', str(file), '--size', '32x64', '--device', 'cpu', '--backends']
+    assert main(['doctor', '--verify', *options, 'torch', 'cudagraph', 'tensorrt']) == 0
+    rows = [line.split(maxsplit=4) for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[1] for row in rows] == ['torch'] * 2 + ['cudagraph'] * 2 + ['tensorrt'] * 2
+    assert rows[0][:4] == ['ok', 'torch', 'cpu', 'float32']
+    assert rows[2][4] == 'unavailable: it needs a CUDA device, not cpu'
+    assert main(['doctor', '--verify', *options, 'onnxruntime']) == 1
+    assert 'WRONG   onnxruntime  cpu     float32' in capsys.readouterr().out

@@ -18,9 +18,10 @@ from support.processes import SOURCE
 MANIFEST_NAMES: dict[str, tuple[str | None, str | None]] = {
     'numpy': ('python3-numpy', 'numpy'),
     'cv2': ('python3-opencv', 'opencv-python-headless'),
-    'torch': ('python3-torch', 'torch'),
     'tqdm': ('python3-tqdm', 'tqdm'),
     'yaml': ('python3-yaml', 'pyyaml'),
+    # From pip: rosdep's is too old, or without CUDA (doc/installation.md).
+    'torch': (None, 'torch'),
     # No rosdep key exists for the rest.
     'safetensors': (None, 'safetensors'),
     'onnx': (None, 'onnx'),
@@ -28,7 +29,10 @@ MANIFEST_NAMES: dict[str, tuple[str | None, str | None]] = {
     'onnxruntime': (None, 'onnxruntime'),
     'onnxscript': (None, 'onnxscript'),
     'matplotlib': ('python3-matplotlib', 'matplotlib'),
+    'lz4': (None, 'lz4'),
+    'mcap': (None, 'mcap'),
     'rosbags': (None, 'rosbags'),
+    'zstandard': (None, 'zstandard'),
     'skimage': (None, 'scikit-image'),
     'tensorboard': (None, 'tensorboard'),
     'tensorrt': (None, 'tensorrt'),
@@ -99,10 +103,12 @@ def test_every_import_is_declared(module: str) -> None:
     assert python_name is None or python_name in python_requirements()
 
 
-def test_every_python_requirement_is_pinned_for_the_underlay() -> None:
+@pytest.mark.parametrize('distribution', ['kilted', 'jazzy'])
+def test_every_python_requirement_is_pinned_for_the_underlay(distribution: str) -> None:
     settings = configparser.ConfigParser()
     settings.read(SOURCE / 'setup.cfg')
-    pins = (SOURCE / 'underlay' / 'requirements.txt').read_text().lower()
+    files = ('requirements.txt', f'requirements-{distribution}.txt')
+    pins = ''.join((SOURCE / 'underlay' / name).read_text().lower() for name in files)
     for line in settings['options']['install_requires'].split():
         name = re.match(r'[\w-]+', line)
         assert name is not None

@@ -1,10 +1,12 @@
 """Create or update ``.venv``, the environment of this checkout; called by ``make env``.
 
-Usage: python3 environment.py
+Usage: python3 environment.py [DISTRIBUTION]
 
 Where a ROS 2 installation is sourced (``$ROS_DISTRO``), the environment lies on top of it and adds
-only what it lacks. Elsewhere ROS 2 itself comes from wheels, with stand-ins for the pure-Python
-ROS packages that have none. Each stage is done again only when its inputs have changed.
+only what it lacks; its NumPy and OpenCV stay, since its compiled packages need these versions.
+Elsewhere ROS 2 itself comes from wheels, with stand-ins for the pure-Python ROS packages that have
+none: of Kilted, or of DISTRIBUTION, which then has a folder of its own, e.g. ``.venv-jazzy``. Each
+stage is done again only when its inputs have changed.
 """
 
 from __future__ import annotations
@@ -22,7 +24,19 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent
-SUPPORTED_PYTHON = ((3, 10), (3, 14))
+# The first and the last Python for which there are wheels of each distribution and its NumPy.
+WHEELS = {'kilted': ((3, 10), (3, 14)), 'jazzy': ((3, 10), (3, 12))}
+DEFAULT_DISTRIBUTION = 'kilted'
+CONSTRAINTS = 'constraints.txt'
+# Run with the Python of a ROS 2 installation: what it has already.
+PROBE = """
+import importlib.util
+if importlib.util.find_spec('numpy'):
+    import numpy
+    print('numpy', numpy.__version__)
+if importlib.util.find_spec('cv2'):
+    print('cv2', 'found')
+"""
 MARKER = 'made-by-make-env'
 PREFIX_HOOK = 'ros_prefix.pth'
 # ROS finds packages, and CMake finds ROS, through these variables; a .pth needs no sourcing.
@@ -52,9 +66,25 @@ def has_ros(environment: Mapping[str, str]) -> bool:
     return bool(environment.get('ROS_DISTRO'))
 
 
-def check_python(version: tuple[int, int], machine: str, *, ros: bool) -> None:
+def check_distribution(name: str, environment: Mapping[str, str]) -> None:
+    """Raise SetupError if there are no wheels of it, or another one is sourced."""
+    if has_ros(environment) and name not in {DEFAULT_DISTRIBUTION, environment['ROS_DISTRO']}:
+        raise SetupError(
+            f'ROS 2 {environment["ROS_DISTRO"]} is sourced: DISTRO={name} needs a shell without it'
+        )
+    if not has_ros(environment) and name not in WHEELS:
+        raise SetupError(f'DISTRO={name}: there are wheels of {" and ".join(WHEELS)} only')
+
+
+def check_python(
+    version: tuple[int, int],
+    machine: str,
+    *,
+    ros: bool,
+    distribution: str = DEFAULT_DISTRIBUTION,
+) -> None:
     """Raise SetupError if no wheels exist for this Python or processor."""
-    oldest, newest = SUPPORTED_PYTHON
+    oldest, newest = WHEELS[DEFAULT_DISTRIBUTION if ros else distribution]
     if not oldest <= version <= newest:
         raise SetupError(
             f'Python {version[0]}.{version[1]} is not supported (3.{oldest[1]} to 3.{newest[1]} '
@@ -119,26 +149,10 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in dropped}
 
 
-def stages(*, ros: bool) -> list[Stage]:
-    """List the stages in order, for a machine with or without a ROS 2 installation."""
-    package = Stage(
-        'package',
-        (
-            SOURCE / 'setup.py',
-            SOURCE / 'setup.cfg',
-            SOURCE / 'package.xml',
-            SOURCE / 'msg',
-            SOURCE / 'launch',
-            SOURCE / 'config',
-            SOURCE / 's2m2_ros' / 'geometry' / 'compiled' / 'pixel_kernel.cpp',
-            HERE / 'message_package.py',
-        ),
-        ('--no-deps', '--no-build-isolation', '--editable', str(SOURCE)),
-    )
-    if ros:
-        lacking = HERE / 'requirements-on-ros.txt'
-        return [Stage('requirements', (lacking,), ('--requirement', str(lacking)))]
-    lists = tuple(HERE / f'requirements{suffix}.txt' for suffix in ('', '-ros', '-dev'))
+def stages_of_wheels(distribution: str) -> list[Stage]:
+    """List the stages in order, for a machine without a ROS 2 installation."""
+    names = ('', f'-{distribution}', '-build', '-dev')
+    lists = tuple(HERE / f'requirements{name}.txt' for name in names)
     stand_ins = HERE / 'stand_ins'
     return [
         Stage('requirements', lists, tuple(f'--requirement={path}' for path in lists)),
@@ -147,8 +161,48 @@ def stages(*, ros: bool) -> list[Stage]:
             (stand_ins, HERE / 'message_package.py'),
             ('--no-deps', '--no-build-isolation', '--force-reinstall', str(stand_ins)),
         ),
-        package,
+        Stage(
+            'package',
+            (
+                SOURCE / 'setup.py',
+                SOURCE / 'setup.cfg',
+                SOURCE / 'package.xml',
+                SOURCE / 'msg',
+                SOURCE / 'launch',
+                SOURCE / 'config',
+                SOURCE / 's2m2_ros' / 'geometry' / 'compiled' / 'pixel_kernel.cpp',
+                HERE / 'message_package.py',
+            ),
+            ('--no-deps', '--no-build-isolation', '--editable', str(SOURCE)),
+        ),
     ]
+
+
+def stages_on_ros(folder: Path, installed: Mapping[str, str]) -> list[Stage]:
+    """List the stages on top of a ROS 2 installation, which keeps what is `installed`.
+
+    Writes the versions that must stay into a file of `folder`. OpenCV is added only where there
+    is none: a second one beside Debian's would hide it from cv_bridge.
+    """
+    constraints = folder / CONSTRAINTS
+    numpy = installed.get('numpy')
+    constraints.write_text(f'numpy=={numpy}\n' if numpy else '')
+    lacking = HERE / 'requirements-on-ros.txt'
+    added = () if 'cv2' in installed else ('opencv-python-headless',)
+    arguments = ('--requirement', str(lacking), '--constraint', str(constraints), *added)
+    return [Stage('requirements', (lacking, constraints), arguments)]
+
+
+def probe(python: str) -> dict[str, str]:
+    """Return the packages of the ROS 2 installation's Python that must stay, and versions."""
+    found = subprocess.run(
+        [python, '-c', PROBE], check=False, capture_output=True, text=True, env=clean_environment()
+    )
+    if found.returncode:
+        raise SetupError(
+            f'NumPy or OpenCV of {python} is damaged: {found.stderr.strip().splitlines()[-1]}'
+        )
+    return dict(line.split() for line in found.stdout.splitlines())
 
 
 def digest(paths: Iterable[Path]) -> str:
@@ -207,22 +261,35 @@ def install(folder: Path, stage: Stage) -> bool:
     return True
 
 
-def make_environment(folder: Path) -> None:
-    """Create or update the environment in `folder`."""
+def folder_of(distribution: str) -> Path:
+    """Return the folder of an environment; underlay/run knows the same rule."""
+    if has_ros(os.environ) or distribution == DEFAULT_DISTRIBUTION:
+        return SOURCE / '.venv'
+    return SOURCE / f'.venv-{distribution}'
+
+
+def make_environment(distribution: str) -> None:
+    """Create or update the environment for a distribution."""
     ros = has_ros(os.environ)
-    check_python(sys.version_info[:2], platform.machine(), ros=ros)
+    check_distribution(distribution, os.environ)
+    folder = folder_of(distribution)
+    check_python(sys.version_info[:2], platform.machine(), ros=ros, distribution=distribution)
     check_tools(shutil.which, Path(sysconfig.get_path('include')))
     check_folder(folder)
     if not folder.exists():
         create(folder, ros=ros)
-    ran = [stage.name for stage in stages(ros=ros) if install(folder, stage)]
+    if ros:
+        stages = stages_on_ros(folder, probe(sys.executable))
+    else:
+        stages = stages_of_wheels(distribution)
+    ran = [stage.name for stage in stages if install(folder, stage)]
     print(f'{folder} is up to date' if not ran else f'{folder} is ready', flush=True)
 
 
 def main() -> int:
     """Run from the command line; return the exit status."""
     try:
-        make_environment(SOURCE / '.venv')
+        make_environment(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_DISTRIBUTION)
     except SetupError as error:
         print(f'make env: {error}', file=sys.stderr)
         return 1

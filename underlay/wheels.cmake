@@ -24,13 +24,13 @@ function(_drop_missing_include_directories)
   endforeach()
 endfunction()
 
-# NumPy's headers lie in .venv, inside the source folder, and CMake refuses to export such a path.
+# NumPy's headers lie in an environment inside the source folder, and CMake refuses to export such a path.
 function(_keep_environment_out_of_exports)
   set(target ${PROJECT_NAME}__rosidl_generator_py)
   get_target_property(directories ${target} INTERFACE_INCLUDE_DIRECTORIES)
   set(kept)
   foreach(directory IN LISTS directories)
-    string(FIND "${directory}" "${CMAKE_CURRENT_SOURCE_DIR}/.venv/" place)
+    string(FIND "${directory}" "${CMAKE_CURRENT_SOURCE_DIR}/" place)
     if(place EQUAL 0)
       list(APPEND kept "$<BUILD_INTERFACE:${directory}>")
     else()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.cli.sizes import three_numbers
 
 if TYPE_CHECKING:
-    from s2m2_ros.evaluation.datasets import StereoPair
+    from s2m2_ros.evaluation.evaluate import Match
+    from s2m2_ros.evaluation.pairs import StereoPair
 
 SUMMARY = 'score a checkpoint on pairs with ground truth, beside OpenCV SGBM'
 
@@ -26,24 +28,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_matcher_arguments(parser)
     parser.add_argument('--limit', type=int, default=0, help='only so many pairs; 0: all')
     parser.add_argument('--size', default='24x256x512', help='COUNTxHEIGHTxWIDTH, procedural only')
-    parser.add_argument('--no-sgbm', action='store_true', help='leave SGBM out')
+    parser.add_argument(
+        '--no-sgbm', action='store_true', help='leave SGBM out (ignored with --backend sgbm)'
+    )
     parser.add_argument('--json', type=Path, help='write all numbers to this file')
     parser.add_argument('--pictures', type=Path, help='write pictures of errors to this folder')
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table; write the files that were asked for."""
+    from s2m2_ros.evaluation.baseline import open_baseline
     from s2m2_ros.evaluation.evaluate import evaluate_pairs
-    from s2m2_ros.evaluation.report import table, write_json, write_picture
+    from s2m2_ros.evaluation.report import make_folder, table, write_json, write_picture
 
-    with open_matcher(arguments) as matcher:
-        reports = []
-        name = 'SGBM node' if matcher.backend == 'sgbm' else 'S2M2'
+    if arguments.pictures:
+        make_folder(arguments.pictures)
+    with ExitStack() as stack:
+        matcher = stack.enter_context(open_matcher(arguments))
+        match: Match | None = matcher.match
+        sgbm: Match | None = None
+        if matcher.backend == 'sgbm':
+            match, sgbm = None, matcher.match
+        elif not arguments.no_sgbm:
+            sgbm = stack.enter_context(open_baseline()).match
         pairs = dataset_pairs(arguments.dataset, size=arguments.size, limit=arguments.limit)
-        for report in evaluate_pairs(pairs, matcher.match, name=name, sgbm=not arguments.no_sgbm):
+        reports = []
+        for report in evaluate_pairs(pairs, match, sgbm=sgbm):
             reports.append(report)
             if arguments.pictures:
-                arguments.pictures.mkdir(parents=True, exist_ok=True)
                 write_picture(arguments.pictures, report)
         about = {
             'dataset': arguments.dataset,
@@ -64,8 +76,9 @@ def dataset_pairs(dataset: str, *, size: str, limit: int = 0) -> Iterator[Stereo
 
     Raises DatasetError if there is none, S2M2Error if ``size`` is not COUNTxHEIGHTxWIDTH.
     """
-    from s2m2_ros.evaluation.datasets import find_pairs, load_pair
+    from s2m2_ros.evaluation.datasets import find_pairs
     from s2m2_ros.evaluation.samples import motorcycle
+    from s2m2_ros.evaluation.truth import load_pair
     from s2m2_ros.training.validation import procedural_pairs
 
     if dataset == 'procedural':

@@ -1,20 +1,27 @@
 """Entry point of the `s2m2` command.
 
 Every subcommand is a module of this package with ``SUMMARY``, ``add_arguments(parser)`` and
-``run(arguments) -> int``. Its heavy imports (torch, OpenCV) stand inside functions, so that
-``s2m2 --help`` answers at once.
+``run(arguments) -> int``. Imports stand inside functions: heavy ones (torch, OpenCV) so
+that ``s2m2 --help`` answers at once, all others so that Ctrl-C is handled from the first on.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import logging
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import s2m2_ros
+from s2m2_ros.cli.process import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    complain,
+    output_is_written,
+    run_as_process,
+)
 from s2m2_ros.errors import S2M2Error
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 COMMANDS: tuple[str, ...] = (
     'match',
@@ -24,21 +31,26 @@ COMMANDS: tuple[str, ...] = (
     'export',
     'train',
     'weights',
+    'calibrate-check',
     'doctor',
 )
 
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
+    import argparse
+    import importlib
+
+    import s2m2_ros
+
     parser = argparse.ArgumentParser(prog='s2m2', description='Stereo matching with S2M2.')
     parser.add_argument('--version', action='version', version=f's2m2_ros {s2m2_ros.__version__}')
     parser.add_argument('-v', '--verbose', action='store_true', help='log what happens inside')
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     for name in COMMANDS:
-        module = importlib.import_module(f's2m2_ros.cli.{name}')
+        module = importlib.import_module(f's2m2_ros.cli.{name.replace("-", "_")}')
         subparser = subparsers.add_parser(
             name,
             help=module.SUMMARY,
@@ -51,18 +63,44 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status (2 for a user's error)."""
+    """Run the command line and return its exit status.
+
+    0: done. 1: what was checked is not sound (`doctor`, `weights verify`), or what was printed
+    could not be written. 2: an error that the user can fix, said in one message. 130: interrupted.
+    Without `argv` it takes the arguments, signals and streams of the process.
+    """
+    if argv is None:
+        return run_as_process(lambda: _run(sys.argv[1:]))
+    return _run(argv)
+
+
+def _run(argv: Sequence[str]) -> int:
+    import logging
+
     arguments = build_parser().parse_args(argv)
     logging.basicConfig(
         level=logging.DEBUG if arguments.verbose else logging.INFO, format='%(message)s'
     )
     try:
         return int(arguments.run(arguments))
-    except S2M2Error as error:
-        print(f's2m2 {arguments.command}: {error}', file=sys.stderr)
+    except BrokenPipeError:
+        return EXIT_FAILED  # whoever read the output has seen enough
+    except (S2M2Error, OSError, MemoryError) as error:
+        if not output_is_written():
+            return EXIT_FAILED
+        logging.getLogger(__name__).debug('where it happened:', exc_info=True)
+        complain(f's2m2 {arguments.command}: {_reason(error)}')
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return 'there is not enough memory'
+    if isinstance(error, OSError) and not isinstance(error, S2M2Error) and error.strerror:
+        return f'{error.strerror}: {error.filename}' if error.filename else error.strerror
+    return str(error)
 
 
 if __name__ == '__main__':

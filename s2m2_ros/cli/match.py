@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.io.images.pixel_range import SETTINGS
+from s2m2_ros.io.sources.view_layout import ViewLayout
+
+if TYPE_CHECKING:
+    from s2m2_ros.offline.image_pairs import PairJob, PairMatcher
+    from s2m2_ros.pipeline import PipelineOptions
 
 SUMMARY = 'match a stereo pair, or two folders of them, and write the results'
 
@@ -25,21 +31,66 @@ OUTPUT_OPTIONS = (
 )
 
 
+INPUT_OPTIONS = (
+    'rectify',
+    'input_layout',
+    'pixel_range',
+    'depth_scale',
+    'disparity_offset',
+)
+MATCHER_OPTIONS = ('refine_iterations', 'allow_negative', 'max_width')
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare images, outputs and the matcher's options."""
-    parser.add_argument('left', type=Path, help='left image, or a folder of left images')
-    parser.add_argument('right', type=Path, help='right image, or a folder of right images')
+    parser.add_argument(
+        'left',
+        type=Path,
+        help='left image, a folder of left images or of pairs, or a video',
+    )
+    parser.add_argument(
+        'right',
+        type=Path,
+        nargs='?',
+        help='right image, folder of right images, or video; left out where LEFT holds both',
+    )
     parser.add_argument(
         '--calibration',
         type=Path,
         nargs='+',
         default=[],
         metavar='FILE',
-        help='for depth and cloud: Middlebury calib.txt, KITTI calib, OpenCV YAML, or the two '
-        'camera_info YAML files (or a folder with left.yaml and right.yaml)',
+        help='for depth and cloud: Middlebury calib.txt, KITTI calib, P1 and P2 or Q of OpenCV '
+        '(YAML, XML, npz), K.txt, ost.txt, or camera_info YAML; one file of both cameras, the '
+        'left and the right file, or a folder that holds them; left out, one that lies beside '
+        'the images is taken',
     )
     parser.add_argument('--output', type=Path, default=Path('s2m2_output'), help='folder to fill')
     _add_output_arguments(parser)
+    parser.add_argument(
+        '--input-layout',
+        choices=[layout.value for layout in ViewLayout],
+        default=ViewLayout.TWO_TOPICS.value,
+        help='where the views are, if one image or video holds both; two_topics: in two files',
+    )
+    parser.add_argument(
+        '--pixel-range',
+        choices=SETTINGS,
+        default='auto',
+        help='values of images of more than 8 bits: auto, full, or so many bits',
+    )
+    parser.add_argument(
+        '--depth-scale', type=float, default=1.0, help='correction that calibrate-check found'
+    )
+    parser.add_argument(
+        '--disparity-offset', type=float, default=0.0, help='in pixels; from calibrate-check too'
+    )
+    parser.add_argument(
+        '--rectify',
+        choices=('auto', 'true', 'false'),
+        default='auto',
+        help='rectify raw images by K, D, R and P of the calibration; auto: where they are raw',
+    )
     parser.add_argument(
         '--overwrite', action='store_true', help='match again what is already done'
     )
@@ -75,43 +126,62 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Match all pairs; 1 if any of several failed."""
-    from s2m2_ros.io.stereo_sources import named_pairs
-    from s2m2_ros.offline.image_pairs import PairFiles, PairMatcher
+    from s2m2_ros.offline.image_pairs import PairMatcher
+    from s2m2_ros.offline.pair_jobs import JobOptions, image_jobs, is_video_file, video_jobs
     from s2m2_ros.offline.result_record import Recipe
-    from s2m2_ros.pipeline import PipelineOptions, output_options
 
     if arguments.view and not arguments.calibration:
         raise S2M2Error('--view shows a cloud, which needs --calibration')
-    pairs = [
-        PairFiles(left, right, arguments.output / name, arguments.calibration)
-        for name, left, right in named_pairs(arguments.left, arguments.right)
-    ]
+    calibration = [path.expanduser() for path in arguments.calibration]
+    shared = JobOptions(arguments.output, calibration, ViewLayout(arguments.input_layout))
     chosen: dict[str, Any] = {name: getattr(arguments, name) for name in OUTPUT_OPTIONS}
+    options = _pipeline_options(arguments, chosen)
+    is_video = is_video_file(arguments.left)
+    images = [] if is_video else image_jobs(arguments.left, arguments.right, shared)
+    with open_matcher(arguments) as matcher:
+        recipe = Recipe.of_matcher(
+            matcher,
+            {**chosen, **{name: getattr(arguments, name) for name in INPUT_OPTIONS}},
+            **{name: getattr(arguments, name) for name in MATCHER_OPTIONS},
+        )
+        work = PairMatcher(matcher, options, recipe, arguments.pixel_range)
+        if is_video:
+            frames = video_jobs(arguments.left, arguments.right, shared)
+            failures = work.match_all(frames, count=None)
+        else:
+            waiting = images if arguments.overwrite else _not_done(work, images)
+            failures = work.match_all(waiting, count=len(images))
+    print(arguments.output)
+    if arguments.view:
+        clouds = sorted(arguments.output.rglob('cloud.ply'), key=lambda p: p.stat().st_mtime)
+        _view(clouds[-1])
+    return 1 if failures else 0
+
+
+def _pipeline_options(arguments: argparse.Namespace, chosen: dict[str, Any]) -> PipelineOptions:
+    from s2m2_ros.geometry.distance_check import RigCorrection
+    from s2m2_ros.pipeline import PipelineOptions, output_options
+
     try:
         outputs = output_options(**chosen, points_organized=False)
     except ValueError as error:
         raise S2M2Error(str(error)) from error
-    options = PipelineOptions(outputs, allow_negative=arguments.allow_negative)
-    with open_matcher(arguments) as matcher:
-        recipe = Recipe.of_matcher(
-            matcher,
-            chosen,
-            refine_iterations=arguments.refine_iterations,
-            allow_negative=arguments.allow_negative,
-            max_width=arguments.max_width,
-        )
-        work = PairMatcher(matcher, options, recipe)
-        waiting = pairs
-        if len(pairs) > 1 and not arguments.overwrite:
-            waiting = [files for files in pairs if not work.is_done(files)]
-            if len(waiting) < len(pairs):
-                done = len(pairs) - len(waiting)
-                _logger.info('%d of %d are done already', done, len(pairs))
-        failures = work.match_all(waiting)
-    print(arguments.output)
-    if arguments.view:
-        _view(pairs[-1].output / 'cloud.ply')
-    return 1 if failures else 0
+    return PipelineOptions(
+        outputs,
+        rectify=arguments.rectify,
+        correction=RigCorrection(arguments.depth_scale, arguments.disparity_offset),
+        allow_negative=arguments.allow_negative,
+    )
+
+
+def _not_done(work: PairMatcher, jobs: list[PairJob]) -> list[PairJob]:
+    """Return the jobs that are to be done; a single one always is."""
+    if len(jobs) == 1:
+        return jobs
+    waiting = [job for job in jobs if not work.is_done(job)]
+    if len(waiting) < len(jobs):
+        _logger.info('%d of %d are done already', len(jobs) - len(waiting), len(jobs))
+    return waiting
 
 
 def _view(cloud: Path) -> None:

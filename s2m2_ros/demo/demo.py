@@ -20,15 +20,16 @@ from s2m2_ros.atomic_files import write_atomically
 from s2m2_ros.demo import processes as demo_processes
 from s2m2_ros.demo.isolation import claim_domain, confine
 from s2m2_ros.demo.live_view import watch
-from s2m2_ros.demo.pictures import Portrait, draw_all
+from s2m2_ros.demo.pictures import MethodOutputs, draw_all
 from s2m2_ros.demo.processes import NodeProcess
 from s2m2_ros.demo.rooms import fetch_rooms
-from s2m2_ros.demo.subscriber import Listener, PairOutputs, cloud_records
+from s2m2_ros.demo.subscriber import OutputSubscriber, ReceivedPair, cloud_records
 from s2m2_ros.demo.summary import agreement, node_summary
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.benchmark import hardware
-from s2m2_ros.io.image_files import read_image, write_ply
-from s2m2_ros.io.recording_writer import RecordingWriter
+from s2m2_ros.io.images.image_files import read_image, write_ply
+from s2m2_ros.io.recordings.recording_writer import RecordingWriter
+from s2m2_ros.player.ros_serialization import serialized
 from s2m2_ros.shared_files import shared_file
 from s2m2_ros.weights import find_checkpoint
 
@@ -178,7 +179,7 @@ class Observer:
 
     def observe(
         self, name: str, parameters: Mapping[str, Any], *, until: int | None
-    ) -> list[PairOutputs]:
+    ) -> list[ReceivedPair]:
         """Return the complete pairs of a node, once there are enough.
 
         Waits also for the pair whose left image has the checksum ``until``. Raises
@@ -186,11 +187,11 @@ class Observer:
         """
         log = self._logs / f'{name}.log'
         with ExitStack() as stack:
-            listener = stack.enter_context(Listener(self._context, name))
+            listener = stack.enter_context(OutputSubscriber(self._context, name))
             node = stack.enter_context(demo_processes.stereo_node(name, parameters, log=log))
             bar = stack.enter_context(tqdm(total=self._options.pairs, desc=name, unit='pair'))
             deadline = time.monotonic() + START_LIMIT_S
-            pairs: list[PairOutputs] = []
+            pairs: list[ReceivedPair] = []
             while time.monotonic() < deadline and not self._enough(pairs, until):
                 listener.spin(WAIT_S)
                 node.check()
@@ -206,19 +207,19 @@ class Observer:
                 )
         return pairs
 
-    def _enough(self, pairs: Sequence[PairOutputs], until: int | None) -> bool:
+    def _enough(self, pairs: Sequence[ReceivedPair], until: int | None) -> bool:
         if len(pairs) < self._options.pairs:
             return False
         return until is None or any(pair.content == until for pair in pairs)
 
 
-def _pair_of(pairs: Sequence[PairOutputs], content: int | None) -> PairOutputs:
+def _pair_of(pairs: Sequence[ReceivedPair], content: int | None) -> ReceivedPair:
     """Return the newest pair with this left image, or the newest at all."""
     fitting = [pair for pair in pairs if pair.content == content]
     return (fitting or list(pairs))[-1]
 
 
-def _record(results: Mapping[str, Sequence[PairOutputs]], folder: Path) -> dict[str, int]:
+def _record(results: Mapping[str, Sequence[ReceivedPair]], folder: Path) -> dict[str, int]:
     """Write the newest pairs, with their inputs and all outputs, and count them by topic."""
     with RecordingWriter(folder) as writer:
         for name, pairs in results.items():
@@ -226,22 +227,23 @@ def _record(results: Mapping[str, Sequence[PairOutputs]], folder: Path) -> dict[
                 stamp = pair.left.header.stamp
                 played = stamp.sec * 10**9 + stamp.nanosec
                 for topic, message in pair.inputs.items():
-                    writer.write(f'{demo_processes.CAMERA}/{topic}', message, played)
+                    writer.write(f'{demo_processes.CAMERA}/{topic}', serialized(message), played)
                 for topic, message in pair.messages.items():
-                    writer.write(f'/{name}/{topic}', message, round(pair.arrived * 1e9))
+                    arrived = round(pair.arrived * 1e9)
+                    writer.write(f'/{name}/{topic}', serialized(message), arrived)
         return dict(writer.counts)
 
 
 def _write_results(
     options: DemoOptions,
-    results: Mapping[str, Sequence[PairOutputs]],
-    shown: PairOutputs,
+    results: Mapping[str, Sequence[ReceivedPair]],
+    shown: ReceivedPair,
     recorded: Mapping[str, int],
 ) -> dict[str, Any]:
     nodes = {name: node_summary(pairs) for name, pairs in results.items()}
     pair_of = {NETWORK: shown, CLASSIC: _pair_of(results[CLASSIC], shown.content)}
-    portraits = [Portrait(_label(nodes[name]), pair) for name, pair in pair_of.items()]
-    draw_all(portraits, options.output)
+    methods = [MethodOutputs(_label(nodes[name]), pair) for name, pair in pair_of.items()]
+    draw_all(methods, options.output)
     for name, pair in pair_of.items():
         write_ply(options.output / f'points_{name}.ply', cloud_records(pair.messages['points']))
     same_pair = shown.content == pair_of[CLASSIC].content

@@ -9,6 +9,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.large_messages import profile_environment
 
 # Linux's ephemeral ports begin at 32768: higher domains could collide with them.
 DOMAINS = range(1, 101)
@@ -39,8 +40,7 @@ def confine(environment: MutableMapping[str, str], domain: int, *, profile: Path
     """Set the variables that keep ROS 2 to a domain, this machine, and large shared memory."""
     environment['ROS_DOMAIN_ID'] = str(domain)
     environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    if os.environ.get('ROS_DISTRO') == 'humble':
+        environment['ROS_LOCALHOST_ONLY'] = '1'  # which does not know the range yet
     # Fast DDS's default shared-memory segment of 512 KiB loses larger best-effort messages.
-    environment['FASTDDS_DEFAULT_PROFILES_FILE'] = str(profile)
-    if os.environ.get('ROS_DISTRO') == 'humble':  # which knows neither yet
-        environment['ROS_LOCALHOST_ONLY'] = '1'
-        environment['FASTRTPS_DEFAULT_PROFILES_FILE'] = str(profile)
+    environment.update(profile_environment(os.environ, profile))

@@ -12,8 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from s2m2_ros.demo.render import View, render
-from s2m2_ros.demo.subscriber import PairOutputs, cloud_records, colours_of, disparity, pixels
-from s2m2_ros.io.ros_images import decode_image
+from s2m2_ros.demo.subscriber import ReceivedPair, cloud_records, colours_of, disparity, pixels
+from s2m2_ros.io.images.ros_images import decode_image
 
 DOTS_PER_INCH = 110
 UNKNOWN = '0.25'
@@ -22,11 +22,11 @@ SHOWN_PERCENTILES = (1, 92)
 
 
 @dataclass(frozen=True)
-class Portrait:
+class MethodOutputs:
     """One matcher's outputs of the pair that is shown, and what made them, in words."""
 
     label: str
-    pair: PairOutputs
+    pair: ReceivedPair
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Quantity:
 
     name: str
     title: str
-    values: Callable[[PairOutputs], np.ndarray]
+    values: Callable[[ReceivedPair], np.ndarray]
     colours: str
     limits: tuple[float, float] | None = None
 
@@ -65,15 +65,15 @@ QUANTITIES = (
 )
 
 
-def draw_all(portraits: Sequence[Portrait], folder: Path) -> list[Path]:
+def draw_all(methods: Sequence[MethodOutputs], folder: Path) -> list[Path]:
     """Write every picture of the demo and return their paths."""
-    left = decode_image(portraits[0].pair.left)
+    left = decode_image(methods[0].pair.left)
     paths = [_save(_left_figure(left), folder / 'left.png')]
     for quantity in QUANTITIES:
-        figure = _comparison(quantity, portraits)
+        figure = _comparison(quantity, methods)
         paths.append(_save(figure, folder / f'{quantity.name}.png'))
-    paths.append(_save(_views(portraits), folder / 'points.png'))
-    paths.append(_save(_overview(left, portraits), folder / 'overview.png'))
+    paths.append(_save(_views(methods), folder / 'points.png'))
+    paths.append(_save(_overview(left, methods), folder / 'overview.png'))
     return paths
 
 
@@ -83,52 +83,52 @@ def _left_figure(left: np.ndarray) -> Figure:
     return figure
 
 
-def _comparison(quantity: Quantity, portraits: Sequence[Portrait]) -> Figure:
+def _comparison(quantity: Quantity, methods: Sequence[MethodOutputs]) -> Figure:
     """Return one quantity by each matcher, on one scale."""
-    figure = _figure(1, len(portraits))
+    figure = _figure(1, len(methods))
     figure.suptitle(quantity.title)
-    _row(figure, list(figure.subplots(1, len(portraits), squeeze=False)[0]), quantity, portraits)
+    _row(figure, list(figure.subplots(1, len(methods), squeeze=False)[0]), quantity, methods)
     return figure
 
 
 def _row(
-    figure: Figure, axes: Sequence[Any], quantity: Quantity, portraits: Sequence[Portrait]
+    figure: Figure, axes: Sequence[Any], quantity: Quantity, methods: Sequence[MethodOutputs]
 ) -> None:
-    maps = [quantity.values(portrait.pair) for portrait in portraits]
+    maps = [quantity.values(method.pair) for method in methods]
     limits = quantity.limits or _common_limits(maps)
-    for axis, values, portrait in zip(axes, maps, portraits, strict=True):
-        shown = _show(axis, values, portrait.label, colours=quantity.colours, limits=limits)
+    for axis, values, method in zip(axes, maps, methods, strict=True):
+        shown = _show(axis, values, method.label, colours=quantity.colours, limits=limits)
     short = quantity.title.partition(':')[0]
     figure.colorbar(shown, ax=list(axes), fraction=0.03, pad=0.02, label=short)
 
 
-def _overview(left: np.ndarray, portraits: Sequence[Portrait]) -> Figure:
+def _overview(left: np.ndarray, methods: Sequence[MethodOutputs]) -> Figure:
     """Return everything on one page: a column for each matcher, a row for each quantity."""
-    rows, columns = len(QUANTITIES) + 1, len(portraits)
+    rows, columns = len(QUANTITIES) + 1, len(methods)
     figure = _figure(rows, columns)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, quantity in zip(grid, QUANTITIES, strict=False):
-        _row(figure, list(axes), quantity, portraits)
+        _row(figure, list(axes), quantity, methods)
     last = grid[-1]
     _show(last[0], left, 'left image', colours='gray', limits=(0, 255))
     for axis in last[1:]:
         axis.axis('off')
-    _show(last[-1], _slanted(portraits[0].pair), f'points of {portraits[0].label}')
+    _show(last[-1], _slanted(methods[0].pair), f'points of {methods[0].label}')
     return figure
 
 
-def _views(portraits: Sequence[Portrait]) -> Figure:
-    figure = _figure(1, len(portraits))
+def _views(methods: Sequence[MethodOutputs]) -> Figure:
+    figure = _figure(1, len(methods))
     figure.suptitle('points, seen from the right and from above')
-    for axis, portrait in zip(
-        figure.subplots(1, len(portraits), squeeze=False)[0], portraits, strict=True
+    for axis, method in zip(
+        figure.subplots(1, len(methods), squeeze=False)[0], methods, strict=True
     ):
-        number = len(cloud_records(portrait.pair.messages['points']))
-        _show(axis, _slanted(portrait.pair), f'{portrait.label}: {number} points')
+        number = len(cloud_records(method.pair.messages['points']))
+        _show(axis, _slanted(method.pair), f'{method.label}: {number} points')
     return figure
 
 
-def _slanted(pair: PairOutputs) -> np.ndarray:
+def _slanted(pair: ReceivedPair) -> np.ndarray:
     records = cloud_records(pair.messages['points'])
     return render(records[:, :3], colours_of(records), View())
 

@@ -15,7 +15,11 @@ from s2m2_ros.errors import S2M2Error
 
 INPUTS = ('left/image_rect', 'left/camera_info', 'right/image_rect', 'right/camera_info')
 CAMERA = '/camera'
-FAREWELL_S = 10.0
+MODULES = {
+    'stereo_node': 's2m2_ros.node.main',
+    'stereo_player': 's2m2_ros.player.stereo_player',
+}
+TERMINATION_TIMEOUT_S = 10.0
 LAST_LINES = 5
 
 
@@ -26,11 +30,11 @@ class NodeEndedError(S2M2Error):
 class NodeProcess:
     """One node of this package; a context manager that stops it at the end."""
 
-    def __init__(self, module: str, arguments: Sequence[str], *, log: Path) -> None:
-        """Start ``python -m s2m2_ros.node.<module>``; what it says goes into ``log``."""
-        self._name = module
+    def __init__(self, name: str, arguments: Sequence[str], *, log: Path) -> None:
+        """Start the node of this name, a key of ``MODULES``; what it prints goes into ``log``."""
+        self._name = name
         self._log = log
-        command = [sys.executable, '-m', f's2m2_ros.node.{module}', '--ros-args', *arguments]
+        command = [sys.executable, '-m', MODULES[name], '--ros-args', *arguments]
         with log.open('w') as output:
             self._process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
@@ -58,7 +62,7 @@ class NodeProcess:
     ) -> None:
         self._process.terminate()
         try:
-            self._process.wait(FAREWELL_S)
+            self._process.wait(TERMINATION_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -47,7 +47,7 @@ Stamp = tuple[int, int]
 
 
 @dataclass
-class PairOutputs:
+class ReceivedPair:
     """All that one node published of one pair, and what the camera published of it."""
 
     inputs: dict[str, Any]
@@ -77,12 +77,12 @@ class PairOutputs:
         return float(self.arrived - (stamp.sec + stamp.nanosec * 1e-9))
 
 
-class Listener:
+class OutputSubscriber:
     """Subscribes to the camera and to every output of one stereo node; a context manager."""
 
     def __init__(self, context: Context, namespace: str) -> None:
         """Begin to listen."""
-        self.pairs: dict[Stamp, PairOutputs] = {}
+        self.pairs: dict[Stamp, ReceivedPair] = {}
         self._inputs: dict[Stamp, dict[str, Any]] = {}
         self._node = Node(f'stranger_of_{namespace}', context=context)
         self._executor = SingleThreadedExecutor(context=context)
@@ -93,7 +93,7 @@ class Listener:
             self._subscribe(kind, f'/{namespace}/{name}', partial(self._keep_output, name))
 
     @property
-    def complete_pairs(self) -> list[PairOutputs]:
+    def complete_pairs(self) -> list[ReceivedPair]:
         """Return the pairs of which every output has arrived, oldest first."""
         return [pair for _, pair in sorted(self.pairs.items()) if pair.complete]
 
@@ -101,7 +101,7 @@ class Listener:
         """Wait for a message, and not longer than that."""
         self._executor.spin_once(timeout_sec=seconds)
 
-    def __enter__(self) -> Listener:
+    def __enter__(self) -> OutputSubscriber:
         return self
 
     def __exit__(
@@ -126,7 +126,7 @@ class Listener:
         inputs = self._inputs.get(_stamp(message), {})
         if inputs.keys() != INPUTS.keys():
             return  # from before we listened
-        pair = self.pairs.setdefault(_stamp(message), PairOutputs(inputs))
+        pair = self.pairs.setdefault(_stamp(message), ReceivedPair(inputs))
         pair.messages[name] = message
         pair.arrived = time.time()
 

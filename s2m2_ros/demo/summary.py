@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from s2m2_ros.demo.subscriber import PairOutputs, cloud_records, disparity, pixels
+from s2m2_ros.demo.subscriber import ReceivedPair, cloud_records, disparity, pixels
 
 # A pixel counts for the comparison where both matchers are at least this confident.
 CONFIDENT = 0.5
@@ -17,7 +17,7 @@ CONFIDENT = 0.5
 LEAST_COMMON_SHARE = 0.01
 
 
-def node_summary(pairs: Sequence[PairOutputs]) -> dict[str, Any]:
+def node_summary(pairs: Sequence[ReceivedPair]) -> dict[str, Any]:
     """Return rates, latencies and counts of one node, from outside and from its own stats."""
     stats = [pair.messages['stats'] for pair in pairs]
     elapsed = pairs[-1].arrived - pairs[0].arrived
@@ -40,7 +40,7 @@ def node_summary(pairs: Sequence[PairOutputs]) -> dict[str, Any]:
     }
 
 
-def agreement(one: PairOutputs, other: PairOutputs) -> dict[str, float | None]:
+def agreement(one: ReceivedPair, other: ReceivedPair) -> dict[str, float | None]:
     """Return how far two matchers' disparities of the same pair are apart, in pixels.
 
     Only where both are confident; None where that is too little of the image to tell.

@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-BLOCK = 5
-SUBPIXEL = 16
+from s2m2_ros.inference.matcher import StereoMatcher
 
 
-def is_available() -> bool:
-    """Return whether OpenCV is installed."""
-    return importlib.util.find_spec('cv2') is not None
+def open_baseline() -> StereoMatcher:
+    """Return the `sgbm` backend as users run it; its holes are NaN. Needs OpenCV alone.
 
-
-def semi_global(
-    left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8], *, range_share: float = 0.5
-) -> npt.NDArray[np.float32]:
-    """Return the disparity (H, W) of uint8 RGB images (H, W, 3) in pixels; holes are NaN.
-
-    Hirschmueller 2008 in OpenCV's 3-way variant with 5x5 blocks and no consistency check, which
-    would only add holes. It searches disparities from 0 to ``range_share`` of the width.
+    Raises BackendError where OpenCV is missing.
     """
-    import cv2
-
-    count = max(16, int(left.shape[1] * range_share) // 16 * 16)
-    matcher: Any = cv2.StereoSGBM.create(
-        minDisparity=0,
-        numDisparities=count,
-        blockSize=BLOCK,
-        P1=8 * BLOCK**2,
-        P2=32 * BLOCK**2,
-        uniquenessRatio=5,
-        speckleWindowSize=50,
-        speckleRange=1,
-        mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,
-    )
-    # OpenCV gives no estimate left of the search range; a margin moves that out of the picture.
-    margins = ((0, 0), (count, 0))
-    views = [
-        np.pad(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), margins, mode='edge')
-        for image in (left, right)
-    ]
-    fixed = matcher.compute(*views)[:, count:]
-    return np.where(fixed < 0, np.nan, fixed / np.float32(SUBPIXEL)).astype(np.float32)
+    return StereoMatcher.open(backend='sgbm', device='cpu')
 
 
 def fill_holes(disparity: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

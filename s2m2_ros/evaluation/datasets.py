@@ -1,65 +1,28 @@
 """Folders of real stereo pairs with ground truth, in the layouts of the public benchmarks.
 
-| layout | left image | truth |
+| layout | left and right image | truth |
 | --- | --- | --- |
-| Middlebury 2014, v3; ETH3D two-view | ``SCENE/im0.png``, ``im1.png`` | ``disp0GT.pfm`` or ``disp0.pfm``; ``mask0nocc.png``: 255 = visible |
-| Middlebury 2001-2006 | ``SCENE/view1.png``, ``view5.png`` or ``im2.png``, ``im6.png`` | ``disp1.png``, ``disp2.png`` |
-| KITTI 2012, 2015 | ``image_2/X_10.png`` or ``colored_0``, ``image_3`` or ``colored_1`` | ``disp_occ_0`` or ``disp_occ``, 16 bit / 256; visible where ``disp_noc`` has a value |
-| Scene Flow | ``frames_cleanpass/.../left/X.png``, ``right`` | ``disparity/.../left/X.pfm`` |
+| Middlebury 2014, 2021, v3; ETH3D two-view | ``SCENE/im0.png``, ``im1.png`` | ``disp0GT.pfm`` or ``disp0.pfm``, beside them or in a folder ``..._gt``; ``mask0nocc.png``: 255 = visible |
+| Middlebury 2005, 2006 | ``SCENE/view1.png``, ``view5.png``, or below ``IllumN/ExpN/`` | ``disp1.png`` |
+| Middlebury 2001, 2003 | ``SCENE/im2.ppm``, ``im6.ppm`` (map: ``im0``, ``im1``; tsukuba: ``scene1.row3.col3``, ``col4``) | ``disp2.pgm`` (``disp0``; ``truedisp.row3.col3``) |
+| KITTI 2012, 2015 | ``image_2/X_10.png``, ``image_3`` (or ``colored_0``, ``image_0``) | ``disp_occ_0`` or ``disp_occ``, 16 bit / 256; visible where ``disp_noc`` has a value |
+| Scene Flow | ``frames_cleanpass/.../left/X.png``, ``right``, and ``image_clean`` of its subset; PNG or WebP | ``disparity/.../left/X.pfm`` |
+
+Images may have any format that `read_raw` reads. What the numbers of the truth mean is found by
+`evaluation.truth`.
 """  # noqa: E501
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from s2m2_ros.errors import S2M2Error
-
-FloatMap = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
-Picture = npt.NDArray[np.uint8]
+from s2m2_ros.evaluation.pairs import DatasetError, StereoFiles
+from s2m2_ros.io.images.image_files import SUFFIXES
 
 KITTI_SCALE = 256.0
-QUARTER_SIZE_SCALE = 4.0
-"""The old Middlebury pairs at quarter size store disparities times 4."""
-
-
-class DatasetError(S2M2Error):
-    """A folder or file of a data set cannot be used; the message names it."""
-
-
-@dataclass(frozen=True)
-class StereoFiles:
-    """Where one pair and its truth lie."""
-
-    name: str
-    left: Path
-    right: Path
-    truth: Path
-    visible: Path | None = None
-    """A mask (255 = visible), or a second disparity map that has no value where occluded."""
-    scale: float = 1.0
-    """Integer truth is divided by this."""
-
-
-@dataclass(frozen=True)
-class StereoPair:
-    """One pair with its truth."""
-
-    name: str
-    left: Picture
-    """(H, W, 3) uint8 RGB."""
-    right: Picture
-    disparity: FloatMap
-    """(H, W) float32 in pixels, NaN = unknown."""
-    visible: Mask | None
-    """(H, W), true where both views show the point; None if the data set does not say."""
+# Frames of Scene Flow, and of its subset of FlyingThings3D.
+SCENE_FLOW_PASSES = ('frames_cleanpass', 'frames_finalpass', 'image_clean', 'image_final')
 
 
 def find_pairs(folder: Path) -> list[StereoFiles]:
@@ -81,93 +44,35 @@ def find_pairs(folder: Path) -> list[StereoFiles]:
     return found
 
 
-def load_pair(files: StereoFiles) -> StereoPair:
-    """Read the images and the truth of one pair.
-
-    Raises:
-        DatasetError: if a file cannot be read or the sizes differ.
-    """
-    left, right = _read_image(files.left), _read_image(files.right)
-    disparity = read_disparity(files.truth, scale=files.scale)
-    visible = None if files.visible is None else _read_visible(files.visible)
-    for name, array in (('right image', right), ('truth', disparity), ('mask', visible)):
-        if array is not None and array.shape[:2] != left.shape[:2]:
-            raise DatasetError(
-                f'{files.name}: the {name} is {array.shape[1]}x{array.shape[0]}, '
-                f'the left image {left.shape[1]}x{left.shape[0]}'
-            )
-    return StereoPair(files.name, left, right, disparity, visible)
-
-
-def read_disparity(file: Path, *, scale: float = 1.0) -> FloatMap:
-    """Return the disparity (H, W) of a ``.pfm`` or integer ``.png`` file, NaN = unknown.
-
-    In a PFM file infinite values are unknown, in an image zeros; integers are divided by
-    ``scale``. The sign is that of Scene Flow's and Middlebury's maps: positive.
-
-    Raises:
-        DatasetError: if the file cannot be read.
-    """
-    cv2 = _opencv()
-    values = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-    if values is None:
-        raise DatasetError(f'{file}: cannot be read as a disparity map')
-    if values.ndim == 3:
-        values = values[..., 0]
-    known = np.isfinite(values) if values.dtype.kind == 'f' else values > 0
-    if values.dtype.kind == 'f':
-        scale = 1.0
-    return np.where(known, values.astype(np.float32) / np.float32(scale), np.nan)
-
-
-def _read_visible(file: Path) -> Mask:
-    cv2 = _opencv()
-    values = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-    if values is None:
-        raise DatasetError(f'{file}: cannot be read as a mask')
-    if values.dtype == np.uint8:
-        return np.asarray(values == 255)
-    return np.asarray(values > 0)
-
-
-def _read_image(file: Path) -> Picture:
-    cv2 = _opencv()
-    image = cv2.imread(str(file), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DatasetError(f'{file}: cannot be read as an image')
-    return np.ascontiguousarray(image[..., ::-1])
-
-
-def _opencv() -> Any:
-    if importlib.util.find_spec('cv2') is None:
-        raise DatasetError('reading data sets needs OpenCV: pip install opencv-python-headless')
-    import cv2
-
-    return cv2
-
-
 def middlebury_and_eth3d(folder: Path) -> Iterator[StereoFiles]:
-    """Yield scenes with ``im0.png`` and a PFM truth: Middlebury 2014, v3 and ETH3D."""
-    for left in folder.rglob('im0.png'):
+    """Yield scenes of ``im0``, ``im1`` with a PFM truth: Middlebury 2014, 2021, v3 and ETH3D."""
+    for left in _images(folder, 'im0'):
         scene = left.parent
-        truth = _first(scene / 'disp0GT.pfm', scene / 'disp0.pfm')
-        right, mask = scene / 'im1.png', scene / 'mask0nocc.png'
-        if truth and right.is_file():
-            name = str(scene.relative_to(folder))
-            yield StereoFiles(name, left, right, truth, mask if mask.is_file() else None)
+        apart = scene.parent.with_name(f'{scene.parent.name}_gt') / scene.name
+        names = ('disp0GT.pfm', 'disp0.pfm')
+        truth = _first(*(place / name for place in (scene, apart) for name in names))
+        right = _image(scene, 'im1')
+        if truth and right:
+            mask = _first(truth.with_name('mask0nocc.png'))
+            yield StereoFiles(_name(scene, folder), left, right, truth, mask)
 
 
 def old_middlebury(folder: Path) -> Iterator[StereoFiles]:
-    """Yield scenes of Middlebury 2001 to 2006, whose truth is a small PNG."""
-    for left_name, right_name, truth_name, scale in (
-        ('view1.png', 'view5.png', 'disp1.png', 1.0),
-        ('im2.png', 'im6.png', 'disp2.png', QUARTER_SIZE_SCALE),
+    """Yield scenes of Middlebury 2001 to 2006, whose truth is an image of scaled integers."""
+    for left_name, right_name, truth_name, usual_scale in (
+        ('view1', 'view5', 'disp1', 1.0),
+        ('im2', 'im6', 'disp2', 4.0),
+        ('im0', 'im1', 'disp0', 8.0),
+        ('scene1.row3.col3', 'scene1.row3.col4', 'truedisp.row3.col3', 16.0),
     ):
-        for left in folder.rglob(left_name):
-            right, truth = left.with_name(right_name), left.with_name(truth_name)
-            if right.is_file() and truth.is_file():
-                name = str(left.parent.relative_to(folder))
-                yield StereoFiles(name, left, right, truth, scale=scale)
+        for left in _images(folder, left_name):
+            right = _image(left.parent, right_name)
+            # Scenes under several lights and exposures share one truth, some folders above.
+            places = [p for p in left.parents[:3] if p == folder or folder in p.parents]
+            truth = next(filter(None, (_image(place, truth_name) for place in places)), None)
+            if right and truth:
+                name = _name(left.parent, folder)
+                yield StereoFiles(name, left, right, truth, usual_scale=usual_scale)
 
 
 def kitti(folder: Path) -> Iterator[StereoFiles]:
@@ -175,28 +80,40 @@ def kitti(folder: Path) -> Iterator[StereoFiles]:
     for left_name, right_name, all_name, seen_name in (
         ('image_2', 'image_3', 'disp_occ_0', 'disp_noc_0'),
         ('colored_0', 'colored_1', 'disp_occ', 'disp_noc'),
+        ('image_0', 'image_1', 'disp_occ', 'disp_noc'),
     ):
         for left in folder.rglob(f'{left_name}/*_10.png'):
             root = left.parents[1]
-            truth = root / all_name / left.name
-            right, seen = root / right_name / left.name, root / seen_name / left.name
-            if truth.is_file() and right.is_file():
+            seen = _first(root / seen_name / left.name)
+            truth = _first(root / all_name / left.name) or seen
+            right = root / right_name / left.name
+            if truth and right.is_file():
                 name = str(left.relative_to(folder).with_suffix(''))
-                mask = seen if seen.is_file() else None
-                yield StereoFiles(name, left, right, truth, mask, KITTI_SCALE)
+                yield StereoFiles(name, left, right, truth, seen, KITTI_SCALE)
 
 
 def scene_flow(folder: Path) -> Iterator[StereoFiles]:
-    """Yield the frames of Scene Flow's clean or final pass that have truth."""
-    for passed in ('frames_cleanpass', 'frames_finalpass'):
-        for root in [folder / passed, *folder.rglob(f'*/{passed}')]:
-            for left in root.rglob('left/*.png') if root.is_dir() else ():
-                part = left.relative_to(root)
-                truth = (root.parent / 'disparity' / part).with_suffix('.pfm')
-                right = left.parents[1] / 'right' / left.name
-                if truth.is_file() and right.is_file():
-                    name = str(left.relative_to(folder).with_suffix(''))
-                    yield StereoFiles(name, left, right, truth)
+    """Yield the frames of Scene Flow, and of its subset, that have truth."""
+    for left in folder.rglob('left/*'):
+        root = _scene_flow_root(left, folder)
+        if root is None or left.suffix.lower() not in SUFFIXES:
+            continue
+        truth = (root.parent / 'disparity' / left.relative_to(root)).with_suffix('.pfm')
+        right = left.parents[1] / 'right' / left.name
+        if truth.is_file() and right.is_file():
+            name = str(left.relative_to(folder).with_suffix(''))
+            yield StereoFiles(name, left, right, truth)
+
+
+def _scene_flow_root(left: Path, folder: Path) -> Path | None:
+    """Return the folder of the rendering pass that an image belongs to."""
+    for parent in left.parents:
+        # The archive of WebP frames appends its format to the name.
+        if parent.name.removesuffix('_webp') in SCENE_FLOW_PASSES:
+            return parent
+        if parent == folder:
+            break
+    return None
 
 
 LAYOUTS: tuple[Callable[[Path], Iterator[StereoFiles]], ...] = (
@@ -207,5 +124,24 @@ LAYOUTS: tuple[Callable[[Path], Iterator[StereoFiles]], ...] = (
 )
 
 
+def _images(folder: Path, stem: str) -> Iterator[Path]:
+    """Yield the images of a name, with any ending, below a folder."""
+    return (p for p in folder.rglob(f'{stem}.*') if p.stem == stem and _is_image(p))
+
+
+def _image(folder: Path, stem: str) -> Path | None:
+    """Return the image of a name directly in a folder, with any ending."""
+    return _first(*(folder / f'{stem}{suffix}' for suffix in SUFFIXES))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
 def _first(*files: Path) -> Path | None:
     return next((file for file in files if file.is_file()), None)
+
+
+def _name(scene: Path, folder: Path) -> str:
+    """Return the name of a scene: its folder's path, or its name if it is the whole data set."""
+    return str(scene.relative_to(folder)) if scene != folder else folder.resolve().name

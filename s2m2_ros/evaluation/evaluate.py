@@ -11,17 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2m2_ros.evaluation.baseline import fill_holes, semi_global
-from s2m2_ros.evaluation.datasets import FloatMap, Mask, Picture, StereoPair
+from s2m2_ros.evaluation.baseline import fill_holes
 from s2m2_ros.evaluation.metrics import (
     DisparityScores,
     average_precision,
     disparity_scores,
     sparsification_error,
 )
+from s2m2_ros.evaluation.pairs import FloatMap, Mask, Picture, StereoPair
 
 RIGHT_ERROR = 4.0
 """Confidence predicts an error below this many pixels."""
+
+SGBM, FILLED = 'SGBM', 'SGBM filled'
 
 
 class Maps(Protocol):
@@ -57,6 +59,7 @@ class MethodScores:
     occlusion_ap: float = float('nan')
     confidence_ap: float = float('nan')
     sparsification: float = float('nan')
+    """Over the pixels that have an estimate."""
 
 
 @dataclass(frozen=True)
@@ -69,28 +72,30 @@ class PairReport:
 
 
 def evaluate_pairs(
-    pairs: Iterable[StereoPair], match: Match | None, *, name: str = 'S2M2', sgbm: bool = True
+    pairs: Iterable[StereoPair],
+    match: Match | None,
+    *,
+    name: str = 'S2M2',
+    sgbm: Match | None = None,
 ) -> Iterator[PairReport]:
-    """Yield a report per pair; ``match`` None leaves SGBM alone.
+    """Yield a report per pair; a matcher that is None is left out.
 
-    With ``sgbm``, OpenCV's matcher is scored twice: holes counted as wrong, and filled.
+    `sgbm`, a matcher that leaves holes, is scored twice: holes counted as wrong, and filled.
     """
     for pair in pairs:
         estimates: dict[str, FloatMap] = {}
         scores: dict[str, MethodScores] = {}
         if match is not None:
-            estimates[name], scores[name] = _network(pair, match)
-        if sgbm:
-            start = time.perf_counter()
-            raw = semi_global(pair.left, pair.right)
-            seconds = time.perf_counter() - start
-            for method, estimate in (('SGBM', raw), ('SGBM filled', fill_holes(raw))):
-                estimates[method] = estimate
-                scores[method] = _scores(pair, torch.from_numpy(estimate), seconds)
+            estimates[name], scores[name] = _matched(pair, match)
+        if sgbm is not None:
+            estimates[SGBM], scores[SGBM] = _matched(pair, sgbm)
+            filled = fill_holes(estimates[SGBM])
+            estimates[FILLED] = filled
+            scores[FILLED] = _scores(pair, torch.from_numpy(filled), scores[SGBM].seconds)
         yield PairReport(pair, estimates, scores)
 
 
-def _network(pair: StereoPair, match: Match) -> tuple[FloatMap, MethodScores]:
+def _matched(pair: StereoPair, match: Match) -> tuple[FloatMap, MethodScores]:
     start = time.perf_counter()
     maps = match(pair.left, pair.right)
     disparity = maps.disparity.float().cpu()
@@ -100,6 +105,7 @@ def _network(pair: StereoPair, match: Match) -> tuple[FloatMap, MethodScores]:
     truth = torch.from_numpy(np.nan_to_num(pair.disparity))
     error = torch.nan_to_num((disparity - truth).abs(), nan=torch.inf)[known]
     confidence = maps.confidence.float().cpu()[known]
+    found = torch.isfinite(error)
     seen, visibility = visible_mask(pair), maps.visibility.float().cpu()
     told = known if seen is not None else torch.zeros_like(known)
     labels = torch.from_numpy(seen) if seen is not None else known
@@ -110,7 +116,7 @@ def _network(pair: StereoPair, match: Match) -> tuple[FloatMap, MethodScores]:
         visibility_ap=average_precision(visibility[told], labels[told]),
         occlusion_ap=average_precision(1 - visibility[told], ~labels[told]),
         confidence_ap=average_precision(confidence, error < RIGHT_ERROR),
-        sparsification=sparsification_error(confidence, error),
+        sparsification=sparsification_error(confidence[found], error[found]),
     )
     return disparity.numpy(), scores
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from s2m2_ros.atomic_files import FileWriteError, write_atomically
 from s2m2_ros.evaluation.evaluate import MethodScores, PairReport
 from s2m2_ros.evaluation.metrics import DisparityScores, mean_scores
-from s2m2_ros.evaluation.pictures import disparity_picture, error_picture, write_png
+from s2m2_ros.evaluation.pictures import error_picture
+from s2m2_ros.io.images.image_files import disparity_picture, write_png
 
 COLUMNS = ('EPE', 'bad 0.5', 'bad 1', 'bad 2', 'bad 4', 'D1', 'density', 'bad 2 vis')
 EXTRA_COLUMNS = ('AP vis', 'AP occ', 'AP conf', 'AUSE', 'seconds')
@@ -41,15 +43,28 @@ def table(reports: list[PairReport]) -> str:
 
 
 def write_json(file: Path, reports: list[PairReport], about: dict[str, Any]) -> None:
-    """Write all numbers; NaN becomes null. ``about`` says what was run."""
+    """Write all numbers; NaN becomes null. ``about`` says what was run.
+
+    Raises FileWriteError.
+    """
     content = {
         **about,
         'pairs': {r.pair.name: {m: asdict(s) for m, s in r.scores.items()} for r in reports},
         'mean': {m: asdict(s) for m, s in mean_report(reports).items()},
     }
-    partial = file.with_name(f'{file.name}.partial')
-    partial.write_text(json.dumps(_without_nan(content), indent=2) + '\n', encoding='utf-8')
-    partial.replace(file)
+    text = json.dumps(_without_nan(content), indent=2) + '\n'
+    try:
+        write_atomically(file, text.encode())
+    except OSError as error:
+        raise FileWriteError(f"cannot write '{file}': {error.strerror}") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for pictures, if it is missing. Raises FileWriteError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileWriteError(f"cannot make '{folder}': {error.strerror}") from error
 
 
 def write_picture(folder: Path, report: PairReport) -> Path:
@@ -83,7 +98,7 @@ def _line(name: str, method: str, scores: MethodScores) -> str:
 
 
 def _number(value: float, digits: int = 2) -> str:
-    return '' if math.isnan(value) else f'{value:.{digits}f}'
+    return f'{value:.{digits}f}' if math.isfinite(value) else ''
 
 
 def _percent(value: float) -> str:

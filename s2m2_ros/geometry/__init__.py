@@ -11,7 +11,11 @@ from s2m2_ros.geometry.outputs import (
     OutputOptions,
     compute_outputs,
 )
-from s2m2_ros.geometry.stereo_camera import PrincipalPoint, StereoCamera
+from s2m2_ros.geometry.stereo_camera import (
+    NegativeBaselineError,
+    PrincipalPoint,
+    StereoCamera,
+)
 
 __all__ = [
     'MIN_DISPARITY',
@@ -23,6 +27,7 @@ __all__ = [
     'DisparityMaps',
     'FlyingPixelFilter',
     'HostOutputs',
+    'NegativeBaselineError',
     'Output',
     'OutputOptions',
     'PixelFilter',

@@ -35,6 +35,10 @@ class CameraModel:
     pair. ``roi`` is cut out first, then the image is binned; a binning of 0 means 1, as in ROS.
     ``source`` names the topic or file in error messages. Nothing is checked before
     :meth:`image_projection` or :meth:`StereoCamera.from_projection` is called.
+
+    ``K`` (9 numbers), ``D`` (any number), ``R`` (9) and ``distortion_model`` describe the raw
+    camera as in ``camera_info``; they are empty where nothing is known of it, and only a
+    rectification needs them.
     """
 
     P: Sequence[float]
@@ -44,6 +48,10 @@ class CameraModel:
     binning_y: int = 1
     roi: RegionOfInterest = RegionOfInterest()
     source: str = 'camera_info'
+    K: tuple[float, ...] = ()
+    D: tuple[float, ...] = ()
+    R: tuple[float, ...] = ()
+    distortion_model: str = ''
 
     def image_projection(self) -> ImageProjection:
         """Return the projection into the image that is really sent, after ROI and binning.
@@ -95,22 +103,18 @@ def _check_projection(model: CameraModel) -> None:
             'stereo pair, so its images are not rectified: run a stereo calibration and rectify'
         )
     if not all(math.isfinite(value) for value in P):
-        raise CalibrationError(f'{model.source}: P holds NaN or infinity: {_matrix(P)}')
+        raise CalibrationError(f'{model.source}: P holds NaN or infinity: {matrix_text(P)}')
     if P[0] <= 0 or P[5] <= 0:
         raise CalibrationError(
             f'{model.source}: the focal lengths P[0] = {P[0]:g} and P[5] = {P[5]:g} must be '
             'positive; the camera is probably not calibrated'
         )
     noise = RELATIVE_NOISE * P[0]
-    if abs(P[7]) > noise:
-        raise CalibrationError(
-            f'{model.source}: P[7] = {P[7]:g} says that the cameras stand one above the other; '
-            'only horizontal pairs are supported: turn both images by 90 degrees and recalibrate'
-        )
-    must_vanish = (P[1], P[4], P[8], P[9], P[11])
+    # P[7] and P[11] have a meaning only beside the other camera's: StereoCamera checks them.
+    must_vanish = (P[1], P[4], P[8], P[9])
     if any(abs(value) > noise for value in must_vanish) or abs(P[10] - 1) > RELATIVE_NOISE:
         raise CalibrationError(
-            f'{model.source}: P = {_matrix(P)} is no rectified projection '
+            f'{model.source}: P = {matrix_text(P)} is no rectified projection '
             '[fx 0 cx Tx; 0 fy cy 0; 0 0 1 0]; is it written row by row, for rectified images?'
         )
 
@@ -136,6 +140,7 @@ def _window(model: CameraModel) -> tuple[int, int, int, int]:
     return roi.x_offset, roi.y_offset, width, height
 
 
-def _matrix(P: Sequence[float]) -> str:
+def matrix_text(P: Sequence[float]) -> str:
+    """Return a 3x4 matrix as an error shows it."""
     rows = (' '.join(f'{value:g}' for value in P[i : i + 4]) for i in (0, 4, 8))
     return f'[{"; ".join(rows)}]'

@@ -18,14 +18,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import s2m2_ros
 from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter
 from s2m2_ros.geometry.stereo_camera import StereoCamera
 
 _logger = logging.getLogger(__name__)
 
-VERSION = 1
+NAME = '_pixel_kernel*.so'
+VERSION = 2
 """Of the structures below; an old library beside new sources must not be called."""
-MAPS = 2
+MAPS = 3
 
 
 class _Map(ctypes.Structure):
@@ -81,7 +83,7 @@ class RecordSources:
 
     ``x`` (W',) and ``y`` (H', 1) are the rays of `StereoCamera.rays`; ``transform`` is 3 rows of
     4 (rotation and translation) or None; ``rgb`` is uint8 (H', W', 3) or None; ``maps`` are at
-    most two float32 (H', W'); the columns are those of the records.
+    most three float32 (H', W'); the columns are those of the records.
     """
 
     x: torch.Tensor
@@ -89,14 +91,22 @@ class RecordSources:
     transform: Sequence[Sequence[float]] | None
     rgb: torch.Tensor | None
     rgb_column: int
-    maps: Sequence[tuple[int, torch.Tensor]]
+    maps: list[tuple[int, torch.Tensor]]
+
+
+def _folders() -> list[Path]:
+    """Return where the library may be: beside this file, or in the installation of a workspace.
+
+    The latter matters where Python starts beside the sources and so imports those.
+    """
+    installed = [Path(folder, 'geometry', 'compiled') for folder in s2m2_ros.__path__]
+    return [Path(__file__).with_name('compiled'), *installed]
 
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL | None:
     """Return the compiled library; None if it was not built, or from other sources."""
-    folder = Path(__file__).with_name('compiled')
-    for file in sorted(folder.glob('_pixel_kernel*.so')):
+    for file in (file for folder in _folders() for file in sorted(folder.glob(NAME))):
         try:
             found = ctypes.CDLL(str(file))
             version = found.pixel_kernel_version()

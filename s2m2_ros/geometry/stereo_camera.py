@@ -1,21 +1,72 @@
-"""A rectified stereo camera: what a disparity means in metres."""
+"""A rectified stereo camera: what a disparity means in meters."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch.nn.functional import threshold
 
-from s2m2_ros.geometry.camera_model import CalibrationError, CameraModel, ImageProjection
+from s2m2_ros.geometry.calibration_warnings import calibration_warnings
+from s2m2_ros.geometry.camera_model import (
+    RELATIVE_NOISE,
+    CalibrationError,
+    CameraModel,
+    ImageProjection,
+    matrix_text,
+)
 
-# Shorter than any stereo camera, and what metres written for focal * metres come out as.
+# Shorter than any stereo camera, and what meters written for focal * meters come out as.
 MIN_BASELINE = 0.003
-# Longer than any stereo camera, and what millimetres written for metres come out as.
+# Longer than any stereo camera, and what millimetres written for meters come out as.
 MAX_BASELINE = 20.0
 # Two cameras rectified together share focal length and rows, but for rounding.
 MAX_RELATIVE_FOCAL_DIFFERENCE = 1e-3
 MAX_ROW_DIFFERENCE = 1.0
+# KITTI's rectified cameras are published with millimetres between them in height and depth.
+MAX_RELATIVE_OFFSET = 0.05
+
+
+class NegativeBaselineError(CalibrationError):
+    """The calibrations put the right camera left of the left one.
+
+    The calibrations alone do not show why; the images do, so the message names every cause and
+    :meth:`explained` the one that remains once the images were examined.
+
+    Attributes:
+        baseline: in meters, negative.
+
+    """
+
+    def __init__(self, found: str, left: CameraModel, right: CameraModel, baseline: float) -> None:
+        """``found`` begins the message: whose P[3] has which value."""
+        self.baseline = baseline
+        focal, shift = right.P[0], right.P[3]
+        self._beginning = (
+            f'{found}, so the right camera would stand {-baseline:g} m left of the left one; P[3] '
+            'of the right camera must be -fx * baseline, negative. '
+        )
+        self._wrong_sign = (
+            f'only the sign is wrong, which some drivers do: write P[3] = {-focal * -baseline:g}'
+            if shift > 0 and not left.P[3]
+            else 'only the calibrations are exchanged: P[3] = -fx * baseline belongs to the right '
+            'image, so exchange the two calibrations and leave the images'
+        )
+        super().__init__(
+            f'{self._beginning}Either left and right are swapped: exchange the topics (or files), '
+            f'images and calibrations alike. Or {self._wrong_sign}. Or both images were turned by '
+            '180 degrees and then exchanged: only the calibration is the wrong way round then, '
+            'P[3] belongs to the right image'
+        )
+
+    def explained(self, *, images_swapped: bool) -> str:
+        """Return the message for images that were found to be swapped, or to be in order."""
+        if images_swapped:
+            return (
+                f'{self._beginning}The images are swapped too: exchange the topics (or files), '
+                'images and calibrations alike'
+            )
+        return f'{self._beginning}The images are in order, so {self._wrong_sign}'
 
 
 @dataclass(frozen=True)
@@ -31,11 +82,12 @@ class StereoCamera:
     """A horizontal, rectified pair, in pixels of the images as sent (ROI and binning applied).
 
     ``focal_length`` (fx) turns disparity into depth, ``focal_length_y`` only shapes the rays;
-    ``baseline`` is positive, in metres. A *raw* disparity is what a matcher measures, ``x_left -
+    ``baseline`` is positive, in meters. A *raw* disparity is what a matcher measures, ``x_left -
     x_right``; the disparity that depth follows from is ``d = x_left - x_right - (cx_left -
     cx_right)``, with ``Z = focal_length * baseline / d`` (Hartley and Zisserman, *Multiple View
     Geometry*, with differing principal points). Points lie in the left camera's optical frame
-    (REP 103: x right, y down, z forward).
+    (REP 103: x right, y down, z forward). ``warnings`` says what is suspicious of the
+    calibration, each a whole sentence that begins with its source.
     """
 
     width: int
@@ -46,13 +98,14 @@ class StereoCamera:
     left: PrincipalPoint
     right: PrincipalPoint
     source: str = 'left/camera_info'
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def from_projection(cls, left: CameraModel, right: CameraModel) -> StereoCamera:
         """Return the pair that two calibrations describe; :class:`CalibrationError` if none.
 
         With ``P_left[3] = 0``, as REP 104 asks, ``baseline = -P_right[3] / P_right[0]``. A left
-        camera that is itself shifted (KITTI's colour pair) is taken into account.
+        camera that is itself shifted (KITTI's color pair) is taken into account.
         """
         first, second = left.image_projection(), right.image_projection()
         _check_rectified_together(left, first, right, second)
@@ -65,6 +118,7 @@ class StereoCamera:
             left=PrincipalPoint(first.cx, first.cy),
             right=PrincipalPoint(second.cx, second.cy),
             source=left.source,
+            warnings=calibration_warnings(left, right),
         )
 
     @property
@@ -97,10 +151,17 @@ class StereoCamera:
     def require_size(self, width: int, height: int) -> None:
         """Raise :class:`CalibrationError` unless images of this size belong to this camera."""
         if (width, height) != (self.width, self.height):
+            cause = 'were the images resized without their camera_info?'
+            doubled = {
+                (2 * self.width, self.height): 'side_by_side',
+                (self.width, 2 * self.height): 'top_bottom',
+            }
+            if (width, height) in doubled:
+                layout = doubled[width, height]
+                cause = f'each image seems to hold both views: set input_layout to {layout}'
             raise CalibrationError(
                 f'{self.source}: the calibration is for images of {self.width}x{self.height} '
-                f'(after ROI and binning), but they are {width}x{height}; were the images resized '
-                'without their camera_info?'
+                f'(after ROI and binning), but they are {width}x{height}; {cause}'
             )
 
     def adjusted(self, disparity: torch.Tensor) -> torch.Tensor:
@@ -116,7 +177,7 @@ class StereoCamera:
         return threshold(adjusted.neg_(), offset - self.width, torch.nan).neg_()
 
     def depth(self, disparity: torch.Tensor) -> torch.Tensor:
-        """Return the depth Z in metres (along the optical axis), NaN where unknown.
+        """Return the depth Z in meters (along the optical axis), NaN where unknown.
 
         ``disparity``: raw, float32 (..., H, W); the result has its shape, type and device.
         """
@@ -127,7 +188,7 @@ class StereoCamera:
         return (self.focal_length * self.baseline) / adjusted
 
     def points(self, disparity: torch.Tensor) -> torch.Tensor:
-        """Return points (..., H, W, 3) in metres in the left optical frame, NaN where unknown.
+        """Return points (..., H, W, 3) in meters in the left optical frame, NaN where unknown.
 
         ``disparity``: raw, float32 (..., H, W).
         """
@@ -173,10 +234,31 @@ def _check_rectified_together(
         )
 
 
+def _check_offsets(left: CameraModel, right: CameraModel, baseline: float) -> None:
+    """Refuse cameras that stand one above the other, or one before the other."""
+    down = left.P[7] / left.P[5] - right.P[7] / right.P[5]
+    forward = left.P[11] - right.P[11]
+    allowed = max(MAX_RELATIVE_OFFSET * abs(baseline), RELATIVE_NOISE)
+    if abs(down) > allowed:
+        other = right if abs(right.P[7]) >= abs(left.P[7]) else left
+        raise CalibrationError(
+            f'{other.source}: P[7] = {other.P[7]:g} says that the cameras stand one above the '
+            'other; only horizontal pairs are supported: turn both images by 90 degrees and '
+            'recalibrate'
+        )
+    if abs(forward) > allowed:
+        other = right if abs(right.P[11]) >= abs(left.P[11]) else left
+        raise CalibrationError(
+            f'{other.source}: P = {matrix_text(other.P)} is no rectified projection '
+            '[fx 0 cx Tx; 0 fy cy 0; 0 0 1 0]; is it written row by row, for rectified images?'
+        )
+
+
 def _checked_baseline(left: CameraModel, right: CameraModel) -> float:
-    """Return the baseline in metres, from the full-resolution matrices that the user knows."""
+    """Return the baseline in meters, from the full-resolution matrices that the user knows."""
     focal, shift = right.P[0], right.P[3]
     baseline = left.P[3] / left.P[0] - shift / focal
+    _check_offsets(left, right, baseline)
     found = f'{right.source}: P[3] = {shift:g}'
     if left.P[3]:
         found += f' (and {left.source}: P[3] = {left.P[3]:g})'
@@ -187,20 +269,16 @@ def _checked_baseline(left: CameraModel, right: CameraModel) -> float:
             'a stereo calibration'
         )
     if baseline < 0:
-        raise CalibrationError(
-            f'{found}, so the right camera would stand {-baseline:g} m left of the left one; P[3] '
-            'must be -fx * baseline, negative. Probably left and right are swapped: exchange the '
-            'topics (or files), images and calibrations alike'
-        )
+        raise NegativeBaselineError(found, left, right, float(baseline))
     if baseline < MIN_BASELINE:
         raise CalibrationError(
             f'{found}, so with fx = {focal:g} the baseline is {baseline * 1000:.3g} mm; P[3] must '
-            'be -fx * baseline. Probably metres were written where fx * metres belong: for a '
+            'be -fx * baseline. Probably meters were written where fx * meters belong: for a '
             f'baseline of {abs(shift):g} m, P[3] = {-focal * abs(shift):g}'
         )
     if baseline > MAX_BASELINE:
         raise CalibrationError(
             f'{found}, so with fx = {focal:g} the baseline is {baseline:g} m; P[3] must be '
-            '-fx * baseline in pixel metres. Probably millimetres were written: divide by 1000'
+            '-fx * baseline in pixel meters. Probably millimetres were written: divide by 1000'
         )
     return float(baseline)

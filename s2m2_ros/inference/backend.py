@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
 from s2m2_ros.inference.padding import PaddingMode
+from s2m2_ros.inference.sgbm_options import SgbmOptions
 
 PRECISIONS = {
     'float32': torch.float32,
@@ -37,6 +38,7 @@ class BackendOptions:
         allow_negative: whether disparities below 0 may come out.
         cache_folder: where engines and compiled code are kept between runs.
         padding: that which the network was trained for, where a size is no multiple of 32.
+        sgbm: how the `sgbm` backend matches.
 
     """
 
@@ -47,6 +49,7 @@ class BackendOptions:
     allow_negative: bool
     cache_folder: Path
     padding: PaddingMode = 'center'
+    sgbm: SgbmOptions = field(default_factory=SgbmOptions)
 
 
 @runtime_checkable

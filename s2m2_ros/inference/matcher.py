@@ -18,6 +18,7 @@ from s2m2_ros.inference.errors import ClosedError, DeviceMemoryError, OptionErro
 from s2m2_ros.inference.images import Image, Uploader, common_format
 from s2m2_ros.inference.result import MatchResult
 from s2m2_ros.inference.scaling import enlarge, shrink, working_size
+from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.inference.timing import StageTimings, mark
 
 _logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class StereoMatcher:
         allow_negative: bool = False,
         max_width: int | None = None,
         cache_folder: Path | None = None,
+        sgbm: SgbmOptions | None = None,
     ) -> StereoMatcher:
         """Load a checkpoint and return a matcher.
 
@@ -82,6 +84,7 @@ class StereoMatcher:
             max_width: work at this width at most; the disparity is scaled back. None or 0: no
                 limit.
             cache_folder: where engines are kept between runs; default: the user's cache folder.
+            sgbm: how the `sgbm` backend matches; default: `SgbmOptions()`.
 
         Raises:
             WeightsError: the checkpoint is not known or does not exist.
@@ -98,6 +101,7 @@ class StereoMatcher:
             refine_iterations=refine_iterations,
             allow_negative=allow_negative,
             cache_folder=cache_folder,
+            sgbm=sgbm,
         )
         name = '' if opened.name == 'sgbm' else str(checkpoint)
         return cls(opened, checkpoint=name, max_width=max_width or 0)

@@ -16,6 +16,7 @@ from s2m2_ros.inference.devices import resolve_device
 from s2m2_ros.inference.errors import BackendUnavailableError, OptionError
 from s2m2_ros.inference.first_available import FirstAvailable
 from s2m2_ros.inference.registry import AUTOMATIC_ORDER, BACKENDS, PRECISIONS
+from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.weights import cache_folder as default_cache_folder
 from s2m2_ros.weights import find_checkpoint
 from s2m2_ros.weights.provenance import caution, is_trained_by_us
@@ -42,6 +43,7 @@ def open_backend(
     refine_iterations: int = 3,
     allow_negative: bool = False,
     cache_folder: Path | None = None,
+    sgbm: SgbmOptions | None = None,
 ) -> Backend:
     """Return an opened backend; arguments and errors as in `StereoMatcher.open`."""
     if backend != 'auto' and backend not in BACKENDS:
@@ -63,6 +65,7 @@ def open_backend(
         allow_negative=allow_negative,
         cache_folder=cache_folder or default_cache_folder(),
         padding='bottom_right' if file is not None and is_trained_by_us(file) else 'center',
+        sgbm=sgbm or SgbmOptions(),
     )
     if file is not None and (remark := caution(file)):
         _logger.warning('%s: %s', checkpoint, remark)

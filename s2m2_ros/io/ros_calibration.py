@@ -21,6 +21,10 @@ def camera_model(info: CameraInfo, *, source: str) -> CameraModel:
         binning_y=info.binning_y,
         roi=RegionOfInterest(roi.x_offset, roi.y_offset, roi.width, roi.height),
         source=source,
+        K=tuple(float(value) for value in info.k),
+        D=tuple(float(value) for value in info.d),
+        R=tuple(float(value) for value in info.r),
+        distortion_model=info.distortion_model,
     )
 
 

@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.node.faults import DropCause, FaultLog
-from s2m2_ros.node.messages import CloudMemory
+from s2m2_ros.node.inputs.sync_diagnosis import InputTopic
+from s2m2_ros.node.inputs.synchronizer import PairSynchronizer, StereoMessages
+from s2m2_ros.node.outputs.messages import CloudMemory
+from s2m2_ros.node.outputs.publishers import Publishers
+from s2m2_ros.node.outputs.topics import MessageSource
+from s2m2_ros.node.outputs.transforms import Transforms
 from s2m2_ros.node.pair_processor import Job
 from s2m2_ros.node.parameter_declaration import Parameters
 from s2m2_ros.node.parameters import Settings
-from s2m2_ros.node.publishers import Publishers
 from s2m2_ros.node.statistics import Session
-from s2m2_ros.node.sync_diagnosis import InputTopic
-from s2m2_ros.node.synchronizer import PairSynchronizer, StereoMessages
-from s2m2_ros.node.topics import MessageSource
-from s2m2_ros.node.transforms import Transforms
 from s2m2_ros.node.worker import Worker
 from s2m2_ros.pipeline import PipelineState
 
 # A change of one of these is adopted by the synchronizer while it runs.
-_SYNC_SETTINGS = ('approximate_sync', 'slop', 'sync_queue_size', 'sync_timeout')
+_SYNC_SETTINGS = (
+    'approximate_sync',
+    'cache_camera_info',
+    'slop',
+    'sync_queue_size',
+    'sync_timeout',
+)
 
 
 class Camera:
@@ -28,9 +35,11 @@ class Camera:
 
     Attributes:
         faults: what is wrong with this camera.
+        logger: for what is worth knowing though nothing is wrong.
         session: counters and statistics since the last activation.
         state: the pipeline's; used by the worker's thread only.
         memory: where clouds are made; used by the worker's thread only.
+        pixel_range: which values are black and white; used by the worker's thread only.
         transforms: None unless the cloud goes into another frame.
 
     """
@@ -39,9 +48,11 @@ class Camera:
         self, node: Any, parameters: Parameters, faults: FaultLog, worker: Worker[Job]
     ) -> None:
         self.faults = faults
+        self.logger = node.get_logger()
         self.session = Session(ended=True)
         self.memory = CloudMemory()
         self.state = PipelineState(self.memory)
+        self.pixel_range = PixelRange()
         self.transforms: Transforms | None = None
         self._node = node
         self._parameters = parameters
@@ -87,10 +98,12 @@ class Camera:
         if self._publishers is None:
             return
         self.session = Session()
-        self._worker.call(self.state.reset)
+        self._worker.call(self._reset_state)
         self._publishers.open()
         self._follow_points_frame()
         self.follow_subscribers()
+        if self._synchronizer is None:
+            self.logger.info('waiting for a subscriber of an output')
 
     def deactivate(self) -> None:
         """Unsubscribe; a pair that is being matched is not published any more."""
@@ -126,15 +139,24 @@ class Camera:
 
     def settings_changed(self, before: Settings, after: Settings) -> None:
         """Adopt changed parameters."""
+        if before.pixel_range != after.pixel_range:
+            self._worker.call(self._reset_state)
         if before.points_frame != after.points_frame:
             self._follow_points_frame()
         if self._synchronizer is None:
             return
-        if before.image_transport != after.image_transport:
+        if (before.image_transport, before.input_layout) != (
+            after.image_transport,
+            after.input_layout,
+        ):
             self._unsubscribe(DropCause.TRANSPORT_CHANGED)
             self._subscribe()
         elif any(getattr(before, name) != getattr(after, name) for name in _SYNC_SETTINGS):
             self._synchronizer.adopt(after)
+
+    def _reset_state(self) -> None:
+        self.state.reset()
+        self.pixel_range = PixelRange(self.settings.pixel_range)
 
     def _subscribe(self) -> None:
         session = self.session

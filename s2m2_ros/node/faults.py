@@ -45,6 +45,7 @@ class Fault(Enum):
     FRAME_ID = 'frame_id', Part.INPUTS
     QOS = 'QoS', Part.INPUTS
     PUBLISHERS = 'several publishers', Part.INPUTS
+    REMAPPING = 'remapping', Part.INPUTS
     INPUT = 'input', Part.INPUTS, Level.ERROR
     DISPATCH = 'dispatch', Part.INPUTS, Level.ERROR, True
     CONFIGURATION = 'configuration', Part.MATCHING, Level.ERROR
@@ -56,6 +57,8 @@ class Fault(Enum):
     CALIBRATION = 'calibration', Part.CALIBRATION
     MISALIGNMENT = 'misalignment', Part.CALIBRATION
     SWAPPED = 'swapped cameras', Part.CALIBRATION
+    ROTATED = 'rotated camera', Part.CALIBRATION
+    UNRELATED = 'unrelated images', Part.CALIBRATION
     BLANK = 'blank images', Part.CALIBRATION
     IDENTICAL = 'identical images', Part.CALIBRATION
     EXAMINATION = 'examination', Part.CALIBRATION, Level.WARN, True
@@ -73,6 +76,8 @@ class DropCause(Enum):
     """Why a received left image never became an output; the values are what users read."""
 
     UNMATCHED = 'unmatched'
+    NO_CALIBRATION = 'no camera_info'
+    OTHER_PUBLISHER = 'other publisher'
     SUPERSEDED = 'superseded'
     SAME_TIMESTAMP = 'same timestamp'
     INVALID_INPUT = 'invalid input'

@@ -86,6 +86,18 @@ class MatcherSupervisor:
                 raise
             self._fall_back(settings, f'cannot be opened: {error}')
 
+    def description(self) -> str:
+        """Return what is open, for people."""
+        matcher = self._matcher
+        if matcher is None:
+            return 'no matcher'
+        checkpoint = f'checkpoint {matcher.checkpoint}, ' if matcher.checkpoint else ''
+        width = f', at most {matcher.max_width} pixels wide' if matcher.max_width else ''
+        return (
+            f'{checkpoint}backend {matcher.backend} on {matcher.device} in '
+            f'{matcher.precision}{width}'
+        )
+
     def get(self, settings: Settings) -> StereoMatcher:
         """Return the matcher for the next pair; after a while in fallback, try the chosen one."""
         if self.state.fallen_back and self._clock() >= self._retry_at:

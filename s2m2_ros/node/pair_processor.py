@@ -4,39 +4,83 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
-
-import cv2
-import numpy as np
+from typing import Any, Protocol
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, RigidTransform
-from s2m2_ros.geometry.rectification_check import Examination, examine
+from s2m2_ros.geometry.pair_findings import Finding, FindingKind
 from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.io.images.pixel_range import PixelRange
+from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.msg import InferenceStats
-from s2m2_ros.node.faults import DropCause, Fault
+from s2m2_ros.node.faults import DropCause, Fault, FaultLog
+from s2m2_ros.node.inputs.synchronizer import StereoMessages
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
+from s2m2_ros.node.outputs.messages import CloudMemory
+from s2m2_ros.node.outputs.topics import POINTS, STATS, MessageSource, needed_outputs
+from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
 from s2m2_ros.node.pair_decoder import decode_pair
+from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import peak_device_memory
 from s2m2_ros.node.statistics import Counts, Session
-from s2m2_ros.node.synchronizer import StereoMessages
-from s2m2_ros.node.topics import POINTS, STATS, MessageSource, needed_outputs
-from s2m2_ros.node.transforms import TransformError
-from s2m2_ros.pipeline import PairInput, PairOutputs, PipelineOptions, StereoPipeline
+from s2m2_ros.pipeline import (
+    PairInput,
+    PairOutputs,
+    PipelineOptions,
+    PipelineState,
+    StereoPipeline,
+    examine_outputs,
+)
 
-if TYPE_CHECKING:
-    from s2m2_ros.node.camera import Camera
+
+class CameraPort(Protocol):
+    """What the processor needs of a camera; `node.camera.Camera` is one."""
+
+    faults: FaultLog
+    logger: Any
+    memory: CloudMemory
+    state: PipelineState
+    pixel_range: PixelRange
+
+    @property
+    def settings(self) -> Settings:
+        """Return the parameters of this moment."""
+
+    @property
+    def transforms(self) -> TransformSource | None:
+        """Return where transforms are found; None unless the cloud goes into another frame."""
+
+    def wanted(self) -> frozenset[str]:
+        """Return the outputs with a subscriber."""
+
+    def publish(self, topics: Collection[str], source: MessageSource) -> None:
+        """Publish the messages of a pair, unless deactivated."""
+
+    def send(self, topic: str, message: Any) -> None:
+        """Publish one message, unless deactivated."""
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
     """A pair, the camera it came from, and the activation it came in."""
 
-    camera: Camera
+    camera: CameraPort
     session: Session
     messages: StereoMessages
+
+
+CONTENT_FAULTS: Mapping[FindingKind, Fault] = {
+    FindingKind.BLANK: Fault.BLANK,
+    FindingKind.IDENTICAL: Fault.IDENTICAL,
+}
+RIG_FAULTS: Mapping[FindingKind, Fault] = {
+    FindingKind.SWAPPED: Fault.SWAPPED,
+    FindingKind.MISALIGNED: Fault.MISALIGNMENT,
+    FindingKind.ROTATED: Fault.ROTATED,
+    FindingKind.UNRELATED: Fault.UNRELATED,
+}
 
 
 class DropError(Exception):
@@ -62,6 +106,11 @@ class PairProcessor:
         camera, session = job.camera, job.session
         try:
             outputs = self._process(job)
+            _report_findings(camera, outputs)
+            for note in outputs.notes:
+                if note not in session.noted:
+                    session.noted.add(note)
+                    camera.logger.info(note)
             _examine(camera, session, outputs)
         except DropError as error:
             session.counters.drop(error.cause)
@@ -129,7 +178,10 @@ class PairProcessor:
         stats.latency_ms = self._latency(stats)
         session.stamp_latency.add(stats.latency_ms)
         session.confidence.add(outputs.mean_confidence)
-        _fill_counts(stats, session.counters.process())
+        counts = session.counters.process()
+        if counts.processed == 1:
+            _announce(job, stats, outputs)
+        _fill_counts(stats, counts)
         job.camera.send(STATS, stats)
 
     def _latency(self, stats: InferenceStats) -> float:
@@ -140,9 +192,20 @@ class PairProcessor:
         return (now - stamped) / 1e6 if stamped and now else math.nan
 
 
+def _announce(job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
+    height, width = outputs.left.shape[:2]
+    latency = (time.monotonic() - job.messages.arrived_at) * 1e3
+    matched = f', matched by {stats.backend} at {stats.width}x{stats.height}'
+    job.camera.logger.info(
+        f'first pair: {width}x{height}{matched if stats.backend else ""}, published '
+        f'{latency:.0f} ms after it arrived'
+    )
+
+
 def _decode(job: Job) -> PairInput:
     try:
-        return decode_pair(job.messages)
+        layout = ViewLayout(job.camera.settings.input_layout)
+        return decode_pair(job.messages, job.camera.pixel_range, layout)
     except Exception as error:  # whatever a camera may send
         job.camera.faults.report(Fault.INPUT, str(error) or repr(error))
         raise DropError(DropCause.INVALID_INPUT) from error
@@ -174,50 +237,40 @@ def _with_transform(options: PipelineOptions, transform: RigidTransform | None) 
     return replace(options, outputs=replace(outputs, cloud=cloud))
 
 
-def _examine(camera: Camera, session: Session, outputs: PairOutputs) -> None:
-    """Check the pair for misaligned or swapped cameras, seldom, after it was published."""
-    settings, now = camera.settings, time.monotonic()
-    period = settings.calibration_check_period
-    if not period or now < session.examined_at + period or outputs.camera is None:
+def _report_findings(camera: CameraPort, outputs: PairOutputs) -> None:
+    """Report what every pair shows: its content, and what is odd of images or calibration."""
+    _report(camera, outputs.findings, CONTENT_FAULTS)
+    if outputs.warnings:
+        camera.faults.report(Fault.CALIBRATION, '; '.join(outputs.warnings))
+    else:
+        camera.faults.clear(Fault.CALIBRATION)
+
+
+def _examine(camera: CameraPort, session: Session, outputs: PairOutputs) -> None:
+    """Check the rig by the features of a pair, seldom, after it was published."""
+    period, now = camera.settings.calibration_check_period, time.monotonic()
+    if not period or now < session.examined_at + period:
         return
     session.examined_at = now
-    offset = outputs.camera.principal_point_difference
     try:
-        found = examine(gray(outputs.left), gray(outputs.right), disparity_offset=offset)
+        examination, found = examine_outputs(outputs, camera.settings.pipeline_options())
     except Exception as error:  # an aid that fails must not cost a pair
         camera.faults.report(Fault.EXAMINATION, f'no calibration check: {error!r}')
         return
-    session.examination = found
-    _judge(camera, found)
+    session.examination = examination
+    # Too few features say nothing, neither that something is wrong nor that it is not.
+    if examination.matches or found:
+        _report(camera, found, RIG_FAULTS)
 
 
-def gray(image: np.ndarray) -> np.ndarray:
-    """Return (H, W) uint8 from (H, W) or (H, W, 3) RGB, uint8 or float32 in 0..255."""
-    if image.dtype != np.uint8:
-        image = image.round().clip(0, 255).astype(np.uint8)
-    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
-
-
-def _judge(camera: Camera, found: Examination) -> None:
-    settings, faults = camera.settings, camera.faults
-    if found.swapped and not settings.allow_negative:
-        text = (
-            'most points lie beyond infinity: the left and right images are probably swapped; '
-            'exchange their topics'
-        )
-        faults.report(Fault.SWAPPED, text)
-    elif found.matches:
-        faults.clear(Fault.SWAPPED)
-    worst = abs(found.vertical_offset) + found.vertical_spread
-    if worst > settings.max_vertical_misalignment:
-        text = (
-            f'the views are misaligned vertically by {found.vertical_offset:.1f} px (spread '
-            f'{found.vertical_spread:.1f} px): are the images rectified, and is the '
-            'calibration still right?'
-        )
-        faults.report(Fault.MISALIGNMENT, text)
-    elif not math.isnan(worst):
-        faults.clear(Fault.MISALIGNMENT)
+def _report(
+    camera: CameraPort, found: Sequence[Finding], faults: Mapping[FindingKind, Fault]
+) -> None:
+    """Report the findings of these kinds, and clear the faults of the others."""
+    texts = {faults[finding.kind]: finding.text for finding in found if finding.kind in faults}
+    for fault, text in texts.items():
+        camera.faults.report(fault, text)
+    camera.faults.clear(*(set(faults.values()) - set(texts)))
 
 
 def _stats(outputs: PairOutputs, matcher: StereoMatcher | None) -> InferenceStats:

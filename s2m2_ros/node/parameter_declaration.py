@@ -15,6 +15,7 @@ from rcl_interfaces.msg import (
 )
 
 from s2m2_ros.node.parameters import ALIASES, CONSTRAINTS, ParameterError, Settings
+from s2m2_ros.text_safety import safe_text
 
 # Names that rclpy itself declares, or declares on demand.
 RCLPY_NAMES = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
@@ -35,7 +36,8 @@ def descriptor(name: str, default: Any) -> ParameterDescriptor:
             choice or "'' (none)" for choice in constraint.choices
         )
     # So that `max_depth:=5` is taken, which YAML reads as an integer; Settings checks the type.
-    described.dynamic_typing = isinstance(default, float)
+    # And `rectify:=true`, which is a bool, and `pixel_range:=10`, which is an integer.
+    described.dynamic_typing = isinstance(default, float) or name in ('rectify', 'pixel_range')
     if constraint.range is not None:
         low, high = constraint.range
         if isinstance(default, float):
@@ -94,7 +96,7 @@ class Parameters:
         try:
             node.declare_parameter(name, default, described)
         except Exception as error:  # rclpy's several classes for a wrong type or range
-            raise ParameterError(f"parameter '{name}': {error}") from error
+            raise ParameterError(f"parameter '{name}': {safe_text(error)}") from error
 
     def _set(self, parameters: Sequence[Any]) -> SetParametersResult:
         changes = {p.name: p.value for p in parameters if p.name in CONSTRAINTS}
@@ -120,6 +122,8 @@ def unknown_parameters(given: Mapping[str, Any]) -> list[str]:
             continue
         close = difflib.get_close_matches(name, [*CONSTRAINTS, *ALIASES], 1, MISSPELT)
         if close:
-            raise ParameterError(f"there is no parameter '{name}': did you mean '{close[0]}'?")
-        sentences.append(f"parameter '{name}' is unknown to this node and ignored")
+            raise ParameterError(
+                f"there is no parameter '{safe_text(name)}': did you mean '{close[0]}'?"
+            )
+        sentences.append(f"parameter '{safe_text(name)}' is unknown to this node and ignored")
     return sentences

@@ -9,9 +9,14 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
+from s2m2_ros.io.images.pixel_range import SETTINGS
+from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.pipeline import PipelineOptions, output_options
+from s2m2_ros.text_safety import safe_text
 
+LONGEST_FRAME_NAME = 200
 # Parameters of the node that `output_options` takes by the same names.
 _OUTPUT_PARAMETERS = tuple(inspect.signature(output_options).parameters)
 
@@ -22,12 +27,13 @@ class ParameterError(S2M2Error):
 
 @dataclass(frozen=True)
 class Constraint:
-    """What a parameter may be: a description, and a range or choices, both inclusive."""
+    """What a parameter may be: a description, and a range, choices, or the name of a frame."""
 
     description: str
     read_only: bool
     range: tuple[float, float] | None
     choices: tuple[str, ...]
+    frame_name: bool
 
 
 def _parameter(
@@ -37,8 +43,9 @@ def _parameter(
     read_only: bool = False,
     range: tuple[float, float] | None = None,
     choices: Sequence[str] = (),
+    frame_name: bool = False,
 ) -> Any:
-    constraint = Constraint(description, read_only, range, tuple(choices))
+    constraint = Constraint(description, read_only, range, tuple(choices), frame_name)
     return field(default=default, metadata={'constraint': constraint})
 
 
@@ -64,7 +71,8 @@ class Settings:
     )
     precision: str = _parameter(
         'auto',
-        'Precision of convolutions and attention; auto is float16 on a CUDA device, else float32.',
+        'Precision of convolutions and attention; auto is float16 on a CUDA device, on a '
+        'processor bfloat16 where it is fast and agrees with float32, else float32.',
         read_only=True,
         choices=('auto', *PRECISIONS),
     )
@@ -129,6 +137,16 @@ class Settings:
         'Farthest depth in meters that depth and points keep. 0: no limit.',
         range=(0.0, 100000.0),
     )
+    depth_scale: float = _parameter(
+        1.0,
+        'Correction of this rig: every depth is multiplied by it (s2m2 calibrate-check finds it).',
+        range=(0.1, 10.0),
+    )
+    disparity_offset: float = _parameter(
+        0.0,
+        'Correction of this rig: pixels added to every disparity (s2m2 calibrate-check finds it).',
+        range=(-100.0, 100.0),
+    )
     depth_filter: bool = _parameter(
         False, 'Set low-confidence and occluded pixels of the depth image to NaN.'
     )
@@ -153,6 +171,10 @@ class Settings:
         'rgb', 'Field for the color of the left image.', choices=('rgb', 'intensity', 'none')
     )
     points_confidence: bool = _parameter(False, 'Add a confidence field to the cloud.')
+    points_uncertainty: bool = _parameter(
+        False,
+        'Add a field uncertainty to the cloud: the standard deviation of the depth in meters.',
+    )
     points_decimation: int = _parameter(
         1, 'Take every n-th row and column into the cloud.', range=(1, 32)
     )
@@ -160,24 +182,54 @@ class Settings:
         '',
         'Frame that the cloud is transformed into, through tf2. Empty: the left camera optical '
         'frame.',
+        frame_name=True,
     )
 
+    input_layout: str = _parameter(
+        'two_topics',
+        'Where the views are: in two topics, or both in the images of left/image_rect, '
+        'side_by_side (left half, right half) or top_bottom (upper half, lower half).',
+        choices=tuple(layout.value for layout in ViewLayout),
+    )
     image_transport: str = _parameter(
-        'raw',
-        'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right).',
-        choices=('raw', 'compressed'),
+        'auto',
+        'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right); '
+        'auto to what is published, raw if both are.',
+        choices=('auto', 'raw', 'compressed'),
+    )
+    cache_camera_info: bool = _parameter(
+        True,
+        'Match every pair of images with the newest camera_info, whatever its timestamp; false '
+        'demands one whose timestamp matches its image.',
+    )
+    rectify: str = _parameter(
+        'auto',
+        'true rectifies the images by the K, D, R and P of their camera_info, false takes them as '
+        'they are; auto rectifies raw images (by the name image_raw, else by what they show).',
+        choices=('auto', 'true', 'false'),
+    )
+    pixel_range: str = _parameter(
+        'auto',
+        'Values of images of more than 8 bits: auto finds black and white from both images, full '
+        'takes the whole range of the type, a number takes so many bits.',
+        choices=SETTINGS,
     )
     approximate_sync: bool = _parameter(
-        False, 'Pair messages whose timestamps lie within slop; false demands equal timestamps.'
+        False,
+        'Pair images whose timestamps lie within slop; false demands equal timestamps. Equal '
+        'ones are preferred either way.',
     )
     slop: float = _parameter(
         0.02,
-        'Seconds that the timestamps of a pair may be apart (strictly less), with '
-        'approximate_sync.',
+        'Seconds that the timestamps of a pair may be apart (strictly less, and less than half '
+        'of the period of the images), with approximate_sync.',
         range=(0.0001, 10.0),
     )
     sync_queue_size: int = _parameter(
-        10, 'Messages of each topic that wait for matching messages.', range=(1, 1000)
+        10,
+        'Images of each camera that wait for their matching messages; fewer if they would take '
+        'more than 256 MiB.',
+        range=(1, 1000),
     )
     sync_timeout: float = _parameter(
         3.0, 'Seconds without a pair after which the node says why.', range=(0.1, 3600.0)
@@ -220,6 +272,8 @@ class Settings:
     def pipeline_options(self) -> PipelineOptions:
         """Return what the pipeline needs to know; the cloud's transform is not among it."""
         return PipelineOptions(
+            correction=RigCorrection(self.depth_scale, self.disparity_offset),
+            rectify=self.rectify,  # type: ignore[arg-type]  # checked against the choices
             outputs=output_options(**{name: getattr(self, name) for name in _OUTPUT_PARAMETERS}),
             allow_negative=self.allow_negative,
             max_vertical_misalignment=self.max_vertical_misalignment,
@@ -238,7 +292,7 @@ TYPE_NAMES: Mapping[type[Any], str] = {
 GROUPS: Mapping[str, str] = {
     'checkpoint': 'Which network, and how it runs',
     'confidence_threshold': 'Which pixels are published, and how',
-    'image_transport': 'What comes in',
+    'input_layout': 'What comes in',
     'diagnostics_period': 'How the node watches itself',
 }
 
@@ -257,16 +311,33 @@ def _typed(name: str, value: Any, kind: type[Any]) -> Any:
     """Return the value as its parameter's type: whole numbers are real ones too."""
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    # YAML reads `rectify: true` as a bool and `pixel_range: 10` as an integer.
+    if (name, type(value)) in (('rectify', bool), ('pixel_range', int)):
+        return str(value).lower()
     if type(value) is not kind:
-        raise ParameterError(f'{name} = {value!r} must be of type {TYPE_NAMES[kind]}')
+        raise ParameterError(
+            f'{name} = {safe_text(repr(value))} must be of type {TYPE_NAMES[kind]}'
+        )
     return value
 
 
 def _check(name: str, value: Any, constraint: Constraint) -> None:
     if constraint.choices and value not in constraint.choices:
         choices = ', '.join(f"'{choice}'" for choice in constraint.choices)
-        raise ParameterError(f"{name} = '{value}' must be one of {choices}")
+        raise ParameterError(f"{name} = '{safe_text(value)}' must be one of {choices}")
     if constraint.range is not None:
         low, high = constraint.range
         if not low <= value <= high:
             raise ParameterError(f'{name} = {value} is not between {low:g} and {high:g}')
+    if constraint.frame_name and value and (reason := _no_frame_name(value)):
+        raise ParameterError(f"{name} = '{safe_text(value)}' is not the name of a frame: {reason}")
+
+
+def _no_frame_name(value: str) -> str | None:
+    if value.startswith('/'):
+        return 'tf2 knows no names with a slash in front'
+    if len(value) > LONGEST_FRAME_NAME:
+        return f'it is longer than {LONGEST_FRAME_NAME} characters'
+    if not value.isprintable() or value != value.strip():
+        return 'it has blanks at an end, or characters that cannot be printed'
+    return None

@@ -163,7 +163,7 @@ class Session:
 
     `latency` is from the arrival of the last message of a pair to its last output,
     `stamp_latency` from the left image's stamp, both in milliseconds. `examined_at` is in seconds
-    of a monotonic clock.
+    of a monotonic clock. `noted` are the remarks that were logged.
     """
 
     counters: Counters = field(default_factory=Counters)
@@ -173,4 +173,5 @@ class Session:
     confidence: Trend = field(default_factory=Trend)
     examination: Examination | None = None
     examined_at: float = -math.inf
+    noted: set[str] = field(default_factory=set)
     ended: bool = False

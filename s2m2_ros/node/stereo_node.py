@@ -20,6 +20,7 @@ from s2m2_ros.node.pair_processor import Job, PairProcessor
 from s2m2_ros.node.parameter_declaration import Parameters
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import reset_peak_device_memory
+from s2m2_ros.node.service_guard import ServiceGuard
 from s2m2_ros.node.worker import Worker
 
 # Seconds between looks at a shutdown request while the worker loads a network.
@@ -28,6 +29,7 @@ SHUTDOWN_CHECK_PERIOD = 0.1
 INFERENCE_TIMEOUT_AT_EXIT = 0.5
 SUBSCRIBER_POLL_PERIOD = 0.5
 SYNC_CHECK_PERIOD = 0.5
+SERVICE_PERIOD = 0.2
 # Seconds between attempts to configure at autostart: doubled each time, up to the longest.
 FIRST_START_RETRY = 2.0
 LONGEST_START_RETRY = 60.0
@@ -43,34 +45,35 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
     def __init__(self, **node_arguments: Any) -> None:
         """Declare the parameters; raises ParameterError if one has an impossible value."""
         super().__init__('stereo_node', **node_arguments)
-        self._parameters = Parameters(self)
-        self._parameters.on_change(self._guarded(self._settings_changed))
+        self._table = Parameters(self)
+        self._table.on_change(self._guarded(self._settings_changed))
         self._faults = FaultLog(self._log)
         self._supervisor = MatcherSupervisor(self._faults)
         processor = PairProcessor(
             self._supervisor, lambda: int(self.get_clock().now().nanoseconds)
         )
         self._worker = Worker[Job](processor.process, name='stereo_worker')
-        self._camera = Camera(self, self._parameters, self._faults, self._worker)
+        self._camera = Camera(self, self._table, self._faults, self._worker)
         self._configured = False
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # Steady: simulated time may stand still, and watching goes on.
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics_timer = self._every(
-            self._parameters.settings.diagnostics_period, self._publish_diagnostics
+            self._table.settings.diagnostics_period, self._publish_diagnostics
         )
         self._check_timer = self._every(SYNC_CHECK_PERIOD, self._camera.check)
+        self._service_timer = self._every(SERVICE_PERIOD, ServiceGuard(self).send_waiting)
         self._poll_timer: Any = None
         self._start_retry = FIRST_START_RETRY
         self._start_timer: Any = None
-        if self._parameters.settings.autostart:
+        if self._table.settings.autostart:
             self._start_timer = self._every(0.0, self._autostart)
 
     # Lifecycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the network; fails with one message that says what is missing."""
-        settings = self._parameters.settings
+        settings = self._table.settings
         try:
             self._await(self._worker.call(lambda: self._supervisor.open(settings)))
         except Exception as error:
@@ -78,6 +81,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             return TransitionCallbackReturn.FAILURE
         self._faults.clear(Fault.CONFIGURATION)
         self._configured = True
+        self.get_logger().info(f'configured: {self._supervisor.description()}')
         self._camera.configure(self._guarded(self._camera.follow_subscribers))
         if not self._camera.reports_subscribers:
             self._poll_timer = self._every(SUBSCRIBER_POLL_PERIOD, self._camera.follow_subscribers)
@@ -87,6 +91,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
         """Begin to subscribe and publish, as soon as an output has a subscriber."""
         result = super().on_activate(state)
         reset_peak_device_memory()
+        self.get_logger().info('active')
         self._camera.activate()
         return result
 

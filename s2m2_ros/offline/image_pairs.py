@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from s2m2_ros.atomic_files import FileWriteError
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.geometry import CameraModel, Output
+from s2m2_ros.geometry import Output
 from s2m2_ros.inference.matcher import StereoMatcher
-from s2m2_ros.io import image_files
-from s2m2_ros.io.calibration import read_calibration
+from s2m2_ros.io.images import image_files
+from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.offline.result_record import RECORD, Recipe, is_recorded, write_record
 from s2m2_ros.pipeline import (
     PairInput,
@@ -23,6 +23,7 @@ from s2m2_ros.pipeline import (
     PipelineOptions,
     PipelineState,
     StereoPipeline,
+    examine_outputs,
 )
 
 _logger = logging.getLogger(__name__)
@@ -41,92 +42,98 @@ CALIBRATED = frozenset({Output.DEPTH, Output.POINTS})
 
 
 @dataclass(frozen=True)
-class PairFiles:
-    """One pair of image files and the folder for its results.
+class PairJob:
+    """One pair to match.
 
     Attributes:
-        left, right: image files.
+        label: the file, for messages.
         output: folder to fill; made if missing.
-        calibration: files for `read_calibration`; without them there is neither depth nor cloud.
+        load: reads the pair; raises S2M2Error.
+        digests: returns SHA-256 digests of what the result depends on, by role.
+        calibrated: whether depth and cloud are written too.
 
     """
 
-    left: Path
-    right: Path
+    label: str
     output: Path
-    calibration: Sequence[Path] = ()
+    load: Callable[[PixelRange], PairInput]
+    digests: Callable[[], Mapping[str, Sequence[str]]]
+    calibrated: bool
 
     @property
     def results(self) -> tuple[str, ...]:
         """Names of the files that are written."""
-        return FILES + (CALIBRATED_FILES if self.calibration else ())
+        return FILES + (CALIBRATED_FILES if self.calibrated else ())
 
 
 @dataclass(frozen=True)
 class PairMatcher:
-    """Matches image files with one matcher and one set of options."""
+    """Matches pairs with one matcher and one set of options, and writes files."""
 
     matcher: StereoMatcher
     options: PipelineOptions
     facts: Recipe
+    pixel_range: str = 'auto'
     state: PipelineState = field(default_factory=PipelineState)
 
-    def is_done(self, files: PairFiles) -> bool:
+    def is_done(self, job: PairJob) -> bool:
         """Tell whether every result is there, made from the same inputs in the same way."""
-        complete = all((files.output / name).is_file() for name in files.results)
-        return complete and is_recorded(files.output, self._recipe(files))
+        complete = all((job.output / name).is_file() for name in job.results)
+        return complete and is_recorded(job.output, self._recipe(job))
 
-    def match_all(self, pairs: Sequence[PairFiles]) -> int:
+    def match_all(self, jobs: Iterable[PairJob], *, count: int | None) -> int:
         """Match pairs with a progress bar, and return how many failed.
 
-        A single pair's error is raised; of several, each is logged and the rest goes on.
+        A single pair's error is raised; of several, each is logged and the rest goes on. `count`
+        is None if it is not known.
         """
         failures = 0
         with logging_redirect_tqdm():
-            for files in tqdm(pairs, unit='pair', disable=len(pairs) == 1):
+            for job in tqdm(jobs, unit='pair', total=count, disable=count == 1):
                 try:
-                    self.match(files)
+                    self.match(job)
                 except S2M2Error as error:
-                    if len(pairs) == 1:
+                    if count == 1:
                         raise
                     failures += 1
-                    _logger.error('%s: %s', files.left, error)
+                    _logger.error('%s: %s', job.label, error)
         return failures
 
-    def match(self, files: PairFiles) -> PairOutputs:
+    def match(self, job: PairJob) -> PairOutputs:
         """Match one pair and write its files, the record last. Raises S2M2Error."""
-        pair = _read(files)
+        pair = job.load(PixelRange(self.pixel_range))
         wanted = WANTED | CALIBRATED if pair.calibration else WANTED
         outputs = StereoPipeline(self.matcher).process(pair, wanted, self.options, self.state)
+        _, found = examine_outputs(outputs, self.options)
+        remarks = [*outputs.warnings, *(finding.text for finding in found)]
+        for text in outputs.notes:
+            _logger.info('%s: %s', job.label, text)
+        for text in remarks:
+            _logger.warning('%s: %s', job.label, text)
         try:
-            files.output.mkdir(parents=True, exist_ok=True)
-            (files.output / RECORD).unlink(missing_ok=True)
+            job.output.mkdir(parents=True, exist_ok=True)
+            (job.output / RECORD).unlink(missing_ok=True)
         except OSError as error:
-            raise FileWriteError(f"cannot make '{files.output}': {error.strerror}") from error
-        _write_maps(files.output, outputs)
+            raise FileWriteError(f"cannot make '{job.output}': {error.strerror}") from error
+        _write_maps(job.output, outputs)
         if pair.calibration is not None:
-            _write_geometry(files.output, outputs)
-        write_record(files.output, self._recipe(files))
+            _write_geometry(job.output, outputs)
+        facts = {'remarks': remarks, 'notes': list(outputs.notes)}
+        write_record(job.output, self._recipe(job), **facts)
         return outputs
 
-    def _recipe(self, files: PairFiles) -> Recipe:
-        return self.facts.of_files(files.left, files.right, files.calibration)
-
-
-def _read(files: PairFiles) -> PairInput:
-    left, right = image_files.read_image(files.left), image_files.read_image(files.right)
-    calibration: tuple[CameraModel, CameraModel] | None = None
-    if files.calibration:
-        size = (left.shape[1], left.shape[0])
-        calibration = read_calibration(files.calibration, image_size=size)
-    return PairInput(left, right, calibration, str(files.left), str(files.right))
+    def _recipe(self, job: PairJob) -> Recipe:
+        return self.facts.with_inputs(job.digests())
 
 
 def _write_maps(folder: Path, outputs: PairOutputs) -> None:
     arrays = outputs.host.arrays
     disparity = arrays[Output.RAW_DISPARITY]
     image_files.write_pfm(folder / 'disparity.pfm', disparity)
-    image_files.write_steps(folder / 'disparity.png', disparity, image_files.DISPARITY_STEPS)
+    lost = image_files.write_steps(
+        folder / 'disparity.png', disparity, image_files.DISPARITY_STEPS
+    )
+    _report_lost(lost, folder / 'disparity.png', 'disparities of 0 to 255.996 px')
     picture = image_files.disparity_picture(disparity)
     image_files.write_png(folder / 'disparity_color.png', picture)
     confidence = image_files.share_picture(arrays[Output.CONFIDENCE])
@@ -138,5 +145,17 @@ def _write_maps(folder: Path, outputs: PairOutputs) -> None:
 def _write_geometry(folder: Path, outputs: PairOutputs) -> None:
     depth = outputs.host.arrays[Output.DEPTH]
     image_files.write_pfm(folder / 'depth.pfm', depth)
-    image_files.write_steps(folder / 'depth.png', depth, image_files.DEPTH_STEPS)
+    lost = image_files.write_steps(folder / 'depth.png', depth, image_files.DEPTH_STEPS)
+    _report_lost(lost, folder / 'depth.png', 'depths up to 65.535 m')
     image_files.write_ply(folder / 'cloud.ply', outputs.host.arrays[Output.POINTS])
+
+
+def _report_lost(count: int, file: Path, held: str) -> None:
+    if count:
+        _logger.warning(
+            '%s: %d known pixels are 0 (unknown) there, since its 16 bits hold %s; the .pfm file '
+            'beside it holds them',
+            file,
+            count,
+            held,
+        )

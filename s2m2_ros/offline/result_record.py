@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,16 +53,9 @@ class Recipe:
         }
         return cls(s2m2_ros.__version__, facts, dict(options), {})
 
-    def of_files(self, left: Path, right: Path, calibration: Sequence[Path]) -> Recipe:
-        """Return the recipe of these inputs. Raises OSError if one cannot be read."""
-        return replace(
-            self,
-            inputs={
-                'left': [file_sha256(left)],
-                'right': [file_sha256(right)],
-                'calibration': [digest for path in calibration for digest in _digests(path)],
-            },
-        )
+    def with_inputs(self, digests: Mapping[str, Sequence[str]]) -> Recipe:
+        """Return the recipe of these inputs."""
+        return replace(self, inputs=dict(digests))
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as JSON values."""
@@ -91,9 +83,3 @@ def write_record(folder: Path, recipe: Recipe, **facts: Any) -> None:
         write_atomically(folder / RECORD, text.encode() + b'\n')
     except OSError as error:
         raise FileWriteError(f"cannot write '{folder / RECORD}': {error.strerror}") from error
-
-
-def _digests(path: Path) -> list[str]:
-    """Return the digests of a calibration file, or of the files of a folder."""
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]

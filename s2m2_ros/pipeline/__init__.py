@@ -3,7 +3,7 @@
 from s2m2_ros.pipeline.options import PipelineOptions, output_options
 from s2m2_ros.pipeline.pair import PairInput, PairOutputs, StageTimes
 from s2m2_ros.pipeline.state import PipelineState
-from s2m2_ros.pipeline.stereo_pipeline import StereoPipeline
+from s2m2_ros.pipeline.stereo_pipeline import StereoPipeline, examine_outputs
 
 __all__ = [
     'PairInput',
@@ -12,5 +12,6 @@ __all__ = [
     'PipelineState',
     'StageTimes',
     'StereoPipeline',
+    'examine_outputs',
     'output_options',
 ]

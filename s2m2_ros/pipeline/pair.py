@@ -6,8 +6,11 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from s2m2_ros.geometry import CameraModel, HostOutputs, StereoCamera
+from s2m2_ros.geometry.content_check import ContentCheck
+from s2m2_ros.geometry.pair_findings import Finding
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +21,8 @@ class PairInput:
         left, right: (H, W) grey or (H, W, 3) RGB, uint8 or float32 in 0..255.
         calibration: of the left and the right camera; None: only maps in pixels can be computed.
         left_name, right_name: topics or files, for messages to people.
+        notes: what is worth knowing of the images, whole sentences.
+        warnings: what is suspicious of them; both come back with the outputs.
 
     """
 
@@ -26,6 +31,8 @@ class PairInput:
     calibration: tuple[CameraModel, CameraModel] | None = None
     left_name: str = 'left image'
     right_name: str = 'right image'
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,20 +51,31 @@ class PairOutputs:
 
     Attributes:
         host: the outputs that were asked for, as host arrays.
-        left, right: the images that were matched, alike in size and type.
+        left, right: the images that were matched, alike in size and type; tensors where they
+            were rectified on a GPU.
         camera: of these images; None without calibration.
         resolution: of the disparity in pixels of the images: finer differences mean nothing.
         working_size: height and width that were matched.
+        rectified: whether the images were rectified here.
+        content: whether the images hold anything to match.
+        findings: what is wrong with the content.
+        notes: what is worth knowing of images or calibration, whole sentences.
+        warnings: what is suspicious of them.
         times: how long each stage took.
         mean_confidence: over a coarse grid; NaN if nothing was matched.
 
     """
 
     host: HostOutputs
-    left: np.ndarray
-    right: np.ndarray
+    left: np.ndarray | torch.Tensor
+    right: np.ndarray | torch.Tensor
     camera: StereoCamera | None
     resolution: float
     working_size: tuple[int, int]
+    rectified: bool = False
+    content: ContentCheck = field(default_factory=ContentCheck)
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     times: StageTimes = field(default_factory=StageTimes)
     mean_confidence: float = math.nan

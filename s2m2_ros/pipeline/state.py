@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 from s2m2_ros.geometry import CameraModel, StereoCamera, Workspace
+from s2m2_ros.geometry.rectification import RectifierCache
 
 
 class PipelineState:
     """Memory and caches of one camera; for one thread.
 
-    Reset it when the camera is activated, its timestamps jump or its calibration changes (the
-    last is noticed here).
+    Reset it when the camera is activated or its timestamps jump; a new calibration is noticed
+    here.
+
+    Attributes:
+        workspace: where the records of clouds lie.
+        rectifiers: the maps of raw cameras.
+        rectify: whether the images are raw and are rectified here; None: not decided yet.
+
     """
 
     def __init__(self, workspace: Workspace | None = None) -> None:
         """Keep the records of clouds in `workspace`, which outputs may lie in."""
         self.workspace = workspace or Workspace()
+        self.rectifiers = RectifierCache()
+        self.rectify: bool | None = None
         self._calibration: tuple[CameraModel, CameraModel] | None = None
         self._camera: StereoCamera | None = None
 
     def reset(self) -> None:
-        """Forget what earlier pairs told."""
+        """Forget what earlier pairs showed."""
         self._calibration = self._camera = None
+        self.rectify = None
+
+    def follow(self, calibration: tuple[CameraModel, CameraModel]) -> None:
+        """Forget what was found with another calibration than this."""
+        if calibration != self._calibration:
+            self.reset()
+            self._calibration = calibration
 
     def camera(self, calibration: tuple[CameraModel, CameraModel]) -> StereoCamera:
         """Return the stereo camera of a calibration; CalibrationError if it is none."""
-        if self._camera is None or calibration != self._calibration:
-            self.reset()
+        self.follow(calibration)
+        if self._camera is None:
             self._camera = StereoCamera.from_projection(*calibration)
-            self._calibration = calibration
         return self._camera

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
+import torch
 
-from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import HostOutputs, Output, compute_outputs
+from s2m2_ros.geometry.pair_findings import Finding, content_findings, findings
+from s2m2_ros.geometry.rectification_check import Examination, examine
+from s2m2_ros.geometry.uncertainty import calibrated_confidence, disparity_deviation
 from s2m2_ros.inference import MatchResult, StereoMatcher
 from s2m2_ros.pipeline.options import PipelineOptions
 from s2m2_ros.pipeline.pair import PairInput, PairOutputs, StageTimes
+from s2m2_ros.pipeline.preparation import PreparedPair, gray, prepare
 from s2m2_ros.pipeline.state import PipelineState
 
 # The network's estimate is continuous; a sixteenth of a pixel, the step of OpenCV's matchers,
@@ -37,41 +40,52 @@ class StereoPipeline:
     ) -> PairOutputs:
         """Return what is wanted of a pair; nothing is matched if nothing is wanted.
 
-        The arrays may lie in the workspace of `state`: use them before the next call. Raises
-        ImageError for images that are no pair, CalibrationError for a calibration that cannot be
-        used, and whatever the matcher raises.
+        Where there is nothing to match (blank images, one picture on both sides) the confidence
+        is 0 everywhere. The arrays may lie in the workspace of `state`: use them before the next
+        call. Raises ImageError for images that are no pair, CalibrationError for a calibration
+        that cannot be used, and whatever the matcher raises.
         """
-        left, right = alike(pair)
-        camera = None
-        if pair.calibration is not None:
-            camera = state.camera(pair.calibration)
-            camera.require_size(left.shape[1], left.shape[0])
-        height, width = left.shape[:2]
+        prepared = prepare(pair, options, state, self.matcher.device)
+        height, width = prepared.left.shape[:2]
+        outputs = PairOutputs(
+            host=HostOutputs(prepared.camera, {}, 0.0, None, ''),
+            left=prepared.left,
+            right=prepared.right,
+            camera=prepared.camera,
+            resolution=DISPARITY_RESOLUTION,
+            working_size=(height, width),
+            rectified=prepared.valid is not None,
+            content=prepared.content,
+            findings=content_findings(prepared.content),
+            notes=prepared.notes,
+            warnings=prepared.warnings,
+        )
         if not wanted:
-            nothing = HostOutputs(camera, {}, 0.0, None, '')
-            return PairOutputs(nothing, left, right, camera, DISPARITY_RESOLUTION, (height, width))
-        result = self.matcher.match(left, right, timed=True)
+            return outputs
+        result = self.matcher.match(prepared.left, prepared.right, timed=True)
         # Reading the durations waits for the device, so that they do not mix.
         times = result.timings
         upload_ms, inference_ms = (times.upload_ms, times.inference_ms) if times else (0.0, 0.0)
         started = time.perf_counter()
+        network = self.matcher.checkpoint or self.matcher.backend
+        result = _trusted(result, prepared, network)
+        working_size = self.matcher.working_size(height, width)
+        scale = width / working_size[1]
         host = compute_outputs(
-            camera,
+            prepared.camera,
             result,
             wanted,
-            image=left,
+            image=prepared.left,
+            deviation=lambda confidence: disparity_deviation(confidence, network, scale=scale),
             options=options.outputs,
             workspace=state.workspace,
         )
-        mean_confidence = _mean_confidence(result)
+        mean_confidence = float(result.confidence[::CONFIDENCE_STEP, ::CONFIDENCE_STEP].mean())
         elapsed = (time.perf_counter() - started) * 1e3
-        working_size = self.matcher.working_size(height, width)
-        return PairOutputs(
+        return replace(
+            outputs,
             host=host,
-            left=left,
-            right=right,
-            camera=camera,
-            resolution=DISPARITY_RESOLUTION * width / working_size[1],
+            resolution=DISPARITY_RESOLUTION * scale,
             working_size=working_size,
             times=StageTimes(
                 upload_ms, inference_ms, elapsed - host.download_ms, host.download_ms
@@ -80,27 +94,38 @@ class StereoPipeline:
         )
 
 
-def alike(pair: PairInput) -> tuple[np.ndarray, np.ndarray]:
-    """Return both images as color if one is, and as float32 if one is: drivers mix encodings.
+def examine_outputs(
+    outputs: PairOutputs, options: PipelineOptions
+) -> tuple[Examination, tuple[Finding, ...]]:
+    """Return what the views of a processed pair show of the rig, and what is wrong with it.
 
-    Raises ImageError if their sizes differ.
+    Takes tens of milliseconds: features are matched without regard to rows.
     """
-    left, right = pair.left, pair.right
-    if left.shape[:2] != right.shape[:2]:
-        raise ImageError(
-            f'{pair.left_name} is {_size(left)} and {pair.right_name} {_size(right)}: a rectified '
-            'pair has one size; set both cameras to the same resolution'
-        )
-    if left.ndim != right.ndim:
-        left, right = (i if i.ndim == 3 else np.stack((i,) * 3, axis=-1) for i in (left, right))
-    if left.dtype != right.dtype:
-        left, right = left.astype(np.float32), right.astype(np.float32)
-    return left, right
+    offset = outputs.camera.principal_point_difference if outputs.camera else 0.0
+    examination = examine(
+        gray(outputs.left),
+        gray(outputs.right),
+        disparity_offset=offset,
+        content=outputs.content,
+    )
+    found = findings(
+        examination,
+        allow_negative=options.allow_negative,
+        max_vertical_misalignment=options.max_vertical_misalignment,
+        baseline=outputs.camera.baseline if outputs.camera else None,
+    )
+    return examination, found
 
 
-def _size(image: np.ndarray) -> str:
-    return f'{image.shape[1]}x{image.shape[0]}'
-
-
-def _mean_confidence(result: MatchResult) -> float:
-    return float(result.confidence[::CONFIDENCE_STEP, ::CONFIDENCE_STEP].mean())
+def _trusted(result: MatchResult, prepared: PreparedPair, network: str) -> MatchResult:
+    """Return the result with calibrated confidence, 0 where there is nothing to match."""
+    if prepared.content.nothing_to_match:
+        return replace(result, confidence=torch.zeros_like(result.confidence))
+    confidence = calibrated_confidence(result.confidence, network)
+    if prepared.valid is None:
+        return replace(result, confidence=confidence)
+    return replace(
+        result,
+        confidence=confidence * prepared.valid,
+        visibility=result.visibility * prepared.valid,
+    )

@@ -11,8 +11,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from tf_transformations import quaternion_from_euler
 
+from s2m2_ros.geometry import CalibrationError
 from s2m2_ros.io.ros_calibration import stereo_camera
-from s2m2_ros.io.stereo_frame import StereoFrame
+from s2m2_ros.player.ros_messages import StereoMessages
 
 # REP 103: a body frame looks along x with z up, an optical frame along z with y down.
 BODY_TO_OPTICAL = (-math.pi / 2, 0.0, -math.pi / 2)
@@ -35,17 +36,22 @@ def camera_transforms(
     return transforms
 
 
-def broadcast(node: Node, parent_frame: str, frame: StereoFrame) -> Any:
+def broadcast(node: Node, parent_frame: str, messages: StereoMessages) -> Any:
     """Publish the transforms of a pair and return the broadcaster, which must be kept.
 
-    Returns None, and says so in the log, where tf2_ros is not installed.
+    Returns None, and says so in the log, where tf2_ros is not installed or the calibration is not
+    one of a rectified pair.
     """
     try:
         from tf2_ros import StaticTransformBroadcaster
     except ImportError:
         node.get_logger().info('no static transforms: tf2_ros is not installed')
         return None
-    transforms = camera_transforms(parent_frame, frame.left_info, frame.right_info)
+    try:
+        transforms = camera_transforms(parent_frame, messages.left_info, messages.right_info)
+    except CalibrationError as error:
+        node.get_logger().warning(f'no static transforms: {error}')
+        return None
     for transform in transforms:
         transform.header.stamp = node.get_clock().now().to_msg()
     broadcaster = StaticTransformBroadcaster(node)

@@ -6,11 +6,11 @@ import itertools
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from copy import copy
 from typing import Any
 
 import rclpy
 from rclpy.duration import Duration
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -20,95 +20,106 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.io.stereo_frame import PlaybackError, StereoFrame
+from s2m2_ros.executable import StopSignals, run_executable
+from s2m2_ros.io.sources.stereo_frame import PairSource, PlaybackError, StereoFrame
+from s2m2_ros.player.log_to_ros import logging_to, printable
 from s2m2_ros.player.player_parameters import (
     IMAGE_FILES_RATE,
     PlayerOptions,
-    Source,
     declare_options,
-    open_source,
+    publishes_raw,
+    source_of,
 )
+from s2m2_ros.player.ros_messages import StereoMessages, stereo_messages
 from s2m2_ros.player.static_transforms import broadcast
 
+USAGE = """usage: stereo_player --ros-args -p source:=FOLDER_OR_RECORDING ...
+
+Publishes stereo pairs from files or a recording, as a camera driver would.
+doc/stereo_player.md describes all topics and parameters."""
 QUEUE_DEPTH = 10
-# How often to look whether a listener came; only until playing starts.
+# How often to look whether a subscriber came; only until playing starts.
 POLL_S = 0.02
-FAREWELL = Duration(seconds=1)
+ACKNOWLEDGMENT_TIMEOUT = Duration(seconds=1)
+NAME = 'stereo_player'
 
 
 class StereoPlayer(Node):  # type: ignore[misc]  # rclpy has no types
     """Publishes pairs on left/ and right/ image_rect and camera_info.
 
-    Reliable, so that any listener matches; overridable by the standard QoS parameters. Images
+    Reliable, so that any subscriber matches; overridable by the standard QoS parameters. Images
     that were recorded compressed go out on ``image_rect/compressed``.
     """
 
     def __init__(self, **node_arguments: Any) -> None:
         """Declare the parameters; raises :class:`S2M2Error` if what they name cannot be played."""
-        super().__init__('stereo_player', **node_arguments)
+        super().__init__(NAME, **node_arguments)
         self.options: PlayerOptions = declare_options(self)
-        self.source: Source = open_source(self.options)
+        self._raw = publishes_raw(self.options)
+        self.source: PairSource = source_of(self.options)
         self.published = 0
         self._broadcaster: Any = None
         self._outputs: dict[str, Publisher[Any]] = {}
 
-    def listeners(self) -> int:
-        """Return the number of listeners of the topic that has fewest."""
+    def subscribers(self) -> int:
+        """Return the number of subscribers of the topic that has fewest."""
         if not self._outputs:
             return 0
         return int(min(p.get_subscription_count() for p in self._outputs.values()))
 
     def prepare(self, frame: StereoFrame) -> None:
-        """Create the publishers that a pair needs, and tell where its cameras stand."""
-        types: dict[str, Any] = {}
-        for side, image in zip(('left', 'right'), frame.messages, strict=True):
-            suffix = '/compressed' if isinstance(image, CompressedImage) else ''
-            types[f'{side}/image_rect{suffix}'] = type(image)
-            types[f'{side}/camera_info'] = CameraInfo
-        self._outputs = {
-            topic: self.create_publisher(
-                kind,
+        """Create the publishers that a pair needs, and publish where its cameras are."""
+        messages = self._messages(frame)
+        for side, image in (('left', messages.left), ('right', messages.right)):
+            self._output(side, image)
+            self._output(side, messages.left_info)
+        if self.options.parent_frame:
+            self._broadcaster = broadcast(self, self.options.parent_frame, messages)
+
+    def publish(self, frame: StereoFrame) -> None:
+        """Publish one pair, calibrations first, so that its images can be used at once."""
+        messages = self._messages(frame)
+        left_stamp, right_stamp = self._stamps(frame)
+        for side, message, stamp in (
+            ('left', messages.left_info, left_stamp),
+            ('left', messages.left, left_stamp),
+            ('right', messages.right_info, right_stamp),
+            ('right', messages.right, right_stamp),
+        ):
+            message.header.stamp = stamp
+            self._output(side, message).publish(message)
+        self.published += 1
+
+    def finish(self) -> None:
+        """Wait, not for long, until reliable subscribers have what was published."""
+        for publisher in self._outputs.values():
+            publisher.wait_for_all_acked(ACKNOWLEDGMENT_TIMEOUT)
+
+    def _messages(self, frame: StereoFrame) -> StereoMessages:
+        frame_ids = (self.options.left_frame, self.options.right_frame)
+        return stereo_messages(frame, frame_ids, raw=self._raw)
+
+    def _output(self, side: str, message: Any) -> Publisher[Any]:
+        """Return the publisher for a message of one camera, made when it is needed first."""
+        topic = f'{side}/camera_info'
+        if not isinstance(message, CameraInfo):
+            compressed = isinstance(message, CompressedImage)
+            topic = f'{side}/image_rect/compressed' if compressed else f'{side}/image_rect'
+        if topic not in self._outputs:
+            self._outputs[topic] = self.create_publisher(
+                type(message),
                 topic,
                 QoSProfile(depth=QUEUE_DEPTH),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
-            for topic, kind in types.items()
-        }
-        if self.options.parent_frame:
-            self._broadcaster = broadcast(self, self.options.parent_frame, frame)
-
-    def publish(self, frame: StereoFrame) -> None:
-        """Publish one pair: calibrations first, so that a listener can use the images at once."""
-        left_stamp, right_stamp = self._stamps(frame)
-        messages = (
-            (frame.left_info, left_stamp),
-            (frame.left, left_stamp),
-            (frame.right_info, right_stamp),
-            (frame.right, right_stamp),
-        )
-        topics = iter(self._outputs.values())
-        left_image, left_info, right_image, right_info = topics
-        for publisher, (message, stamp) in zip(
-            (left_info, left_image, right_info, right_image), messages, strict=True
-        ):
-            stamped = copy(message)  # the source may hand the same message out again
-            stamped.header = copy(message.header)
-            stamped.header.stamp = stamp
-            publisher.publish(stamped)
-        self.published += 1
-
-    def finish(self) -> None:
-        """Wait, not for long, until reliable listeners have what was published."""
-        for publisher in self._outputs.values():
-            publisher.wait_for_all_acked(FAREWELL)
+        return self._outputs[topic]
 
     def _stamps(self, frame: StereoFrame) -> tuple[Any, Any]:
-        left, right = (message.header.stamp for message in frame.messages)
-        if not self.options.restamp:
-            return left, right
-        apart = Time.from_msg(right).nanoseconds - Time.from_msg(left).nanoseconds
-        now = self.get_clock().now()
-        return now.to_msg(), (now + Duration(nanoseconds=apart)).to_msg()
+        now_ns = self.get_clock().now().nanoseconds
+        left_ns, right_ns = frame.stamps_ns or (now_ns, now_ns)
+        if self.options.restamp:
+            left_ns, right_ns = now_ns, now_ns + right_ns - left_ns
+        return Time(nanoseconds=left_ns).to_msg(), Time(nanoseconds=right_ns).to_msg()
 
 
 def schedule(
@@ -132,7 +143,7 @@ def schedule(
         previous = frame
 
 
-def repeated(source: Source, *, loop: bool) -> Iterator[StereoFrame]:
+def repeated(source: PairSource, *, loop: bool) -> Iterator[StereoFrame]:
     """Yield every pair of the source, over and over if ``loop``; raises for an empty source."""
     for _ in itertools.count() if loop else range(1):
         empty = True
@@ -140,7 +151,9 @@ def repeated(source: Source, *, loop: bool) -> Iterator[StereoFrame]:
             empty = False
             yield frame
         if empty:
-            raise PlaybackError('no stereo pair in the source: do the stamps of the images fit?')
+            raise PlaybackError(
+                'no stereo pair in the source: do the timestamps of left and right images fit?'
+            )
 
 
 def play(player: StereoPlayer) -> None:
@@ -150,7 +163,8 @@ def play(player: StereoPlayer) -> None:
     frames = repeated(player.source, loop=player.options.loop)
     first = next(frames)
     player.prepare(first)
-    while player.options.wait_for_listeners and player.context.ok() and not player.listeners():
+    waits = player.options.wait_for_subscribers
+    while waits and player.context.ok() and not player.subscribers():
         executor.spin_once(timeout_sec=POLL_S)
     frames = itertools.chain([first], frames)
     for due, frame in schedule(frames, player.options.rate, start=time.monotonic()):
@@ -166,15 +180,26 @@ def play(player: StereoPlayer) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node; return 2 if it was told to play what cannot be played."""
-    rclpy.init(args=None if arguments is None else list(arguments))
+    return run_executable(_run, arguments, usage=USAGE)
+
+
+def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
+    logger = rclpy.logging.get_logger(NAME)
+    try:
+        rclpy.init(args=None if arguments is None else list(arguments))
+    except (RuntimeError, ValueError) as error:  # what rclpy raises for arguments
+        logger.fatal(f'cannot start: {printable(error)}')
+        return 2
     player = None
     try:
-        player = StereoPlayer()
-        play(player)
-    except S2M2Error as error:
-        rclpy.logging.get_logger('stereo_player').fatal(str(error))
+        with logging_to(logger):
+            player = StereoPlayer()
+            stop.started()
+            play(player)
+    except (S2M2Error, NameValidationException) as error:
+        logger.fatal(printable(error).partition('\n')[0])
         return 2
-    except (ExternalShutdownException, KeyboardInterrupt):
+    except ExternalShutdownException:
         pass
     finally:
         if player is not None:

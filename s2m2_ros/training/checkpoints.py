@@ -110,7 +110,11 @@ def read_facts(file: Path) -> dict[str, Any]:
 
 
 def write(file: Path, content: dict[str, Any]) -> None:
-    """Write atomically: a process killed at any moment leaves the old file or the new one."""
+    """Write atomically: a process killed at any moment leaves the old file or the new one.
+
+    Raises:
+        TrainingError: if it cannot be written; the old file stays.
+    """
     partial = file.with_name(f'{file.name}.{os.getpid()}.partial')
     try:
         with partial.open('wb') as stream:
@@ -118,5 +122,10 @@ def write(file: Path, content: dict[str, Any]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(file)
+    except (OSError, RuntimeError) as error:  # the latter is torch's for a full disk
+        raise TrainingError(
+            f"'{file}' cannot be written ({getattr(error, 'strerror', None) or error}); what was "
+            'saved before is still there, for --resume'
+        ) from error
     finally:
         partial.unlink(missing_ok=True)

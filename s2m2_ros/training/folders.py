@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from s2m2_ros.evaluation.datasets import StereoFiles, StereoPair, find_pairs, load_pair
+from s2m2_ros.evaluation.datasets import find_pairs
+from s2m2_ros.evaluation.pairs import StereoFiles, StereoPair
+from s2m2_ros.evaluation.truth import load_pair
 from s2m2_ros.training.batch import BatchSource, StereoBatch, stack
-from s2m2_ros.training.dice import Dice
-from s2m2_ros.training.photometric import augment
+from s2m2_ros.training.procedural.photometric import augment
+from s2m2_ros.training.procedural.seeded_random import SeededRandom
 
 READERS = 8
 LARGEST_ZOOM = 1.4
@@ -49,7 +51,7 @@ class FolderSource:
             return crop(files, np.random.default_rng(seeds[number]), height, width)
 
         pairs = stack(list(self._readers.map(cut, range(batch_size))))
-        left, right = augment(pairs.left / 255, pairs.right / 255, Dice(self.seed, index))
+        left, right = augment(pairs.left / 255, pairs.right / 255, SeededRandom(self.seed, index))
         return StereoBatch(**{**vars(pairs), 'left': left * 255, 'right': right * 255})
 
 

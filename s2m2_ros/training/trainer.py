@@ -20,7 +20,7 @@ from s2m2_ros.training.batch import BatchSource, StereoBatch
 from s2m2_ros.training.checkpoints import Learner, RunState
 from s2m2_ros.training.losses import LossWeights, total_loss
 from s2m2_ros.training.options import Crop, TrainingError, TrainOptions, validate
-from s2m2_ros.training.peers import Peers
+from s2m2_ros.training.process_group import ProcessGroup
 from s2m2_ros.training.progress import Progress
 from s2m2_ros.training.schedule import MovingAverage, one_cycle, parameter_groups
 from s2m2_ros.training.validation import (
@@ -65,9 +65,9 @@ class Trainer:
         *,
         init: Path | None = None,
         weights: LossWeights | None = None,
-        peers: Peers | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
-        """Build the network or load the weights ``init``; with ``peers``, be one of several.
+        """Build the network or load the weights ``init``; with ``group``, be one of several.
 
         Raises:
             TrainingError: if an option is out of range.
@@ -79,7 +79,7 @@ class Trainer:
         self.options, self.settings, self.source = options, settings, source
         self.validation = validation
         self.weights = weights or LossWeights()
-        self.peers = peers or Peers()
+        self.group = group or ProcessGroup()
         self.state = RunState()
         self._saved = self._validated = 0.0
         self.learner = _make_learner(options, settings, init)
@@ -104,7 +104,7 @@ class Trainer:
     def run(self) -> None:
         """Train to the end, saving and validating on the way."""
         self.settings.folder.mkdir(parents=True, exist_ok=True)
-        progress = Progress(self.settings.folder, self.options) if self.peers.leads else None
+        progress = Progress(self.settings.folder, self.options) if self.group.is_main else None
         started, before = time.monotonic(), self.state.elapsed
         self._saved = self._validated = before
         first = self.state.step
@@ -114,14 +114,14 @@ class Trainer:
             while self.progress < 1.0 and not self._stops(first):
                 parts = self.step()
                 elapsed = before + time.monotonic() - started
-                self.state.elapsed = self.peers.agree(elapsed, self.settings.device)
+                self.state.elapsed = self.group.broadcast(elapsed, self.settings.device)
                 if progress is not None:
                     self._report(progress, parts)
             if progress is not None:
                 self.validate(progress)
                 self.save()
             # torchrun ends all processes when one of them fails, be it at its very end.
-            self.peers.wait()
+            self.group.wait()
         finally:
             if progress is not None:
                 progress.close()
@@ -148,7 +148,7 @@ class Trainer:
         rate = options.learning_rate * one_cycle(done, warm_up=options.warm_up)
         for group in learner.optimiser.param_groups:
             group['lr'] = rate
-        number = self.state.step * self.peers.size + self.peers.rank
+        number = self.state.step * self.group.size + self.group.rank
         pairs = self.source.batch(number, crop.batch, crop.height, crop.width)
         pairs = pairs.to(self.settings.device)
         with self._autocast():
@@ -167,7 +167,7 @@ class Trainer:
         learner.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(learner.scaler.scale(loss))
         # While still scaled, so that an overflow anywhere is one everywhere.
-        self.peers.average([p.grad for p in learner.network.parameters() if p.grad is not None])
+        self.group.average([p.grad for p in learner.network.parameters() if p.grad is not None])
         learner.scaler.unscale_(learner.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), self.options.clip)
         # Zeroed gradients instead of a test on the host, which would make the device wait.
@@ -180,7 +180,7 @@ class Trainer:
 
     def _count(self, crop: Crop) -> None:
         self.state.step += 1
-        pairs = crop.batch * self.peers.size
+        pairs = crop.batch * self.group.size
         self.state.pairs += pairs
         self.state.megapixels += pairs * crop.height * crop.width / 1e6
 

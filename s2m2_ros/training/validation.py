@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from s2m2_ros.evaluation.baseline import is_available, semi_global
-from s2m2_ros.evaluation.datasets import StereoPair
+from s2m2_ros.evaluation.baseline import open_baseline
 from s2m2_ros.evaluation.metrics import (
     DisparityScores,
     average_precision,
@@ -17,10 +16,12 @@ from s2m2_ros.evaluation.metrics import (
     mean_scores,
     sparsification_error,
 )
+from s2m2_ros.evaluation.pairs import StereoPair
+from s2m2_ros.inference import InferenceError
 from s2m2_ros.network import Prediction
 from s2m2_ros.training.batch import StereoBatch, stack
-from s2m2_ros.training.placement import SceneOptions
-from s2m2_ros.training.scenes import SceneGenerator
+from s2m2_ros.training.procedural.placement import SceneOptions
+from s2m2_ros.training.procedural.scenes import SceneGenerator
 
 SEED = 987_654_321
 """Runs refuse this seed."""
@@ -105,18 +106,21 @@ def validate_network(match: Match, pairs: StereoBatch, device: torch.device) -> 
 
 
 def validate_baseline(pairs: StereoBatch) -> DisparityScores | None:
-    """Return OpenCV SGBM's scores over all pixels, holes counted as wrong; None without OpenCV."""
-    if not is_available():
+    """Return SGBM's scores over all pixels, holes counted as wrong; None where it cannot run."""
+    try:
+        matcher = open_baseline()
+    except InferenceError:
         return None
     scores = []
-    for number in range(pairs.left.shape[0]):
-        left, right = (
-            image[number].permute(1, 2, 0).to(torch.uint8).numpy()
-            for image in (pairs.left, pairs.right)
-        )
-        estimate = torch.from_numpy(semi_global(left, right))
-        truth, valid = pairs.disparity[number, 0], pairs.valid[number, 0] > 0
-        scores.append(disparity_scores(estimate, truth, valid))
+    with matcher:
+        for number in range(pairs.left.shape[0]):
+            left, right = (
+                image[number].permute(1, 2, 0).to(torch.uint8).numpy()
+                for image in (pairs.left, pairs.right)
+            )
+            estimate = matcher.match(left, right).disparity
+            truth, valid = pairs.disparity[number, 0], pairs.valid[number, 0] > 0
+            scores.append(disparity_scores(estimate, truth, valid))
     return mean_scores(scores)
 
 

@@ -7,7 +7,7 @@ import pytest
 from sensor_msgs.msg import Image
 from stereo_msgs.msg import DisparityImage
 
-from s2m2_ros.demo.subscriber import PairOutputs, disparity
+from s2m2_ros.demo.subscriber import ReceivedPair, disparity
 from s2m2_ros.demo.summary import agreement
 from s2m2_ros.io.message_data import fill
 
@@ -21,9 +21,9 @@ def image(values: np.ndarray) -> Image:
     return message
 
 
-def outputs(disparities: np.ndarray, confidence: np.ndarray) -> PairOutputs:
+def outputs(disparities: np.ndarray, confidence: np.ndarray) -> ReceivedPair:
     message = DisparityImage(image=image(disparities), min_disparity=0.0)
-    return PairOutputs({}, {'disparity': message, 'confidence': image(confidence)})
+    return ReceivedPair({}, {'disparity': message, 'confidence': image(confidence)})
 
 
 def test_agreement_counts_where_both_are_sure_and_know() -> None:

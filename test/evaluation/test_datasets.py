@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from s2m2_ros.evaluation.datasets import DatasetError, find_pairs, load_pair, read_disparity
+from s2m2_ros.evaluation.datasets import find_pairs
+from s2m2_ros.evaluation.pairs import DatasetError
+from s2m2_ros.evaluation.truth import load_pair, read_disparity
 
-HEIGHT, WIDTH = 6, 8
-DISPARITY = np.arange(HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH) / 4
+HEIGHT, WIDTH = 6, 16
+DISPARITY = np.arange(HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH) / 8
 
 
 def write_image(file: Path, colour: tuple[int, int, int] = (10, 20, 30)) -> None:
@@ -75,13 +77,14 @@ def test_scene_flow(tmp_path: Path) -> None:
     write_image(tmp_path / 'frames_cleanpass' / part / 'right/0006.png')
     write_truth(tmp_path / 'disparity' / part / 'left/0006.pfm', DISPARITY)
     (files,) = find_pairs(tmp_path)
-    assert np.array_equal(load_pair(files).disparity, DISPARITY)
+    expected = np.where(DISPARITY > 0, DISPARITY, np.nan)
+    assert np.array_equal(load_pair(files).disparity, expected, equal_nan=True)
 
 
 def test_old_middlebury_at_quarter_size(tmp_path: Path) -> None:
     write_image(tmp_path / 'cones/im2.png')
     write_image(tmp_path / 'cones/im6.png')
-    values = np.full((HEIGHT, WIDTH), 42, np.uint8)
+    values = np.full((HEIGHT, WIDTH), 42, np.uint8)  # without texture, the usual scale of 4
     values[0, 0] = 0
     write_truth(tmp_path / 'cones/disp2.png', values)
     (files,) = find_pairs(tmp_path)
@@ -114,5 +117,5 @@ def test_sizes_that_differ_are_refused(tmp_path: Path) -> None:
     write_image(tmp_path / 'im1.png')
     write_truth(tmp_path / 'disp0.pfm', DISPARITY[:, 1:])
     (files,) = find_pairs(tmp_path)
-    with pytest.raises(DatasetError, match='truth is 7x6, the left image 8x6'):
+    with pytest.raises(DatasetError, match='truth is 15x6, the left image 16x6'):
         load_pair(files)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import s2m2_ros
 from s2m2_ros.geometry import (
     CloudOptions,
     FlyingPixelFilter,
@@ -26,6 +30,7 @@ from s2m2_ros.geometry import (
 )
 from s2m2_ros.inference import MatchResult
 from support.maps import maps
+from support.processes import python_path
 
 TURNED = RigidTransform('base_link', ((0, 0, 1), (-1, 0, 0), (0, -1, 0)), (0.5, 0.25, 1))
 NAN_BITS = 0x7FC00000
@@ -134,9 +139,9 @@ class TestLibrary:
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setattr(pixel_kernel, '__file__', str(tmp_path / 'pixel_kernel.py'))
         compiled = tmp_path / 'compiled'
         compiled.mkdir()
+        monkeypatch.setattr(pixel_kernel, '_folders', lambda: [compiled])
         return compiled
 
     def load(self) -> object:
@@ -161,3 +166,26 @@ class TestLibrary:
         subprocess.run(['cc', '-shared', '-fPIC', '-o', library, source], check=True)
         assert self.load() is None
         assert 'build the package again' in caplog.text
+
+
+def test_sources_find_the_one_of_the_workspace_they_are_built_in(tmp_path: Path) -> None:
+    """Python started beside the sources imports those; colcon's library is elsewhere."""
+    sources = tmp_path / 'sources' / 's2m2_ros'
+    installed = tmp_path / 'installed' / 's2m2_ros'
+    package = Path(s2m2_ros.__file__).parent
+    built = pixel_kernel.library()
+    assert built is not None
+    library = Path(built._name)
+    compiled = installed / 'geometry' / 'compiled'
+    compiled.mkdir(parents=True)
+    (compiled / library.name).symlink_to(library)
+    (installed / '__init__.py').touch()
+    shutil.copytree(package, sources, ignore=shutil.ignore_patterns('*.so', 'weights'))
+    code = 'from s2m2_ros.geometry import pixel_kernel; print(pixel_kernel.library()._name)'
+    found = subprocess.check_output(
+        [sys.executable, '-c', code],
+        cwd=sources.parent,
+        env={**os.environ, 'PYTHONPATH': python_path(installed.parent)},
+        text=True,
+    )
+    assert found.strip() == str(compiled / library.name)

@@ -8,7 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from s2m2_ros.geometry.rectification_check import examine
+from s2m2_ros.geometry.rectification_check import (
+    Examination,
+    ViewOrder,
+    examine,
+    rectification_helps,
+)
 from support.stereo_scene import CX_LEFT, CX_RIGHT, PlaneScene
 
 OFFSET = CX_LEFT - CX_RIGHT
@@ -66,10 +71,49 @@ def test_the_principal_points_count() -> None:
     assert examine(left, right, disparity_offset=100.0).swapped
 
 
-def test_blank_and_unrelated_images_say_nothing() -> None:
+def test_views_turned_together_look_swapped() -> None:
+    # Both cameras upside down: that is what exchanged cameras look like, too.
+    left, right = (np.ascontiguousarray(view[::-1, ::-1]) for view in views())
+    assert examine(left, right).order is ViewOrder.SWAPPED
+    assert examine(right, left).order is ViewOrder.CORRECT
+
+
+def test_far_points_alone_do_not_show_the_order() -> None:
+    left, _ = views()
+    shift = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    right = cv2.warpAffine(left, shift, (640, 480), borderMode=cv2.BORDER_REPLICATE)
+    # 1 px beyond infinity, on every point: too little to say so.
+    assert examine(left, np.asarray(right)).order is ViewOrder.UNKNOWN
+
+
+@pytest.mark.parametrize(('turns', 'degrees'), [(1, 90), (2, 180)])
+def test_one_view_turned_against_the_other_is_noticed(turns: int, degrees: int) -> None:
+    left, right = (np.ascontiguousarray(view[:, 80:560]) for view in views())
+    found = examine(left, np.ascontiguousarray(np.rot90(right, turns)))
+    assert abs(found.rotation) == pytest.approx(degrees, abs=2)
+    assert not found.unrelated
+
+
+def test_blank_images_say_nothing() -> None:
     blank = np.full((480, 640), 90, np.uint8)
-    assert examine(blank, blank).matches == 0
+    found = examine(blank, blank)
+    assert found.matches == 0
+    assert found.content.left_blank and found.content.right_blank
+    assert found.order is ViewOrder.UNKNOWN
+
+
+def test_unrelated_images_are_noticed_and_say_nothing_else() -> None:
     other = PlaneScene(width=640, height=480).images(seed=99)[1]
     found = examine(views()[0], other)
+    assert found.unrelated
     assert math.isnan(found.vertical_offset)
     assert not found.swapped
+    assert not examine(*views()).unrelated
+
+
+def test_whether_rectification_helps_shows_in_the_rows() -> None:
+    straight, off = Examination(100, 0.1, 0.2), Examination(100, 3.0, 2.0)
+    assert rectification_helps(off, straight) is True
+    assert rectification_helps(straight, off) is False
+    assert rectification_helps(Examination(5), straight) is True
+    assert rectification_helps(straight, Examination(5)) is None

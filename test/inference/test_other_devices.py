@@ -85,7 +85,7 @@ def test_geometry_stays_on_its_device(name: str) -> None:
     assert (found.device, found.shape[:2]) == (META, (60, 100))
 
 
-if torch.backends.cuda.is_built():
+if torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
 
     @torch.inference_mode()
     def test_the_network_stays_on_a_fake_gpu() -> None:

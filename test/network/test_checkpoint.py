@@ -152,19 +152,19 @@ def test_a_truncated_file_is_named(
     else:
         save_network(network, path, licence='Apache-2.0')
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(CheckpointError, match=rf'cut\{suffix}: not a whole'):
+    with pytest.raises(CheckpointError, match=rf'cut\{suffix}: .*not a whole'):
         load_network(path)
 
 
-def test_missing_and_unknown_files_are_named(tmp_path: Path) -> None:
+def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r'none.pth: no such file'):
         load_network(tmp_path / 'none.pth')
-    (tmp_path / 'weights.onnx').write_bytes(b'x')
-    with pytest.raises(CheckpointError, match=r"\.pth or \.safetensors files, not '\.onnx'"):
-        load_network(tmp_path / 'weights.onnx')
     with pytest.raises(CheckpointError, match=r'no such file'):
         load_network(tmp_path)
     assert issubclass(CheckpointError, S2M2Error)
+
+
+OBJECT = r'holds a Python object \(.*getattr\).*run code.*environment that you trust'
 
 
 class Trap:
@@ -177,16 +177,29 @@ class Trap:
         return (Path.touch, (self.mark,))
 
 
-@pytest.mark.filterwarnings('ignore:Detected pickle protocol')
-@pytest.mark.parametrize('plain', [True, False])
-def test_no_code_in_a_file_is_run(plain: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ('form', 'message'),
+    [
+        ('pickle', 'a pickle that torch.save did not write'),
+        (
+            'archive',
+            r'holds a Python object \(.*getattr\).*would run code.*environment that you trust',
+        ),
+        (
+            'older',
+            r'holds a Python object \(.*getattr\).*would run code.*environment that you trust',
+        ),
+    ],
+)
+def test_no_code_in_a_file_is_run(form: str, message: str, tmp_path: Path) -> None:
     path, mark = tmp_path / 'trap.pth', tmp_path / 'ran'
-    if plain:
+    if form == 'pickle':
         path.write_bytes(pickle.dumps({'state_dict': Trap(mark)}))
     else:
-        torch.save({'state_dict': Trap(mark)}, path)
-    with pytest.raises(CheckpointError, match=r'trap.pth: not a whole'):
+        torch.save(Trap(mark), path, _use_new_zipfile_serialization=form == 'archive')
+    with pytest.raises(CheckpointError, match=message) as caught:
         load_network(path)
+    assert 'weights_only' not in str(caught.value)
     assert not mark.exists()
 
 

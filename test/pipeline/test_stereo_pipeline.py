@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, CameraModel, Output
+from s2m2_ros.geometry.distance_check import RigCorrection
+from s2m2_ros.geometry.pair_findings import FindingKind
 from s2m2_ros.inference import StereoMatcher
-from s2m2_ros.pipeline import PairInput, PipelineOptions, PipelineState, StereoPipeline
-from s2m2_ros.pipeline.stereo_pipeline import alike
+from s2m2_ros.pipeline import (
+    PairInput,
+    PairOutputs,
+    PipelineOptions,
+    PipelineState,
+    StereoPipeline,
+    examine_outputs,
+)
+from s2m2_ros.pipeline.preparation import alike
 
 SHIFT = 12
 SIZE = (96, 160)
@@ -108,3 +120,181 @@ def test_a_new_calibration_counts_at_once() -> None:
     assert state.camera(CALIBRATION) is state.camera(CALIBRATION)
     other = (CALIBRATION[0], model(-40.0, 'r_info'))
     assert state.camera(other).baseline == pytest.approx(0.2)
+
+
+def process(pipeline: StereoPipeline, given: PairInput, **options: Any) -> PairOutputs:
+    wanted = {Output.DEPTH, Output.CONFIDENCE, Output.POINTS}
+    return pipeline.process(given, wanted, PipelineOptions(**options), PipelineState())
+
+
+@pytest.mark.parametrize('value', [0, 128, 255])
+def test_blank_images_are_not_trusted(pipeline: StereoPipeline, value: int) -> None:
+    blank = np.full(SIZE, value, np.uint8)
+    outputs = process(pipeline, PairInput(blank, blank.copy(), CALIBRATION))
+    assert [finding.kind for finding in outputs.findings] == [FindingKind.BLANK]
+    assert (outputs.host.arrays[Output.CONFIDENCE] == 0).all()
+    assert outputs.mean_confidence == 0
+
+
+def test_a_covered_lens_is_named_and_nothing_is_trusted(pipeline: StereoPipeline) -> None:
+    given = pair()
+    outputs = process(pipeline, PairInput(np.zeros_like(given.left), given.right, CALIBRATION))
+    (finding,) = outputs.findings
+    assert 'the left image is blank' in finding.text
+    assert (outputs.host.arrays[Output.CONFIDENCE] == 0).all()
+
+
+def test_one_picture_on_both_sides_is_not_trusted(pipeline: StereoPipeline) -> None:
+    given = pair()
+    outputs = process(pipeline, PairInput(given.left, given.left.copy(), CALIBRATION))
+    assert [finding.kind for finding in outputs.findings] == [FindingKind.IDENTICAL]
+    assert (outputs.host.arrays[Output.CONFIDENCE] == 0).all()
+
+
+def smooth_pair() -> PairInput:
+    """Return a pair whose texture survives interpolation."""
+    noise = np.random.default_rng(3).uniform(0, 255, (480, 640)).astype(np.float32)
+    texture = np.clip((cv2.GaussianBlur(noise, (0, 0), 2.0) - 127.5) * 6 + 127.5, 0, 255)
+    image = texture.astype(np.uint8)
+    return PairInput(image, np.roll(image, -16, axis=1), None, 'l.png', 'r.png')
+
+
+def test_swapped_images_are_found_by_the_examination(pipeline: StereoPipeline) -> None:
+    given = smooth_pair()
+    options = PipelineOptions()
+    swapped = PairInput(given.right, given.left)
+    outputs = pipeline.process(swapped, {Output.RAW_DISPARITY}, options, PipelineState())
+    examination, found = examine_outputs(outputs, options)
+    assert [finding.kind for finding in found] == [FindingKind.SWAPPED]
+    assert examination.matches > 30
+
+
+class TestRawCameras:
+    """A raw pair, made by distorting a rectified one."""
+
+    DISTORTION = (-0.3, 0.1, 0.001, -0.001, 0.0)
+    FOCAL = 500.0
+
+    def models(self, rotation: float = 0.0) -> tuple[CameraModel, CameraModel]:
+        K = (self.FOCAL, 0.0, 320.0, 0.0, self.FOCAL, 240.0, 0.0, 0.0, 1.0)
+        turned, _ = cv2.Rodrigues(np.array([rotation, 0.0, 0.0]))
+        # 16 px at f 500 px and B 0.08 m are 2.5 m.
+        left, right = (
+            CameraModel(
+                (self.FOCAL, 0.0, 320.0, shift, 0.0, self.FOCAL, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+                640,
+                480,
+                source=source,
+                K=K,
+                D=self.DISTORTION,
+                R=tuple(np.asarray(matrix, np.float64).ravel().tolist()),
+                distortion_model='plumb_bob',
+            )
+            for shift, matrix, source in ((0.0, np.eye(3), 'l'), (-40.0, turned, 'r'))
+        )
+        return left, right
+
+    def raw(self, image: np.ndarray, model: CameraModel) -> np.ndarray:
+        """Return what the raw camera sees: each raw pixel looked up in the rectified image."""
+        K = np.array(model.K).reshape(3, 3)
+        y, x = np.mgrid[:480, :640]
+        pixels = np.stack((x, y), axis=-1).reshape(-1, 1, 2).astype(np.float64)
+        found = cv2.undistortPoints(
+            pixels,
+            K,
+            np.array(model.D),
+            R=np.array(model.R).reshape(3, 3),
+            P=np.array(model.P).reshape(3, 4)[:, :3],
+        )
+        at = found.reshape(480, 640, 2).astype(np.float32)
+        return cv2.remap(image, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
+
+    def pair(self, left_name: str, right_name: str) -> PairInput:
+        given, models = smooth_pair(), self.models(rotation=0.02)
+        left, right = (
+            self.raw(np.asarray(image), model)
+            for image, model in zip((given.left, given.right), models, strict=True)
+        )
+        return PairInput(left, right, models, left_name, right_name)
+
+    def depth(self, outputs: PairOutputs) -> np.ndarray:
+        return np.asarray(outputs.host.arrays[Output.DEPTH][100:-100, 150:-100])
+
+    @pytest.mark.parametrize('names', [('/l/image_raw', '/r/image_raw'), ('l.png', 'r.png')])
+    def test_raw_images_are_rectified_by_themselves(
+        self, pipeline: StereoPipeline, names: tuple[str, str]
+    ) -> None:
+        outputs = process(pipeline, self.pair(*names))
+        assert outputs.rectified
+        assert any('rectified here' in note for note in outputs.notes)
+        assert np.nanmedian(self.depth(outputs)) == pytest.approx(2.5, rel=0.02)
+        assert np.isfinite(self.depth(outputs)).mean() > 0.8
+
+    def test_rectified_images_of_a_raw_calibration_stay_as_they_are(
+        self, pipeline: StereoPipeline
+    ) -> None:
+        # As image_proc sends them: rectified, beside the camera_info of the raw camera.
+        given = smooth_pair()
+        names = ('/l/image_rect', '/r/image_rect')
+        sent = PairInput(given.left, given.right, self.models(rotation=0.02), *names)
+        outputs = process(pipeline, sent)
+        assert not outputs.rectified
+        assert np.nanmedian(self.depth(outputs)) == pytest.approx(2.5, rel=0.02)
+
+    def test_the_parameter_decides(self, pipeline: StereoPipeline) -> None:
+        raw = self.pair('/l/image', '/r/image')
+        assert process(pipeline, raw, rectify='true').rectified
+        assert not process(pipeline, raw, rectify='false').rectified
+
+    def test_nothing_outside_of_the_raw_image_is_trusted(self, pipeline: StereoPipeline) -> None:
+        given = self.pair('/l/image_raw', '/r/image_raw')
+        left, right = (replace(m, P=(350.0, *m.P[1:5], 350.0, *m.P[6:])) for m in self.models())
+        outputs = process(pipeline, replace(given, calibration=(left, right)))
+        assert isinstance(outputs.left, np.ndarray)
+        outside = outputs.left == 0
+        assert outside[0].all()
+        assert (outputs.host.arrays[Output.CONFIDENCE][:20] == 0).all()
+
+
+def test_a_wrong_sign_is_explained_by_the_images(pipeline: StereoPipeline) -> None:
+    given, models = smooth_pair(), TestRawCameras().models()
+    left, right = (replace(m, D=(), R=(), K=()) for m in models)
+    wrong = (left, replace(right, P=(*right.P[:3], 40.0, *right.P[4:])))
+    with pytest.raises(CalibrationError, match='The images are in order, so only the sign'):
+        process(pipeline, replace(given, calibration=wrong))
+    with pytest.raises(CalibrationError, match='The images are swapped too'):
+        process(
+            pipeline,
+            replace(given, left=given.right, right=given.left, calibration=wrong),
+        )
+
+
+def test_an_odd_calibration_is_used_and_noted(pipeline: StereoPipeline) -> None:
+    long = (CALIBRATION[0], model(-2000.0, 'r_info'))
+    outputs = process(pipeline, pair(long))
+    assert any('r_info: the baseline is 10 m' in text for text in outputs.warnings)
+    assert np.nanmedian(outputs.host.arrays[Output.DEPTH]) == pytest.approx(100 * DEPTH, rel=0.01)
+
+
+def test_corrections_of_the_rig_count_in_every_output(pipeline: StereoPipeline) -> None:
+    plain = process(pipeline, pair()).host.arrays[Output.DEPTH]
+    doubled = process(pipeline, pair(), correction=RigCorrection(depth_scale=2.0))
+    np.testing.assert_allclose(doubled.host.arrays[Output.DEPTH], 2 * plain, rtol=1e-6)
+    # 12 px and 4 px more: f B / 16 instead of f B / 12.
+    moved = process(pipeline, pair(), correction=RigCorrection(disparity_offset=4.0))
+    assert np.nanmedian(moved.host.arrays[Output.DEPTH]) == pytest.approx(
+        DEPTH * 12 / 16, abs=0.01
+    )
+    assert moved.camera is not None
+    assert moved.camera.principal_point_difference == -4.0
+
+
+def test_depth_comes_with_its_deviation(pipeline: StereoPipeline) -> None:
+    wanted = {Output.DEPTH, Output.UNCERTAINTY}
+    outputs = pipeline.process(pair(), wanted, PipelineOptions(), PipelineState())
+    depth, deviation = (outputs.host.arrays[o] for o in (Output.DEPTH, Output.UNCERTAINTY))
+    known = np.isfinite(depth)
+    assert (np.isnan(deviation) == ~known).all()
+    # f B = 20 px m and a sigma_d of 0.1 to 0.5 px at high confidence.
+    relative = deviation[known] * 20 / depth[known] ** 2
+    assert 0.1 < np.median(relative) < 0.5

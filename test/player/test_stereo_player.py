@@ -22,12 +22,15 @@ from tf2_ros import Buffer, TransformException, TransformListener
 from tf_transformations import quaternion_matrix
 
 from s2m2_ros.geometry import CalibrationError, CameraModel, RegionOfInterest
-from s2m2_ros.io.stereo_frame import PlaybackError, StereoFrame, camera_info
-from s2m2_ros.io.stereo_sources import ImagePair, SourceError, find_pairs
-from s2m2_ros.player.image_source import ImageFiles
-from s2m2_ros.player.player_parameters import PlayerOptions
+from s2m2_ros.io.sources.image_source import ImageFiles
+from s2m2_ros.io.sources.stereo_frame import PlaybackError, StereoFrame
+from s2m2_ros.io.sources.stereo_sources import find_pairs
+from s2m2_ros.player.player_parameters import ALIASES, PlayerOptions, publishes_raw
+from s2m2_ros.player.ros_messages import camera_info, image_from_rosbags, stereo_messages
+from s2m2_ros.player.ros_serialization import from_rosbags
 from s2m2_ros.player.static_transforms import camera_transforms
 from s2m2_ros.player.stereo_player import main, repeated, schedule
+from support import recorded_pairs
 from support.processes import SOURCE, hear, python_process
 from support.stereo_samples import CALIBRATION, MODELS, camera_infos, picture, record
 
@@ -49,7 +52,7 @@ TOPICS: dict[str, Any] = {
 def node() -> Iterator[Node]:
     context = Context()
     rclpy.init(context=context)
-    made = rclpy.create_node('listener', context=context)
+    made = rclpy.create_node('subscriber', context=context)
     yield made
     made.destroy_node()
     context.shutdown()
@@ -64,7 +67,7 @@ def calibration(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three pairs, each image of one grey value: left 10, 20, 30 and right one more."""
+    """Three pairs, each image of one gray value: left 10, 20, 30 and right one more."""
     made = tmp_path / 'pairs'
     made.mkdir()
     for number in (1, 2, 3):
@@ -104,7 +107,7 @@ def test_every_pair_of_a_folder_arrives_once_in_order(
     node: Node, folder: Path, calibration: Path
 ) -> None:
     options = parameters(
-        source=folder, calibration=calibration, rate=50.0, loop=False, wait_for_listeners=True
+        source=folder, calibration=calibration, rate=50.0, loop=False, wait_for_subscribers=True
     )
     with python_process(PLAYER, *options) as player:
         heard = listen(node, TOPICS, everything(3))
@@ -168,42 +171,55 @@ def test_a_compressed_recording_is_played_compressed_with_its_own_stamps(
     [
         ({}, 'set the parameter source'),
         ({'source': '/no/such/folder'}, "there is no '/no/such/folder'"),
+        ({'source': 1234567}, "there is no '1234567'"),
+        ({'source': '/data', 'rate': -1.0}, 'rate'),
+        ({'source': '/data', 'rate': 2000}, 'rate must be from 0 to 1000'),
+        ({'source': '/data', 'rate': 'fast'}, 'rate must be a float'),
+        ({'source': '/data', 'loop': 3}, 'parameter loop'),
+        ({'source': '/data', 'recorded_left': 3}, 'parameter recorded_left'),
+        ({'source': '/data', 'input_layout': 'sbs'}, 'two_topics, side_by_side, top_bottom'),
+        ({'source': '/data', 'rectified': 'maybe'}, 'auto, true, false'),
+        ({'source': '/data', 'wait_for_listeners': 'yes please'}, 'wait_for_listeners'),
     ],
 )
 def test_what_cannot_be_played_is_said_and_ends_with_status_2(
     options: dict[str, object], complaint: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(['--ros-args', *parameters(**options)]) == 2
-    assert complaint in capfd.readouterr().err
+    printed = capfd.readouterr().err
+    assert complaint in printed
+    assert 'Traceback' not in printed
 
 
-def test_pairs_are_found_in_the_usual_layouts(tmp_path: Path) -> None:
-    for name in ('a_left.png', 'a_right.png', 'alone_left.png', 'scene/im0.png', 'scene/im1.png'):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    assert find_pairs(tmp_path) == [
-        ImagePair(tmp_path / 'a_left.png', tmp_path / 'a_right.png'),
-        ImagePair(tmp_path / 'scene/im0.png', tmp_path / 'scene/im1.png'),
-    ]
+@pytest.mark.parametrize('argument', ['::', '__ns:=no spaces', 'left/image_rect:=4th'])
+def test_arguments_that_ros_refuses_are_said_in_one_line(
+    argument: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['--ros-args', '-r', argument]) == 2
+    printed = capfd.readouterr().err
+    assert '[FATAL]' in printed
+    assert 'Traceback' not in printed
 
 
-def test_pairs_of_two_folders_share_their_names(tmp_path: Path) -> None:
-    for name in ('one/2.png', 'two/2.png'):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    pairs = find_pairs(tmp_path / 'one', tmp_path / 'two')
-    assert pairs == [ImagePair(tmp_path / 'one/2.png', tmp_path / 'two/2.png')]
-    with pytest.raises(SourceError, match='no stereo pairs'):
-        find_pairs(tmp_path / 'two')
+def test_both_views_of_one_image_are_played_with_the_calibration_beside_it(
+    node: Node, tmp_path: Path, calibration: Path
+) -> None:
+    both = np.hstack((picture(10), picture(20)))
+    cv2.imwrite(str(tmp_path / 'shot.png'), both)
+    options = parameters(source=tmp_path / 'shot.png', input_layout='side_by_side', rate=50)
+    with python_process(PLAYER, *options):
+        heard = listen(node, TOPICS, everything(1))
+    assert heard['left/image_rect'][0].data[0] == 10
+    assert heard['right/image_rect'][0].data[0] == 20
+    assert heard['left/image_rect'][0].width == 64
+    assert heard['right/camera_info'][0].p[3] == pytest.approx(-4)
 
 
 def test_a_calibration_of_another_size_is_refused(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / 'large.txt'
     path.write_text(CALIBRATION.replace('width=64', 'width=128'))
     with pytest.raises(CalibrationError, match=r'128x48 .* but they are 64x48'):
-        list(ImageFiles(find_pairs(folder), [path], ('left', 'right')))
+        list(ImageFiles(find_pairs(folder), [path]))
 
 
 def test_binning_and_region_of_interest_are_passed_on() -> None:
@@ -215,7 +231,9 @@ def test_binning_and_region_of_interest_are_passed_on() -> None:
 
 
 def frame_at(time: float | None) -> StereoFrame:
-    return StereoFrame(Image(), Image(), CameraInfo(), CameraInfo(), time=time)
+    pixels = np.zeros((1, 1), np.uint8)
+    stamps = None if time is None else (round(time * 1e9),) * 2
+    return StereoFrame(pixels, pixels, None, None, stamps_ns=stamps)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +273,7 @@ def test_transforms_put_what_lies_ahead_ahead() -> None:
     assert (t.x, t.y, t.z) == (pytest.approx(0.1), 0, 0)
 
 
-def test_static_transforms_reach_listeners_that_come_later(
+def test_static_transforms_reach_subscribers_that_come_later(
     node: Node, folder: Path, calibration: Path
 ) -> None:
     buffer = Buffer()
@@ -284,19 +302,57 @@ def test_static_transforms_reach_listeners_that_come_later(
     assert (right.x, right.y, right.z) == pytest.approx((0, -0.1, 0), abs=1e-12)
 
 
-def test_images_keep_their_depth_and_order_of_colours(tmp_path: Path) -> None:
+def test_images_keep_their_depth_and_order_of_colors(tmp_path: Path) -> None:
     blue_green_red = np.full((48, 64, 3), [1, 2, 3 * 257], np.uint16)  # as OpenCV writes
     for side in ('left', 'right'):
         cv2.imwrite(str(tmp_path / f'{side}.png'), blue_green_red)
     calibration = tmp_path / 'calib.txt'
     calibration.write_text(CALIBRATION)
-    (frame,) = ImageFiles(find_pairs(tmp_path), [calibration], ('left', 'right'))
-    assert isinstance(frame.left, Image)
-    assert (frame.left.encoding, frame.left.step) == ('rgb16', 64 * 6)
-    assert np.frombuffer(frame.left.data, np.uint16)[:3].tolist() == [771, 2, 1]
+    (frame,) = ImageFiles(find_pairs(tmp_path), [calibration])
+    left = stereo_messages(frame, ('left', 'right')).left
+    assert (left.encoding, left.step, left.header.frame_id) == ('rgb16', 64 * 6, 'left')
+    assert np.frombuffer(left.data, np.uint16)[:3].tolist() == [771, 2, 1]
 
 
 def test_every_parameter_is_documented() -> None:
     text = (SOURCE / 'doc' / 'stereo_player.md').read_text()
-    for option in fields(PlayerOptions):
-        assert f'`{option.name}`' in text
+    for name in (*(option.name for option in fields(PlayerOptions)), *ALIASES):
+        assert f'`{name}`' in text
+
+
+RAW = CameraModel(
+    MODELS[0].P, 64, 48, K=(41, 0, 32, 0, 41, 24, 0, 0, 1), D=(-0.3, 0.1, 0, 0),
+    R=(1, 0, 0, 0, 1, 0, 0, 0, 1), distortion_model='equidistant',
+)  # fmt: skip
+
+
+def test_raw_images_come_with_what_rectifies_them() -> None:
+    info = camera_info(RAW, raw=True)
+    assert (list(info.k), list(info.d)) == (list(RAW.K), list(RAW.D))
+    assert (info.distortion_model, list(info.p)) == ('equidistant', list(RAW.P))
+    rectified = camera_info(RAW)
+    assert not any(rectified.d)
+    assert list(rectified.k) == [40, 0, 31.5, 0, 40, 23.5, 0, 0, 1]
+    with pytest.raises(CalibrationError, match='describes rectified images only'):
+        camera_info(MODELS[0], raw=True)
+
+
+@pytest.mark.parametrize(
+    ('source', 'rectified', 'raw'),
+    [
+        ('/data', 'auto', False),
+        ('/dev/video98', 'auto', True),
+        ('/data', 'false', True),
+        ('/dev/video98', 'true', False),
+    ],
+)
+def test_images_of_cameras_are_raw(source: str, rectified: str, raw: bool) -> None:
+    assert publishes_raw(PlayerOptions(source=source, rectified=rectified)) is raw
+
+
+@pytest.mark.parametrize('make', [recorded_pairs.image, recorded_pairs.compressed])
+def test_images_of_recordings_become_those_that_rclpy_deserializes(
+    make: Callable[[int, int], Any],
+) -> None:
+    recorded = make(7, 1_234_567_890)
+    assert image_from_rosbags(recorded) == from_rosbags(recorded)

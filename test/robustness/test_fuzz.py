@@ -18,12 +18,14 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import StereoMatcher
-from s2m2_ros.io.ros_images import ENCODINGS
+from s2m2_ros.io.images.encodings import ENCODINGS
+from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.network import CheckpointError, load_network
+from s2m2_ros.node.inputs.synchronizer import StereoMessages, StereoTopics
 from s2m2_ros.node.pair_decoder import decode_pair
-from s2m2_ros.node.synchronizer import StereoMessages, StereoTopics
 from s2m2_ros.pipeline import PipelineOptions, PipelineState, StereoPipeline
 from support.fuzz_targets import TARGETS
+from support.processes import SOURCE, python_path
 
 TOPICS = StereoTopics('left', 'right', 'left_info', 'right_info')
 # Checks what it is given; as nothing is wanted of it, it matches nothing.
@@ -109,7 +111,9 @@ def test_compressed_messages(
 
 def decode_or_refuse(messages: StereoMessages) -> None:
     try:
-        outputs = PIPELINE.process(decode_pair(messages), (), PipelineOptions(), PipelineState())
+        outputs = PIPELINE.process(
+            decode_pair(messages, PixelRange()), (), PipelineOptions(), PipelineState()
+        )
     except S2M2Error as error:
         # The topic at fault is named, as in 'left: ...'.
         assert any(topic in str(error) for topic in TOPICS)
@@ -178,11 +182,12 @@ class Malice:
 @pytest.mark.parametrize('reader', sorted(TARGETS))
 def test_coverage_guided(reader: str, tmp_path: Path) -> None:
     """Ten seconds of what `make fuzz` does for longer."""
+    pytest.importorskip('atheris', reason='the fuzzer has no wheel for this processor or Python')
     command = [sys.executable, '-m', 'robustness.fuzz', reader, str(tmp_path / 'corpus')]
     done = subprocess.run(
         [*command, '-max_total_time=10'],
         cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': str(Path(__file__).resolve().parents[1])},
+        env={**os.environ, 'PYTHONPATH': python_path(SOURCE / 'test', SOURCE)},
         capture_output=True,
         text=True,
         check=False,

@@ -12,7 +12,7 @@ import pytest
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 
 import s2m2_ros
-from support.processes import SOURCE, hear, python_process
+from support.processes import SOURCE, hear, python_path, python_process
 
 # Prints where the messages, the package and its compiled loop came from, then publishes.
 TALKER = """
@@ -66,7 +66,7 @@ def test_colcon_builds_messages_and_python_in_one_package(
     prefix = tmp_path / 'install' / 's2m2_ros'
     library = next(prefix.glob('lib/python*/site-packages'))
     environment = {
-        'PYTHONPATH': str(library),
+        'PYTHONPATH': python_path(library),
         'AMENT_PREFIX_PATH': f'{prefix}{os.pathsep}{os.environ["AMENT_PREFIX_PATH"]}',
         'LD_LIBRARY_PATH': f'{prefix}/lib{os.pathsep}{os.environ.get("LD_LIBRARY_PATH", "")}',
     }
@@ -118,7 +118,9 @@ def test_wheel_holds_sources_messages_and_what_ros_looks_for(tmp_path: Path) -> 
     } <= shared
     topic = f'from_wheel_{os.getpid()}'
     with (
-        python_process(TALKER, topic, cwd=tmp_path, env={'PYTHONPATH': str(site)}) as talker,
+        python_process(
+            TALKER, topic, cwd=tmp_path, env={'PYTHONPATH': python_path(site)}
+        ) as talker,
         python_process(LISTENER, topic) as listener,
     ):
         assert Path(hear(talker)) == site / 's2m2_ros' / 'msg' / '__init__.py'

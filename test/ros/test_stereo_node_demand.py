@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,10 +164,15 @@ def test_listeners_and_cameras_of_every_quality_are_served(rig: Rig, reliable: b
         rig.cameras = usual
 
 
+def _equal(current: Callable[[], Any], wanted: Any) -> bool:
+    return bool(current() == wanted)
+
+
 def test_quality_of_service_can_be_overridden(tmp_path: Path) -> None:
     namespace = unique_namespace()
     overrides = {
-        f'{namespace}/left/image_rect': {'subscription': {'reliability': 'reliable'}},
+        f'{namespace}/left/image_rect': {'subscription': {'reliability': 'best_effort'}},
+        f'{namespace}/right/image_rect': {'subscription': {'depth': 3}},
         f'{namespace}/points': {'publisher': {'reliability': 'best_effort'}},
     }
     file = tmp_path / 'parameters.yaml'
@@ -174,11 +180,39 @@ def test_quality_of_service_can_be_overridden(tmp_path: Path) -> None:
     arguments = ['--params-file', str(file)]
     with running_rig('backend:=sgbm', namespace=namespace, arguments=arguments) as rig:
         rig.open_cameras()
-        rig.listen('points', reliable=False)
-        rig.until(rig.connected, 'subscriptions')
-        (reader,) = rig.node.get_subscriptions_info_by_topic(f'{namespace}/left/image_rect')
-        assert reader.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-        (reader,) = rig.node.get_subscriptions_info_by_topic(f'{namespace}/right/image_rect')
-        assert reader.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+        points = rig.listen('points', reliable=False)
+        rig.publish_until(lambda: points, 'points', start=1)
+
+        def reliability(topic: str) -> list[ReliabilityPolicy]:
+            found = rig.node.get_subscriptions_info_by_topic(f'{namespace}/{topic}')
+            return [reader.qos_profile.reliability for reader in found]
+
+        # The cameras are reliable: left stays as overridden, the others ask for it.
+        reliable, best_effort = [ReliabilityPolicy.RELIABLE], [ReliabilityPolicy.BEST_EFFORT]
+        for topic in ('right/image_rect', 'left/camera_info', 'right/camera_info'):
+            rig.until(partial(_equal, partial(reliability, topic), reliable), f'reliable {topic}')
+        assert reliability('left/image_rect') == best_effort
         (writer,) = rig.node.get_publishers_info_by_topic(f'{namespace}/points')
         assert writer.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+
+        # Parameters of what is overridden, and of nothing else, survive new subscriptions.
+        names = [f'qos_overrides.{namespace}/{side}/image_rect.subscription.{policy}'
+                 for side, policy in (('left', 'reliability'), ('right', 'depth'))]  # fmt: skip
+        assert rig.get_parameters(*names) == ['best_effort', 3]
+
+
+def test_an_override_that_shuts_the_camera_out_is_named(tmp_path: Path) -> None:
+    namespace = unique_namespace()
+    topic = f'{namespace}/left/image_rect'
+    overrides = {topic: {'subscription': {'reliability': 'reliable'}}}
+    file = tmp_path / 'parameters.yaml'
+    file.write_text(yaml.safe_dump({'/**': {'ros__parameters': {'qos_overrides': overrides}}}))
+    parameters = ('backend:=sgbm', 'diagnostics_period:=0.1', 'sync_timeout:=0.5')
+    arguments = ['--params-file', str(file)]
+    with running_rig(*parameters, namespace=namespace, arguments=arguments) as rig:
+        rig.open_cameras(reliable=False)
+        rig.listen('points')
+        told = rig.wait_for_status('inputs', 1, f'the QoS of {topic} does not match').message
+        assert 'asks for reliable, as set by qos_overrides' in told
+        assert f'{namespace}/rig (best effort)' in told
+        assert 'remove the override' in told

@@ -13,6 +13,12 @@ from typing import Any
 SOURCE = Path(__file__).resolve().parents[2]
 
 
+def python_path(*folders: Path) -> str:
+    """Return a PYTHONPATH with these folders first; what a sourced ROS 2 put there stays."""
+    parts = [*(str(folder) for folder in folders), os.environ.get('PYTHONPATH')]
+    return os.pathsep.join(filter(None, parts))
+
+
 @contextmanager
 def python_process(
     code: str, *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
@@ -32,10 +38,11 @@ def module_process(
     stop, and killed if it does not: a killed DDS participant haunts its domain until its lease
     runs out.
     """
-    path = os.pathsep.join(filter(None, [str(SOURCE / 'test'), os.environ.get('PYTHONPATH')]))
     errors = subprocess.STDOUT if merge_errors else None
     command = ['-m', module, *arguments]
-    with _process(command, None, {'PYTHONPATH': path, **(env or {})}, errors) as process:
+    with _process(
+        command, None, {'PYTHONPATH': python_path(SOURCE / 'test'), **(env or {})}, errors
+    ) as process:
         yield process
 
 

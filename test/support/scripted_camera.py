@@ -154,7 +154,7 @@ def _image(scene: Scene, side: str) -> Image:
     if side == 'right':
         width, wide = scene.right_width or scene.width, wide[:, scene.disparity :]
     grey = np.resize(wide[:, :width], (scene.height, width))
-    size = PIXEL_BYTES[scene.encoding]
+    size = PIXEL_BYTES.get(scene.encoding, 1)  # hostile names as mono8
     data = np.repeat(grey, size, axis=1).tobytes()
     if scene.data_bytes >= 0:
         data = data[: scene.data_bytes].ljust(scene.data_bytes, b'\0')

@@ -11,8 +11,9 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from s2m2_ros.geometry import CameraModel
-from s2m2_ros.io.recording_writer import RecordingWriter
-from s2m2_ros.io.stereo_frame import camera_info, image_message
+from s2m2_ros.io.recordings.recording_writer import RecordingWriter
+from s2m2_ros.player.ros_messages import camera_info, image_message
+from s2m2_ros.player.ros_serialization import serialized
 
 CALIBRATION = """cam0=[40 0 31.5; 0 40 23.5; 0 0 1]
 cam1=[40 0 34.5; 0 40 23.5; 0 0 1]
@@ -53,6 +54,6 @@ def record(folder: Path, *, compressed: bool = False, with_infos: bool = True) -
                 stamp = image.header.stamp
                 stamp.sec, stamp.nanosec = 99 + number, 5_000_000 * side
                 info.header.stamp = stamp
-                writer.write(topic, image, number)
+                writer.write(topic, serialized(image), number)
                 if with_infos:
-                    writer.write(f'/stereo/{name}/camera_info', info, number)
+                    writer.write(f'/stereo/{name}/camera_info', serialized(info), number)

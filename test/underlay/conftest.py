@@ -1,5 +1,7 @@
 """Fixtures for the tests of the stand-ins, which also pass with the real ROS packages."""
 
+from __future__ import annotations
+
 import os
 import socket
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """Image messages, compared with bytes packed by hand and with OpenCV itself."""
 
+from __future__ import annotations
+
 import array
 import struct
 from typing import Any

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from support.processes import SOURCE
@@ -98,17 +99,93 @@ def test_environment_of_another_python_is_refused(environment: ModuleType, tmp_p
         environment.check_folder(folder)
 
 
-def test_sourced_ros_installation_is_used_instead_of_wheels(environment: ModuleType) -> None:
-    with_ros = {stage.name for stage in environment.stages(ros=True)}
-    without = {stage.name for stage in environment.stages(ros=False)}
+def test_sourced_ros_installation_is_used_instead_of_wheels(
+    environment: ModuleType, tmp_path: Path
+) -> None:
+    stages = environment.stages_on_ros(tmp_path, {'numpy': '1.26.4', 'cv2': 'found'})
+    without = {stage.name for stage in environment.stages_of_wheels('kilted')}
     assert environment.has_ros({'ROS_DISTRO': 'jazzy'})
     assert not environment.has_ros({'ROS_DISTRO': ''})
-    assert with_ros == {'requirements'}
+    assert [stage.name for stage in stages] == ['requirements']
     assert without == {'requirements', 'stand-ins', 'package'}
-    (stage,) = environment.stages(ros=True)
     listed = (SOURCE / 'underlay' / 'requirements-on-ros.txt').read_text()
-    assert stage.pip_arguments[-1].endswith('requirements-on-ros.txt')
+    assert str(SOURCE / 'underlay' / 'requirements-on-ros.txt') in stages[0].pip_arguments
     assert not {'ros-rclpy', 'numpy', 'opencv'} & set(listed.split())
+    assert 'opencv' not in listed.split('\n', 2)[2]
+
+
+@pytest.mark.parametrize(
+    ('installed', 'constraint', 'opencv'),
+    [
+        ({'numpy': '1.26.4', 'cv2': 'found'}, 'numpy==1.26.4\n', False),
+        ({'numpy': '2.2.4', 'cv2': 'found'}, 'numpy==2.2.4\n', False),
+        ({'numpy': '1.26.4'}, 'numpy==1.26.4\n', True),
+        ({}, '', True),
+    ],
+)
+def test_numpy_and_opencv_of_a_ros_installation_stay(
+    environment: ModuleType,
+    tmp_path: Path,
+    installed: dict[str, str],
+    constraint: str,
+    opencv: bool,
+) -> None:
+    (stage,) = environment.stages_on_ros(tmp_path, installed)
+    file = Path(stage.pip_arguments[stage.pip_arguments.index('--constraint') + 1])
+    assert file.read_text() == constraint
+    assert file in stage.inputs  # another NumPy means installing again
+    assert ('opencv-python-headless' in stage.pip_arguments) is opencv
+
+
+def test_probe_finds_what_this_python_has(environment: ModuleType) -> None:
+    found = environment.probe(sys.executable)
+    assert found == {'numpy': np.__version__, 'cv2': 'found'}
+
+
+def test_probe_of_a_damaged_numpy_is_one_line(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / 'numpy.py').write_text("raise ImportError('no libopenblas')")
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    with pytest.raises(environment.SetupError, match='damaged: ImportError: no libopenblas'):
+        environment.probe(sys.executable)
+
+
+def test_each_distribution_of_wheels_has_its_folder(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv('ROS_DISTRO', raising=False)
+    assert environment.folder_of('kilted') == SOURCE / '.venv'
+    assert environment.folder_of('jazzy') == SOURCE / '.venv-jazzy'
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
+    assert environment.folder_of('jazzy') == SOURCE / '.venv'
+
+
+@pytest.mark.parametrize(
+    ('name', 'sourced', 'told'),
+    [
+        ('humble', '', 'DISTRO=humble: there are wheels of kilted and jazzy only'),
+        ('jazzy', 'humble', 'ROS 2 humble is sourced: DISTRO=jazzy needs a shell without it'),
+    ],
+)
+def test_distribution_that_cannot_be_had(
+    environment: ModuleType, name: str, sourced: str, told: str
+) -> None:
+    with pytest.raises(environment.SetupError, match=told):
+        environment.check_distribution(name, {'ROS_DISTRO': sourced})
+
+
+def test_distribution_that_is_sourced_may_be_named(environment: ModuleType) -> None:
+    for name in ('humble', 'kilted'):
+        environment.check_distribution(name, {'ROS_DISTRO': 'humble'})
+
+
+def test_jazzy_has_the_oldest_versions_and_an_older_last_python(environment: ModuleType) -> None:
+    with pytest.raises(environment.SetupError, match=r'Python 3\.13 .*3\.10 to 3\.12'):
+        environment.check_python((3, 13), 'x86_64', ros=False, distribution='jazzy')
+    pins = (SOURCE / 'underlay' / 'requirements-jazzy.txt').read_text().splitlines()
+    assert {'numpy==1.26.4', 'opencv-python-headless==4.6.0.66', 'ros-rclpy==7.1.6'} <= set(pins)
 
 
 def test_stage_runs_again_only_when_its_inputs_change(

@@ -1,5 +1,7 @@
 """Synchronisers, driven without DDS: which messages meet, which are thrown away."""
 
+from __future__ import annotations
+
 import itertools
 import threading
 import time

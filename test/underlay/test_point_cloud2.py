@@ -1,5 +1,7 @@
 """Point clouds, compared with bytes packed by hand."""
 
+from __future__ import annotations
+
 import struct
 from typing import Any
 
@@ -137,6 +139,17 @@ def test_two_axes_become_width_and_height_and_come_back() -> None:
     back = point_cloud2.read_points_numpy(cloud, reshape_organized_cloud=True)
     np.testing.assert_array_equal(back, points)
     assert point_cloud2.read_points(cloud).shape == (6,)
+
+
+def test_organized_cloud_is_read_as_width_and_height() -> None:
+    """Two rows of three points: the order of the points stays, the shape is (3, 2)."""
+    cloud = packed(XYZ, *(struct.pack('=3f', i, 0, 0) for i in range(6)))
+    cloud.height, cloud.width, cloud.row_step = 2, 3, 36
+    for points in (
+        point_cloud2.read_points(cloud, ['x'], reshape_organized_cloud=True)['x'],
+        point_cloud2.read_points_numpy(cloud, ['x'], reshape_organized_cloud=True)[..., 0],
+    ):
+        assert points.tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
 def test_read_points_is_a_view_of_the_fields() -> None:

@@ -1,5 +1,7 @@
 """message_filters.Subscriber over real DDS."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -111,10 +111,31 @@ def test_what_is_not_known(
         tree.lookup_transform(*frames, Time(seconds=at))
 
 
-def test_ten_seconds_are_kept(tree: Buffer) -> None:
+def test_ten_seconds_are_kept_and_forgotten_with_the_next_transform(tree: Buffer) -> None:
+    # Relative to 110 s, the newest before, the one of 100 s is not too old yet.
     tree.set_transform(pose('odom', 'base', 11.0, at=111), 'test')
+    assert numbers(tree.lookup_transform('odom', 'base', Time(seconds=100)))[0] == 0.0
+    tree.set_transform(pose('odom', 'base', 12.0, at=112), 'test')
     with pytest.raises(ExtrapolationException, match='past'):
         tree.lookup_transform('odom', 'base', Time(seconds=100))
+
+
+def test_what_comes_ten_seconds_late_is_ignored(tree: Buffer) -> None:
+    tree.set_transform(pose('odom', 'base', 99.0, at=99), 'test')
+    with pytest.raises(ExtrapolationException, match='past'):
+        tree.lookup_transform('odom', 'base', Time(seconds=99))
+
+
+@pytest.mark.parametrize('cache', [1, 30])
+def test_the_cache_has_the_length_asked_for(cache: int) -> None:
+    buffer = Buffer(cache_time=Duration(seconds=cache))
+    for at in (100, 101, 103, 104):
+        buffer.set_transform(pose('odom', 'base', float(at), at=at), 'test')
+    if cache == 30:
+        assert numbers(buffer.lookup_transform('odom', 'base', Time(seconds=100)))[0] == 100.0
+    else:  # 101 s and before go when 104 s comes after 103 s
+        with pytest.raises(ExtrapolationException, match='past'):
+            buffer.lookup_transform('odom', 'base', Time(seconds=101))
 
 
 def test_who_waits_is_woken() -> None:
@@ -126,24 +147,26 @@ def test_who_waits_is_woken() -> None:
     later.join()
 
 
-def test_static_transforms_reach_a_listener_that_comes_later(
+def test_static_transforms_are_merged_for_a_listener_that_comes_later(
     node: Node, executor: SingleThreadedExecutor
 ) -> None:
+    """The last message alone is latched: it must hold all frames, each as it was sent last."""
     broadcaster = StaticTransformBroadcaster(node)
     broadcaster.sendTransform(pose('base', 'left', 1.0))
-    broadcaster.sendTransform([pose('base', 'right', 2.0), pose('base', 'left', 3.0)])
+    broadcaster.sendTransform(pose('base', 'right', 2.0))
+    broadcaster.sendTransform([pose('base', 'left', 3.0), pose('base', 'rear', 4.0)])
     buffer = Buffer()
-    both: Future[None] = Future(executor=executor)
+    last: Future[None] = Future(executor=executor)
 
     class Told(Buffer):  # type: ignore[misc]  # the real one has no types
         def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
             buffer.set_transform_static(transform, authority)
-            if transform.child_frame_id == 'right':
-                both.set_result(None)
+            if transform.child_frame_id == 'rear':
+                last.set_result(None)
 
     listener = TransformListener(Told(), node)
-    executor.spin_until_future_complete(both, timeout_sec=30)
-    assert both.done()
-    assert numbers(buffer.lookup_transform('base', 'right', NEWEST))[0] == 2.0
-    assert numbers(buffer.lookup_transform('base', 'left', NEWEST))[0] == 3.0
+    executor.spin_until_future_complete(last, timeout_sec=30)
+    assert last.done()
+    found = {name: buffer.lookup_transform('base', name, NEWEST) for name in ('left', 'right')}
+    assert {name: numbers(pose)[0] for name, pose in found.items()} == {'left': 3.0, 'right': 2.0}
     listener.unregister()

@@ -1,5 +1,7 @@
 """Rotations, compared with hand-worked numbers and products of elementary rotations."""
 
+from __future__ import annotations
+
 from math import cos, pi, sin, sqrt
 from typing import Any
 

@@ -23,17 +23,25 @@ class Frame:
         self._poses: list[tuple[np.ndarray, np.ndarray]] = []
 
     def add(self, transform: Any, stamp: int, cache: int) -> None:
-        """Take in a TransformStamped; forget what is `cache` nanoseconds older than the newest."""
+        """Take in a TransformStamped unless it is `cache` nanoseconds older than the newest.
+
+        What is that much older than the newest known before is forgotten first: the oldest stays
+        until the next one is taken in, as with the real tf2.
+        """
         pose = translation_and_rotation(transform.transform)
         if self.static:
             self._stamps, self._poses = [stamp], [pose]
             return
+        if self._stamps:
+            oldest = self._stamps[-1] - cache
+            if stamp < oldest:
+                return
+            old = bisect.bisect_left(self._stamps, oldest)
+            del self._stamps[:old], self._poses[:old]
         place = bisect.bisect_left(self._stamps, stamp)
         known = place < len(self._stamps) and self._stamps[place] == stamp
         self._stamps[place : place + known] = [stamp]
         self._poses[place : place + known] = [pose]
-        old = bisect.bisect_left(self._stamps, self._stamps[-1] - cache)
-        del self._stamps[:old], self._poses[:old]
 
     @property
     def newest(self) -> int | None:

@@ -1,0 +1,1 @@
+"""The files of recordings: MCAP, SQLite and ROS 1 bags, as far as they are whole."""

@@ -1,0 +1,176 @@
+"""Arguments of the launch files: read, checked, and explained where they are wrong.
+
+No import of launch: errors are raised before any process is started, since launch stops at an
+exception but leaves running what it had started.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from s2m2_ros.errors import S2M2Error
+
+TRUE = frozenset({'true', '1', 'yes', 'on'})
+FALSE = frozenset({'false', '0', 'no', 'off'})
+PARAMETERS_KEY = 'ros__parameters'
+
+
+class LaunchArgumentError(S2M2Error):
+    """A launch argument that is unknown or has an unusable value."""
+
+
+class Argument(NamedTuple):
+    """One launch argument.
+
+    Attributes:
+        name: of the argument and, if it is `passed_on`, of the node's parameter.
+        default: empty for those passed on, which leaves the parameter as it is.
+        description: one sentence or two.
+        kind: what the text is converted to: str, int, float or bool.
+        choices: the values allowed, in lower case; empty for any.
+        passed_on: whether the node has a parameter of this name, which a value sets.
+
+    """
+
+    name: str
+    default: str
+    description: str
+    kind: type = str
+    choices: tuple[str, ...] = ()
+    passed_on: bool = False
+
+    def value(self, text: str) -> Any:
+        """Return the text as a value of the kind; None if it is empty and not a string."""
+        text = text.strip()
+        if self.choices and (text or not self.passed_on):
+            return self._choice(text)
+        if self.kind is str:
+            return text
+        if not text:
+            return None
+        try:
+            return boolean(text) if self.kind is bool else self.kind(text)
+        except ValueError:
+            kinds = {bool: 'true or false', int: 'an integer', float: 'a number'}
+            raise LaunchArgumentError(
+                f"{self.name}:='{text}' must be {kinds[self.kind]}"
+            ) from None
+
+    def _choice(self, text: str) -> str:
+        if text.lower() not in self.choices:
+            raise LaunchArgumentError(
+                f"{self.name}:='{text}' must be one of {', '.join(self.choices)}"
+            )
+        return text.lower()
+
+
+def parameter(name: str, kind: type, description: str, choices: tuple[str, ...] = ()) -> Argument:
+    """Return the argument that sets the node's parameter of this name."""
+    text = f'{description} Empty: as in params_file.'
+    return Argument(name, '', text, kind=kind, choices=choices, passed_on=True)
+
+
+def boolean(text: str) -> bool:
+    """Return the truth value of true, false, 1, 0, yes, no, on or off in any case."""
+    if text.lower() in TRUE:
+        return True
+    if text.lower() in FALSE:
+        return False
+    raise ValueError(f"'{text}' is no truth value")
+
+
+def check_names(
+    launch_file: Path, known: Collection[str], words: Sequence[str] | None = None
+) -> None:
+    """Raise LaunchArgumentError for an unknown argument of the command line, which launch ignores.
+
+    Only where this launch file is what the command line names: where another one includes it,
+    the arguments are that one's. `words` are those of the command line.
+    """
+    words = sys.argv if words is None else words
+    for word in _own_words(launch_file, words):
+        name, assigned, _ = word.partition(':=')
+        if assigned and name not in known:
+            raise LaunchArgumentError(
+                f"'{launch_file.name}' has no argument '{name}'{_suggestion(name, known)}; "
+                f'`ros2 launch s2m2_ros {launch_file.name} --show-args` lists them'
+            )
+
+
+def _own_words(launch_file: Path, words: Sequence[str]) -> Sequence[str]:
+    """Return the words behind the name of the launch file, if they are meant for it."""
+    for index, word in enumerate(words):
+        path = Path(word)
+        if path.name != launch_file.name:
+            continue
+        by_package = index > 0 and words[index - 1] == 's2m2_ros'
+        if by_package or (path.is_file() and path.samefile(launch_file)):
+            return words[index + 1 :]
+    return ()
+
+
+def _suggestion(name: str, known: Collection[str]) -> str:
+    similar = difflib.get_close_matches(name, known, n=1)
+    return f": did you mean '{similar[0]}'?" if similar else ''
+
+
+def existing_file(name: str, text: str) -> Path:
+    """Return the file that an argument names, `~` expanded; LaunchArgumentError if missing."""
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise LaunchArgumentError(f"{name}:='{text}': there is no such file")
+    return path
+
+
+def node_parameters(path: Path, node: str) -> dict[str, Any]:
+    """Return what a file of parameters sets on a node of this name, in any namespace.
+
+    Raises LaunchArgumentError if it cannot be read.
+    """
+    parameters: dict[str, Any] = {}
+    for section, values in _sections(_read_yaml(path)):
+        if section.rsplit('/', 1)[-1] in {node, '*', '**'}:
+            parameters |= values
+    return parameters
+
+
+def _read_yaml(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8-sig'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = ' '.join(str(error).split())
+        raise LaunchArgumentError(f"'{path}' is no readable YAML: {text}") from error
+    if not isinstance(content, Mapping):
+        raise LaunchArgumentError(f"'{path}' must hold sections with '{PARAMETERS_KEY}' in them")
+    return content
+
+
+def _sections(content: Mapping[str, Any], above: str = '') -> Iterator[tuple[str, Any]]:
+    """Yield the name and the parameters of each section; namespaces may be nested."""
+    for name, values in content.items():
+        if not isinstance(values, Mapping):
+            continue
+        full = f'{above}/{name}' if above else str(name)
+        if isinstance(values.get(PARAMETERS_KEY), Mapping):
+            yield full, values[PARAMETERS_KEY]
+        yield from _sections({n: v for n, v in values.items() if n != PARAMETERS_KEY}, full)
+
+
+def require_package(name: str, argument: str) -> None:
+    """Raise LaunchArgumentError if a ROS package is not installed, before anything is started."""
+    from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+
+    try:
+        get_package_prefix(name)
+    except PackageNotFoundError:
+        package = f'ros-$ROS_DISTRO-{name.replace("_", "-")}'
+        raise LaunchArgumentError(
+            f'{argument} needs {name}, which is not installed: '
+            f'sudo apt-get install {package}, or leave {argument} out'
+        ) from None

@@ -1,0 +1,87 @@
+"""Where the left camera stands in another frame, through tf2."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from geometry_msgs.msg import TransformStamped
+
+from s2m2_ros.errors import S2M2Error
+from s2m2_ros.geometry import RigidTransform
+from s2m2_ros.text_safety import safe_text
+
+# How long a transform may come after its image, in seconds.
+TRANSFORM_TIMEOUT = 0.1
+
+
+class TransformError(S2M2Error):
+    """A transform that is not known; names both frames."""
+
+
+class TransformSource(Protocol):
+    """Something that knows transforms."""
+
+    def find(self, header: Any, frame: str) -> RigidTransform:
+        """Return the transform from the header's frame into `frame`; raises TransformError."""
+
+
+class Transforms:
+    """Listens to tf until it is closed; needs tf2_ros."""
+
+    def __init__(self, node: Any) -> None:
+        from tf2_ros import Buffer, TransformListener
+
+        self._buffer = Buffer()
+        self._listener = TransformListener(self._buffer, node)
+
+    def find(self, header: Any, frame: str) -> RigidTransform:
+        """Return the transform from the header's frame, at its stamp, into `frame`."""
+        from rclpy.duration import Duration
+        from rclpy.time import Time
+
+        try:
+            found = self._buffer.lookup_transform(
+                frame,
+                header.frame_id,
+                Time.from_msg(header.stamp),
+                timeout=Duration(seconds=TRANSFORM_TIMEOUT),
+            )
+            return rigid_transform_from_message(found)
+        except Exception as error:  # tf2's several classes, and poses that are none
+            raise TransformError(
+                f"points: no transform from '{safe_text(header.frame_id)}' to points_frame "
+                f"'{frame}': {safe_text(error)}"
+            ) from error
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.unregister()
+
+
+def rigid_transform(
+    translation: Sequence[float], quaternion: Sequence[float], *, frame_id: str
+) -> RigidTransform:
+    """Return the transform into ``frame_id`` of a pose: metres, and a quaternion (x, y, z, w).
+
+    The pose is that of the left optical frame, seen from ``frame_id``. Raises ValueError for a
+    quaternion of zero length or numbers that are not finite.
+    """
+    from tf_transformations import quaternion_matrix
+
+    numbers = (*translation, *quaternion)
+    if not all(math.isfinite(number) for number in numbers) or not any(quaternion):
+        raise ValueError(f'no pose: translation {translation}, quaternion {quaternion}')
+    matrix = np.array(quaternion_matrix(quaternion))
+    matrix[:3, 3] = translation
+    return RigidTransform.from_matrix(matrix, frame_id)
+
+
+def rigid_transform_from_message(transform: TransformStamped) -> RigidTransform:
+    """Return what ``Buffer.lookup_transform(points_frame, left_optical_frame, stamp)`` found."""
+    t, q = transform.transform.translation, transform.transform.rotation
+    return rigid_transform(
+        (t.x, t.y, t.z), (q.x, q.y, q.z, q.w), frame_id=transform.header.frame_id
+    )

@@ -1,0 +1,194 @@
+"""A pair as it came becomes a pair that can be matched: alike, rectified, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from s2m2_ros.errors import ImageError
+from s2m2_ros.geometry import CalibrationError, CameraModel, StereoCamera
+from s2m2_ros.geometry.content_check import ContentCheck, check_content
+from s2m2_ros.geometry.distance_check import corrected
+from s2m2_ros.geometry.rectification import RawCalibration, Rectifier, needs_rectification
+from s2m2_ros.geometry.rectification_check import ViewOrder, examine, rectification_helps
+from s2m2_ros.geometry.stereo_camera import NegativeBaselineError
+from s2m2_ros.pipeline.options import PipelineOptions
+from s2m2_ros.pipeline.pair import PairInput
+from s2m2_ros.pipeline.state import PipelineState
+
+Image = np.ndarray | torch.Tensor
+
+CANNOT_TELL = (
+    '{left} and {right}: the calibration is that of a raw camera, and too little is seen to tell '
+    'whether the images were rectified already; they are taken as rectified. Set rectify to true '
+    'or false'
+)
+RECTIFYING = '{left} and {right} are raw images: they are rectified here'
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedPair:
+    """Two images that can be matched.
+
+    Attributes:
+        left, right: (H, W) or (H, W, 3) RGB, uint8 or float32 in 0..255; tensors on the matcher's
+            device where they were rectified there.
+        camera: of the images; None without calibration.
+        valid: (H, W) bool, where the left rectified image shows something; None: everywhere.
+        content: whether there is anything to match.
+        notes: what is worth knowing of images or calibration, whole sentences.
+        warnings: what is suspicious of them.
+
+    """
+
+    left: Image
+    right: Image
+    camera: StereoCamera | None
+    valid: torch.Tensor | None
+    content: ContentCheck
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def prepare(
+    pair: PairInput, options: PipelineOptions, state: PipelineState, device: torch.device
+) -> PreparedPair:
+    """Return the pair as the matcher takes it. Raises ImageError or CalibrationError."""
+    left, right = alike(pair)
+    if pair.calibration is None:
+        content = check_content(gray(left), gray(right))
+        return PreparedPair(left, right, None, None, content, pair.notes, pair.warnings)
+    rectify = _decide(pair, left, right, options, state)
+    names = {'left': pair.left_name, 'right': pair.right_name}
+    notes, warnings = list(pair.notes), list(pair.warnings)
+    if rectify:
+        notes.append(RECTIFYING.format(**names))
+    elif rectify is None:
+        warnings.append(CANNOT_TELL.format(**names))
+    images: tuple[Image, Image] = (left, right)
+    valid = None
+    if rectify:
+        first, second = (
+            state.rectifiers.get(raw_calibration(model), device) for model in pair.calibration
+        )
+        images = rectified(left, first), rectified(right, second)
+        valid = first.valid
+    camera = corrected(_camera(pair.calibration, images, state), options.correction)
+    camera.require_size(images[0].shape[1], images[0].shape[0])
+    content = check_content(gray(images[0]), gray(images[1]))
+    warnings += camera.warnings
+    return PreparedPair(*images, camera, valid, content, tuple(notes), tuple(warnings))
+
+
+def alike(pair: PairInput) -> tuple[np.ndarray, np.ndarray]:
+    """Return both images as color if one is, and as float32 if one is: drivers mix encodings.
+
+    Raises ImageError if their sizes differ.
+    """
+    left, right = pair.left, pair.right
+    if left.shape[:2] != right.shape[:2]:
+        raise ImageError(
+            f'{pair.left_name} is {_size(left)} and {pair.right_name} {_size(right)}: a rectified '
+            'pair has one size; set both cameras to the same resolution'
+        )
+    if left.ndim != right.ndim:
+        left, right = (i if i.ndim == 3 else np.stack((i,) * 3, axis=-1) for i in (left, right))
+    if left.dtype != right.dtype:
+        left, right = left.astype(np.float32), right.astype(np.float32)
+    return left, right
+
+
+def gray(image: Image) -> np.ndarray:
+    """Return (H, W) uint8 on the host from (H, W) or (H, W, 3) RGB, uint8 or float in 0..255."""
+    array = image.cpu().numpy() if isinstance(image, torch.Tensor) else image
+    if array.dtype != np.uint8:
+        array = array.round().clip(0, 255).astype(np.uint8)
+    return array if array.ndim == 2 else np.asarray(cv2.cvtColor(array, cv2.COLOR_RGB2GRAY))
+
+
+def raw_calibration(model: CameraModel) -> RawCalibration:
+    """Return the raw part of a camera's calibration."""
+    return RawCalibration(
+        K=model.K,
+        D=model.D,
+        R=model.R,
+        P=model.P,
+        width=model.width,
+        height=model.height,
+        distortion_model=model.distortion_model,
+        binning_x=model.binning_x,
+        binning_y=model.binning_y,
+        roi=model.roi,
+        source=model.source,
+    )
+
+
+def rectified(image: np.ndarray, rectifier: Rectifier) -> Image:
+    """Return the rectified image: an array on a CPU, else a tensor on the rectifier's device."""
+    planes = torch.from_numpy(np.ascontiguousarray(image)).to(rectifier.device)
+    planes = planes.permute(2, 0, 1) if planes.ndim == 3 else planes[None]
+    result = rectifier(planes[None])[0]
+    result = result.permute(1, 2, 0) if image.ndim == 3 else result[0]
+    return result.contiguous().numpy() if rectifier.device.type == 'cpu' else result
+
+
+def _decide(
+    pair: PairInput,
+    left: np.ndarray,
+    right: np.ndarray,
+    options: PipelineOptions,
+    state: PipelineState,
+) -> bool | None:
+    """Return whether the images are to be rectified here; None if nothing shows it."""
+    if pair.calibration is None or options.rectify != 'auto':
+        return options.rectify == 'true'
+    state.follow(pair.calibration)
+    if state.rectify is None:
+        state.rectify = _are_raw(pair, left, right, state)
+    return state.rectify
+
+
+def _are_raw(
+    pair: PairInput, left: np.ndarray, right: np.ndarray, state: PipelineState
+) -> bool | None:
+    """Return whether the images are raw; None where the images do not show it.
+
+    Drivers and image_proc send rectified images with the calibration of the raw camera, so the
+    calibration alone is no evidence: the rows of the images decide, unless the names do.
+    """
+    if pair.calibration is None:
+        return False
+    raw = [raw_calibration(model) for model in pair.calibration]
+    if not any(needs_rectification(model) for model in raw):
+        return False
+    names = (pair.left_name.rpartition('/')[2], pair.right_name.rpartition('/')[2])
+    if all('raw' in name and 'rect' not in name for name in names):
+        return True
+    after = [
+        gray(rectified(image, state.rectifiers.get(model, 'cpu')))
+        for image, model in zip((left, right), raw, strict=True)
+    ]
+    return rectification_helps(examine(gray(left), gray(right)), examine(after[0], after[1]))
+
+
+def _camera(
+    calibration: tuple[CameraModel, CameraModel],
+    images: tuple[Image, Image],
+    state: PipelineState,
+) -> StereoCamera:
+    """Return the stereo camera; where its sign is wrong, the images show why."""
+    try:
+        return state.camera(calibration)
+    except NegativeBaselineError as error:
+        order = examine(gray(images[0]), gray(images[1])).order
+        if order is ViewOrder.UNKNOWN:
+            raise
+        swapped = order is ViewOrder.SWAPPED
+        raise CalibrationError(error.explained(images_swapped=swapped)) from error
+
+
+def _size(image: np.ndarray) -> str:
+    return f'{image.shape[1]}x{image.shape[0]}'

@@ -1,0 +1,151 @@
+"""However often and whenever a node is asked to stop, it ends with status 0 and no traceback."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rclpy
+from rclpy.context import Context
+
+from support.processes import SOURCE
+
+SHORTLY_S = 0.002
+LIMIT_S = 60
+
+
+@contextmanager
+def executable(module: str, *parameters: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a node as its executable does; what it writes is kept."""
+    arguments = [part for parameter in parameters for part in ('-p', parameter)]
+    code = f'import sys; from s2m2_ros.{module} import main; sys.exit(main())'
+    process = subprocess.Popen(
+        [sys.executable, '-c', code, '--ros-args', *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=SOURCE,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """One small pair and its calibration, which the player repeats."""
+    image = np.random.default_rng(0).integers(0, 256, (64, 96), dtype=np.uint8)
+    for side in ('left', 'right'):
+        cv2.imwrite(str(tmp_path / f'a_{side}.png'), image)
+    camera = '[100 0 48; 0 100 32; 0 0 1]'
+    (tmp_path / 'calib.txt').write_text(f'cam0={camera}\ncam1={camera}\nbaseline=75\n')
+    return tmp_path
+
+
+def wait_for_topic(name: str) -> None:
+    """Wait until somebody publishes it."""
+    context = Context()
+    context.init()
+    node = rclpy.create_node('awaiting', context=context)
+    try:
+        deadline = time.monotonic() + LIMIT_S
+        while not node.count_publishers(name):
+            assert time.monotonic() < deadline, f'nobody publishes {name}'
+            time.sleep(0.01)
+    finally:
+        node.destroy_node()
+        context.shutdown()
+
+
+def ask(process: subprocess.Popen[str], signals: list[signal.Signals], pause: float) -> None:
+    """Send the signals one after another, and more until the process ends."""
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(pause)
+    deadline = time.monotonic() + LIMIT_S
+    while process.poll() is None and time.monotonic() < deadline:
+        process.send_signal(signals[-1])
+        time.sleep(SHORTLY_S)
+    output, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, output
+    assert 'Traceback' not in output
+    assert 'KeyboardInterrupt' not in output
+
+
+CASES = [
+    pytest.param([signal.SIGINT, signal.SIGINT], 0.0, id='both at once'),
+    pytest.param([signal.SIGINT, signal.SIGINT], 0.05, id='a second one shortly after'),
+    pytest.param([signal.SIGINT, signal.SIGTERM], 0.02, id='launch loses its patience'),
+    pytest.param([signal.SIGTERM, signal.SIGINT], 0.0, id='the other way round'),
+]
+
+
+@pytest.mark.parametrize(('signals', 'pause'), CASES)
+def test_the_node(signals: list[signal.Signals], pause: float) -> None:
+    with executable('node.main', 'backend:=sgbm') as process:
+        wait_for_topic('/diagnostics')
+        ask(process, signals, pause)
+
+
+@pytest.mark.parametrize(('signals', 'pause'), CASES)
+def test_the_player(signals: list[signal.Signals], pause: float, pairs: Path) -> None:
+    calibration = f'calibration:={pairs / "calib.txt"}'
+    with executable('player.stereo_player', f'source:={pairs}', calibration) as process:
+        wait_for_topic('/left/image_rect')
+        ask(process, signals, pause)
+
+
+ASKED_IN_THE_START = """
+import os, signal, sys
+from s2m2_ros.node import main as node
+
+def loaded(name, path=None, target=None):
+    if name == 's2m2_ros.node.stereo_node':  # before torch is imported
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+
+class Finder:
+    find_spec = staticmethod(loaded)
+
+sys.meta_path.insert(0, Finder())
+sys.exit(node.main())
+"""
+
+
+def test_the_node_that_is_still_starting() -> None:
+    done = subprocess.run(
+        [sys.executable, '-c', ASKED_IN_THE_START],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=SOURCE,
+        timeout=LIMIT_S,
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+
+
+@pytest.mark.parametrize('module', ['node.main', 'player.stereo_player'])
+@pytest.mark.parametrize('flag', ['-h', '--help'])
+def test_help_starts_nothing(module: str, flag: str) -> None:
+    code = f'import sys; from s2m2_ros.{module} import main; sys.exit(main())'
+    done = subprocess.run(
+        [sys.executable, '-c', code, flag],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=SOURCE,
+        timeout=LIMIT_S,
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.startswith('usage: stereo_')
+    assert '--params-file' in done.stdout
