@@ -112,7 +112,7 @@ def ros_installation(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def domain(environment: Mapping[str, str]) -> Finding:
-    """Check the DDS domain, and tell how far it reaches."""
+    """Check the DDS domain, and report how far it reaches."""
     text = environment.get('ROS_DOMAIN_ID') or '0'
     reach = environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
     if environment.get('ROS_LOCALHOST_ONLY') == '1':
@@ -216,11 +216,19 @@ def computing() -> Iterator[Finding]:
     except ImportError as error:
         yield Finding('torch', Health.BROKEN, str(error), 'pip install torch')
         return
+    from s2m2_ros.inference.versions import OLDEST_TORCH, how_to_install, is_jetson, torch_too_old
+
+    too_old = torch_too_old(OLDEST_TORCH, 'the network')
+    if too_old:
+        yield Finding('torch', Health.BROKEN, too_old, how_to_install('torch'))
+        return
     yield Finding('torch', Health.GOOD, torch.__version__)
     yield pixel_kernel_built()
     if not torch.cuda.is_available():
         fact = 'not available: the network runs on the CPU, slowly'
         remedy = 'with an NVIDIA GPU: install its driver, and a torch built for CUDA'
+        if is_jetson():
+            remedy = how_to_install('torch')
         yield Finding('CUDA', Health.NOTE, fact, remedy)
         return
     free, total = torch.cuda.mem_get_info()
@@ -230,7 +238,7 @@ def computing() -> Iterator[Finding]:
         yield Finding('TensorRT', Health.GOOD, 'found')
     else:
         fact = 'missing: the node uses CUDA graphs instead'
-        yield Finding('TensorRT', Health.NOTE, fact, 'pip install tensorrt')
+        yield Finding('TensorRT', Health.NOTE, fact, how_to_install('tensorrt'))
 
 
 def pixel_kernel_built() -> Finding:
