@@ -87,7 +87,7 @@ def test_missing_shared_memory(tmp_path: Path) -> None:
 
 
 def test_the_command_reports_this_environment(capsys: pytest.CaptureFixture[str]) -> None:
-    broken = any(finding.health is Health.BROKEN for finding in doctor.examine())
+    broken = any(finding.health is Health.BROKEN for finding in doctor.check_installation())
     assert main(['doctor']) == (1 if broken else 0)
     output = capsys.readouterr().out
     # The suite needs these; its own profile for Fast DDS is set for every process.

@@ -45,10 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Print every finding; 1 if something does not work at all."""
     if arguments.verify:
         return _verify(arguments)
-    from s2m2_ros.doctor import Health, examine
+    from s2m2_ros.doctor import Health, check_installation
 
     worst = Health.GOOD
-    for finding in examine():
+    for finding in check_installation():
         worst = max(worst, finding.health)
         print(f'{MARKS[finding.health]:6}  {finding.subject}: {finding.fact}')
         if finding.remedy:

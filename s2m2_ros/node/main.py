@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.executable import StopSignals, run_executable
-from s2m2_ros.node.logging_bridge import send_logging_to
+from s2m2_ros.logging_bridge import send_logging_to
 from s2m2_ros.node.process_memory import keep_freed_memory
 
 if TYPE_CHECKING:

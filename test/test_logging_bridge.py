@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from s2m2_ros.node.logging_bridge import PACKAGE, RosLogHandler, send_logging_to
+from s2m2_ros.logging_bridge import PACKAGE, RosLogHandler, send_logging_to
 
 
 class Recorder:

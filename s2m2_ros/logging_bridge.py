@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
+from s2m2_ros.text_safety import utf8_text
+
 PACKAGE = 's2m2_ros'
 
 
@@ -37,7 +39,7 @@ class RosLogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Log one record; what cannot be formatted is reported by `logging` itself."""
         try:
-            text = self.format(record)
+            text = utf8_text(self.format(record))
             # rclpy ties a line of code to one severity, so each severity has a line.
             if record.levelno >= logging.CRITICAL:
                 self._logger.fatal(text)
