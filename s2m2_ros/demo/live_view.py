@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import PointCloud2
 
-from s2m2_ros.demo.subscriber import colours_of, read_cloud
+from s2m2_ros.demo.subscriber import colors_of, read_cloud
 from s2m2_ros.viewer.cloud_viewer import CloudViewer
 
 _logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def watch(context: Context, topic: str, first_cloud: Path) -> None:
         def show(message: PointCloud2) -> None:
             records = read_cloud(message)
             if len(records):
-                viewer.show(records[:, :3], colours_of(records))
+                viewer.show(records[:, :3], colors_of(records))
 
         node.create_subscription(PointCloud2, topic, show, qos_profile_sensor_data)
         _logger.info('Open %s in a browser; Ctrl-C ends.', viewer.address)

@@ -68,7 +68,7 @@ class Backend(Protocol):
         """Match B rectified pairs.
 
         Args:
-            left: (B, C, H, W) on `device`, C 1 (grey) or 3 (RGB), uint8 or float32, values
+            left: (B, C, H, W) on `device`, C 1 (gray) or 3 (RGB), uint8 or float32, values
                 0..255, H and W >= 32 of any remainder. Never written to.
             right: the same shape and type.
 

@@ -161,12 +161,12 @@ class StereoMatcher:
         return working_size(height, width, self.max_width)
 
     def warm_up(self, height: int, width: int, *, channels: int = 3, batch: int = 1) -> None:
-        """Match grey images of this size once, so that the first real pair is not slower.
+        """Match gray images of this size once, so that the first real pair is not slower.
 
         Compiles, captures or builds whatever the backend keeps per size, and waits for it.
         """
-        grey = torch.full((height, width, channels), 128, dtype=torch.uint8)
-        self.match_batch([grey] * batch, [grey] * batch)[0].cpu()
+        gray = torch.full((height, width, channels), 128, dtype=torch.uint8)
+        self.match_batch([gray] * batch, [gray] * batch)[0].cpu()
 
     def close(self) -> None:
         """Free the backend's memory; later calls raise ClosedError. May be called twice."""

@@ -38,7 +38,7 @@ def axis_tables(size: int, padded: int, before: int, device: torch.device) -> Ax
     """Return the matrices for an axis of `size` pixels that begins at `before` of `padded`.
 
     The bins are those of PyTorch's adaptive average pooling of the padded axis to size // 32, the
-    interpolation is that of half-pixel centres.
+    interpolation is that of half-pixel centers.
     """
     # Tensors made in inference mode would be of no use outside it.
     with torch.inference_mode(False):
@@ -48,8 +48,8 @@ def axis_tables(size: int, padded: int, before: int, device: torch.device) -> Ax
         end = -(-(index + 1) * padded // bins)
         position = torch.arange(padded)
         pool = ((position >= first) & (position < end)).double() / (end - first)
-        centre = ((position.double() + 0.5) * bins / padded - 0.5).clamp(0, bins - 1)
-        stretch = (1 - (centre[:, None] - torch.arange(bins)).abs()).clamp_min(0)
+        center = ((position.double() + 0.5) * bins / padded - 0.5).clamp(0, bins - 1)
+        stretch = (1 - (center[:, None] - torch.arange(bins)).abs()).clamp_min(0)
         return AxisTables(
             pool[:, before : before + size].float().to(device), stretch.float().to(device)
         )

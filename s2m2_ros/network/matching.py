@@ -45,7 +45,7 @@ class Matcher(nn.Module):
         self.layer_norm = nn.LayerNorm(channels)
 
     def correlate(self, features: Tensor) -> Tensor:
-        """Correlate the normalised features of every two pixels of a row.
+        """Correlate the normalized features of every two pixels of a row.
 
         Args:
             features: (2B, C, h, w), left images first.

@@ -90,14 +90,14 @@ def _cut(pair: StereoPair, window: tuple[slice, slice]) -> StereoBatch:
     seen = known if pair.visible is None else known & pair.visible[window]
     inside = np.arange(disparity.shape[1]) - np.nan_to_num(disparity) >= 0
     # A match outside of the crop is hidden, whether or not the data set knows occlusions.
-    labelled = known & (~inside if pair.visible is None else True)
+    labeled = known & (~inside if pair.visible is None else True)
     return StereoBatch(
         left=_image(pair.left[window]),
         right=_image(pair.right[window]),
         disparity=_map(np.nan_to_num(disparity)),
         visibility=_map(seen & inside),
         valid=_map(known),
-        labelled=_map(labelled),
+        labeled=_map(labeled),
     )
 
 
@@ -107,7 +107,7 @@ def _enlarged(pairs: StereoBatch, height: int, width: int) -> StereoBatch:
     scale = width / pairs.left.shape[3]
     nearest = {
         name: functional.interpolate(getattr(pairs, name), size, mode='nearest-exact')
-        for name in ('disparity', 'visibility', 'valid', 'labelled')
+        for name in ('disparity', 'visibility', 'valid', 'labeled')
     }
     images = {
         name: functional.interpolate(

@@ -18,10 +18,10 @@ HEIGHT, WIDTH = 6, 16
 DISPARITY = np.arange(HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH) / 8
 
 
-def write_image(file: Path, colour: tuple[int, int, int] = (10, 20, 30)) -> None:
-    """Write an image whose RGB is ``colour`` everywhere."""
+def write_image(file: Path, color: tuple[int, int, int] = (10, 20, 30)) -> None:
+    """Write an image whose RGB is ``color`` everywhere."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    picture = np.full((HEIGHT, WIDTH, 3), colour[::-1], np.uint8)
+    picture = np.full((HEIGHT, WIDTH, 3), color[::-1], np.uint8)
     assert cv2.imwrite(str(file), picture)
 
 

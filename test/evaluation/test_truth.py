@@ -197,7 +197,7 @@ class TestPlaces:
         assert [files.name for files in find_labeled_pairs(scene)] == ['Piano']
 
 
-def test_deep_and_grey_images_become_8_bit_rgb(tmp_path: Path) -> None:
+def test_deep_and_gray_images_become_8_bit_rgb(tmp_path: Path) -> None:
     left, right = (view[..., 0].astype(np.uint16) * 4 for view in views())
     write_truth(tmp_path / 'S/im0.png', left)
     write_truth(tmp_path / 'S/im1.png', right)

@@ -72,14 +72,14 @@ def test_torch_equals_the_bare_network_padded_by_hand(
     assert torch.equal(padding.crop(maps.confidence)[0, 0], expected.confidence)
 
 
-def test_grey_equals_the_same_grey_in_three_channels(
+def test_gray_equals_the_same_gray_in_three_channels(
     checkpoint: Path, pair: tuple[ByteImage, ByteImage]
 ) -> None:
     left, right = (np.asarray(cv2.cvtColor(i, cv2.COLOR_RGB2GRAY), np.uint8) for i in pair)
     with open_torch(checkpoint, refine_iterations=0) as matcher:
-        grey = matcher.match(left, right)
-        colour = matcher.match(*(np.repeat(i[..., None], 3, 2) for i in (left, right)))
-    assert torch.equal(grey.disparity, colour.disparity)
+        gray = matcher.match(left, right)
+        color = matcher.match(*(np.repeat(i[..., None], 3, 2) for i in (left, right)))
+    assert torch.equal(gray.disparity, color.disparity)
 
 
 def test_bytes_uint16_and_floats_of_the_same_picture_agree(

@@ -383,7 +383,7 @@ def graphed(
     return cuda_graph.open_backend(options)
 
 
-def grey(value: float, height: int = 40) -> torch.Tensor:
+def gray(value: float, height: int = 40) -> torch.Tensor:
     return torch.full((1, 3, height, 64), value)
 
 
@@ -392,8 +392,8 @@ def test_replayed_graph_sees_new_images_and_results_stay(
 ) -> None:
     # 64x64 needs no padding: its results must not alias the graph's own memory either.
     for height in (40, 64):
-        first = graphed.infer(grey(5, height), grey(0, height))
-        second = graphed.infer(grey(9, height), grey(0, height))
+        first = graphed.infer(gray(5, height), gray(0, height))
+        second = graphed.infer(gray(9, height), gray(0, height))
         assert (first.disparity == 5).all()
         assert (second.disparity == 9).all()
     assert len(graphs) == 1
@@ -402,7 +402,7 @@ def test_replayed_graph_sees_new_images_and_results_stay(
 def test_mono_bytes_and_colored_floats_share_a_graph(
     graphs: list[FakeGraph], graphed: Any
 ) -> None:
-    graphed.infer(grey(5), grey(0))
+    graphed.infer(gray(5), gray(0))
     mono = torch.full((1, 1, 40, 64), 7, dtype=torch.uint8)
     assert (graphed.infer(mono, mono).disparity == 7).all()
     assert len(graphs) == 1
@@ -411,9 +411,9 @@ def test_mono_bytes_and_colored_floats_share_a_graph(
 def test_graphs_are_kept_for_the_sizes_used_last(graphs: list[FakeGraph], graphed: Any) -> None:
     heights = [64 + 32 * index for index in range(ENGINES_KEPT)]
     for height in [*heights, 64, 992, 64]:
-        assert graphed.infer(grey(1, height), grey(1, height)).disparity.shape[1] == height
+        assert graphed.infer(gray(1, height), gray(1, height)).disparity.shape[1] == height
     assert len(graphs) == ENGINES_KEPT + 1
-    graphed.infer(grey(1, 96), grey(1, 96))
+    graphed.infer(gray(1, 96), gray(1, 96))
     assert len(graphs) == ENGINES_KEPT + 2
 
 

@@ -125,7 +125,7 @@ def test_out_of_memory_says_what_fits_and_the_matcher_lives_on(error: BaseExcept
     assert matcher.match(image(), image()).disparity.mean() == 7
 
 
-def test_real_exhaustion_of_host_memory_is_recognised() -> None:
+def test_real_exhaustion_of_host_memory_is_recognized() -> None:
     class Greedy(PlantedBackend):
         def infer(self, left: torch.Tensor, right: torch.Tensor) -> Maps:
             torch.empty(1 << 60, dtype=torch.uint8)

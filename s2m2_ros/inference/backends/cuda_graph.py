@@ -55,7 +55,7 @@ class CapturedGraph:
 class GraphedNetwork:
     """Captures the network as one CUDA graph per size, with static buffers.
 
-    The images arrive padded, as float32 with three channels, so that grey and color, bytes and
+    The images arrive padded, as float32 with three channels, so that gray and color, bytes and
     floats of a size share one graph.
     """
 

@@ -72,5 +72,5 @@ def match_padded(
 
 
 def _as_rgb(images: torch.Tensor) -> torch.Tensor:
-    """Return (B, 3, H, W) images, grey ones with three equal channels."""
+    """Return (B, 3, H, W) images, gray ones with three equal channels."""
     return images.expand(-1, 3, -1, -1)
