@@ -32,9 +32,9 @@ from s2m2_ros.geometry import (
     compute_outputs,
 )
 from s2m2_ros.inference import MatchResult
+from s2m2_ros.io.images.ros_images import decode_compressed_image, decode_image
 from s2m2_ros.io.message_data import fill
-from s2m2_ros.io.ros_images import decode_compressed_image, decode_image
-from s2m2_ros.node.messages import CloudMemory, point_cloud_message
+from s2m2_ros.node.outputs.messages import CloudMemory, point_cloud_message
 
 WIDTH, HEIGHT = 1280, 720
 CENTRE = PrincipalPoint(640.0, 360.0)

@@ -45,8 +45,8 @@ from s2m2_ros.geometry import Output, compute_outputs
 from s2m2_ros.inference import BackendOptions, Maps, MatchResult, registry
 from s2m2_ros.io.ros_calibration import stereo_camera
 from s2m2_ros.large_messages import default_environment
-from s2m2_ros.node.messages import CloudMemory
-from s2m2_ros.node.topics import OUTPUT_TOPICS, STATS, TYPES, MessageSource
+from s2m2_ros.node.outputs.messages import CloudMemory
+from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS, STATS, TYPES, MessageSource
 from s2m2_ros.pipeline import PairOutputs
 from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
 
@@ -134,7 +134,9 @@ def _finished(width: int, height: int) -> dict[str, Any]:
     maps = Instant().infer(torch.empty(height, width), torch.empty(0))
     estimate = MatchResult(maps.disparity[0], maps.visibility[0], maps.confidence[0])
     image = np.frombuffer(pair['left/image_rect'].data, np.uint8).reshape(height, width, 3)
-    outputs = compute_outputs(stereo_camera(*infos), estimate, list(Output), image=image)
+    outputs = compute_outputs(
+        stereo_camera(*infos), estimate, list(Output), image=image, deviation=torch.ones_like
+    )
     header = pair['left/image_rect'].header
     blank = np.empty((height, width), np.uint8)
     result = PairOutputs(

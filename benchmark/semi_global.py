@@ -4,7 +4,7 @@ Plain, what lies left of the search range has no estimate, and a hole counts as 
 rows count errors of known pixels only, since the node leaves unknown pixels out.
 
     python -m benchmark.semi_global motorcycle FOLDER --plain --disparities 64
-    python -m benchmark.semi_global motorcycle --shrink 1 1.5 2 2.4 4.8
+    python -m benchmark.semi_global motorcycle scenes:20271127:4x512x1024 --shrink 1 1.5 2 2.4 4.8
     python -m benchmark.semi_global --time
 """
 
@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 import torch
 
-from s2m2_ros.cli.evaluate import dataset_pairs
+from benchmark.confidence import pairs_of
 from s2m2_ros.evaluation.metrics import disparity_scores, mean_scores
-from s2m2_ros.evaluation.truth import StereoPair
+from s2m2_ros.evaluation.pairs import StereoPair
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 
@@ -69,7 +69,7 @@ def shrunken_scores(pairs: Iterator[StereoPair], shrink: float) -> str:
 
 def print_times() -> None:
     """Print what one pair takes at common sizes with the default options."""
-    pair = next(dataset_pairs('motorcycle', size=''))
+    pair = next(pairs_of('motorcycle'))
     with StereoMatcher.open(backend='sgbm') as matcher:
         for size in SIZES:
             left, right = cv2.resize(pair.left, size), cv2.resize(pair.right, size)
@@ -89,15 +89,14 @@ def print_times() -> None:
 def main() -> None:
     """Print a line for each data set and setting."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('datasets', nargs='*', help='as s2m2 evaluate takes them')
+    parser.add_argument('datasets', nargs='*', help='see benchmark/confidence.py')
     parser.add_argument('--plain', action='store_true', help="OpenCV's matcher alone")
     parser.add_argument('--disparities', type=int, default=64, help='of --plain')
     parser.add_argument('--shrink', type=float, nargs='*', default=[1.0], help='working widths')
-    parser.add_argument('--size', default='24x256x512', help='COUNTxHEIGHTxWIDTH, procedural only')
     parser.add_argument('--time', action='store_true', help='measure common sizes')
     arguments = parser.parse_args()
     for dataset in arguments.datasets:
-        pairs = list(dataset_pairs(dataset, size=arguments.size))
+        pairs = list(pairs_of(dataset))
         if arguments.plain:
             print(f'{dataset}, {plain_scores(iter(pairs), arguments.disparities)}')
             continue

@@ -16,7 +16,7 @@ import torch
 from s2m2_ros.cli.sizes import three_numbers
 from s2m2_ros.training.batch import StereoBatch
 from s2m2_ros.training.options import Crop, TrainOptions
-from s2m2_ros.training.scenes import SceneGenerator, scene_options
+from s2m2_ros.training.procedural.scenes import SceneGenerator, scene_options
 from s2m2_ros.training.trainer import RunSettings, Trainer
 from s2m2_ros.training.validation import validate_network
 

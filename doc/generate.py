@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from s2m2_ros.inference.registry import BACKENDS
+from s2m2_ros.io.images.encodings import ALIASES as ALIASES_OF_ENCODINGS
+from s2m2_ros.io.images.encodings import ENCODINGS
 from s2m2_ros.node.parameters import (
     ALIASES,
     CONSTRAINTS,
@@ -101,7 +103,7 @@ def aliases_table() -> str:
 
 def topics_table() -> str:
     """Return the table of published topics in doc/stereo_node.md."""
-    from s2m2_ros.node.topics import OUTPUT_TOPICS, STATS, STATS_DESCRIPTION, TYPES
+    from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS, STATS, STATS_DESCRIPTION, TYPES
 
     lines = ['| Published | Type | Notes |', '| --- | --- | --- |']
     texts = {name: topic.description for name, topic in OUTPUT_TOPICS.items()}
@@ -118,11 +120,23 @@ def backends_table() -> str:
     return '\n'.join([*lines, *(f'| `{name}` | {b.summary} |' for name, b in BACKENDS.items())])
 
 
+def encodings_table() -> str:
+    """Return the table of encodings in doc/images.md."""
+    others: dict[str, list[str]] = {name: [] for name in ENCODINGS}
+    for alias, name in sorted(ALIASES_OF_ENCODINGS.items()):
+        if alias != name.replace('_', ''):
+            others[name].append(f'`{alias}`')
+    lines = ['| Encoding | Other names |', '| --- | --- |']
+    lines += [f'| `{name}` | {", ".join(others[name])} |' for name in ENCODINGS]
+    return '\n'.join(lines)
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     'parameters': parameters_table,
     'aliases': aliases_table,
     'topics': topics_table,
     'backends': backends_table,
+    'encodings': encodings_table,
 }
 MARKED = re.compile(r'(<!-- generated: (\w+) -->\n).*?(<!-- end -->)', re.DOTALL)
 

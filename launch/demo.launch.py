@@ -27,10 +27,11 @@ from s2m2_ros.launch_arguments import Argument, check_names
 HERE = Path(__file__).parent
 ARGUMENTS = (
     Argument('source', '', 'What stereo_player plays. Empty: the scenes of the demo.'),
-    Argument('calibration', '', 'Calibration of the source. Empty: that of the scenes, or as '
-             'recorded.'),
+    Argument(
+        'calibration', '', 'Calibration of the source. Empty: as recorded, or one beside it.'
+    ),
     Argument('rate', '2.0', 'Pairs per second.', kind=float),
-)  # fmt: skip
+)
 # Arguments of stereo.launch.py, with the defaults of the demo.
 PASSED_ON = (
     Argument('namespace', '', 'Namespace of the player, the node and their topics.'),

@@ -50,9 +50,27 @@ ARGUMENTS = (
     ),
     parameter('device', str, 'auto, cpu, cuda, cuda:1, ...'),
     parameter('backend', str, 'What computes the disparity, e.g. auto, torch, tensorrt or sgbm.'),
-    parameter('precision', str, 'auto, float32, float16 or bfloat16.'),
+    parameter(
+        'precision',
+        str,
+        'auto, float32, float16 or bfloat16.',
+        ('auto', 'float32', 'float16', 'bfloat16'),
+    ),
     parameter('refine_iterations', int, 'Local refinement steps; fewer are faster.'),
     parameter('max_width', int, 'Match at this width at most, in pixels; 0: no limit.'),
+    parameter(
+        'rectify',
+        str,
+        'true rectifies the images by their camera_info, false takes them as they are; auto '
+        'rectifies raw images.',
+        ('auto', 'true', 'false'),
+    ),
+    parameter(
+        'image_transport',
+        str,
+        'Which images to subscribe to: auto, raw or compressed.',
+        ('auto', 'raw', 'compressed'),
+    ),
     parameter('use_sim_time', bool, 'Take the time from /clock: true or false.'),
     parameter(
         'autostart',
@@ -97,7 +115,7 @@ def stereo_node(values: Mapping[str, Any], environment: Mapping[str, str]) -> di
         'executable': 'stereo_node',
         'name': NAME,
         'namespace': values['namespace'],
-        'parameters': [str(values['params_file']), overrides(values)],
+        'parameters': [str(values['params_file']), *filter(None, [overrides(values)])],
         'remappings': input_remappings(values),
         'arguments': ['--ros-args', '--log-level', values['log_level']],
         'additional_env': default_environment(environment, SHARE / PROFILE),

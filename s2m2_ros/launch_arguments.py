@@ -48,7 +48,7 @@ class Argument(NamedTuple):
     def value(self, text: str) -> Any:
         """Return the text as a value of the kind; None if it is empty and not a string."""
         text = text.strip()
-        if self.choices:
+        if self.choices and (text or not self.passed_on):
             return self._choice(text)
         if self.kind is str:
             return text
@@ -70,11 +70,10 @@ class Argument(NamedTuple):
         return text.lower()
 
 
-def parameter(name: str, kind: type, description: str) -> Argument:
+def parameter(name: str, kind: type, description: str, choices: tuple[str, ...] = ()) -> Argument:
     """Return the argument that sets the node's parameter of this name."""
-    return Argument(
-        name, '', f'{description} Empty: as in params_file.', kind=kind, passed_on=True
-    )
+    text = f'{description} Empty: as in params_file.'
+    return Argument(name, '', text, kind=kind, choices=choices, passed_on=True)
 
 
 def boolean(text: str) -> bool:

@@ -18,9 +18,10 @@ from support.processes import SOURCE
 MANIFEST_NAMES: dict[str, tuple[str | None, str | None]] = {
     'numpy': ('python3-numpy', 'numpy'),
     'cv2': ('python3-opencv', 'opencv-python-headless'),
-    'torch': ('python3-torch', 'torch'),
     'tqdm': ('python3-tqdm', 'tqdm'),
     'yaml': ('python3-yaml', 'pyyaml'),
+    # From pip: rosdep's is too old, or without CUDA (doc/installation.md).
+    'torch': (None, 'torch'),
     # No rosdep key exists for the rest.
     'safetensors': (None, 'safetensors'),
     'onnx': (None, 'onnx'),

@@ -3,8 +3,8 @@
 Usage: python -I message_package.py PACKAGE FOLDER
 
 Writes ``FOLDER/PACKAGE/msg`` and the one extension module that carries the C code of the messages
-and their type support for Fast DDS. A ROS 2 installation uses CMakeLists.txt instead, which supports
-every middleware; the type hashes, and so the traffic, are the same.
+and their type support for Fast DDS. A ROS 2 installation uses CMakeLists.txt instead, which has
+that of every middleware; the type hashes, and so the traffic, are the same.
 
 The result is kept in ``build/pip-messages``, for each environment, and made anew only when its
 inputs have changed.

@@ -51,7 +51,7 @@ def pip_install(python: Path, *arguments: str, ros: Path | None = None) -> None:
     """Install into the Python, or into the prefix of ROS."""
     environment = {**os.environ, **({'ROS_PREFIX': str(ros)} if ros else {})}
     prefix = ['--prefix', str(ros), '--no-deps'] if ros else []
-    command = [python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check']
+    command = [str(python), '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check']
     subprocess.run([*command, *prefix, *arguments], check=True, env=environment)
 
 

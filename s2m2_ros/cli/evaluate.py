@@ -13,7 +13,7 @@ from s2m2_ros.cli.sizes import three_numbers
 
 if TYPE_CHECKING:
     from s2m2_ros.evaluation.evaluate import Match
-    from s2m2_ros.evaluation.truth import StereoPair
+    from s2m2_ros.evaluation.pairs import StereoPair
 
 SUMMARY = 'score a checkpoint on pairs with ground truth, beside OpenCV SGBM'
 

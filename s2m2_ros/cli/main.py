@@ -31,6 +31,7 @@ COMMANDS: tuple[str, ...] = (
     'export',
     'train',
     'weights',
+    'calibrate-check',
     'doctor',
 )
 

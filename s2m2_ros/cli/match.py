@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.io.pixel_range import SETTINGS
-from s2m2_ros.io.view_layout import ViewLayout
+from s2m2_ros.io.images.pixel_range import SETTINGS
+from s2m2_ros.io.sources.view_layout import ViewLayout
 
 if TYPE_CHECKING:
     from s2m2_ros.offline.image_pairs import PairJob, PairMatcher
@@ -31,7 +31,13 @@ OUTPUT_OPTIONS = (
 )
 
 
-INPUT_OPTIONS = ('rectify', 'input_layout', 'pixel_range')
+INPUT_OPTIONS = (
+    'rectify',
+    'input_layout',
+    'pixel_range',
+    'depth_scale',
+    'disparity_offset',
+)
 MATCHER_OPTIONS = ('refine_iterations', 'allow_negative', 'max_width')
 
 
@@ -54,8 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='FILE',
-        help='for depth and cloud: Middlebury calib.txt, KITTI calib, OpenCV YAML, or the two '
-        'camera_info YAML files (or a folder with left.yaml and right.yaml)',
+        help='for depth and cloud: Middlebury calib.txt, KITTI calib, P1 and P2 or Q of OpenCV '
+        '(YAML, XML, npz), K.txt, ost.txt, or camera_info YAML; one file of both cameras, the '
+        'left and the right file, or a folder that holds them; left out, one that lies beside '
+        'the images is taken',
     )
     parser.add_argument('--output', type=Path, default=Path('s2m2_output'), help='folder to fill')
     _add_output_arguments(parser)
@@ -70,6 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=SETTINGS,
         default='auto',
         help='values of images of more than 8 bits: auto, full, or so many bits',
+    )
+    parser.add_argument(
+        '--depth-scale', type=float, default=1.0, help='correction that calibrate-check found'
+    )
+    parser.add_argument(
+        '--disparity-offset', type=float, default=0.0, help='in pixels; from calibrate-check too'
     )
     parser.add_argument(
         '--rectify',
@@ -145,6 +159,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _pipeline_options(arguments: argparse.Namespace, chosen: dict[str, Any]) -> PipelineOptions:
+    from s2m2_ros.geometry.distance_check import RigCorrection
     from s2m2_ros.pipeline import PipelineOptions, output_options
 
     try:
@@ -152,7 +167,10 @@ def _pipeline_options(arguments: argparse.Namespace, chosen: dict[str, Any]) -> 
     except ValueError as error:
         raise S2M2Error(str(error)) from error
     return PipelineOptions(
-        outputs, rectify=arguments.rectify, allow_negative=arguments.allow_negative
+        outputs,
+        rectify=arguments.rectify,
+        correction=RigCorrection(arguments.depth_scale, arguments.disparity_offset),
+        allow_negative=arguments.allow_negative,
     )
 
 

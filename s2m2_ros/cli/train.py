@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,20 +165,25 @@ def _precision(name: str, device: torch.device) -> str:
 def _source(
     arguments: argparse.Namespace, options: TrainOptions, device: torch.device
 ) -> BatchSource:
-    from s2m2_ros.training.folders import FolderSource, Mixture
-    from s2m2_ros.training.photographs import read_photographs
-    from s2m2_ros.training.scenes import SceneGenerator, scene_options
+    from s2m2_ros.training.procedural.scenes import SceneGenerator, scene_options
 
+    photographs: Sequence[torch.Tensor] = ()
+    if arguments.photographs:
+        from s2m2_ros.training.procedural.photographs import read_photographs  # which needs OpenCV
+
+        photographs = read_photographs(arguments.photographs)
     bank = 384 if device.type == 'cuda' else 48
     scenes = SceneGenerator(
         options.seed,
         options=scene_options(options),
         device=device,
         bank_size=bank,
-        photographs=read_photographs(arguments.photographs) if arguments.photographs else (),
+        photographs=photographs,
     )
     if not arguments.data:
         return scenes
+    from s2m2_ros.training.folders import FolderSource, Mixture  # which need OpenCV
+
     folders = FolderSource(arguments.data, seed=options.seed)
     return Mixture(folders, scenes, scenes_share=arguments.scenes_share, seed=options.seed)
 

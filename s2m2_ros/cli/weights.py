@@ -11,8 +11,10 @@ from s2m2_ros.weights import (
     WeightsError,
     checkpoint_path,
     download,
+    file_sha256,
     find_checkpoint,
     is_intact,
+    is_present,
 )
 
 SUMMARY = 'list, download, locate and verify the checkpoints of the network'
@@ -20,7 +22,8 @@ SUMMARY = 'list, download, locate and verify the checkpoints of the network'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
-    actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
+    parser.set_defaults(cache_folder=None)
+    actions = parser.add_subparsers(dest='action', metavar='ACTION', help='default: list')
     listing = actions.add_parser('list', help='show which checkpoints exist and which are here')
     fetching = actions.add_parser('download', help='fetch a published checkpoint')
     fetching.add_argument('name', choices=sorted(CHECKPOINTS))
@@ -39,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do the chosen action."""
     folder: Path | None = arguments.cache_folder
-    if arguments.action == 'list':
+    if arguments.action in (None, 'list'):
         return _list(folder)
     if arguments.action == 'download':
         return _download(CHECKPOINTS[arguments.name], folder, agreed=arguments.accept_license)
@@ -53,8 +56,8 @@ def _list(folder: Path | None) -> int:
     print(f'{"name":8} {"variant":8} {"size":>9}  {"licence":13} where')
     for checkpoint in CHECKPOINTS.values():
         path = checkpoint_path(checkpoint, folder=folder)
-        size = path.stat().st_size if path.is_file() else checkpoint.size_bytes
-        where = path if path.is_file() else f'not here; {checkpoint.address or "reinstall"}'
+        size = path.stat().st_size if is_present(path) else checkpoint.size_bytes
+        where = path if is_present(path) else f'not here; {checkpoint.address or "reinstall"}'
         print(
             f'{checkpoint.name:8} {checkpoint.variant:8} {size / 1e6:6.0f} MB  '
             f'{checkpoint.licence:13} {where}'
@@ -77,19 +80,29 @@ def _download(checkpoint: Checkpoint, folder: Path | None, *, agreed: bool) -> i
 
         path = download(checkpoint, folder=folder, progress=show)
     print(path)
+    if not checkpoint.sha256_is_whole:
+        print(f'intact{_how_far_known(checkpoint)}; its whole SHA-256 is {file_sha256(path)}')
     return 0
+
+
+def _how_far_known(checkpoint: Checkpoint) -> str:
+    """Return what to add to "intact" where other files could have the same first digits."""
+    if checkpoint.sha256_is_whole:
+        return ''
+    known = len(checkpoint.sha256_prefix)
+    return f' as far as known: the first {known} of 64 digits of its SHA-256 are right'
 
 
 def _verify(folder: Path | None) -> int:
     damaged = 0
     for checkpoint in CHECKPOINTS.values():
         path = checkpoint_path(checkpoint, folder=folder)
-        if not path.is_file():
+        if not is_present(path):
             state = 'not here'
         elif not checkpoint.sha256_prefix:
             state = 'here; its checksum is not known'
         elif is_intact(checkpoint, path):
-            state = 'intact'
+            state = 'intact' + _how_far_known(checkpoint)
         else:
             state = f'DAMAGED: delete {path} and download it again'
             damaged += 1

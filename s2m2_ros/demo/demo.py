@@ -27,8 +27,8 @@ from s2m2_ros.demo.subscriber import OutputSubscriber, ReceivedPair, cloud_recor
 from s2m2_ros.demo.summary import agreement, node_summary
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.benchmark import hardware
-from s2m2_ros.io.image_files import read_image, write_ply
-from s2m2_ros.io.recording_writer import RecordingWriter
+from s2m2_ros.io.images.image_files import read_image, write_ply
+from s2m2_ros.io.recordings.recording_writer import RecordingWriter
 from s2m2_ros.player.ros_serialization import serialized
 from s2m2_ros.shared_files import shared_file
 from s2m2_ros.weights import find_checkpoint

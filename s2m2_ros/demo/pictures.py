@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from s2m2_ros.demo.render import View, render
 from s2m2_ros.demo.subscriber import ReceivedPair, cloud_records, colours_of, disparity, pixels
-from s2m2_ros.io.ros_images import decode_image
+from s2m2_ros.io.images.ros_images import decode_image
 
 DOTS_PER_INCH = 110
 UNKNOWN = '0.25'

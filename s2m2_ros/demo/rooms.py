@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.weights import cache_folder, file_sha256
+from s2m2_ros.weights import cache_folder, file_sha256, private_folder
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def fetch_rooms(*, folder: Path | None = None) -> Rooms:
     rooms = Rooms(target, target / 'calib.txt')
     if rooms.calibration.is_file():
         return rooms
-    target.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(target.parent.parent, target.parent.name)
     with tempfile.TemporaryDirectory(dir=target.parent) as name:
         temporary = Path(name)
         unpack(_download(temporary), temporary / 'rooms')

@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from s2m2_ros.evaluation.truth import DatasetError, StereoFiles
-from s2m2_ros.io.image_files import SUFFIXES
+from s2m2_ros.evaluation.pairs import DatasetError, StereoFiles
+from s2m2_ros.io.images.image_files import SUFFIXES
 
 KITTI_SCALE = 256.0
 # Frames of Scene Flow, and of its subset of FlyingThings3D.

@@ -18,7 +18,7 @@ from s2m2_ros.evaluation.metrics import (
     disparity_scores,
     sparsification_error,
 )
-from s2m2_ros.evaluation.truth import FloatMap, Mask, Picture, StereoPair
+from s2m2_ros.evaluation.pairs import FloatMap, Mask, Picture, StereoPair
 
 RIGHT_ERROR = 4.0
 """Confidence predicts an error below this many pixels."""

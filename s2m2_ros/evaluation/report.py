@@ -14,7 +14,7 @@ from s2m2_ros.atomic_files import FileWriteError, write_atomically
 from s2m2_ros.evaluation.evaluate import MethodScores, PairReport
 from s2m2_ros.evaluation.metrics import DisparityScores, mean_scores
 from s2m2_ros.evaluation.pictures import error_picture
-from s2m2_ros.io.image_files import disparity_picture, write_png
+from s2m2_ros.io.images.image_files import disparity_picture, write_png
 
 COLUMNS = ('EPE', 'bad 0.5', 'bad 1', 'bad 2', 'bad 4', 'D1', 'density', 'bad 2 vis')
 EXTRA_COLUMNS = ('AP vis', 'AP occ', 'AP conf', 'AUSE', 'seconds')

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from s2m2_ros.evaluation.truth import DatasetError, StereoPair
+from s2m2_ros.evaluation.pairs import DatasetError, StereoPair
 
 
 def motorcycle() -> StereoPair:

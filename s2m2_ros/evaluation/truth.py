@@ -15,20 +15,23 @@ open is decided by the images:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from s2m2_ros.errors import ImageError, S2M2Error
-from s2m2_ros.io.image_files import read_raw
-from s2m2_ros.io.pixel_range import PixelRange, scale_pair
-
-FloatMap = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
-Picture = npt.NDArray[np.uint8]
+from s2m2_ros.errors import ImageError
+from s2m2_ros.evaluation.pairs import (
+    DatasetError,
+    FloatMap,
+    Mask,
+    Picture,
+    StereoFiles,
+    StereoPair,
+)
+from s2m2_ros.io.images.image_files import read_raw
+from s2m2_ros.io.images.pixel_range import PixelRange, scale_pair
 
 SCALES = (1.0, 2.0, 3.0, 4.0, 8.0, 16.0)
 # Heights of Middlebury's pairs at full, half, third and quarter size. 2001 has 8 for one pixel,
@@ -46,40 +49,6 @@ KNOWN_HEIGHTS = {
 CLEARLY_BETTER, BEYOND_DOUBT = 0.8, 0.5
 # So many rows are compared, and so many pixels have to be.
 COMPARED_ROWS, FEWEST_PIXELS = 64, 50
-
-
-class DatasetError(S2M2Error):
-    """A folder or file of a data set cannot be used; the message names it."""
-
-
-@dataclass(frozen=True)
-class StereoFiles:
-    """Where one pair and its truth lie."""
-
-    name: str
-    left: Path
-    right: Path
-    truth: Path
-    visible: Path | None = None
-    """A mask (255 = visible), or a second disparity map that has no value where occluded."""
-    scale: float | None = None
-    """Integer truth is divided by this; None: its size or the images say by what."""
-    usual_scale: float = 1.0
-    """The scale where neither size nor images say it."""
-
-
-@dataclass(frozen=True)
-class StereoPair:
-    """One pair with its truth."""
-
-    name: str
-    left: Picture
-    """(H, W, 3) uint8 RGB."""
-    right: Picture
-    disparity: FloatMap
-    """(H, W) float32 in pixels, NaN = unknown."""
-    visible: Mask | None
-    """(H, W), true where both views show the point; None if the data set does not say."""
 
 
 class Comparison:

@@ -6,9 +6,11 @@ import math
 
 from s2m2_ros.geometry.camera_model import CameraModel
 
-# Longer than the baselines of nearly all robots' cameras; centimetres, or squares of a chessboard
+# Longer than the baselines of nearly all robots' cameras; centimeters, or squares of a chessboard
 # taken for metres, give more.
 LONG_BASELINE = 1.0
+# Shorter than those of nearly all; centimeters taken for millimeters give less.
+SHORT_BASELINE = 0.015
 # Fractions of the image's width or height between principal point and middle. Lens and mount of
 # real cameras, and rectification, give up to some 16 %; a calibration of another resolution
 # displaces both coordinates alike.
@@ -31,6 +33,11 @@ def calibration_warnings(left: CameraModel, right: CameraModel) -> tuple[str, ..
 
 def _baseline(left: CameraModel, right: CameraModel) -> str:
     baseline = left.P[3] / left.P[0] - right.P[3] / right.P[0]
+    if 0 < baseline < SHORT_BASELINE:
+        return (
+            f'{right.source}: the baseline is {baseline * 1000:.4g} mm, unusually short. Was it '
+            'written in the unit that the file wants (millimeters for Middlebury, else meters)?'
+        )
     if baseline <= LONG_BASELINE:
         return ''
     return (

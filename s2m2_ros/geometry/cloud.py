@@ -65,14 +65,16 @@ class CloudOptions:
     ``organized``: one record for each pixel, rows x columns, NaN for unknown; otherwise valid
     points only. ``padded``: the 32-byte layout of PCL (x, y, z at 0, 4, 8; colour at 16, then
     confidence), otherwise packed. ``color``: an ``rgb`` field (packed float), an ``intensity``
-    field (0..255) or none. ``decimation``: every n-th row and column, beginning with the first.
-    ``transform``: into another frame than the left optical one.
+    field (0..255) or none. ``confidence`` and ``uncertainty`` (standard deviation of the depth in
+    meters) are further fields. ``decimation``: every n-th row and column, beginning with the
+    first. ``transform``: into another frame than the left optical one.
     """
 
     organized: bool = True
     padded: bool = False
     color: Color = 'rgb'
     confidence: bool = False
+    uncertainty: bool = False
     decimation: int = 1
     filter: PixelFilter = field(default_factory=PixelFilter)
     transform: RigidTransform | None = None
@@ -96,6 +98,7 @@ class CloudLayout:
         """Return the layout that the options ask for."""
         names = [] if options.color == 'none' else [str(options.color)]
         names += ['confidence'] if options.confidence else []
+        names += ['uncertainty'] if options.uncertainty else []
         first = 16 if options.padded else 12
         extra = tuple((name, first + 4 * i) for i, name in enumerate(names))
         size = PADDED_SIZE if options.padded else first + 4 * len(names)
@@ -138,12 +141,14 @@ def cloud_records(
     options: CloudOptions,
     *,
     image: torch.Tensor | None = None,
+    uncertainty: torch.Tensor | None = None,
     workspace: Workspace | None = None,
 ) -> torch.Tensor:
     """Return records float32 (H', W', point_step / 4), or (N, point_step / 4) if unorganised.
 
     ``maps``: (H, W). ``image``: the left image, (H, W) or (H, W, 3) RGB, uint8 or float in
-    0..255; needed unless ``color`` is 'none'. The records may lie in the workspace, if one is
+    0..255; needed unless ``color`` is 'none'. ``uncertainty``: (H, W) in meters, needed for its
+    field. The records may lie in the workspace, if one is
     given, until it is used again. Raises ValueError if something that the options ask for is
     missing or of another size.
     """
@@ -151,6 +156,11 @@ def cloud_records(
     height, width = -(-camera.height // step), -(-camera.width // step)
     records = (workspace or Workspace()).records(height, width, layout, device)
     sources = _sources(camera, maps, options, layout, image)
+    if options.uncertainty:
+        if uncertainty is None:
+            raise ValueError('the cloud needs the uncertainty of the depth; none was given')
+        values = uncertainty[::step, ::step].float()
+        sources.maps.append((layout.column('uncertainty'), values))
     if pixel_kernel.serves(maps):
         count = pixel_kernel.write_records(
             camera,

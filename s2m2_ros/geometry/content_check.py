@@ -144,10 +144,11 @@ def _correlates(left: FloatImage, right: FloatImage) -> bool:
 
 
 def _limited(detail: FloatImage) -> FloatImage:
-    """Return the details with outliers cut, so that a few lights do not decide."""
+    """Return details without what a few lights, or rows and columns of a sensor, add to them."""
     limit = max(1.0, 4 * _robust_deviation(detail))
     limited = np.clip(detail, -limit, limit)
-    return np.asarray(limited - limited.mean(), np.float32)
+    limited = limited - limited.mean(axis=1, keepdims=True)
+    return np.asarray(limited - limited.mean(axis=0, keepdims=True), np.float32)
 
 
 def _best_correlation(left: FloatImage, right: FloatImage) -> float:

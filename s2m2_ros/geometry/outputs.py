@@ -16,6 +16,9 @@ from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, Workspace, cloud_
 from s2m2_ros.geometry.download import download
 from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth, require_one_shape
 from s2m2_ros.geometry.stereo_camera import StereoCamera
+from s2m2_ros.geometry.uncertainty import depth_deviation
+
+Deviation = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Output(Enum):
@@ -23,6 +26,7 @@ class Output(Enum):
 
     RAW_DISPARITY = 'x_left - x_right as matched, float32 (H, W), NaN where unknown'
     DISPARITY = 'adjusted disparity in pixels, float32 (H, W), UNKNOWN_DISPARITY where unknown'
+    UNCERTAINTY = 'standard deviation of DEPTH in meters, float32 (H, W), NaN where unknown'
     DEPTH = 'metres along the optical axis, float32 (H, W), NaN where unknown'
     CONFIDENCE = 'probability that the error is under 4 px, float32 (H, W)'
     VISIBILITY = '1 seen by both cameras, 0 occluded, float32 (H, W)'
@@ -77,24 +81,35 @@ def compute_outputs(
     wanted: Collection[Output],
     *,
     image: np.ndarray | torch.Tensor | None = None,
+    deviation: Deviation | None = None,
     options: OutputOptions | None = None,
     workspace: Workspace | None = None,
 ) -> HostOutputs:
     """Compute what is wanted on the maps' device and bring it to the host in one copy.
 
-    ``camera``: None where there is no calibration; then only RAW_DISPARITY, CONFIDENCE, VISIBILITY
-    and the masks can be asked for.
-    ``maps``: (H, W) tensors, as ``StereoMatcher.match`` returns them. ``image``: the left
-    image, (H, W) or (H, W, 3) RGB, uint8 or float in 0..255, needed for a coloured cloud. Pass
-    the same ``workspace`` every time to save allocations on a CPU: the POINTS of the result may
-    lie in it, so turn them into a message before the next call. Arrays may also share memory with
-    the maps. Raises :class:`CalibrationError` if the size is not the camera's, ValueError if
-    an input is missing.
+    Args:
+        camera: None where there is no calibration; then only RAW_DISPARITY, CONFIDENCE,
+            VISIBILITY and the masks can be asked for.
+        maps: (H, W) tensors, as ``StereoMatcher.match`` returns them.
+        wanted: what to compute.
+        image: the left image, (H, W) or (H, W, 3) RGB, uint8 or float in 0..255; needed for a
+            colored cloud.
+        deviation: returns the standard deviation of the disparity in pixels for a confidence;
+            needed for UNCERTAINTY and the cloud's field of that name.
+        options: thresholds and layouts.
+        workspace: pass the same every time to save allocations on a CPU. The POINTS of the result
+            may lie in it, so turn them into a message before the next call. Arrays may also share
+            memory with the maps.
+
+    Raises:
+        CalibrationError: the size is not the camera's.
+        ValueError: an input is missing.
+
     """
     options = options or OutputOptions()
     require_one_shape(maps)
     with torch.inference_mode(False), torch.no_grad():
-        context = _Pass(camera, maps, image, options, workspace)
+        context = _Pass(camera, maps, image, deviation, options, workspace)
         outputs = [output for output in Output if output in wanted]
         tensors = {output: _COMPUTE[output](context) for output in outputs}
         maximum = [tensors[output].amax() for output in outputs if output is Output.DISPARITY]
@@ -120,6 +135,7 @@ class _Pass:
     calibration: StereoCamera | None
     maps: DisparityMaps
     image: np.ndarray | torch.Tensor | None
+    deviation: Deviation | None
     options: OutputOptions
     workspace: Workspace | None
 
@@ -130,6 +146,16 @@ class _Pass:
     @cached_property
     def adjusted(self) -> torch.Tensor:
         return self.camera.adjusted(self.maps.disparity)
+
+    def uncertainty(self, depth: torch.Tensor) -> torch.Tensor:
+        if self.deviation is None:
+            raise ValueError('the uncertainty needs the deviation of the disparity')
+        return depth_deviation(
+            depth,
+            self.deviation(self.maps.confidence),
+            focal_length=self.camera.focal_length,
+            baseline=self.camera.baseline,
+        )
 
 
 def _raw_disparity(context: _Pass) -> torch.Tensor:
@@ -145,6 +171,10 @@ def _depth(context: _Pass) -> torch.Tensor:
     if pixel_kernel.serves(maps):
         return pixel_kernel.depth(camera, maps, chosen)
     return filtered_depth(camera, context.adjusted, maps, chosen)
+
+
+def _uncertainty(context: _Pass) -> torch.Tensor:
+    return context.uncertainty(_depth(context))
 
 
 def _confidence(context: _Pass) -> torch.Tensor:
@@ -167,11 +197,16 @@ def _occlusion_mask(context: _Pass) -> torch.Tensor:
 
 
 def _points(context: _Pass) -> torch.Tensor:
+    options = context.options.cloud
+    uncertainty = None
+    if options.uncertainty:
+        uncertainty = context.uncertainty(context.camera.depth(context.maps.disparity))
     return cloud_records(
         context.camera,
         context.maps,
-        context.options.cloud,
+        options,
         image=_tensor(context.image),
+        uncertainty=uncertainty,
         workspace=context.workspace,
     )
 
@@ -180,6 +215,7 @@ _COMPUTE: Mapping[Output, Callable[[_Pass], torch.Tensor]] = {
     Output.RAW_DISPARITY: _raw_disparity,
     Output.DISPARITY: _disparity,
     Output.DEPTH: _depth,
+    Output.UNCERTAINTY: _uncertainty,
     Output.CONFIDENCE: _confidence,
     Output.VISIBILITY: _visibility,
     Output.CONFIDENCE_MASK: _confidence_mask,

@@ -25,9 +25,9 @@ from s2m2_ros.geometry.stereo_camera import StereoCamera
 _logger = logging.getLogger(__name__)
 
 NAME = '_pixel_kernel*.so'
-VERSION = 1
+VERSION = 2
 """Of the structures below; an old library beside new sources must not be called."""
-MAPS = 2
+MAPS = 3
 
 
 class _Map(ctypes.Structure):
@@ -83,7 +83,7 @@ class RecordSources:
 
     ``x`` (W',) and ``y`` (H', 1) are the rays of `StereoCamera.rays`; ``transform`` is 3 rows of
     4 (rotation and translation) or None; ``rgb`` is uint8 (H', W', 3) or None; ``maps`` are at
-    most two float32 (H', W'); the columns are those of the records.
+    most three float32 (H', W'); the columns are those of the records.
     """
 
     x: torch.Tensor
@@ -91,7 +91,7 @@ class RecordSources:
     transform: Sequence[Sequence[float]] | None
     rgb: torch.Tensor | None
     rgb_column: int
-    maps: Sequence[tuple[int, torch.Tensor]]
+    maps: list[tuple[int, torch.Tensor]]
 
 
 def _folders() -> list[Path]:

@@ -19,6 +19,7 @@ import torch
 
 import s2m2_ros
 from s2m2_ros.atomic_files import write_atomically
+from s2m2_ros.weights import WeightsError, check_private, private_folder
 
 _logger = logging.getLogger(__name__)
 
@@ -79,11 +80,13 @@ class ArtifactCache:
     def load(self, key: ArtifactKey) -> bytes | None:
         """Return the content of an intact entry, or None."""
         path = self._folder / key.filename
-        try:
-            header, _, content = path.read_bytes().partition(b'\n')
-        except FileNotFoundError:
+        if not path.exists():
             return None
-        except OSError as error:
+        try:
+            # An engine is code: it is believed only where nobody else can write.
+            check_private(self._folder.parent, self._folder)
+            header, _, content = path.read_bytes().partition(b'\n')
+        except (OSError, WeightsError) as error:
             _logger.warning('cannot read %s (%s): building it again', path, error)
             return None
         if header != _header(key, content):
@@ -95,9 +98,9 @@ class ArtifactCache:
         """Write an entry; a disk that cannot take it costs a warning only."""
         path = self._folder / key.filename
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            private_folder(self._folder.parent, self._folder.name)
             write_atomically(path, _header(key, content) + b'\n' + content)
-        except OSError as error:
+        except (OSError, WeightsError) as error:
             _logger.warning('cannot keep %s for the next time: %s', path, error)
 
     def load_or_build(self, key: ArtifactKey, build: Callable[[], bytes]) -> bytes:

@@ -23,6 +23,8 @@ class SgbmOptions:
         speckle_size: connected regions of at most so many pixels of the working size are
             removed; 0 to keep all.
         left_right_check: match both views, and keep a pixel only if both estimates agree.
+        min_support: fraction of the pixels around a pixel, in [0, 1), whose estimates must agree
+            between the views for it to be kept; 0 to keep all. Needs the left-right check.
         margin: extend the images, so that the columns left of the search range get an estimate.
         uniqueness_ratio: by how many percent the best cost must beat the others.
         max_left_right_difference: OpenCV's own check in pixels; negative: none.
@@ -37,6 +39,7 @@ class SgbmOptions:
     working_width: int = 800
     speckle_size: int = 200
     left_right_check: bool = True
+    min_support: float = 0.4
     margin: bool = True
     uniqueness_ratio: int = 5
     max_left_right_difference: int = -1
@@ -55,6 +58,10 @@ class SgbmOptions:
             )
         if self.speckle_size < 0:
             raise ValueError(f'speckle_size must be 0 or more pixels, not {self.speckle_size}')
+        if not 0 <= self.min_support < 1:
+            raise ValueError(
+                f'min_support must be at least 0 and below 1, not {self.min_support:g}'
+            )
         if not 0 <= self.uniqueness_ratio < 100:
             raise ValueError(
                 f'uniqueness_ratio must be from 0 to 99 percent, not {self.uniqueness_ratio}'

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from s2m2_ros.io.pixel_range import PixelRange
+from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.node.faults import DropCause, FaultLog
-from s2m2_ros.node.messages import CloudMemory
+from s2m2_ros.node.inputs.sync_diagnosis import InputTopic
+from s2m2_ros.node.inputs.synchronizer import PairSynchronizer, StereoMessages
+from s2m2_ros.node.outputs.messages import CloudMemory
+from s2m2_ros.node.outputs.publishers import Publishers
+from s2m2_ros.node.outputs.topics import MessageSource
+from s2m2_ros.node.outputs.transforms import Transforms
 from s2m2_ros.node.pair_processor import Job
 from s2m2_ros.node.parameter_declaration import Parameters
 from s2m2_ros.node.parameters import Settings
-from s2m2_ros.node.publishers import Publishers
 from s2m2_ros.node.statistics import Session
-from s2m2_ros.node.sync_diagnosis import InputTopic
-from s2m2_ros.node.synchronizer import PairSynchronizer, StereoMessages
-from s2m2_ros.node.topics import MessageSource
-from s2m2_ros.node.transforms import Transforms
 from s2m2_ros.node.worker import Worker
 from s2m2_ros.pipeline import PipelineState
 
@@ -145,7 +145,10 @@ class Camera:
             self._follow_points_frame()
         if self._synchronizer is None:
             return
-        if before.image_transport != after.image_transport:
+        if (before.image_transport, before.input_layout) != (
+            after.image_transport,
+            after.input_layout,
+        ):
             self._unsubscribe(DropCause.TRANSPORT_CHANGED)
             self._subscribe()
         elif any(getattr(before, name) != getattr(after, name) for name in _SYNC_SETTINGS):

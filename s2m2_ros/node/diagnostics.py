@@ -10,10 +10,10 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from s2m2_ros.geometry.rectification_check import Examination
 from s2m2_ros.node.faults import DropCause, Fault, Level, Part
+from s2m2_ros.node.inputs.sync_diagnosis import InputTopic
 from s2m2_ros.node.matcher_supervisor import MatcherState
 from s2m2_ros.node.process_memory import peak_device_memory
 from s2m2_ros.node.statistics import Session
-from s2m2_ros.node.sync_diagnosis import InputTopic
 
 # A fall of the mean confidence by this much is worth a look at the lenses.
 CONFIDENCE_FALL = 0.15

@@ -8,16 +8,23 @@ from sensor_msgs.msg import CompressedImage
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, CameraModel
-from s2m2_ros.io.pixel_range import PixelRange, scale_pair
-from s2m2_ros.io.raw_image import RawImage
+from s2m2_ros.io.images.pixel_range import PixelRange, scale_pair
+from s2m2_ros.io.images.raw_image import RawImage
+from s2m2_ros.io.images.ros_images import decode_compressed_raw, decode_raw
 from s2m2_ros.io.ros_calibration import camera_model
-from s2m2_ros.io.ros_images import decode_compressed_raw, decode_raw
-from s2m2_ros.node.synchronizer import StereoMessages
+from s2m2_ros.io.sources.view_layout import ViewLayout, split_views
+from s2m2_ros.node.inputs.synchronizer import StereoMessages
 from s2m2_ros.pipeline import PairInput
 
 
-def decode_pair(messages: StereoMessages, pixel_range: PixelRange) -> PairInput:
+def decode_pair(
+    messages: StereoMessages,
+    pixel_range: PixelRange,
+    layout: ViewLayout = ViewLayout.TWO_TOPICS,
+) -> PairInput:
     """Return the images, scaled by `pixel_range`, and calibrations that the messages hold.
+
+    With a `layout` in one image, the left message holds both views.
 
     Raises ImageError, which names the topic.
     """
@@ -26,10 +33,7 @@ def decode_pair(messages: StereoMessages, pixel_range: PixelRange) -> PairInput:
         camera_model(messages.left_info, source=topics.left_info),
         camera_model(messages.right_info, source=topics.right_info),
     )
-    raw = (
-        _decode(messages.left, topics.left, calibration[0]),
-        _decode(messages.right, topics.right, calibration[1]),
-    )
+    raw = _raw_images(messages, calibration, layout)
     try:
         left, right = scale_pair(*raw, pixel_range)
     except ImageError as error:
@@ -48,13 +52,39 @@ def decode_pair(messages: StereoMessages, pixel_range: PixelRange) -> PairInput:
     )
 
 
-def _decode(message: Any, topic: str, model: CameraModel) -> RawImage:
+def _raw_images(
+    messages: StereoMessages,
+    calibration: tuple[CameraModel, CameraModel],
+    layout: ViewLayout,
+) -> tuple[RawImage, RawImage]:
+    topics = messages.topics
+    sizes = [_expected_size(model) for model in calibration]
+    if not layout.in_one_image:
+        left = _decode(messages.left, topics.left, sizes[0])
+        return left, _decode(messages.right, topics.right, sizes[1])
+    both = _decode(messages.left, topics.left, _size_of_both(sizes[0], layout))
+    try:
+        first, second = split_views(both.pixels, layout)
+    except ImageError as error:
+        raise ImageError(f'{topics.left}: {error}') from error
+    return RawImage(first, both.largest, both.exact), RawImage(second, both.largest, both.exact)
+
+
+def _decode(message: Any, topic: str, expected_size: tuple[int, int] | None) -> RawImage:
     try:
         if isinstance(message, CompressedImage):
-            return decode_compressed_raw(message, expected_size=_expected_size(model))
+            return decode_compressed_raw(message, expected_size=expected_size)
         return decode_raw(message)
     except ImageError as error:
         raise ImageError(f'{topic}: {error}') from error
+
+
+def _size_of_both(size: tuple[int, int] | None, layout: ViewLayout) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    width, height = size
+    side_by_side = layout is ViewLayout.SIDE_BY_SIDE
+    return (2 * width, height) if side_by_side else (width, 2 * height)
 
 
 def _expected_size(model: CameraModel) -> tuple[int, int] | None:

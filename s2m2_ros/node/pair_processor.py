@@ -12,18 +12,19 @@ from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, RigidTransform
 from s2m2_ros.geometry.pair_findings import Finding, FindingKind
 from s2m2_ros.inference import StereoMatcher
-from s2m2_ros.io.pixel_range import PixelRange
+from s2m2_ros.io.images.pixel_range import PixelRange
+from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.msg import InferenceStats
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
+from s2m2_ros.node.inputs.synchronizer import StereoMessages
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
-from s2m2_ros.node.messages import CloudMemory
+from s2m2_ros.node.outputs.messages import CloudMemory
+from s2m2_ros.node.outputs.topics import POINTS, STATS, MessageSource, needed_outputs
+from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
 from s2m2_ros.node.pair_decoder import decode_pair
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import peak_device_memory
 from s2m2_ros.node.statistics import Counts, Session
-from s2m2_ros.node.synchronizer import StereoMessages
-from s2m2_ros.node.topics import POINTS, STATS, MessageSource, needed_outputs
-from s2m2_ros.node.transforms import TransformError, TransformSource
 from s2m2_ros.pipeline import (
     PairInput,
     PairOutputs,
@@ -203,7 +204,8 @@ def _announce(job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
 
 def _decode(job: Job) -> PairInput:
     try:
-        return decode_pair(job.messages, job.camera.pixel_range)
+        layout = ViewLayout(job.camera.settings.input_layout)
+        return decode_pair(job.messages, job.camera.pixel_range, layout)
     except Exception as error:  # whatever a camera may send
         job.camera.faults.report(Fault.INPUT, str(error) or repr(error))
         raise DropError(DropCause.INVALID_INPUT) from error

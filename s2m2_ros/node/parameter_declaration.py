@@ -36,8 +36,8 @@ def descriptor(name: str, default: Any) -> ParameterDescriptor:
             choice or "'' (none)" for choice in constraint.choices
         )
     # So that `max_depth:=5` is taken, which YAML reads as an integer; Settings checks the type.
-    # And `rectify:=true`, which is a bool.
-    described.dynamic_typing = isinstance(default, float) or name == 'rectify'
+    # And `rectify:=true`, which is a bool, and `pixel_range:=10`, which is an integer.
+    described.dynamic_typing = isinstance(default, float) or name in ('rectify', 'pixel_range')
     if constraint.range is not None:
         low, high = constraint.range
         if isinstance(default, float):

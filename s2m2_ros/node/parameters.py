@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
-from s2m2_ros.io.pixel_range import SETTINGS
+from s2m2_ros.io.images.pixel_range import SETTINGS
+from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.pipeline import PipelineOptions, output_options
 from s2m2_ros.text_safety import safe_text
 
@@ -134,6 +136,16 @@ class Settings:
         'Farthest depth in meters that depth and points keep. 0: no limit.',
         range=(0.0, 100000.0),
     )
+    depth_scale: float = _parameter(
+        1.0,
+        'Correction of this rig: every depth is multiplied by it (s2m2 calibrate-check finds it).',
+        range=(0.1, 10.0),
+    )
+    disparity_offset: float = _parameter(
+        0.0,
+        'Correction of this rig: pixels added to every disparity (s2m2 calibrate-check finds it).',
+        range=(-100.0, 100.0),
+    )
     depth_filter: bool = _parameter(
         False, 'Set low-confidence and occluded pixels of the depth image to NaN.'
     )
@@ -158,6 +170,10 @@ class Settings:
         'rgb', 'Field for the color of the left image.', choices=('rgb', 'intensity', 'none')
     )
     points_confidence: bool = _parameter(False, 'Add a confidence field to the cloud.')
+    points_uncertainty: bool = _parameter(
+        False,
+        'Add a field uncertainty to the cloud: the standard deviation of the depth in meters.',
+    )
     points_decimation: int = _parameter(
         1, 'Take every n-th row and column into the cloud.', range=(1, 32)
     )
@@ -168,6 +184,12 @@ class Settings:
         frame_name=True,
     )
 
+    input_layout: str = _parameter(
+        'two_topics',
+        'Where the views are: in two topics, or both in the images of left/image_rect, '
+        'side_by_side (left half, right half) or top_bottom (upper half, lower half).',
+        choices=tuple(layout.value for layout in ViewLayout),
+    )
     image_transport: str = _parameter(
         'auto',
         'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right); '
@@ -249,6 +271,7 @@ class Settings:
     def pipeline_options(self) -> PipelineOptions:
         """Return what the pipeline needs to know; the cloud's transform is not among it."""
         return PipelineOptions(
+            correction=RigCorrection(self.depth_scale, self.disparity_offset),
             rectify=self.rectify,  # type: ignore[arg-type]  # checked against the choices
             outputs=output_options(**{name: getattr(self, name) for name in _OUTPUT_PARAMETERS}),
             allow_negative=self.allow_negative,
@@ -268,7 +291,7 @@ TYPE_NAMES: Mapping[type[Any], str] = {
 GROUPS: Mapping[str, str] = {
     'checkpoint': 'Which network, and how it runs',
     'confidence_threshold': 'Which pixels are published, and how',
-    'image_transport': 'What comes in',
+    'input_layout': 'What comes in',
     'diagnostics_period': 'How the node watches itself',
 }
 
@@ -287,7 +310,8 @@ def _typed(name: str, value: Any, kind: type[Any]) -> Any:
     """Return the value as its parameter's type: whole numbers are real ones too."""
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if name == 'rectify' and isinstance(value, bool):  # `rectify: true` in YAML
+    # YAML reads `rectify: true` as a bool and `pixel_range: 10` as an integer.
+    if (name, type(value)) in (('rectify', bool), ('pixel_range', int)):
         return str(value).lower()
     if type(value) is not kind:
         raise ParameterError(

@@ -14,8 +14,8 @@ from s2m2_ros.atomic_files import FileWriteError
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.geometry import Output
 from s2m2_ros.inference.matcher import StereoMatcher
-from s2m2_ros.io import image_files
-from s2m2_ros.io.pixel_range import PixelRange
+from s2m2_ros.io.images import image_files
+from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.offline.result_record import RECORD, Recipe, is_recorded, write_record
 from s2m2_ros.pipeline import (
     PairInput,

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CameraModel
-from s2m2_ros.io import image_files
-from s2m2_ros.io.calibration import read_calibration
-from s2m2_ros.io.pixel_range import PixelRange, scale_pair
-from s2m2_ros.io.raw_image import RawImage, raw_image
-from s2m2_ros.io.stereo_frame import StereoFrame
-from s2m2_ros.io.stereo_sources import ImagePair, find_images, find_pairs
-from s2m2_ros.io.video_source import VideoFiles, is_video
-from s2m2_ros.io.view_layout import ViewLayout, split_views
+from s2m2_ros.io.images import image_files
+from s2m2_ros.io.images.pixel_range import PixelRange, scale_pair
+from s2m2_ros.io.images.raw_image import RawImage, raw_image
+from s2m2_ros.io.sources.calibration_search import CalibrationLookup
+from s2m2_ros.io.sources.stereo_frame import StereoFrame
+from s2m2_ros.io.sources.stereo_sources import ImagePair, find_images, find_pairs
+from s2m2_ros.io.sources.video_source import VideoFiles, is_video
+from s2m2_ros.io.sources.view_layout import ViewLayout, split_views
 from s2m2_ros.offline.image_pairs import PairJob
 from s2m2_ros.pipeline import PairInput
 from s2m2_ros.weights import file_sha256
@@ -28,7 +28,8 @@ class JobOptions:
 
     Attributes:
         output: folder for the results; of several pairs each gets a folder in it.
-        calibration: files for `read_calibration`; without them there is neither depth nor cloud.
+        calibration: files for `read_calibration`; empty for those that lie beside the images.
+            Without either there is neither depth nor cloud.
         layout: how the views lie in an image.
 
     """
@@ -43,7 +44,9 @@ def image_jobs(left: Path, right: Path | None, options: JobOptions) -> list[Pair
 
     Raises S2M2Error if there is none.
     """
-    return [_image_job(pair, options) for pair in _image_pairs(left, right, options.layout)]
+    lookup = CalibrationLookup(options.calibration, is_needed=False)
+    pairs = _image_pairs(left, right, options.layout)
+    return [_image_job(pair, options, lookup) for pair in pairs]
 
 
 def video_jobs(left: Path, right: Path | None, options: JobOptions) -> Iterator[PairJob]:
@@ -55,20 +58,21 @@ def video_jobs(left: Path, right: Path | None, options: JobOptions) -> Iterator[
         calibration=options.calibration,
         needs_calibration=False,
     )
+    calibration = CalibrationLookup(options.calibration).files(left)
     videos = [path for path in (left, right) if path is not None]
     digests = [file_sha256(path) for path in videos]
     for frame in source:
         inputs = {
             'left': [digests[0], frame.name],
             'right': [digests[-1], frame.name],
-            'calibration': calibration_digests(options.calibration),
+            'calibration': calibration_digests(calibration),
         }
         yield PairJob(
             label=f'{left}, frame {frame.name}',
             output=options.output / frame.name,
             load=partial(_read_frame, frame, str(left), str(right or left)),
             digests=partial(dict, inputs),
-            calibrated=bool(options.calibration),
+            calibrated=frame.left_info is not None,
         )
 
 
@@ -103,33 +107,35 @@ def _image_pairs(left: Path, right: Path | None, layout: ViewLayout) -> list[Ima
     return [ImagePair(p, p, str(p.relative_to(left).with_suffix(''))) for p in images]
 
 
-def _image_job(pair: ImagePair, options: JobOptions) -> PairJob:
+def _image_job(pair: ImagePair, options: JobOptions, lookup: CalibrationLookup) -> PairJob:
+    calibration = lookup.files(pair.left)
+
     def digests() -> Mapping[str, Sequence[str]]:
         return {
             'left': [file_sha256(pair.left)],
             'right': [file_sha256(pair.right)],
-            'calibration': calibration_digests(options.calibration),
+            'calibration': calibration_digests(calibration),
         }
 
     return PairJob(
         label=str(pair.left),
         output=options.output / pair.name,
-        load=partial(_read_images, pair, options),
+        load=partial(_read_images, pair, options.layout, lookup),
         digests=digests,
-        calibrated=bool(options.calibration),
+        calibrated=bool(calibration),
     )
 
 
-def _read_images(pair: ImagePair, options: JobOptions, pixel_range: PixelRange) -> PairInput:
+def _read_images(
+    pair: ImagePair, layout: ViewLayout, lookup: CalibrationLookup, pixel_range: PixelRange
+) -> PairInput:
     left = image_files.read_raw(pair.left)
-    if options.layout.in_one_image:
-        views = split_views(left.pixels, options.layout)
+    if layout.in_one_image:
+        views = split_views(left.pixels, layout)
         left, right = (RawImage(view, left.largest, left.exact) for view in views)
     else:
         right = image_files.read_raw(pair.right)
-    calibration: tuple[CameraModel, CameraModel] | None = None
-    if options.calibration:
-        calibration = read_calibration(options.calibration, image_size=left.size)
+    calibration = lookup.models(pair.left, left.size)
     return _pair_input((left, right), calibration, (str(pair.left), str(pair.right)), pixel_range)
 
 

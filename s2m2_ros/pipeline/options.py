@@ -8,6 +8,7 @@ from typing import Literal
 
 from s2m2_ros.geometry import CloudOptions, FlyingPixelFilter, OutputOptions, PixelFilter
 from s2m2_ros.geometry.cloud import Color
+from s2m2_ros.geometry.distance_check import RigCorrection
 
 Rectify = Literal['auto', 'true', 'false']
 
@@ -20,6 +21,7 @@ class PipelineOptions:
         outputs: thresholds, filters and layouts.
         rectify: 'true' rectifies the images by their calibrations, 'false' takes them as they
             are, 'auto' rectifies raw ones.
+        correction: of this rig's depth, as `s2m2 calibrate-check` finds it.
         allow_negative: the cameras may converge, so points beyond infinity are no fault.
         max_vertical_misalignment: in pixels; above it the examination reports misaligned views.
 
@@ -27,6 +29,7 @@ class PipelineOptions:
 
     outputs: OutputOptions = field(default_factory=OutputOptions)
     rectify: Rectify = 'auto'
+    correction: RigCorrection = field(default_factory=RigCorrection)
     allow_negative: bool = False
     max_vertical_misalignment: float = 1.5
 
@@ -44,6 +47,7 @@ def output_options(
     points_layout: str = 'packed',
     points_color: Color = 'rgb',
     points_confidence: bool = False,
+    points_uncertainty: bool = False,
     points_decimation: int = 1,
 ) -> OutputOptions:
     """Return the options that these parameters of the node, or of a command, mean.
@@ -64,6 +68,7 @@ def output_options(
             padded=points_layout == 'padded',
             color=points_color,
             confidence=points_confidence,
+            uncertainty=points_uncertainty,
             decimation=points_decimation,
             filter=replace(
                 trusted if points_filter else in_range,

@@ -11,6 +11,7 @@ import torch
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, CameraModel, StereoCamera
 from s2m2_ros.geometry.content_check import ContentCheck, check_content
+from s2m2_ros.geometry.distance_check import corrected
 from s2m2_ros.geometry.rectification import RawCalibration, Rectifier, needs_rectification
 from s2m2_ros.geometry.rectification_check import ViewOrder, examine, rectification_helps
 from s2m2_ros.geometry.stereo_camera import NegativeBaselineError
@@ -75,7 +76,7 @@ def prepare(
         )
         images = rectified(left, first), rectified(right, second)
         valid = first.valid
-    camera = _camera(pair.calibration, images, state)
+    camera = corrected(_camera(pair.calibration, images, state), options.correction)
     camera.require_size(images[0].shape[1], images[0].shape[0])
     content = check_content(gray(images[0]), gray(images[1]))
     warnings += camera.warnings

@@ -11,6 +11,7 @@ import torch
 from s2m2_ros.geometry import HostOutputs, Output, compute_outputs
 from s2m2_ros.geometry.pair_findings import Finding, content_findings, findings
 from s2m2_ros.geometry.rectification_check import Examination, examine
+from s2m2_ros.geometry.uncertainty import calibrated_confidence, disparity_deviation
 from s2m2_ros.inference import MatchResult, StereoMatcher
 from s2m2_ros.pipeline.options import PipelineOptions
 from s2m2_ros.pipeline.pair import PairInput, PairOutputs, StageTimes
@@ -66,22 +67,25 @@ class StereoPipeline:
         times = result.timings
         upload_ms, inference_ms = (times.upload_ms, times.inference_ms) if times else (0.0, 0.0)
         started = time.perf_counter()
-        result = _trusted(result, prepared)
+        network = self.matcher.checkpoint or self.matcher.backend
+        result = _trusted(result, prepared, network)
+        working_size = self.matcher.working_size(height, width)
+        scale = width / working_size[1]
         host = compute_outputs(
             prepared.camera,
             result,
             wanted,
             image=prepared.left,
+            deviation=lambda confidence: disparity_deviation(confidence, network, scale=scale),
             options=options.outputs,
             workspace=state.workspace,
         )
         mean_confidence = float(result.confidence[::CONFIDENCE_STEP, ::CONFIDENCE_STEP].mean())
         elapsed = (time.perf_counter() - started) * 1e3
-        working_size = self.matcher.working_size(height, width)
         return replace(
             outputs,
             host=host,
-            resolution=DISPARITY_RESOLUTION * width / working_size[1],
+            resolution=DISPARITY_RESOLUTION * scale,
             working_size=working_size,
             times=StageTimes(
                 upload_ms, inference_ms, elapsed - host.download_ms, host.download_ms
@@ -113,14 +117,15 @@ def examine_outputs(
     return examination, found
 
 
-def _trusted(result: MatchResult, prepared: PreparedPair) -> MatchResult:
-    """Return the result with no confidence where there is nothing to match."""
+def _trusted(result: MatchResult, prepared: PreparedPair, network: str) -> MatchResult:
+    """Return the result with calibrated confidence, 0 where there is nothing to match."""
     if prepared.content.nothing_to_match:
         return replace(result, confidence=torch.zeros_like(result.confidence))
+    confidence = calibrated_confidence(result.confidence, network)
     if prepared.valid is None:
-        return result
+        return replace(result, confidence=confidence)
     return replace(
         result,
-        confidence=result.confidence * prepared.valid,
+        confidence=confidence * prepared.valid,
         visibility=result.visibility * prepared.valid,
     )

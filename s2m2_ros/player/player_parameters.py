@@ -12,9 +12,9 @@ from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from s2m2_ros.io.pair_sources import SourceOptions, camera_number, open_source
-from s2m2_ros.io.stereo_frame import PairSource, PlaybackError
-from s2m2_ros.io.view_layout import ViewLayout, layout_named
+from s2m2_ros.io.sources.pair_sources import SourceOptions, camera_number, open_source
+from s2m2_ros.io.sources.stereo_frame import PairSource, PlaybackError
+from s2m2_ros.io.sources.view_layout import ViewLayout, layout_named
 
 IMAGE_FILES_RATE = 10.0
 MAX_RATE = 1000.0

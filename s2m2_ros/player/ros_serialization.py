@@ -9,7 +9,7 @@ from typing import Any
 
 from rclpy.serialization import deserialize_message, serialize_message
 
-from s2m2_ros.io.recording_writer import SerializedMessage
+from s2m2_ros.io.recordings.recording_writer import SerializedMessage
 
 # What rclpy calls the primitive types of a field differently from a .msg file.
 PRIMITIVES = {'boolean': 'bool', 'octet': 'byte', 'float': 'float32', 'double': 'float64'}
@@ -24,11 +24,15 @@ def serialized(message: Any) -> SerializedMessage:
 
 def from_rosbags(message: Any) -> Any:
     """Return the message of rclpy that equals one of `rosbags`."""
+    name = message.__msgtype__
+    return deserialize_message(bytes(_types().serialize_cdr(message, name)), message_class(name))
+
+
+@functools.cache
+def _types() -> Any:
     from rosbags.typesys import Stores, get_typestore
 
-    name = message.__msgtype__
-    cdr = get_typestore(Stores.LATEST).serialize_cdr(message, name)
-    return deserialize_message(bytes(cdr), message_class(name))
+    return get_typestore(Stores.LATEST)
 
 
 @functools.cache

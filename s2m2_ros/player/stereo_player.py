@@ -10,6 +10,7 @@ from typing import Any
 
 import rclpy
 from rclpy.duration import Duration
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -20,7 +21,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.executable import StopSignals, run_executable
-from s2m2_ros.io.stereo_frame import PairSource, PlaybackError, StereoFrame
+from s2m2_ros.io.sources.stereo_frame import PairSource, PlaybackError, StereoFrame
 from s2m2_ros.player.log_to_ros import logging_to, printable
 from s2m2_ros.player.player_parameters import (
     IMAGE_FILES_RATE,
@@ -195,8 +196,8 @@ def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
             player = StereoPlayer()
             stop.started()
             play(player)
-    except S2M2Error as error:
-        logger.fatal(printable(error))
+    except (S2M2Error, NameValidationException) as error:
+        logger.fatal(printable(error).partition('\n')[0])
         return 2
     except ExternalShutdownException:
         pass

@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from s2m2_ros.evaluation.datasets import find_pairs
-from s2m2_ros.evaluation.truth import StereoFiles, StereoPair, load_pair
+from s2m2_ros.evaluation.pairs import StereoFiles, StereoPair
+from s2m2_ros.evaluation.truth import load_pair
 from s2m2_ros.training.batch import BatchSource, StereoBatch, stack
-from s2m2_ros.training.photometric import augment
-from s2m2_ros.training.seeded_random import SeededRandom
+from s2m2_ros.training.procedural.photometric import augment
+from s2m2_ros.training.procedural.seeded_random import SeededRandom
 
 READERS = 8
 LARGEST_ZOOM = 1.4

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from s2m2_ros.evaluation.pictures import Picture, histogram_picture
-from s2m2_ros.io.image_files import disparity_picture, share_picture, write_png
+from s2m2_ros.io.images.image_files import disparity_picture, share_picture, write_png
 from s2m2_ros.training.batch import StereoBatch
 
 HISTOGRAM_HEIGHT = 120

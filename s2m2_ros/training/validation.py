@@ -16,12 +16,12 @@ from s2m2_ros.evaluation.metrics import (
     mean_scores,
     sparsification_error,
 )
-from s2m2_ros.evaluation.truth import StereoPair
+from s2m2_ros.evaluation.pairs import StereoPair
 from s2m2_ros.inference import InferenceError
 from s2m2_ros.network import Prediction
 from s2m2_ros.training.batch import StereoBatch, stack
-from s2m2_ros.training.placement import SceneOptions
-from s2m2_ros.training.scenes import SceneGenerator
+from s2m2_ros.training.procedural.placement import SceneOptions
+from s2m2_ros.training.procedural.scenes import SceneGenerator
 
 SEED = 987_654_321
 """Runs refuse this seed."""

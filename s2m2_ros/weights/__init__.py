@@ -2,8 +2,14 @@
 
 from s2m2_ros.weights.download import download
 from s2m2_ros.weights.errors import WeightsError
+from s2m2_ros.weights.private_folders import check_private, private_folder
 from s2m2_ros.weights.registry import CHECKPOINTS, Checkpoint
-from s2m2_ros.weights.storage import cache_folder, checkpoint_path, find_checkpoint
+from s2m2_ros.weights.storage import (
+    cache_folder,
+    checkpoint_path,
+    find_checkpoint,
+    is_present,
+)
 from s2m2_ros.weights.verification import file_sha256, is_intact
 
 __all__ = [
@@ -11,9 +17,12 @@ __all__ = [
     'Checkpoint',
     'WeightsError',
     'cache_folder',
+    'check_private',
     'checkpoint_path',
     'download',
     'file_sha256',
     'find_checkpoint',
     'is_intact',
+    'is_present',
+    'private_folder',
 ]

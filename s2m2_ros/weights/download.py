@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import logging
-import os
 import re
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import s2m2_ros
 from s2m2_ros.weights.errors import WeightsError
+from s2m2_ros.weights.partial_file import PartialFile
+from s2m2_ros.weights.private_folders import private_folder
 from s2m2_ros.weights.registry import Checkpoint
 from s2m2_ros.weights.storage import checkpoint_path
 from s2m2_ros.weights.verification import file_sha256, is_intact
@@ -26,14 +27,40 @@ Progress = Callable[[int, int], None]
 
 CHUNK_BYTES = 1 << 18
 TIMEOUT_S = 30.0
-# Failures in a row without a single new byte before giving up.
+# Failures in a row with hardly any new bytes before giving up.
 ATTEMPTS = 5
+# Fewer new bytes than these are no progress: a server that drips would be asked for ever.
+FRUITFUL_BYTES = 1 << 20
+# No download goes on for longer than at this rate.
+SLOWEST_BYTES_PER_S = 20_000
+LEAST_TIME_LIMIT_S = 600.0
 TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 RANGE_NOT_SATISFIABLE = 416
+# A server's number of bytes; longer ones are nonsense.
+LENGTH = re.compile(r'[0-9]{1,18}')
 
 
 class _InterruptedError(Exception):
-    """The transfer broke off in a way that another attempt may mend."""
+    """The transfer broke off in a way that another attempt may fix."""
+
+
+class HttpsStaysHttps(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection from https to an address that anybody on the way can change."""
+
+    def redirect_request(  # noqa: PLR0917 (urllib's signature)
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        """Return the next request, as urllib asks; WeightsError for an insecure address."""
+        allowed = ('https:',) if req.type == 'https' else ('https:', 'http:')
+        if not newurl.lower().startswith(allowed):
+            raise WeightsError(f'the server redirects to an insecure address: {newurl[:200]}')
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _ignore_progress(done: int, total: int) -> None:
@@ -46,6 +73,7 @@ def download(
     folder: Path | None = None,
     progress: Progress = _ignore_progress,
     retry_delay: float = 1.0,
+    time_limit: float | None = None,
 ) -> Path:
     """Fetch a checkpoint unless it is here already, and return its path.
 
@@ -56,138 +84,160 @@ def download(
         checkpoint: an entry of the registry.
         folder: replaces the cache folder.
         progress: called with the bytes so far and in all (0 if unknown).
-        retry_delay: seconds before the second attempt without progress, doubled each time.
+        retry_delay: seconds before another attempt, doubled each time while there is hardly any
+            progress.
+        time_limit: seconds for the whole download; by default enough for a very slow network.
 
     Raises:
         WeightsError: there is no address, the server cannot be reached or keeps failing, what it
-            serves is not the checkpoint, or another process is fetching it.
+            serves is not the checkpoint, another process is fetching it, others can write to the
+            cache folder, or the disk does not take the file.
 
     """
     target = checkpoint_path(checkpoint, folder=folder)
     if checkpoint.address is None:
         raise WeightsError(f"'{checkpoint.name}' comes with s2m2_ros and is not downloaded")
-    if target.is_file() and is_intact(checkpoint, target):
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + '.part')
-    with partial.open('ab') as file:
-        _lock(file, checkpoint)
-        resumed = file.tell() > 0
-        _fetch(checkpoint, file, target, progress, retry_delay)
-        if resumed and not is_intact(checkpoint, partial):
-            _logger.warning('the resumed download does not fit together: starting afresh')
-            _cut(file, 0)
-            _fetch(checkpoint, file, target, progress, retry_delay)
-        os.fsync(file.fileno())
-        _move_into_place(checkpoint, partial, target)
+    limit = max(LEAST_TIME_LIMIT_S, checkpoint.size_bytes / SLOWEST_BYTES_PER_S)
+    job = _Job(
+        checkpoint,
+        target,
+        progress,
+        retry_delay,
+        time.monotonic() + (limit if time_limit is None else time_limit),
+    )
+    try:
+        private_folder(target.parent.parent, target.parent.name)
+        if target.is_file() and is_intact(checkpoint, target):
+            return target
+        with PartialFile(target.with_name(target.name + '.part'), checkpoint) as file:
+            resumed = file.size > 0
+            _fetch(job, file)
+            if resumed and not is_intact(checkpoint, file.path):
+                _logger.warning('the resumed download does not fit together: starting afresh')
+                file.cut(0)
+                _fetch(job, file)
+            _move_into_place(job, file)
+    except OSError as error:
+        raise WeightsError(
+            f"cannot download '{checkpoint.name}' to '{target}': {error.strerror}"
+        ) from error
     return target
 
 
-def _move_into_place(checkpoint: Checkpoint, partial: Path, target: Path) -> None:
-    found = file_sha256(partial)
-    if not found.startswith(checkpoint.sha256_prefix):
-        partial.unlink()
-        raise _failure(
-            checkpoint,
-            target,
-            f'the file received is not it (SHA-256 {found[:12]}..., expected '
-            f'{checkpoint.sha256_prefix}...)',
+@dataclass(frozen=True)
+class _Job:
+    """One download; ``deadline`` is a time of the monotonic clock."""
+
+    checkpoint: Checkpoint
+    target: Path
+    progress: Progress
+    retry_delay: float
+    deadline: float
+
+    @property
+    def seconds_left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def check_time(self) -> None:
+        if self.seconds_left <= 0:
+            raise WeightsError(
+                'it takes too long; what was received is kept, and the same command goes on there'
+            )
+
+    def failure(self, reason: str) -> WeightsError:
+        return WeightsError(
+            f"cannot download '{self.checkpoint.name}': {reason}. To fetch it by hand, save "
+            f'{self.checkpoint.address} as {self.target}'
         )
-    partial.replace(target)
 
 
-def _cut(file: BinaryIO, size: int) -> None:
-    file.truncate(size)
-    file.seek(size)
+def _move_into_place(job: _Job, file: PartialFile) -> None:
+    found, expected = file_sha256(file.path), job.checkpoint.sha256_prefix
+    if not found.startswith(expected):
+        file.path.unlink()
+        raise job.failure(
+            f'the file received is not it (SHA-256 {found[:12]}..., expected {expected[:12]}...)'
+        )
+    file.finish(job.target)
 
 
-def _lock(file: BinaryIO, checkpoint: Checkpoint) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise WeightsError(
-            f"another process is downloading '{checkpoint.name}': wait for it"
-        ) from None
-
-
-def _fetch(
-    checkpoint: Checkpoint, file: BinaryIO, target: Path, progress: Progress, retry_delay: float
-) -> None:
+def _fetch(job: _Job, file: PartialFile) -> None:
     """Append to `file` until the server has no more, trying again after interruptions."""
     fruitless = 0
     while True:
-        before = file.tell()
+        before = file.size
         try:
-            _transfer(checkpoint, file, progress)
+            job.check_time()
+            _transfer(job, file)
             return
-        except (_InterruptedError, OSError, http.client.HTTPException) as error:
-            file.flush()
-            fruitless = 0 if file.tell() > before else fruitless + 1
-            if fruitless >= ATTEMPTS:
-                raise _failure(checkpoint, target, str(error) or type(error).__name__) from error
-            _logger.info('download interrupted (%s): trying again', error)
         except WeightsError as error:
-            raise _failure(checkpoint, target, str(error)) from error
-        if fruitless:
-            time.sleep(retry_delay * 2 ** (fruitless - 1))
+            raise job.failure(str(error)) from error
+        # ValueError: answers that are no HTTP.
+        except (_InterruptedError, OSError, http.client.HTTPException, ValueError) as error:
+            fruitless = 0 if file.size >= before + FRUITFUL_BYTES else fruitless + 1
+            reason = (str(error) or type(error).__name__).split('\n')[0][:200]
+            if fruitless >= ATTEMPTS:
+                raise job.failure(reason) from error
+            _logger.info('download interrupted (%s): trying again', reason)
+        pause = job.retry_delay * 2 ** max(fruitless - 1, 0)
+        time.sleep(max(min(pause, job.seconds_left), 0))
 
 
-def _failure(checkpoint: Checkpoint, target: Path, reason: str) -> WeightsError:
-    return WeightsError(
-        f"cannot download '{checkpoint.name}': {reason}. To fetch it by hand, save "
-        f'{checkpoint.address} as {target}'
-    )
-
-
-def _transfer(checkpoint: Checkpoint, file: BinaryIO, progress: Progress) -> None:
+def _transfer(job: _Job, file: PartialFile) -> None:
     """Make one request and append what it brings.
 
     Raises _InterruptedError or a network error if another attempt may help, else WeightsError.
     """
+    checkpoint = job.checkpoint
     with _request(checkpoint, file) as response:
-        offset = _resumed_offset(response, file.tell())
-        _cut(file, offset)
-        declared = response.headers.get('Content-Length')
-        length = int(declared) if declared and declared.isdecimal() else None
+        offset = _resumed_offset(response, file.size)
+        file.cut(offset)
+        declared = response.headers.get('Content-Length', '')
+        length = int(declared) if LENGTH.fullmatch(declared) else None
         total = 0 if length is None else offset + length
         _check_size(checkpoint, total)
-        while chunk := response.read(CHUNK_BYTES):
-            file.write(chunk)
-            _check_size(checkpoint, file.tell())
-            progress(file.tell(), total)
-        file.flush()
-        # http.client tells nobody when a connection closes before the declared length.
-        if file.tell() < total:
-            raise _InterruptedError(f'connection closed after {file.tell()} of {total} bytes')
+        size = offset
+        # read1 returns what has come: a server that drips does not hold up the look at the clock.
+        while chunk := response.read1(CHUNK_BYTES):
+            file.append(chunk)
+            size += len(chunk)
+            _check_size(checkpoint, size)
+            job.progress(size, total)
+            job.check_time()
+        # http.client reports nothing when a connection closes before the declared length.
+        if size < total:
+            raise _InterruptedError(f'connection closed after {size} of {total} bytes')
 
 
-def _request(checkpoint: Checkpoint, file: BinaryIO) -> http.client.HTTPResponse:
+def _request(checkpoint: Checkpoint, file: PartialFile) -> http.client.HTTPResponse:
     address = checkpoint.address or ''
     if not address.startswith(('https://', 'http://')):
         raise WeightsError(f"'{address}' is not a web address")
     request = urllib.request.Request(  # noqa: S310 (checked above)
         address, headers={'User-Agent': f's2m2_ros/{s2m2_ros.__version__}'}
     )
-    if file.tell():
-        request.add_header('Range', f'bytes={file.tell()}-')
+    if file.size:
+        request.add_header('Range', f'bytes={file.size}-')
+    opener = urllib.request.build_opener(HttpsStaysHttps)
     try:
-        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310
+        response: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT_S)
         return response
     except urllib.error.HTTPError as error:
         with error:
-            if error.code == RANGE_NOT_SATISFIABLE and file.tell():
-                _cut(file, 0)
+            if error.code == RANGE_NOT_SATISFIABLE and file.size:
+                file.cut(0)
                 raise _InterruptedError('the server has less than was fetched before') from error
             if error.code in TRANSIENT_STATUSES:
                 raise _InterruptedError(f'the server answers {error.code}') from error
-            raise WeightsError(f'the server answers {error.code} {error.reason}') from error
+            reason = str(error.reason).split('\n')[0][:100]
+            raise WeightsError(f'the server answers {error.code} {reason}') from error
 
 
 def _resumed_offset(response: http.client.HTTPResponse, wanted: int) -> int:
     """Return the position in the file at which the response's body starts."""
     if response.status != http.HTTPStatus.PARTIAL_CONTENT:
         return 0
-    match = re.match(r'bytes (\d+)-', response.headers.get('Content-Range', ''))
+    match = re.match(r'bytes ([0-9]{1,18})-', response.headers.get('Content-Range', ''))
     if match is None or int(match[1]) > wanted:
         raise WeightsError('the server answers with another part of the file than was asked for')
     return int(match[1])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
-from s2m2_ros.network.checkpoint import CheckpointError, read_metadata
+from s2m2_ros.network.checkpoint import CheckpointError, item_names, read_metadata
 
 STOP_GAP = (
     'these weights are a stop-gap, trained for two hours on a CPU: expect soft edges and lost '
@@ -20,16 +19,12 @@ def is_trained_by_us(file: Path) -> bool:
 
     False for a file that is no checkpoint: whoever loads it says what is wrong.
     """
-    if file.suffix == '.safetensors':
-        return bool(_training(file))
-    import torch
-
+    if _training(file):
+        return True
     try:
-        # Mapped: of a large file only the directory is read.
-        content = torch.load(file, map_location='cpu', weights_only=True, mmap=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
+        return 'training' in item_names(file)
+    except CheckpointError:
         return False
-    return isinstance(content, dict) and 'training' in content
 
 
 def caution(file: Path) -> str:
@@ -37,8 +32,6 @@ def caution(file: Path) -> str:
 
     Files that are no checkpoint have none either: whoever loads them says what is wrong.
     """
-    if file.suffix != '.safetensors':
-        return ''
     return STOP_GAP if _training(file).get('stop_gap') else ''
 
 

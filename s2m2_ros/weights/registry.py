@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SHA256_DIGITS = 64
 PUBLISHED_BY = 'https://huggingface.co/minimok/s2m2'
 PUBLISHED_LICENCE = 'CC BY-NC 4.0'
 PUBLISHED_TERMS = (
@@ -22,7 +23,8 @@ class Checkpoint:
         address: where it is published; None for one that comes with this package.
         licence: of the weights, which may differ from this package's.
         parameters: number of float32 values; the file holds 4 bytes for each and a little more.
-        sha256_prefix: the first hexadecimal digits of the file's SHA-256, as far as known.
+        sha256_prefix: the hexadecimal digits of the file's SHA-256 as far as they are known, at
+            best all 64.
 
     """
 
@@ -38,6 +40,11 @@ class Checkpoint:
     def size_bytes(self) -> int:
         """Roughly the size of the file."""
         return 4 * self.parameters
+
+    @property
+    def sha256_is_whole(self) -> bool:
+        """Whether the whole SHA-256 is known, so that no other file can pass for this one."""
+        return len(self.sha256_prefix) == SHA256_DIGITS
 
     @property
     def licence_terms(self) -> str:
@@ -61,7 +68,13 @@ CHECKPOINTS = {
     checkpoint.name: checkpoint
     for checkpoint in (
         Checkpoint(
-            'starter', 'XS', 'starter.safetensors', None, 'Apache-2.0', 6_929_747, 'd19994a6b318'
+            'starter',
+            'XS',
+            'starter.safetensors',
+            None,
+            'Apache-2.0',
+            6_929_747,
+            'd19994a6b318c38e7e86b671c359e92707adef396fcfc19138a8e668730716fc',
         ),
         _published('S', 'CH128NTR1.pth', 26_501_043, '93f7177d8159'),
         _published('M', 'CH192NTR2.pth', 80_470_259, '6e767e0977dd'),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from s2m2_ros.weights.errors import WeightsError
+from s2m2_ros.weights.private_folders import check_private
 from s2m2_ros.weights.registry import CHECKPOINTS, Checkpoint
 
 CACHE_VARIABLE = 'S2M2_ROS_CACHE'
@@ -15,16 +17,35 @@ PACKAGE_FOLDER = Path(__file__).parent
 def cache_folder() -> Path:
     """Return the folder for files that can be fetched or built again.
 
-    ``$S2M2_ROS_CACHE`` if set, else ``$XDG_CACHE_HOME/s2m2_ros``, else ``~/.cache/s2m2_ros``. It
-    need not exist yet.
+    ``$S2M2_ROS_CACHE`` if set, else ``$XDG_CACHE_HOME/s2m2_ros``, else ``~/.cache/s2m2_ros``. A
+    user without a home, or with one that cannot be written to, gets a folder of their own among
+    the temporary files. It need not exist yet: `private_folder` makes it.
     """
     chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
+    folder = _expanded(Path(chosen)) if chosen else _default_folder()
+    return folder or Path(tempfile.gettempdir()) / f's2m2_ros-{os.getuid()}'
+
+
+def _default_folder() -> Path | None:
+    """Return the user's cache folder of this package; None if there can be none."""
     base = os.environ.get('XDG_CACHE_HOME')
     # The XDG specification says to ignore relative paths.
-    root = Path(base) if base and Path(base).is_absolute() else Path.home() / '.cache'
-    return root / 's2m2_ros'
+    root = Path(base) if base and Path(base).is_absolute() else _expanded(Path('~/.cache'))
+    if root is None:
+        return None
+    folder = root / 's2m2_ros'
+    nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    # A cache that is there can be read even where nothing can be added to it.
+    usable = nearest == folder or os.access(nearest, os.W_OK | os.X_OK)
+    return folder if usable else None
+
+
+def _expanded(path: Path) -> Path | None:
+    """Return a path with ``~`` replaced; None for a user without a home."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return None
 
 
 def checkpoint_path(checkpoint: Checkpoint, *, folder: Path | None = None) -> Path:
@@ -40,13 +61,16 @@ def checkpoint_path(checkpoint: Checkpoint, *, folder: Path | None = None) -> Pa
 def find_checkpoint(name: str | Path, *, folder: Path | None = None) -> Path:
     """Return the file of a checkpoint given by its registered name or its own path.
 
-    Raises WeightsError if there is no such file, saying how to get it.
+    Raises WeightsError if there is no such file, saying how to get it, or if others can change
+    what the cache folder holds.
     """
     checkpoint = CHECKPOINTS.get(str(name))
     if checkpoint is None:
-        return _existing_file(Path(name).expanduser())
+        return _existing_file(_expanded(Path(name)) or Path(name))
     path = checkpoint_path(checkpoint, folder=folder)
-    if path.is_file():
+    if is_present(path):
+        if checkpoint.address is not None:
+            check_private(path.parent.parent, path.parent)
         return path
     if checkpoint.address is None:
         raise WeightsError(f"this installation lacks '{path}': reinstall s2m2_ros")
@@ -56,8 +80,16 @@ def find_checkpoint(name: str | Path, *, folder: Path | None = None) -> Path:
     )
 
 
+def is_present(path: Path) -> bool:
+    """Return whether a file can be seen; False also in folders that cannot be read."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def _existing_file(path: Path) -> Path:
-    if path.is_file():
+    if is_present(path):
         return path
     names = ', '.join(CHECKPOINTS)
     raise WeightsError(f"no file '{path}', and no checkpoint of that name among {names}")

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from s2m2_ros.weights.errors import WeightsError
 from s2m2_ros.weights.registry import Checkpoint
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open('rb') as file:
-        # hashlib.file_digest is of Python 3.11; 3.10 is supported too.
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
+    """Return the SHA-256 of a file in hexadecimal; WeightsError if it cannot be read."""
+    # hashlib.file_digest is of Python 3.11; 3.10 is supported too.
+    digest = hashlib.sha256()
+    try:
+        with path.open('rb') as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise WeightsError(f"'{path}' cannot be read ({error.strerror})") from error
     return digest.hexdigest()
 
 

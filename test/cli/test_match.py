@@ -12,8 +12,8 @@ import pytest
 import trimesh
 
 from s2m2_ros.cli.main import main
-from s2m2_ros.io.image_files import write_ply
-from s2m2_ros.io.stereo_sources import named_pairs
+from s2m2_ros.io.images.image_files import write_ply
+from s2m2_ros.io.sources.stereo_sources import named_pairs
 from s2m2_ros.offline.image_pairs import CALIBRATED_FILES, FILES
 from s2m2_ros.offline.result_record import RECORD
 from s2m2_ros.viewer.cloud_viewer import CloudViewer
@@ -51,6 +51,17 @@ def test_pair_with_calibration_gives_every_file(pair: tuple[str, str], tmp_path:
     assert np.median(depth[depth > 0]) == pytest.approx(1000 * DEPTH, abs=15)
     cloud: Any = trimesh.load(output / 'cloud.ply')
     assert np.median(np.asarray(cloud.vertices)[:, 2]) == pytest.approx(DEPTH, abs=0.015)
+
+
+def test_a_calibration_beside_the_images_is_taken_and_named(
+    pair: tuple[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level('INFO')
+    (tmp_path / 'calib.txt').write_text(CALIBRATION)
+    output = tmp_path / 'out'
+    assert main(['match', *pair, '--backend', 'sgbm', '--output', str(output)]) == 0
+    assert str(tmp_path / 'calib.txt') in caplog.text
+    assert set(CALIBRATED_FILES) <= {p.name for p in output.iterdir()}
 
 
 def test_pair_without_calibration_gives_maps_only(pair: tuple[str, str], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ matchers agree where both are sure, and other people's libraries read every file
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from plyfile import PlyData
 from s2m2_ros.cli.main import main
 from s2m2_ros.demo.rooms import fetch_rooms
 from s2m2_ros.demo.subscriber import INPUTS, OUTPUTS
-from s2m2_ros.io.recording_reader import Recording
+from s2m2_ros.io.recordings.recording_reader import Recording
 
 WIDTH, HEIGHT = 320, 240
 PAIRS = 2
@@ -150,9 +151,11 @@ def test_another_library_reads_the_clouds(
 
 
 def test_a_second_demo_replaces_the_first_one_and_says_what_ended(
-    room: Path, output: Path, capsys: pytest.CaptureFixture[str]
+    room: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [f'--source={room}', f'--output={output}', '--backend=sgbm']
+    for image in room.glob('*.png'):  # without the calibration that lies beside them
+        shutil.copy(image, tmp_path)
+    arguments = [f'--source={tmp_path}', f'--output={output}', '--backend=sgbm']
     assert main(['demo', *arguments]) == 2
     assert 'set the parameter calibration' in capsys.readouterr().err
 

@@ -10,8 +10,8 @@ import pytest
 from s2m2_ros.demo import rooms as demo_data
 from s2m2_ros.demo.rooms import DemoDataError, fetch_rooms, middlebury_calibration, unpack
 from s2m2_ros.geometry import StereoCamera
-from s2m2_ros.io.calibration.readers import read_calibration
-from s2m2_ros.io.stereo_sources import find_pairs
+from s2m2_ros.io.calibration import read_calibration
+from s2m2_ros.io.sources.stereo_sources import find_pairs
 
 
 def test_another_wheel_is_refused_before_anything_is_taken_out(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from s2m2_ros.evaluation.datasets import find_pairs
-from s2m2_ros.evaluation.truth import DatasetError, load_pair, read_disparity
+from s2m2_ros.evaluation.pairs import DatasetError
+from s2m2_ros.evaluation.truth import load_pair, read_disparity
 
 HEIGHT, WIDTH = 6, 16
 DISPARITY = np.arange(HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH) / 8

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from s2m2_ros.evaluation.baseline import open_baseline
 from s2m2_ros.evaluation.evaluate import PairReport, evaluate_pairs, visible_mask
+from s2m2_ros.evaluation.pairs import StereoPair
 from s2m2_ros.evaluation.pictures import error_picture
 from s2m2_ros.evaluation.report import table, write_json, write_picture
-from s2m2_ros.evaluation.truth import StereoPair
 
 HEIGHT, WIDTH = 40, 120
 

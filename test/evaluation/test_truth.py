@@ -14,8 +14,9 @@ import torch
 
 from s2m2_ros.cli.main import main
 from s2m2_ros.evaluation.datasets import find_pairs
-from s2m2_ros.evaluation.truth import DatasetError, load_pair
-from s2m2_ros.io.image_files import write_pfm
+from s2m2_ros.evaluation.pairs import DatasetError
+from s2m2_ros.evaluation.truth import load_pair
+from s2m2_ros.io.images.image_files import write_pfm
 from s2m2_ros.training.folders import crop
 
 HEIGHT, WIDTH, SHIFT = 60, 160, 12

@@ -66,6 +66,32 @@ def test_a_wall_with_vignetting_hot_pixels_or_compression_is_blank() -> None:
     assert check_content(*noisy).blank
 
 
+@pytest.mark.parametrize('shape', [(480, 1), (1, 640)])
+@pytest.mark.parametrize('amplitude', [2, 5, 10])
+def test_banding_of_rows_or_columns_is_no_content(shape: tuple[int, int], amplitude: int) -> None:
+    random = np.random.default_rng(0)
+    bands = (60 + random.normal(0, amplitude, shape) + np.zeros((480, 640)) for _ in range(2))
+    assert check_content(*(sensor(b, 2, seed) for seed, b in enumerate(bands))).blank
+
+
+def test_light_that_leaks_or_a_finger_on_the_lens_is_no_content() -> None:
+    y, x = np.mgrid[:480, :640]
+    for height, width in ((30, 90), (40, 30)):
+        spots = (
+            20 + height * np.exp(-((x - at) ** 2 + (y - 240) ** 2) / 2 / width**2)
+            for at in (200, 270)
+        )
+        assert check_content(*(sensor(spot, 2, seed) for seed, spot in enumerate(spots))).blank
+
+
+@pytest.mark.parametrize('direction', ['vertical', 'checked'])
+def test_repetitive_texture_is_content(direction: str) -> None:
+    y, x = np.mgrid[:480, :640]
+    rows = np.sin(y / 11) if direction == 'checked' else 1
+    views = (sensor(127 + 40 * np.sign(np.sin((x + at) / 7) * rows), 2, at) for at in (0, 5))
+    assert check_content(*views) == FINE
+
+
 def test_the_black_border_of_rectification_is_no_content() -> None:
     white = np.full((480, 640), 255, np.uint8)
     white[:20] = 0

@@ -26,6 +26,7 @@ from s2m2_ros.geometry import (
     StereoCamera,
     Workspace,
     compute_outputs,
+    pixel_kernel,
 )
 from s2m2_ros.geometry.download import pack, unpack
 from s2m2_ros.geometry.filters import flying_pixels
@@ -157,7 +158,12 @@ class TestImages:
         for inside in (True, False):
             with torch.inference_mode(inside):
                 outputs = compute_outputs(
-                    camera, estimate, list(Output), image=IMAGE, workspace=workspace
+                    camera,
+                    estimate,
+                    list(Output),
+                    image=IMAGE,
+                    deviation=torch.ones_like,
+                    workspace=workspace,
                 )
             assert set(outputs.arrays) == set(Output)
             assert outputs.arrays[Output.POINTS][0, 0, 2] == 20.0
@@ -377,3 +383,61 @@ def test_packing_and_unpacking_keep_everything() -> None:
         assert array.shape == tuple(tensor.shape)
         assert array.flags.aligned
         np.testing.assert_array_equal(array, tensor.numpy())
+
+
+class TestUncertainty:
+    """sigma_Z = Z^2 / (f B) * sigma_d, with a sigma_d that the test gives."""
+
+    def deviation(self, confidence: torch.Tensor) -> torch.Tensor:
+        return 2.0 - confidence
+
+    def test_it_grows_with_the_square_of_depth(
+        self, make_camera: Callable[..., StereoCamera]
+    ) -> None:
+        camera = make_camera(4, 1)
+        product = camera.focal_length * camera.baseline
+        offset = camera.principal_point_difference
+        disparity = torch.tensor([[1.0, 2.0, 2.0, math.nan]]) + offset
+        given = maps(disparity, None, torch.tensor([[1.0, 1.0, 0.5, 1.0]]))
+        arrays = compute_outputs(
+            camera, given, {Output.UNCERTAINTY, Output.DEPTH}, deviation=self.deviation
+        ).arrays
+        # Z = fB / d: fB, fB / 2, fB / 2; so Z^2 / fB: fB, fB / 4, fB / 4.
+        expected = np.array([[product, product / 4, product / 4 * 1.5, math.nan]])
+        np.testing.assert_allclose(arrays[Output.UNCERTAINTY], expected, rtol=1e-5)
+
+    @pytest.mark.parametrize('color', ['rgb', 'intensity', 'none'])
+    @pytest.mark.parametrize('compiled', [True, False])
+    def test_the_cloud_carries_it(
+        self,
+        make_camera: Callable[..., StereoCamera],
+        monkeypatch: pytest.MonkeyPatch,
+        color: str,
+        compiled: bool,
+    ) -> None:
+        if not compiled:
+            monkeypatch.setattr(pixel_kernel, 'library', lambda: None)
+        camera = make_camera(2, 2)
+        given = maps(torch.full((2, 2), 1.5), None, torch.full((2, 2), 0.5))
+        options = OutputOptions(
+            cloud=CloudOptions(color=color, confidence=True, uncertainty=True)  # type: ignore[arg-type]
+        )
+        result = compute_outputs(
+            camera,
+            given,
+            {Output.POINTS, Output.UNCERTAINTY},
+            image=IMAGE,
+            deviation=self.deviation,
+            options=options,
+        )
+        layout = result.cloud_layout
+        assert layout is not None
+        column = result.arrays[Output.POINTS][..., layout.column('uncertainty')]
+        np.testing.assert_array_equal(column, result.arrays[Output.UNCERTAINTY])
+        assert (column > 0).all()
+
+    def test_without_a_deviation_it_says_so(
+        self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
+    ) -> None:
+        with pytest.raises(ValueError, match='deviation of the disparity'):
+            compute_outputs(make_camera(2, 2), estimate, {Output.UNCERTAINTY})

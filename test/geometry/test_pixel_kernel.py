@@ -173,7 +173,9 @@ def test_sources_find_the_one_of_the_workspace_they_are_built_in(tmp_path: Path)
     sources = tmp_path / 'sources' / 's2m2_ros'
     installed = tmp_path / 'installed' / 's2m2_ros'
     package = Path(s2m2_ros.__file__).parent
-    library = Path(str(pixel_kernel.library()._name))
+    built = pixel_kernel.library()
+    assert built is not None
+    library = Path(built._name)
     compiled = installed / 'geometry' / 'compiled'
     compiled.mkdir(parents=True)
     (compiled / library.name).symlink_to(library)

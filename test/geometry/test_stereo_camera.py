@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from s2m2_ros.geometry import (
     CalibrationError,
     CameraModel,
+    NegativeBaselineError,
     PrincipalPoint,
     RegionOfInterest,
     StereoCamera,
@@ -171,6 +172,32 @@ class TestErrors:
         left, right = make_model(tx=-84.0, source='left'), make_model(source='right')
         self.assert_error(left, right, 'left: P[3] = -84', 'swapped')
 
+    def test_wrong_sign(self, make_model: Callable[..., CameraModel]) -> None:
+        with pytest.raises(NegativeBaselineError) as caught:
+            StereoCamera.from_projection(make_model(), make_model(tx=84.0, source='r'))
+        error = caught.value
+        assert error.baseline == pytest.approx(-0.12)
+        assert 'Either left and right are swapped' in str(error)
+        assert 'only the sign is wrong, which some drivers do: write P[3] = -84' in str(error)
+        assert 'turned by 180 degrees' in str(error)
+        assert 'P[3] belongs to the right image' in str(error)
+        swapped, in_order = (error.explained(images_swapped=swapped) for swapped in (True, False))
+        assert swapped.startswith('r: P[3] = 84')
+        assert 'exchange the topics (or files), images and calibrations alike' in swapped
+        assert 'sign' not in swapped
+        assert in_order.startswith('r: P[3] = 84')
+        assert in_order.endswith('write P[3] = -84')
+        assert 'exchange' not in in_order
+
+    def test_calibrations_exchanged_alone(self, make_model: Callable[..., CameraModel]) -> None:
+        with pytest.raises(NegativeBaselineError) as caught:
+            StereoCamera.from_projection(make_model(tx=-84.0, source='l'), make_model())
+        expected = 'P[3] = -fx * baseline belongs to the right image'
+        assert expected in str(caught.value)
+        found = caught.value.explained(images_swapped=False)
+        assert expected in found
+        assert 'exchange the two calibrations and leave the images' in found
+
     def test_zero_baseline(self, make_model: Callable[..., CameraModel]) -> None:
         self.assert_error(make_model(), make_model(source='r'), 'r: P[3] = 0', 'one by one')
 
@@ -209,6 +236,42 @@ class TestErrors:
     def test_vertical_pair(self, make_model: Callable[..., CameraModel]) -> None:
         P = (700.0, 0, 640, 0, 0, 700, 360, -84.0, 0, 0, 1, 0)
         self.assert_error(make_model(), make_model(P=P), 'P[7] = -84', 'above')
+
+    def test_vertical_pair_with_some_baseline(
+        self, make_model: Callable[..., CameraModel]
+    ) -> None:
+        # 4.2 px m / 700 px = 6 mm for a baseline of 0.12 m: 5 per cent is 6 mm.
+        P = [700.0, 0, 640, -84.0, 0, 700, 360, -4.3, 0, 0, 1, 0]
+        self.assert_error(make_model(), make_model(P=P), 'P[7] = -4.3', 'above')
+
+    def test_one_camera_before_the_other(self, make_model: Callable[..., CameraModel]) -> None:
+        P = (700.0, 0, 640, -84.0, 0, 700, 360, 0, 0, 0, 1, 0.0061)
+        self.assert_error(make_model(), make_model(P=P), 'no rectified projection')
+
+    @pytest.mark.parametrize(
+        ('left', 'right', 'baseline'),
+        [
+            # Kinds of KITTI's own numbers: grey and color pair, and others rounded alike.
+            ((0, 0, 0), (-386.1, 0, 0), 386.1 / 700),
+            ((45.38, -0.113, 0.0038), (-337.3, 2.37, 0.0049), 382.68 / 700),
+            ((43.4, 0.21, 0.0027), (-40.6, 4.2, 0.0027), 0.12),
+            ((0, 0, 0), (-84.0, 4.1, 0.0059), 0.12),
+            # Both cameras far above the one they are counted from.
+            ((0, -350.0, 0.5), (-84.0, -350.0, 0.5), 0.12),
+        ],
+    )
+    def test_millimeters_between_rectified_cameras_are_rounding(
+        self,
+        make_model: Callable[..., CameraModel],
+        left: tuple[float, float, float],
+        right: tuple[float, float, float],
+        baseline: float,
+    ) -> None:
+        models = (
+            make_model(P=(700.0, 0, 640, x, 0, 700, 360, y, 0, 0, 1, z))
+            for x, y, z in (left, right)
+        )
+        assert StereoCamera.from_projection(*models).baseline == pytest.approx(baseline)
 
     def test_differing_focal_lengths(self, make_model: Callable[..., CameraModel]) -> None:
         self.assert_error(make_model(), make_model(fx=710.0, tx=-84.0), '700', '710', 'focal')

@@ -119,3 +119,17 @@ def test_discarded_entry_is_gone(cache: ArtifactCache) -> None:
     cache.discard(KEY)
     cache.discard(KEY)
     assert cache.load(KEY) is None
+
+
+def test_engines_that_others_can_write_are_not_believed(
+    cache: ArtifactCache, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.store(KEY, CONTENT)
+    assert (tmp_path / 'engines').stat().st_mode & 0o777 == 0o700
+    (tmp_path / 'engines').chmod(0o777)
+    assert cache.load(KEY) is None
+    assert 'can be written to by others' in caplog.text
+    assert cache.load_or_build(KEY, lambda: b'new') == b'new'
+    assert 'cannot keep' in caplog.text
+    (tmp_path / 'engines').chmod(0o700)
+    assert cache.load(KEY) == CONTENT

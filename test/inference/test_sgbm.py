@@ -86,8 +86,8 @@ def test_confidence_follows_the_known_fraction_around_a_pixel() -> None:
     assert confidence_of(full, agreeing) == pytest.approx(0.996)
     # A disagreement of 0.5 px takes 6 %.
     assert confidence_of(full, agreeing + 0.5) == pytest.approx(0.996 * 0.94)
-    # At half the width 4 px are 2 px: what is missing to 1 grows from 0.004 to 0.0058.
-    assert confidence_of(full, agreeing, 0.5) == pytest.approx(1 - 0.004 * 1.45)
+    # At half the width 4 px are 2 px: 2 % less likely.
+    assert confidence_of(full, agreeing, 0.5) == pytest.approx(0.996 * 0.98)
     half = full.copy()
     half[:, ::2] = np.nan
     confidence = confidence_of(half, agreeing)
@@ -133,6 +133,45 @@ def test_a_wall_nearer_than_the_search_leaves_hardly_any_point(height: int, widt
     assert inner.isfinite().float().mean() > 0.9
 
 
+@pytest.mark.parametrize('width', [320, 640, 1280])
+def test_a_photographed_wall_nearer_than_the_search_leaves_hardly_any_point(
+    motorcycle: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.float32]],
+    width: int,
+) -> None:
+    shift = width * 2 // 5
+    wall = np.asarray(cv2.resize(motorcycle[0], (width + shift, width)))
+    left, right = (np.ascontiguousarray(wall[:, at : at + width]) for at in (0, shift))
+    result = StereoMatcher.open(backend='sgbm').match(left, right)
+    assert result.disparity.isfinite().float().mean() < 0.005
+    # Without the filters it is the phantom that was reported.
+    options = SgbmOptions(speckle_size=0, min_support=0)
+    phantom = StereoMatcher.open(backend='sgbm', sgbm=options).match(left, right)
+    assert phantom.disparity.isfinite().float().mean() > 0.1
+
+
+@pytest.mark.parametrize('side', [24, 40, 80])
+def test_an_object_before_a_white_wall_is_kept(side: int) -> None:
+    left, right = (np.full((240, 320), 230, np.uint8) for _ in range(2))
+    left[100 : 100 + side, 150 : 150 + side] = noise(side, side)
+    right[100 : 100 + side, 138 : 138 + side] = noise(side, side)
+    disparity = StereoMatcher.open(backend='sgbm').match(left, right).disparity
+    inner = disparity[104 : 96 + side, 154 : 146 + side]
+    assert inner.isfinite().float().mean() > 0.9
+    assert (inner - 12).abs().nanmedian() < 0.1
+
+
+def test_a_near_object_beyond_the_search_does_not_take_the_scene_behind() -> None:
+    background = noise(240, 400)
+    left, right = background[:, 8:328].copy(), background[:, 18:338].copy()
+    near = np.random.default_rng(9).integers(0, 256, (240, 70), np.uint8)
+    left[:, 200:270], right[:, 60:130] = near, near
+    disparity = StereoMatcher.open(backend='sgbm').match(left, right).disparity
+    assert disparity[:, 200:270].isfinite().float().mean() < 0.1
+    behind = disparity[8:-8, 150:190]
+    assert behind.isfinite().float().mean() > 0.8
+    assert (behind - 10).abs().nanmedian() < 0.1
+
+
 def test_unrelated_images_leave_hardly_any_point() -> None:
     for smooth in (False, True):
         left, right = noise(240, 320), np.random.default_rng(5).integers(0, 256, (240, 320))
@@ -143,17 +182,17 @@ def test_unrelated_images_leave_hardly_any_point() -> None:
         assert result.disparity.isfinite().float().mean() < 0.01
 
 
-def test_the_speckle_filter_costs_under_one_per_cent_of_a_real_pair(
+def test_the_filters_cost_under_one_per_cent_of_a_real_pair(
     motorcycle: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.float32]],
 ) -> None:
     left, right, _ = motorcycle
     known = [
-        StereoMatcher.open(backend='sgbm', sgbm=SgbmOptions(speckle_size=size))
+        StereoMatcher.open(backend='sgbm', sgbm=options)
         .match(left, right)
         .disparity.isfinite()
         .float()
         .mean()
-        for size in (0, SgbmOptions().speckle_size)
+        for options in (SgbmOptions(speckle_size=0, min_support=0), SgbmOptions())
     ]
     assert known[0] - known[1] < 0.01
 
@@ -233,6 +272,7 @@ def test_the_largest_disparity_and_nearest_depth_in_pixels_of_the_images() -> No
         {'working_width': -1},
         {'speckle_size': -1},
         {'uniqueness_ratio': 100},
+        {'min_support': 1.0},
     ],
 )
 def test_options_out_of_range_are_named(wrong: dict[str, float]) -> None:

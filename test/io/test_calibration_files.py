@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from s2m2_ros.geometry.camera_model import CalibrationError
 from s2m2_ros.geometry.stereo_camera import StereoCamera
-from s2m2_ros.io.calibration.readers import read_calibration
+from s2m2_ros.io.calibration import read_calibration
 
 MIDDLEBURY = """\
 cam0=[994.978 0 311.193; 0 994.978 254.877; 0 0 1]

@@ -24,7 +24,7 @@ from rclpy.context import Context
 
 from s2m2_ros.launch_arguments import LaunchArgumentError
 from s2m2_ros.node.parameter_declaration import Parameters
-from s2m2_ros.node.parameters import Settings
+from s2m2_ros.node.parameters import CONSTRAINTS, Settings
 from support import launch_fake as fake
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +91,7 @@ def test_arguments_are_those_of_the_contract() -> None:
     assert declared(STEREO).keys() >= {
         *('namespace', 'left_image', 'right_image', 'left_camera_info', 'right_camera_info'),
         *('params_file', 'checkpoint', 'device', 'use_sim_time', 'autostart', 'log_level', 'rviz'),
-        *('max_width', 'refine_iterations', 'precision', 'backend', 'respawn'),
+        *('max_width', 'refine_iterations', 'precision', 'backend', 'rectify', 'respawn'),
     }
 
 
@@ -106,6 +106,8 @@ def test_arguments_passed_on_are_parameters_of_the_node_with_its_types() -> None
     }
     for argument in passed.values():
         assert argument.default == ''
+        if argument.choices:
+            assert argument.choices == CONSTRAINTS[argument.name].choices
         assert argument.description.endswith('Empty: as in params_file.')
 
 
@@ -113,9 +115,8 @@ def test_defaults_change_no_topic_and_no_parameter() -> None:
     (node,) = started(STEREO)
     assert (node.package, node.executable) == ('s2m2_ros', 'stereo_node')
     assert all(source == target for source, target in node.remappings)
-    params_file, overrides = node.parameters
+    (params_file,) = node.parameters
     assert Path(params_file).samefile(ROOT / 'config' / 'stereo.yaml')
-    assert overrides == {}
     assert node.arguments == ['--ros-args', '--log-level', 'info']
     assert node.respawn is False
 
@@ -140,6 +141,8 @@ def test_cameras_are_remapped_compressed_images_too() -> None:
     [
         ('device', 'cuda:1', fake.ParameterValue('cuda:1', value_type=str)),
         ('checkpoint', '0123', fake.ParameterValue('0123', value_type=str)),
+        ('rectify', 'True', fake.ParameterValue('true', value_type=str)),
+        ('precision', 'Float16', fake.ParameterValue('float16', value_type=str)),
         ('max_width', '640', 640),
         ('refine_iterations', '0', 0),
         ('use_sim_time', 'True', True),
@@ -149,7 +152,7 @@ def test_cameras_are_remapped_compressed_images_too() -> None:
     ],
 )
 def test_arguments_become_parameters_of_the_right_type(name: str, text: str, value: Any) -> None:
-    (node,) = started(STEREO, **{name: text})
+    (node,) = started(STEREO, PLAIN, **{name: text})
     assert node.parameters[1] == {name: value}
     assert type(node.parameters[1][name]) is type(value)
 
@@ -166,6 +169,7 @@ def test_options_of_the_process() -> None:
     [
         ({'max_width': '64O'}, r"max_width:='64O' must be an integer"),
         ({'max_width': '6.5'}, r"max_width:='6\.5' must be an integer"),
+        ({'rectify': 'yes'}, r"rectify:='yes' must be one of auto, true, false"),
         ({'autostart': 'maybe'}, r"autostart:='maybe' must be true or false"),
         ({'rviz': 'ture'}, r"rviz:='ture' must be true or false"),
         ({'log_level': 'loud'}, r"log_level:='loud' must be one of debug, info"),
@@ -428,7 +432,7 @@ def test_the_stereo_node_takes_its_part_of_the_nav2_configuration(namespace: str
 def test_with_the_real_launch() -> None:
     pytest.importorskip('launch_ros')
     launch = pytest.importorskip('launch')
-    for path in (STEREO, DEMO):
+    for path in (STEREO, DEMO, NAV2):
         description = runpy.run_path(str(path))['generate_launch_description']()
         assert isinstance(description, launch.LaunchDescription)
         assert description.get_launch_arguments()

@@ -164,6 +164,9 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     assert issubclass(CheckpointError, S2M2Error)
 
 
+OBJECT = r'holds a Python object \(.*getattr\).*run code.*environment that you trust'
+
+
 class Trap:
     """Runs code when it is unpickled freely."""
 

@@ -154,6 +154,11 @@ class TestSafetensors:
         path.write_bytes(safetensors(header, b'\0' * 8))
         assert message(path)
 
+    def test_a_number_of_a_million_digits(self, tmp_path: Path) -> None:
+        text = b'{"a":' + b'9' * 1_000_000 + b'}'
+        (tmp_path / 'w.safetensors').write_bytes(struct.pack('<Q', len(text)) + text)
+        assert 'its header is damaged' in message(tmp_path / 'w.safetensors')
+
     def test_deep_nesting(self, tmp_path: Path) -> None:
         text = b'{"a":' * 100_000
         (tmp_path / 'w.safetensors').write_bytes(struct.pack('<Q', len(text)) + text)
@@ -197,6 +202,7 @@ HOSTILE = {
     'text that is not there': b'\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7fa.',
     'a key that takes for ever': doubling(60),
     'a number of a million digits': b'\x80\x02L' + b'9' * 1_000_000 + b'L\n.',
+    'a number of a million digits and blanks': b'\x80\x02L ' + b'9_' * 500_000 + b'9L\n.',
     'very many operations': b'\x80\x02' + b'N0' * 4_000_000 + b'N.',
     'very many marks': b'\x80\x02' + b'(' * 500_000 + b'1' * 500_000 + b'.',
     'no end': b'\x80\x02}',
@@ -210,9 +216,8 @@ HOSTILE = {
 @pytest.mark.parametrize('older', [True, False])
 @pytest.mark.parametrize('program', HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_pickles(program: bytes, older: bool, tmp_path: Path) -> None:
-    leading = b''.join(
-        pickle.dumps(value, protocol=2) for value in (0x1950A86A20F9469CFC6C, 1001, {})
-    )
+    values: tuple[object, ...] = (0x1950A86A20F9469CFC6C, 1001, {})
+    leading = b''.join(pickle.dumps(value, protocol=2) for value in values)
     path = tmp_path / 'w.pth'
     path.write_bytes(leading + program + pickle.dumps([]) if older else archive(program))
     assert message(path)
@@ -244,6 +249,20 @@ def test_a_tensor_beyond_its_data(tmp_path: Path) -> None:
     assert changed != program
     path.write_bytes(archive(changed))
     assert 'larger than the file' in message(path)
+
+
+def test_a_tensor_of_astronomical_shape(tmp_path: Path) -> None:
+    huge = pickle.LONG4 + (4_000_000).to_bytes(4, 'little') + b'\x7f' * 4_000_000
+    storage = b'(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQ'
+    program = (
+        b'\x80\x02}X\x01\0\0\0actorch._utils\n_rebuild_tensor_v2\n('
+        + storage
+        + b'K\0'
+        + 2 * (huge + huge + b'\x86')
+        + b'\x89}tRs.'
+    )
+    (tmp_path / 'w.pth').write_bytes(archive(program))
+    assert 'impossible shape' in message(tmp_path / 'w.pth')
 
 
 def test_archives_that_unpack_to_very_much(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from s2m2_ros.geometry.rectification_check import Examination
 from s2m2_ros.node.diagnostics import Snapshot, diagnostic_array
 from s2m2_ros.node.faults import DropCause, Fault, Level
+from s2m2_ros.node.inputs.sync_diagnosis import InputTopic
 from s2m2_ros.node.matcher_supervisor import MatcherState
 from s2m2_ros.node.statistics import Session
-from s2m2_ros.node.sync_diagnosis import InputTopic
 
 
 def snapshot(**changed: Any) -> Snapshot:

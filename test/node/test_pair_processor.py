@@ -13,16 +13,16 @@ from sensor_msgs.msg import Image
 
 from s2m2_ros.geometry import RigidTransform
 from s2m2_ros.inference import StereoMatcher
-from s2m2_ros.io.pixel_range import PixelRange
+from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
+from s2m2_ros.node.inputs.synchronizer import StereoMessages, StereoTopics
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
-from s2m2_ros.node.messages import CloudMemory
+from s2m2_ros.node.outputs.messages import CloudMemory
+from s2m2_ros.node.outputs.topics import MessageSource
+from s2m2_ros.node.outputs.transforms import TransformError
 from s2m2_ros.node.pair_processor import Job, PairProcessor
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.statistics import Session
-from s2m2_ros.node.synchronizer import StereoMessages, StereoTopics
-from s2m2_ros.node.topics import MessageSource
-from s2m2_ros.node.transforms import TransformError
 from s2m2_ros.pipeline import PipelineState
 from support.stereo_scene import FRAME, PlaneScene, camera_info, image_message, stamp
 
@@ -57,7 +57,7 @@ class Collector:
         self.logger: Any = self
         self.memory = CloudMemory()
         self.state = PipelineState(self.memory)
-        self.pixel_range = PixelRange()
+        self.pixel_range = PixelRange(self.settings.pixel_range)
         self.transforms: Transforms | None = None
         self.published: dict[str, MessageSource] = {}
         self.sent: dict[str, Any] = {}
@@ -66,6 +66,8 @@ class Collector:
 
     def info(self, text: str) -> None:
         self.lines.append(text)
+
+    warning = info
 
     def wanted(self) -> frozenset[str]:
         return self.topics
@@ -211,3 +213,26 @@ def test_the_arrays_are_those_of_the_pair() -> None:
     outputs = camera.published['depth'].outputs
     assert isinstance(outputs.left, np.ndarray)
     np.testing.assert_array_equal(outputs.left, SCENE.images()[0])
+
+
+def test_the_range_of_deep_images_is_found_told_once_and_kept() -> None:
+    deep = [(i.astype(np.uint16) * 4).copy() for i in SCENE.images()]
+    left, right = (image_message(i, stamp(5.0), 'mono16') for i in deep)
+    camera = Collector('disparity')
+    assert camera.process(left=left, right=right) == {}
+    told = [line for line in camera.lines if '1023 as white' in line]
+    assert len(told) == 1
+    assert told[0].startswith('/cam/l and /cam/r: 16-bit images')
+    matched = camera.published['disparity'].outputs.left
+    np.testing.assert_allclose(matched, deep[0] / 1023 * 255, rtol=1e-5)
+    camera.process(left=left, right=right)
+    assert [line for line in camera.lines if '1023 as white' in line] == told
+
+
+def test_the_parameter_sets_the_range() -> None:
+    deep = [(i.astype(np.uint16) * 4).copy() for i in SCENE.images()]
+    left, right = (image_message(i, stamp(5.0), 'mono16') for i in deep)
+    camera = Collector('disparity', pixel_range='16')
+    camera.process(left=left, right=right)
+    matched = camera.published['disparity'].outputs.left
+    np.testing.assert_allclose(matched, deep[0] / 257, rtol=1e-5)

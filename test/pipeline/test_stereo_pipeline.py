@@ -12,6 +12,7 @@ import pytest
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, CameraModel, Output
+from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.geometry.pair_findings import FindingKind
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.pipeline import (
@@ -273,3 +274,27 @@ def test_an_odd_calibration_is_used_and_noted(pipeline: StereoPipeline) -> None:
     outputs = process(pipeline, pair(long))
     assert any('r_info: the baseline is 10 m' in text for text in outputs.warnings)
     assert np.nanmedian(outputs.host.arrays[Output.DEPTH]) == pytest.approx(100 * DEPTH, rel=0.01)
+
+
+def test_corrections_of_the_rig_count_in_every_output(pipeline: StereoPipeline) -> None:
+    plain = process(pipeline, pair()).host.arrays[Output.DEPTH]
+    doubled = process(pipeline, pair(), correction=RigCorrection(depth_scale=2.0))
+    np.testing.assert_allclose(doubled.host.arrays[Output.DEPTH], 2 * plain, rtol=1e-6)
+    # 12 px and 4 px more: f B / 16 instead of f B / 12.
+    moved = process(pipeline, pair(), correction=RigCorrection(disparity_offset=4.0))
+    assert np.nanmedian(moved.host.arrays[Output.DEPTH]) == pytest.approx(
+        DEPTH * 12 / 16, abs=0.01
+    )
+    assert moved.camera is not None
+    assert moved.camera.principal_point_difference == -4.0
+
+
+def test_depth_comes_with_its_deviation(pipeline: StereoPipeline) -> None:
+    wanted = {Output.DEPTH, Output.UNCERTAINTY}
+    outputs = pipeline.process(pair(), wanted, PipelineOptions(), PipelineState())
+    depth, deviation = (outputs.host.arrays[o] for o in (Output.DEPTH, Output.UNCERTAINTY))
+    known = np.isfinite(depth)
+    assert (np.isnan(deviation) == ~known).all()
+    # f B = 20 px m and a sigma_d of 0.1 to 0.5 px at high confidence.
+    relative = deviation[known] * 20 / depth[known] ** 2
+    assert 0.1 < np.median(relative) < 0.5

@@ -22,13 +22,15 @@ from tf2_ros import Buffer, TransformException, TransformListener
 from tf_transformations import quaternion_matrix
 
 from s2m2_ros.geometry import CalibrationError, CameraModel, RegionOfInterest
-from s2m2_ros.io.image_source import ImageFiles
-from s2m2_ros.io.stereo_frame import PlaybackError, StereoFrame
-from s2m2_ros.io.stereo_sources import find_pairs
+from s2m2_ros.io.sources.image_source import ImageFiles
+from s2m2_ros.io.sources.stereo_frame import PlaybackError, StereoFrame
+from s2m2_ros.io.sources.stereo_sources import find_pairs
 from s2m2_ros.player.player_parameters import ALIASES, PlayerOptions, publishes_raw
-from s2m2_ros.player.ros_messages import camera_info, stereo_messages
+from s2m2_ros.player.ros_messages import camera_info, image_from_rosbags, stereo_messages
+from s2m2_ros.player.ros_serialization import from_rosbags
 from s2m2_ros.player.static_transforms import camera_transforms
 from s2m2_ros.player.stereo_player import main, repeated, schedule
+from support import recorded_pairs
 from support.processes import SOURCE, hear, python_process
 from support.stereo_samples import CALIBRATION, MODELS, camera_infos, picture, record
 
@@ -50,7 +52,7 @@ TOPICS: dict[str, Any] = {
 def node() -> Iterator[Node]:
     context = Context()
     rclpy.init(context=context)
-    made = rclpy.create_node('listener', context=context)
+    made = rclpy.create_node('subscriber', context=context)
     yield made
     made.destroy_node()
     context.shutdown()
@@ -65,7 +67,7 @@ def calibration(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three pairs, each image of one grey value: left 10, 20, 30 and right one more."""
+    """Three pairs, each image of one gray value: left 10, 20, 30 and right one more."""
     made = tmp_path / 'pairs'
     made.mkdir()
     for number in (1, 2, 3):
@@ -189,12 +191,13 @@ def test_what_cannot_be_played_is_said_and_ends_with_status_2(
     assert 'Traceback' not in printed
 
 
+@pytest.mark.parametrize('argument', ['::', '__ns:=no spaces', 'left/image_rect:=4th'])
 def test_arguments_that_ros_refuses_are_said_in_one_line(
-    capfd: pytest.CaptureFixture[str],
+    argument: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(['--ros-args', '-r', '::']) == 2
+    assert main(['--ros-args', '-r', argument]) == 2
     printed = capfd.readouterr().err
-    assert 'cannot start' in printed
+    assert '[FATAL]' in printed
     assert 'Traceback' not in printed
 
 
@@ -270,7 +273,7 @@ def test_transforms_put_what_lies_ahead_ahead() -> None:
     assert (t.x, t.y, t.z) == (pytest.approx(0.1), 0, 0)
 
 
-def test_static_transforms_reach_listeners_that_come_later(
+def test_static_transforms_reach_subscribers_that_come_later(
     node: Node, folder: Path, calibration: Path
 ) -> None:
     buffer = Buffer()
@@ -299,7 +302,7 @@ def test_static_transforms_reach_listeners_that_come_later(
     assert (right.x, right.y, right.z) == pytest.approx((0, -0.1, 0), abs=1e-12)
 
 
-def test_images_keep_their_depth_and_order_of_colours(tmp_path: Path) -> None:
+def test_images_keep_their_depth_and_order_of_colors(tmp_path: Path) -> None:
     blue_green_red = np.full((48, 64, 3), [1, 2, 3 * 257], np.uint16)  # as OpenCV writes
     for side in ('left', 'right'):
         cv2.imwrite(str(tmp_path / f'{side}.png'), blue_green_red)
@@ -345,3 +348,11 @@ def test_raw_images_come_with_what_rectifies_them() -> None:
 )
 def test_images_of_cameras_are_raw(source: str, rectified: str, raw: bool) -> None:
     assert publishes_raw(PlayerOptions(source=source, rectified=rectified)) is raw
+
+
+@pytest.mark.parametrize('make', [recorded_pairs.image, recorded_pairs.compressed])
+def test_images_of_recordings_become_those_that_rclpy_deserializes(
+    make: Callable[[int, int], Any],
+) -> None:
+    recorded = make(7, 1_234_567_890)
+    assert image_from_rosbags(recorded) == from_rosbags(recorded)

@@ -10,10 +10,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from s2m2_ros.errors import ImageError
-from s2m2_ros.io.ros_images import decode_compressed_image, decode_image
+from s2m2_ros.io.images.ros_images import decode_compressed_image, decode_image
+from s2m2_ros.node.outputs.transforms import TransformError, Transforms
 from s2m2_ros.node.parameter_declaration import unknown_parameters
 from s2m2_ros.node.parameters import CONSTRAINTS, ParameterError, Settings
-from s2m2_ros.node.transforms import TransformError, Transforms
 from support.robot import robot
 
 NASTY = '\x1b[2J\nFATAL: all is lost\r\0'

@@ -60,7 +60,7 @@ def test_misalignment_and_swapped_cameras_are_told_and_settle(rig: Rig) -> None:
     assert float(rig.values('calibration')['vertical offset [px]']) == pytest.approx(-5, abs=0.3)
     at = judged(rig, OK, 'OK', start=at)
     swapped = {'left_image_rect': message(right), 'right_image_rect': message(left)}
-    at = judged(rig, WARN, 'probably swapped', start=at, **swapped)
+    at = judged(rig, WARN, 'images are swapped', start=at, **swapped)
     assert rig.values('calibration')['swapped'] == 'True'
     judged(rig, OK, 'OK', start=at)
     assert rig.values('calibration')['swapped'] == 'False'

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,10 @@ def test_listeners_and_cameras_of_every_quality_are_served(rig: Rig, reliable: b
         rig.cameras = usual
 
 
+def _equal(current: Callable[[], Any], wanted: Any) -> bool:
+    return bool(current() == wanted)
+
+
 def test_quality_of_service_can_be_overridden(tmp_path: Path) -> None:
     namespace = unique_namespace()
     overrides = {
@@ -185,7 +190,7 @@ def test_quality_of_service_can_be_overridden(tmp_path: Path) -> None:
         # The cameras are reliable: left stays as overridden, the others ask for it.
         reliable, best_effort = [ReliabilityPolicy.RELIABLE], [ReliabilityPolicy.BEST_EFFORT]
         for topic in ('right/image_rect', 'left/camera_info', 'right/camera_info'):
-            rig.until(lambda topic=topic: reliability(topic) == reliable, f'reliable {topic}')
+            rig.until(partial(_equal, partial(reliability, topic), reliable), f'reliable {topic}')
         assert reliability('left/image_rect') == best_effort
         (writer,) = rig.node.get_publishers_info_by_topic(f'{namespace}/points')
         assert writer.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT

@@ -101,7 +101,9 @@ def with_right_shift(value: float) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ('changes', 'texts'),
     [
-        pytest.param(with_right_shift(24.0), ('right/camera_info', 'swapped'), id='positive P[3]'),
+        pytest.param(
+            with_right_shift(24.0), ('right/camera_info', 'only the sign'), id='positive P[3]'
+        ),
         pytest.param(with_right_shift(0.0), ('right/camera_info', 'zero'), id='zero P[3]'),
         pytest.param(with_right_shift(-0.1), ('P[3] = -24',), id='metres for focal metres'),
         pytest.param(with_right_shift(math.nan), ('NaN',), id='NaN in P'),
@@ -252,9 +254,9 @@ def test_compressed_images_are_understood(inputs: Inputs) -> None:
             publishers['left'].publish(broken)
 
         rig.cameras['left/image_rect'].publish = publish_broken
-        inputs.complains(ERROR, 'left/image_rect/compressed', 'cut short')
+        inputs.complains(ERROR, 'left/image_rect/compressed', 'neither a JPEG nor a PNG')
     finally:
         for side, camera in raw.items():
             rig.cameras[f'{side}/image_rect'] = camera
         assert rig.set_parameters(image_transport='raw') == [(True, '')]
-    inputs.settles('cut short')
+    inputs.settles('neither a JPEG')

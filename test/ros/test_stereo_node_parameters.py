@@ -102,7 +102,7 @@ def test_every_parameter_is_declared_and_described(rig: Rig) -> None:
         ({'max_vertical_misalignment': 0.0}, 'max_vertical_misalignment out of range'),
         ({'points_layout': 'loose'}, "'loose' must be one of 'packed', 'padded'"),
         ({'points_color': 'red'}, "'red' must be one of 'rgb', 'intensity', 'none'"),
-        ({'image_transport': 'theora'}, "'theora' must be one of 'raw', 'compressed'"),
+        ({'image_transport': 'theora'}, "'theora' must be one of 'auto', 'raw', 'compressed'"),
         ({'fallback_backend': 'magic'}, "fallback_backend = 'magic' must be one of"),
         ({'points_filter': 'yes'}, 'Wrong parameter type'),
         ({'slop': True}, 'must be of type double'),

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import io
 import itertools
+import struct
 import zipfile
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 import safetensors.torch
 import torch
 from sensor_msgs.msg import CameraInfo, Image
 
+from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry.camera_model import CalibrationError
-from s2m2_ros.io.calibration.readers import read_calibration
-from s2m2_ros.io.recording_reader import Recording
-from s2m2_ros.io.recording_writer import RecordingWriter
-from s2m2_ros.io.stereo_frame import PlaybackError
+from s2m2_ros.io.calibration import read_calibration
+from s2m2_ros.io.images.image_files import read_raw
+from s2m2_ros.io.images.pfm import encode_pfm
+from s2m2_ros.io.recordings.recording_reader import Recording
+from s2m2_ros.io.recordings.recording_writer import RecordingWriter
+
+# Imported now, for the fuzzer sees only what was imported before it began.
+from s2m2_ros.io.recordings.storage import deserialization, recording_files  # noqa: F401
+from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.network import CheckpointError, load_network
 from s2m2_ros.player.ros_serialization import serialized
 
@@ -86,6 +95,12 @@ CALIBRATIONS = (
     b'\n   dt: d\n   data: [ 450., 0., 300., -54., 0., 450., 250., 0., 0., 0., 1., 0. ]\n',
     b'image_width: 640\nimage_height: 480\nprojection_matrix:\n  rows: 3\n  cols: 4\n  data: [450.'
     b', 0., 300., -54., 0., 450., 250., 0., 0., 0., 1., 0.]\nroi: {x_offset: 1, y_offset: 2}\n',
+    b'<?xml version="1.0"?><opencv_storage><Q type_id="opencv-matrix"><rows>4</rows><cols>4</cols>'
+    b'<data>1 0 0 -9 0 1 0 -9 0 0 0 9 0 0 9 0</data></Q></opencv_storage>',
+    b'[image]\n\nwidth\n64\n\nheight\n48\n\n[left]\n\nprojection\n9 0 3 0\n0 9 2 0\n0 0 1 0\n\n'
+    b'[right]\n\nprojection\n9 0 3 -9\n0 9 2 0\n0 0 1 0\n',
+    b'1543.8 0.0 965.4 0.0 1544.1 507.0 0.0 0.0 1.0\n0.06\n',
+    b'{"fx": 450, "fy": 450, "cx0": 300, "cx1": 310, "cy": 250, "baseline_meters": 0.1}',
     b'a: &a [1, 2]\nb: &b [*a, *a]\nc: &c [*b, *b]\nP1: {data: *c}\nP2: {data: *c}\n',
 )
 
@@ -118,7 +133,26 @@ def _read_recording(path: Path) -> None:
         pass
 
 
+def _image_seeds(folder: Path) -> list[bytes]:
+    pixels = np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)
+    seeds = [
+        cv2.imencode(suffix, pixels)[1].tobytes()
+        for suffix in ('.png', '.jpg', '.tif', '.bmp', '.webp', '.ppm', '.pam')
+    ]
+    np.save(folder / 'seed.npy', pixels)
+    directory = struct.pack('>HHHIHHI', 1, 274, 3, 1, 6, 0, 0)
+    exif = b'\xff\xe1\x00\x22Exif\x00\x00MM\x00*\x00\x00\x00\x08' + directory
+    jpeg = seeds[1]
+    return [
+        *seeds,
+        (folder / 'seed.npy').read_bytes(),
+        encode_pfm(pixels[..., 0].astype(np.float32)),
+        jpeg[:2] + exif + jpeg[2:],
+    ]
+
+
 TARGETS: Mapping[str, Target] = {
+    'image': Target('.img', ImageError, read_raw, _image_seeds),
     'pth': Target('.pth', CheckpointError, load_network, _pth_seeds),
     'safetensors': Target('.safetensors', CheckpointError, load_network, _safetensors_seeds),
     'calibration': Target(

@@ -97,9 +97,13 @@ def write_mcap(
     *,
     compression: CompressionType = CompressionType.ZSTD,
     chunk_size: int = 200,
+    encoding: str = 'cdr',
     **options: Any,
 ) -> Path:
-    """Write an MCAP file by the reference writer; ``options`` are those of its `Writer`."""
+    """Write an MCAP file by the reference writer; ``options`` are those of its `Writer`.
+
+    ``encoding`` is cdr or ros1.
+    """
     with path.open('wb') as file:
         writer = Writer(file, compression=compression, chunk_size=chunk_size, **options)
         writer.start('ros2')
@@ -111,8 +115,9 @@ def write_mcap(
                 text = TYPES.generate_msgdef(name, ros_version=2)[0].encode()
                 schemas[name] = writer.register_schema(name, 'ros2msg', text)
             if item.topic not in channels:
-                channels[item.topic] = writer.register_channel(item.topic, 'cdr', schemas[name])
-            writer.add_message(channels[item.topic], item.time_ns, item.cdr, item.time_ns)
+                channels[item.topic] = writer.register_channel(item.topic, encoding, schemas[name])
+            data = item.cdr if encoding == 'cdr' else bytes(TYPES.cdr_to_ros1(item.cdr, name))
+            writer.add_message(channels[item.topic], item.time_ns, data, item.time_ns)
         writer.finish()
     return path
 

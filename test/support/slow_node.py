@@ -23,7 +23,7 @@ def infer(self: SemiGlobalBackend, left: torch.Tensor, right: torch.Tensor) -> M
     """Match nothing; leave the interpreter to others meanwhile, as OpenCV does."""
     time.sleep(SECONDS)
     shape = (left.shape[0], *left.shape[-2:])
-    return torch.full(shape, DISPARITY), torch.ones(shape), torch.ones(shape)
+    return Maps(torch.full(shape, DISPARITY), torch.ones(shape), torch.ones(shape))
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from s2m2_ros.geometry import CameraModel
-from s2m2_ros.io.recording_writer import RecordingWriter
+from s2m2_ros.io.recordings.recording_writer import RecordingWriter
 from s2m2_ros.player.ros_messages import camera_info, image_message
 from s2m2_ros.player.ros_serialization import serialized
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from s2m2_ros.training.folders import FolderSource, Mixture, crop
-from s2m2_ros.training.scenes import SceneGenerator
+from s2m2_ros.training.procedural.scenes import SceneGenerator
 
 HEIGHT, WIDTH, SHIFT = 80, 160, 12
 

@@ -21,7 +21,7 @@ from s2m2_ros.training import checkpoints
 from s2m2_ros.training.batch import StereoBatch
 from s2m2_ros.training.export import export_best
 from s2m2_ros.training.options import Crop, TrainingError, TrainOptions
-from s2m2_ros.training.scenes import SceneGenerator, scene_options
+from s2m2_ros.training.procedural.scenes import SceneGenerator, scene_options
 from s2m2_ros.training.trainer import RunSettings, Trainer
 from s2m2_ros.training.validation import SEED, ValidationScores
 

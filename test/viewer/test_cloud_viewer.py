@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.io.image_files import write_ply
+from s2m2_ros.io.images.image_files import write_ply
 from s2m2_ros.viewer import request_guard
 from s2m2_ros.viewer.cloud_viewer import CloudViewer
 

@@ -14,7 +14,8 @@ import pytest
 class Script:
     """Replies to give one after the other (the last one for ever), and the ranges asked for.
 
-    A reply is a dictionary: `{'status': 404}`, or `{'content': b'...'}` with any of `cut_after`
+    A reply is a dictionary: `{'status': 404}`, `{'raw': b'...'}` for bytes that need not be HTTP,
+    `{'location': '...'}` for a redirection, or `{'content': b'...'}` with any of `cut_after`
     (close the connection after so many bytes), `declared` (a false length), `ranges` (False:
     ignore them) and `starts_at` (answer a range with a part that starts elsewhere).
     """
@@ -29,6 +30,13 @@ class Script:
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if 'status' in reply:
             handler.send_error(reply['status'])
+        elif 'raw' in reply:
+            handler.wfile.write(reply['raw'])
+        elif 'location' in reply:
+            handler.send_response(302)
+            handler.send_header('Location', reply['location'])
+            handler.send_header('Content-Length', '0')
+            handler.end_headers()
         else:
             self._send_content(handler, **reply)
 

@@ -25,6 +25,11 @@ def test_list_names_every_checkpoint(capsys: pytest.CaptureFixture[str], tmp_pat
     assert '106 MB' in lines[2]
 
 
+def test_alone_it_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['weights']) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith('starter')
+
+
 def test_download_wants_the_licence_accepted(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -47,12 +52,17 @@ def test_download_path_and_verify(
         entry = replace(CHECKPOINTS['S'], address=script.address, sha256_prefix=prefix)
         monkeypatch.setitem(CHECKPOINTS, 'S', entry)
         assert main(['weights', 'download', 'S', '--accept-license', *folder]) == 0
-    capsys.readouterr()
+    whole = hashlib.sha256(CONTENT).hexdigest()
+    assert f'the first 12 of 64 digits of its SHA-256 are right; its whole SHA-256 is {whole}' in (
+        capsys.readouterr().out
+    )
     assert main(['weights', 'path', 'S', *folder]) == 0
     path = Path(capsys.readouterr().out.strip())
     assert path.read_bytes() == CONTENT
     assert main(['weights', 'verify', *folder]) == 0
-    assert 'S        intact' in capsys.readouterr().out
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == 'starter  intact'
+    assert shown[1].startswith('S        intact as far as known: the first 12 of 64 digits')
     path.write_bytes(b'damaged')
     assert main(['weights', 'verify', *folder]) == 1
     assert f'DAMAGED: delete {path}' in capsys.readouterr().out
@@ -63,3 +73,12 @@ def test_path_of_an_absent_checkpoint_is_an_error(
 ) -> None:
     assert main(['weights', 'path', 'M', '--cache-folder', str(tmp_path)]) == 2
     assert 's2m2 weights download M' in capsys.readouterr().err
+
+
+def test_cut_weights_under_the_final_name_are_damaged(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / 'weights').mkdir()
+    (tmp_path / 'weights' / 'CH128NTR1.pth').write_bytes(b'')
+    assert main(['weights', 'verify', '--cache-folder', str(tmp_path)]) == 1
+    assert 'S        DAMAGED' in capsys.readouterr().out

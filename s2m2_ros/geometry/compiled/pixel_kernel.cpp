@@ -21,7 +21,7 @@
 
 namespace {
 constexpr float UNKNOWN = std::numeric_limits<float>::quiet_NaN();
-constexpr int MAPS = 2;
+constexpr int MAPS = 3;
 }  // namespace
 
 extern "C" {
@@ -59,7 +59,7 @@ struct Cloud {
   float *records;
 };
 
-int pixel_kernel_version() { return 1; }
+int pixel_kernel_version() { return 2; }
 
 }  // extern "C"
 

@@ -18,6 +18,7 @@ from s2m2_ros.inference.backends.network import PaddedBackend
 from s2m2_ros.inference.export import INPUTS, OUTPUTS, ExportSize
 from s2m2_ros.inference.exported_models import ExportedModels
 from s2m2_ros.optional_packages import missing_packages
+from s2m2_ros.weights import private_folder
 
 _logger = logging.getLogger(__name__)
 
@@ -101,8 +102,7 @@ class OnnxNetwork:
             # This provider reads and writes whole folders of its own making; ours names all
             # that an engine depends on, so a folder never holds a stale one.
             key = self._models.key('onnxruntime-trt', size, onnxruntime=onnxruntime.__version__)
-            folder = self._options.cache_folder / 'engines' / key.filename
-            folder.mkdir(parents=True, exist_ok=True)
+            folder = private_folder(self._options.cache_folder, 'engines', key.filename)
             settings.append(
                 (
                     'TensorrtExecutionProvider',

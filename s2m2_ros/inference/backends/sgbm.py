@@ -32,17 +32,24 @@ SUBPIXEL_SCALE = 16
 CONSISTENCY_TOLERANCE = 1.0
 # Neighbors of one region may differ by this much, in pixels.
 SPECKLE_STEP = 1.0
+# Support: in a window of this side, the fraction of pixels whose estimates agree. Where nothing
+# can match, chance gives 0.15 to 0.35.
+SUPPORT_WINDOW = 81
+# Horizontal gradient in gray levels per pixel above which a pixel has texture to be matched ...
+TEXTURE_GRADIENT = 2.0
+# ... and the fraction of such pixels in the window above which they count by themselves.
+MIN_TEXTURE = 0.02
 # Smaller images are matched at their own size.
 SMALLEST_SIDE = 32
 # Fraction of estimates within 4 px of the truth, by the fraction of known pixels around them in
 # a window of this side: fitted by `benchmark.confidence` (doc/accuracy.md has data and check).
 DENSITY_WINDOW = 15
 DENSITY_KNOTS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.96, 1.0)
-CONFIDENCE_KNOTS = (0.40, 0.41, 0.51, 0.69, 0.76, 0.83, 0.89, 0.935, 0.996)
+CONFIDENCE_KNOTS = (0.45, 0.46, 0.57, 0.71, 0.77, 0.835, 0.89, 0.935, 0.996)
 # The views' estimates disagree by chance, too: this fraction is lost for each pixel.
 CONFIDENCE_LOST_PER_PIXEL = 0.12
-# 4 px are fewer at a smaller working size: what is missing to 1 grows by this at half the width.
-DOUBT_PER_HALVING = 0.45
+# 4 px are fewer pixels of a smaller working size: this fraction is lost each time it is halved.
+CONFIDENCE_LOST_PER_HALVING = 0.02
 
 
 def unavailable(options: BackendOptions) -> str | None:
@@ -105,6 +112,7 @@ class SemiGlobalBackend:
             views = right[:, ::-1], left[:, ::-1]
             mirrored = _left_disparity(matcher, *views, search, options.margin)
             disparity, difference = check_consistency(disparity, mirrored[:, ::-1])
+            disparity = remove_unsupported(disparity, left, options.min_support)
         disparity = remove_speckles(disparity, options.speckle_size)
         visibility = np.isfinite(disparity).astype(np.float32)
         return disparity, visibility, confidence_of(disparity, difference, scale)
@@ -152,8 +160,31 @@ def confidence_of(disparity: FloatImage, difference: FloatImage, scale: float = 
     density = cv2.blur(known, (DENSITY_WINDOW, DENSITY_WINDOW))
     likely = np.interp(density, DENSITY_KNOTS, CONFIDENCE_KNOTS)
     likely *= 1 - CONFIDENCE_LOST_PER_PIXEL * difference
-    doubt = (1 - likely) * (1 - DOUBT_PER_HALVING * math.log2(scale))
-    return np.asarray(known * np.clip(1 - doubt, 0, 1), np.float32)
+    likely *= 1 + CONFIDENCE_LOST_PER_HALVING * math.log2(scale)
+    return np.asarray(known * np.clip(likely, 0, 1), np.float32)
+
+
+def remove_unsupported(disparity: FloatImage, image: ByteImage, min_support: float) -> FloatImage:
+    """Return the disparity (H, W) made NaN where too few estimates around agree.
+
+    Supported are pixels with more than `min_support` known pixels in the window around them, of
+    all or of the textured ones: a small object before a white wall is supported by the latter.
+    """
+    import cv2
+
+    if not min_support:
+        return disparity
+    known = np.isfinite(disparity).astype(np.float32)
+    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0)
+    gradient = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8)
+    textured = (np.abs(gradient) > TEXTURE_GRADIENT).astype(np.float32)
+    side = min(SUPPORT_WINDOW, *image.shape)
+    texture, of_all, of_textured = (
+        cv2.blur(values, (side, side)) for values in (textured, known, known * textured)
+    )
+    by_texture = of_textured > min_support * texture
+    supported = by_texture | (texture < MIN_TEXTURE) | (of_all > min_support)
+    return np.where(supported, disparity, np.float32(np.nan))
 
 
 def remove_speckles(disparity: FloatImage, size: int) -> FloatImage:

@@ -99,17 +99,17 @@ def refuse_projections(document: Document, image_size: Size) -> NoReturn:
 
 def _is_distorted(document: Document) -> bool:
     found = focal_lengths.scalars(document.content)
-    return 'fx' in found and focal_lengths.distorted(found)
+    return 'fx' in found and focal_lengths.distorted(document.content)
 
 
 KINDS: Mapping[str, Callable[[Document], bool]] = {
     'a sensor.yaml of EuRoC': _has('T_BS', 'intrinsics'),
-    'a camchain of Kalibr': _any_of(
+    'a calibration of Kalibr or Basalt': _any_of(
         _has('T_cn_cnm1'),
         _has('T_cam_imu'),
         _has('T_imu_cam'),
         _has('distortion_coeffs', 'intrinsics'),
-        _in_text('aslam_cv', 'Camera-system parameters'),
+        _in_text('aslam_cv', 'Camera-system parameters', 'T_B_C'),
     ),
     'a calibration of ZED': lambda document: bool(SECTION_OF_ZED.search(document.text)),
     'a camera or settings file of VINS': _is_vins,
@@ -119,6 +119,6 @@ KINDS: Mapping[str, Callable[[Document], bool]] = {
     'settings of ORB-SLAM for raw cameras': _any_of(
         _has('Stereo.T_c1_c2'), _has('Camera1.fx', 'Camera2.fx'), _has('Tlr')
     ),
-    'a file with the distortion of a lens': _is_distorted,
     'a file with camera matrices or R and T, without P1 and P2': _is_raw_opencv,
+    'a file with the distortion of a lens': _is_distorted,
 }

@@ -9,7 +9,13 @@ from typing import Any
 from s2m2_ros.geometry.camera_model import CalibrationError, CameraModel, RegionOfInterest
 from s2m2_ros.io.calibration.document import Document
 from s2m2_ros.io.calibration.reader import StereoModels
-from s2m2_ros.io.calibration.values import Size, holds, is_given, numbers, whole_number
+from s2m2_ros.io.calibration.values import (
+    Size,
+    is_given,
+    numbers,
+    numbers_if,
+    whole_number,
+)
 
 # Names in files of camera_calibration, in messages of ROS 2 and of ROS 1.
 P_NAMES = ('projection_matrix', 'p', 'P')
@@ -57,7 +63,7 @@ def model(path: Path, content: Mapping[str, Any], image_size: Size) -> CameraMod
         ),
         source=str(path),
         K=_raw(content, K_NAMES, 9),
-        D=_raw(content, D_NAMES),
+        D=_raw(content, D_NAMES, *range(1, 15)),
         R=_raw(content, R_NAMES, 9),
         distortion_model=_text(content.get('distortion_model')),
     )
@@ -86,15 +92,9 @@ def _value(content: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((content[name] for name in names if name in content), None)
 
 
-def _raw(content: Mapping[str, Any], names: Sequence[str], count: int = 0) -> tuple[float, ...]:
+def _raw(content: Mapping[str, Any], names: Sequence[str], *counts: int) -> tuple[float, ...]:
     """Return numbers that only a rectification needs; empty unless they are all there."""
-    value = _value(content, names)
-    if value is None or not (holds(value, count) if count else holds(value, *range(1, 15))):
-        return ()
-    try:
-        return numbers(Path(), names[0], value)
-    except CalibrationError:
-        return ()
+    return numbers_if(_value(content, names), *counts)
 
 
 def _whole(path: Path, content: Mapping[str, Any], names: Sequence[str], default: int) -> int:

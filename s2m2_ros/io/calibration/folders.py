@@ -30,18 +30,22 @@ MARKERS = (
 # Longer markers may stand within a word.
 WITHIN_WORDS = 4
 MOST_FILES = 10_000
-MOST_CANDIDATES = 100
+MOST_CANDIDATES = 40
 
 Recognises = Callable[[Document], bool]
 
 
-def files_of(folder: Path, is_pair: Recognises, is_camera: Recognises) -> list[Path]:
+def files_of(
+    folder: Path, *, is_pair: Recognises, is_camera: Recognises, is_raw: Recognises
+) -> list[Path]:
     """Return the file, or the left and the right file, that hold a folder's calibration.
 
     Args:
         folder: searched with the folders right below it.
         is_pair: whether a file describes both cameras.
         is_camera: whether a file describes one camera.
+        is_raw: whether a file describes cameras before rectification, which is worth an error of
+            its own where there is nothing else.
 
     Raises:
         CalibrationError: there is none, or more than one.
@@ -49,7 +53,7 @@ def files_of(folder: Path, is_pair: Recognises, is_camera: Recognises) -> list[P
     """
     documents = {path: document for path in _candidates(folder) if (document := _load(path))}
     cameras = [path for path, document in documents.items() if is_camera(document)]
-    for pairs in (_pairs(cameras), _pairs(list(documents))):
+    for pairs in (_pairs(folder, cameras), _pairs(folder, list(documents))):
         if len(pairs) == 1:
             return list(pairs[0])
         if len(pairs) > 1:
@@ -61,8 +65,9 @@ def files_of(folder: Path, is_pair: Recognises, is_camera: Recognises) -> list[P
             return single
         if len(single) > 1:
             raise _ambiguous(folder, single)
-    if len(documents) == 1:
-        return list(documents)
+    raw = [path for path, document in documents.items() if is_raw(document)]
+    if raw or len(documents) == 1:
+        return [*raw, *documents][:1]
     raise CalibrationError(
         f'{folder}: no calibration is in this folder: neither a file of both cameras nor one of '
         'the left and one of the right, such as left.yaml and right.yaml'
@@ -94,23 +99,25 @@ def _load(path: Path) -> Document | None:
         return None
 
 
-def _pairs(paths: list[Path]) -> list[tuple[Path, Path]]:
+def _pairs(folder: Path, paths: list[Path]) -> list[tuple[Path, Path]]:
     """Return left and right files by the first marker that makes a pair of any."""
     known = set(paths)
     for left, right in MARKERS:
         pairs = [
             (path, partner)
             for path in paths
-            if (partner := _partner(path, left, right)) != path and partner in known
+            if (partner := _partner(folder, path, left, right)) != path and partner in known
         ]
         if pairs:
             return pairs
     return []
 
 
-def _partner(path: Path, left: str, right: str) -> Path:
+def _partner(folder: Path, path: Path, left: str, right: str) -> Path:
     pattern = re.escape(left)
-    if len(left) < WITHIN_WORDS:
+    if left.isdigit():
+        pattern = rf'(?<!\d){pattern}(?!\d)'
+    elif len(left) < WITHIN_WORDS:
         pattern = rf'(?<![^\W_]){pattern}(?![^\W_])'
-    parts = [re.sub(pattern, right, part) for part in (path.parent.name, path.name)]
-    return path.parent.parent / parts[0] / parts[1]
+    parts = path.relative_to(folder).parts
+    return folder.joinpath(*(re.sub(pattern, right, part) for part in parts))

@@ -19,6 +19,7 @@ LARGEST_ARCHIVE = 64 << 20
 GZIP_MAGIC = b'\x1f\x8b'
 ZIP_MAGIC = b'PK\x03\x04'
 NPY_MAGIC = b'\x93NUMPY'
+TAR_MAGIC, TAR_MAGIC_AT = b'ustar', 257
 
 
 def read_limited(path: Path) -> bytes:
@@ -40,6 +41,11 @@ def read_limited(path: Path) -> bytes:
         raise CalibrationError(f'{path}: cannot be read ({reason})') from error
     except ValueError as error:  # a NUL in the name
         raise CalibrationError(f'{str(path)!r}: cannot be read ({error})') from error
+    if data[TAR_MAGIC_AT : TAR_MAGIC_AT + len(TAR_MAGIC)] == TAR_MAGIC:
+        raise CalibrationError(
+            f'{path}: a tar archive: unpack it and give the files in it, e.g. left.yaml and '
+            'right.yaml'
+        )
     if len(data) > LARGEST_TEXT and not data.startswith((ZIP_MAGIC, NPY_MAGIC)):
         raise too_large(path)
     return data

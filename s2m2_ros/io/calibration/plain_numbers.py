@@ -8,7 +8,7 @@ from s2m2_ros.io.calibration.document import Document
 from s2m2_ros.io.calibration.matrices import models_of_p, models_of_q
 from s2m2_ros.io.calibration.numpy_files import UNNAMED
 from s2m2_ros.io.calibration.reader import StereoModels
-from s2m2_ros.io.calibration.values import Size, holds, numbers
+from s2m2_ros.io.calibration.values import Size, numbers_if
 
 # What a text of so many numbers is.
 K_AND_BASELINE, ONE_P, Q, TWO_P = 10, 12, 16, 24
@@ -17,18 +17,24 @@ LONGEST_TEXT = 4096
 
 def recognises(document: Document) -> bool:
     """Return whether there are K and a baseline, Q, or P1 and P2, and nothing else."""
-    return holds(_content(document), K_AND_BASELINE, Q, TWO_P)
+    found = _numbers(document)
+    if len(found) == K_AND_BASELINE:
+        return found[6:9] == (0.0, 0.0, 1.0)
+    if len(found) == Q:
+        return found[0] == found[5] == 1
+    return len(found) == TWO_P and found[10] == found[22] == 1
 
 
 def recognises_one_camera(document: Document) -> bool:
     """Return whether there is one 3x4 matrix and nothing else."""
-    return holds(_content(document), ONE_P)
+    found = _numbers(document)
+    return len(found) == ONE_P and found[10] == 1
 
 
 def read(document: Document, image_size: Size) -> StereoModels:
     """Read the 3x3 matrix K and the baseline in meters, or the 4x4 matrix Q, or P1 and P2."""
     path = document.path
-    found = numbers(path, 'the file', _content(document))
+    found = _numbers(document)
     if len(found) == Q:
         return models_of_q(path, found, image_size)
     if len(found) == TWO_P:
@@ -46,12 +52,13 @@ def read(document: Document, image_size: Size) -> StereoModels:
 
 def read_one_camera(document: Document, image_size: Size) -> CameraModel:
     """Read the projection matrix of one camera, row by row."""
-    P = numbers(document.path, 'the projection matrix', _content(document), ONE_P)
-    return CameraModel(P, *image_size, source=str(document.path))
+    return CameraModel(_numbers(document), *image_size, source=str(document.path))
 
 
-def _content(document: Document) -> object:
-    if UNNAMED in document.content:
-        return document.content[UNNAMED]
-    lines = (line.partition('#')[0] for line in document.text[:LONGEST_TEXT].split('\n'))
-    return ' '.join(lines) if len(document.text) <= LONGEST_TEXT else None
+def _numbers(document: Document) -> tuple[float, ...]:
+    """Return the numbers that a file consists of; none if there is anything else in it."""
+    content = document.content.get(UNNAMED)
+    if content is None and len(document.text) <= LONGEST_TEXT:
+        lines = (line.partition('#')[0] for line in document.text.split('\n'))
+        content = ' '.join(lines)
+    return numbers_if(content, K_AND_BASELINE, ONE_P, Q, TWO_P)

@@ -57,6 +57,8 @@ CAMERA_READERS = (
         plain_numbers.read_one_camera,
     ),
 )
+# Beginnings of pickles of protocols 2 to 5.
+PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 KNOWN_FORMATS = (
     'Middlebury calib.txt, KITTI and DrivingStereo (P2 or P_rect_02), OpenCV with P1 and P2 or Q '
     '(YAML, XML, JSON, npz, npy), K.txt with the baseline, fx, cx, cy and baseline by name, '
@@ -79,7 +81,12 @@ def read_calibration(paths: Sequence[Path], *, image_size: Size) -> StereoModels
     """
     paths = [_expanded(path) for path in paths]
     if len(paths) == 1 and _is_folder(paths[0]):
-        paths = files_of(paths[0], _is_pair, _is_camera)
+        paths = files_of(
+            paths[0],
+            is_pair=_is_pair,
+            is_camera=_is_camera,
+            is_raw=before_rectification.recognises,
+        )
     if len(paths) not in (1, 2):
         raise CalibrationError(f'a calibration is one file or two, not {len(paths)}')
     documents = [load_document(path) for path in paths]
@@ -141,9 +148,18 @@ def _read_camera(document: Document, image_size: Size) -> CameraModel:
 def _unknown(document: Document, image_size: Size) -> CalibrationError:
     if before_rectification.recognises(document):
         before_rectification.refuse(document, image_size)
-    reason = f' (not readable as YAML: {document.problem})' if document.problem else ''
-    if not document.data:
-        reason = ' (the file is empty)'
+    reason = _why_unknown(document)
     return CalibrationError(
         f'{document.path}: not a known calibration{reason}; known are {KNOWN_FORMATS}'
     )
+
+
+def _why_unknown(document: Document) -> str:
+    if not document.data:
+        return ' (the file is empty)'
+    if document.data.startswith(PICKLE):
+        return (
+            ' but a pickle of Python, which is never read, because it can run code (save the '
+            'matrices with numpy.savez(FILE, P1=P1, P2=P2))'
+        )
+    return f' (not readable as YAML: {document.problem})' if document.problem else ''

@@ -60,12 +60,18 @@ def is_given(value: Any) -> bool:
     return value is not None and not (isinstance(value, str) and value.strip() in NOTHING)
 
 
-def holds(value: Any, *counts: int) -> bool:
-    """Return whether ``value`` consists of so many numbers (any of ``counts``)."""
+def numbers_if(value: Any, *counts: int) -> tuple[float, ...]:
+    """Return the finite numbers in ``value`` if they are as many as one of ``counts``, else ()."""
     try:
-        return sum(1 for _ in _flat(value)) in counts
+        found = tuple(_flat(value))
     except (TypeError, ValueError, OverflowError):
-        return False
+        return ()
+    return found if len(found) in counts and all(map(math.isfinite, found)) else ()
+
+
+def holds(value: Any, *counts: int) -> bool:
+    """Return whether ``value`` consists of so many finite numbers (any of ``counts``)."""
+    return bool(numbers_if(value, *counts))
 
 
 def _flat(value: Any) -> Iterator[float]:

@@ -16,7 +16,7 @@ from typing import IO, Any
 # Some forty operations a tensor: enough for ten thousand of them.
 MOST_OPERATIONS = 600_000
 # Python 3.10 takes minutes to read such a number.
-LONG_NUMBER = re.compile(rb'[ILgp][-+]?\d{5000}')
+LONG_NUMBER = re.compile(rb'[ILgp][\s\d_+-]{5000}')
 
 
 class PickleReadError(Exception):

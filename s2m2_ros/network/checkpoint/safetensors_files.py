@@ -16,6 +16,7 @@ from s2m2_ros.network.checkpoint.stored_tensor import StoredTensor
 # Bytes of the header, and tensors in it; XL has some two thousand.
 LARGEST_HEADER = 8 << 20
 MOST_TENSORS = 50_000
+LONGEST_INTEGER = 20
 DTYPES = {
     'F64': torch.float64,
     'F32': torch.float32,
@@ -81,7 +82,7 @@ def _header(file: Path) -> dict[str, Any]:
         stream.seek(8)
         text = stream.read(length)
     try:
-        header = json.loads(text)
+        header = json.loads(text, parse_int=_short_integer)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f'{file}: not a whole .safetensors file: its header is damaged'
@@ -89,6 +90,13 @@ def _header(file: Path) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise CheckpointError(f'{file}: not a whole .safetensors file: its header is damaged')
     return header
+
+
+def _short_integer(digits: str) -> int:
+    # Python 3.10 takes minutes for millions of digits.
+    if len(digits) > LONGEST_INTEGER:
+        raise ValueError('a number of very many digits')
+    return int(digits)
 
 
 def _opened(file: Path) -> Any:

@@ -42,6 +42,7 @@ DTYPES = {
     'ComplexFloatStorage': torch.complex64,
     'ComplexDoubleStorage': torch.complex128,
 }
+LARGEST_SIZE = 1 << 62
 NOT_WHOLE = 'cut short or damaged: not a whole .pth file; download or copy it again'
 DIRECTORY_END = b'PK\5\6'
 DIRECTORY64_LOCATOR = b'PK\6\7'
@@ -106,7 +107,7 @@ class _Tensors:
         if not isinstance(dtype, torch.dtype):
             raise PickleReadError('a tensor is of an unknown type')
         numbers = (offset, *shape, *stride)
-        if len(shape) != len(stride) or not all(type(n) is int and n >= 0 for n in numbers):
+        if len(shape) != len(stride) or not all(_is_size(n) for n in numbers):
             raise PickleReadError('a tensor has an impossible shape')
         last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
         if all(shape) and (last + 1) * dtype.itemsize > self._size:
@@ -126,10 +127,15 @@ class _Tensors:
         if not isinstance(reference, PersistentId):
             raise PickleReadError('a tensor has no data')
         _, kind, key, _, count = reference.value[:5]
-        if not isinstance(kind, Name) or type(count) is not int or count < 0:
+        if not isinstance(kind, Name) or not _is_size(count):
             raise PickleReadError('data are described wrongly')
         storage = _Storage(str(key), DTYPES.get(kind.attribute), count)
         return self.storages.setdefault(storage.key, storage)
+
+
+def _is_size(value: Any) -> bool:
+    """Return whether a value can be a size; products of larger numbers take for ever."""
+    return type(value) is int and 0 <= value < LARGEST_SIZE
 
 
 def read_archive(file: Path) -> Any:

@@ -1,0 +1,140 @@
+"""How uncertain a depth is: its standard deviation in meters, from the confidence.
+
+``sigma_Z = Z^2 / (f B) * sigma_d``, where the deviation of the disparity, sigma_d, follows from
+the confidence by a table for each network. Tables are fitted by ``benchmark/confidence.py`` on
+pairs with truth that were not trained on; ``doc/accuracy.md`` names them, and shows how well the
+tables hold on others. Refit them when weights change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+# Maps of confidence are looked up in this many steps.
+STEPS = 4096
+
+
+@dataclass(frozen=True)
+class ConfidenceTable:
+    """What the confidence of one network means, between knots by straight lines.
+
+    Attributes:
+        confidence: the network's own confidence, rising.
+        likely: fraction of errors below 4 px at each of these knots.
+        deviation: standard deviation of the disparity at each knot in pixels: 68.3 % of the
+            errors are smaller.
+
+    """
+
+    confidence: tuple[float, ...]
+    likely: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+
+# Fitted on Middlebury's motorcycle (741x500) and ten procedural scenes of 512x256 with seed
+# 20271126, which no training drew, each set counting half:
+# python -m benchmark.confidence --fit motorcycle scenes:20271126:10x256x512
+# fmt: off
+TABLES = {
+    'starter': ConfidenceTable(
+        confidence=(
+            0.056, 0.1533, 0.2499, 0.351, 0.4504, 0.5517, 0.6517, 0.7529, 0.856, 0.9283,
+            0.9674, 0.9858, 0.9932, 0.9967, 0.9988,
+        ),
+        likely=(
+            0.0884, 0.1674, 0.2313, 0.2984, 0.3863, 0.4889, 0.6413, 0.726, 0.7869, 0.8641,
+            0.9245, 0.9612, 0.9776, 0.9842, 0.9997,
+        ),
+        deviation=(
+            25.205, 23.471, 20.368, 16.063, 11.098, 6.655, 4.504, 3.552, 2.771, 1.778, 1.258,
+            0.984, 0.737, 0.466, 0.34,
+        ),
+    ),
+    'sgbm': ConfidenceTable(
+        confidence=(0.4717, 0.559, 0.6574, 0.7543, 0.8551, 0.9251, 0.9662, 0.9871, 0.996),
+        likely=(0.4983, 0.5667, 0.6532, 0.7553, 0.8561, 0.9254, 0.9597, 0.9881, 0.9955),
+        deviation=(14.376, 10.076, 6.183, 1.502, 0.653, 0.432, 0.386, 0.272, 0.229),
+    ),
+}
+# fmt: on
+# Their backend returns calibrated confidence.
+CALIBRATED_ALREADY = ('sgbm',)
+# Networks without a table of their own: published and users' weights.
+FALLBACK = 'starter'
+
+
+def calibrated_confidence(confidence: torch.Tensor, network: str) -> torch.Tensor:
+    """Return the probability that the error is below 4 px, as it was counted.
+
+    Args:
+        confidence: (..., H, W) float32 in [0, 1], as the matcher returned it.
+        network: the checkpoint's name in the registry, or 'sgbm'; of others, and of sgbm, whose
+            backend calibrates it, the confidence comes back as it is.
+
+    """
+    if network not in TABLES or network in CALIBRATED_ALREADY:
+        return confidence
+    return _looked_up(confidence, _likely_steps(network, confidence.device))
+
+
+def disparity_deviation(
+    confidence: torch.Tensor, network: str, *, scale: float = 1.0
+) -> torch.Tensor:
+    """Return the standard deviation of the disparity in pixels, infinite at confidence 0.
+
+    Args:
+        confidence: (..., H, W) float32, as `calibrated_confidence` returned it.
+        network: the checkpoint's name, or 'sgbm'; others are taken as `starter`.
+        scale: width of the images over the width at which they were matched, 1 or more.
+
+    """
+    table = network if network in TABLES else FALLBACK
+    return _looked_up(confidence, _deviation_steps(table, confidence.device)) * scale
+
+
+def depth_deviation(
+    depth: torch.Tensor, deviation: torch.Tensor, *, focal_length: float, baseline: float
+) -> torch.Tensor:
+    """Return the standard deviation of the depth in meters, NaN where the depth is unknown.
+
+    Args:
+        depth: (..., H, W) float32 in meters, NaN where unknown.
+        deviation: the same shape, of the disparity in pixels of the same images.
+        focal_length: in pixels of these images.
+        baseline: in meters.
+
+    """
+    return depth.square() * deviation / (focal_length * baseline)
+
+
+def _looked_up(confidence: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    place = (confidence.nan_to_num(0.0).clamp(0, 1) * (STEPS - 1)).round().long()
+    return steps[place]
+
+
+@lru_cache
+def _likely_steps(network: str, device: torch.device) -> torch.Tensor:
+    table = TABLES[network]
+    # Confidence 0 stays 0, so that nothing becomes trusted.
+    knots, values = (0.0, *table.confidence, 1.0), (0.0, *table.likely, table.likely[-1])
+    return _steps(knots, values).to(device)
+
+
+@lru_cache
+def _deviation_steps(network: str, device: torch.device) -> torch.Tensor:
+    table = TABLES[network]
+    # By calibrated confidence, as the pipeline has it.
+    knots = table.confidence if network in CALIBRATED_ALREADY else table.likely
+    steps = _steps(knots, table.deviation)
+    steps[0] = torch.inf
+    return steps.to(device)
+
+
+def _steps(knots: Sequence[float], values: Sequence[float]) -> torch.Tensor:
+    steps = np.interp(np.linspace(0, 1, STEPS), knots, values)
+    return torch.from_numpy(steps.astype(np.float32))

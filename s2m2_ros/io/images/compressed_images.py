@@ -1,0 +1,87 @@
+"""Compressed images as pixels; damaged and oversized ones are refused before they cost memory.
+
+Only JPEG and PNG, recognized by their content: other formats that OpenCV decodes could announce
+any size in ways of their own, and no transport of ROS sends them.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+import cv2
+import numpy as np
+
+from s2m2_ros.io.images.image_headers import MAX_PIXELS, image_format, read_header
+
+__all__ = ['MAX_PIXELS', 'announced_size', 'decompress']
+
+ACCEPTED = ('JPEG', 'PNG')
+VIDEO = ('H.264', 'H.265')
+
+
+def decompress(
+    data: array[int] | bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    expected_size: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Return the pixels, uint8 or uint16, (H, W) or (H, W, 3 or 4) in OpenCV's order B, G, R, A.
+
+    Raises ValueError for data that is no JPEG or PNG, is damaged or cut short, or announces more
+    than `max_pixels` or another size than expected; cv2.error for what OpenCV refuses.
+    """
+    encoded = bytes(data)
+    if not encoded:
+        raise ValueError('there is no data')
+    name = image_format(encoded)
+    if name in VIDEO:
+        raise ValueError(
+            f'it is a packet of {name} video, which depends on the packets before it; publish '
+            'single images as JPEG or PNG, or the packets in the message type of their transport'
+        )
+    if name not in ACCEPTED:
+        kind = f'it is a {name}' if name else 'it is neither a JPEG nor a PNG'
+        raise ValueError(f'{kind}: only JPEG and PNG are accepted in compressed image messages')
+    return decode_encoded(encoded, max_pixels=max_pixels, expected_size=expected_size)
+
+
+def decode_encoded(
+    encoded: bytes, *, max_pixels: int = MAX_PIXELS, expected_size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Return the pixels of an encoded image of any format that `read_header` knows.
+
+    The same array and errors as of :func:`decompress`, of any type that OpenCV gives.
+    """
+    header = read_header(encoded)
+    width, height = header.width, header.height
+    if width < 1 or height < 1:
+        raise ValueError(f'the {header.format} is empty: {width}x{height} pixels')
+    if expected_size is not None and (width, height) != expected_size:
+        raise ValueError(
+            f'it announces {width}x{height} pixels, but {expected_size[0]}x{expected_size[1]} are '
+            'expected'
+        )
+    if width * height > max_pixels:
+        raise ValueError(
+            f'it announces an absurd size of {width}x{height} pixels, more than {max_pixels}'
+        )
+    header.require_complete(encoded)
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError(
+            f'OpenCV cannot decode the {header.format}: it is damaged or of an unknown kind'
+        )
+    if sorted(pixels.shape[:2]) != sorted((height, width)):
+        raise ValueError(f'the {header.format} does not have the size that its header says')
+    return np.asarray(pixels)
+
+
+def announced_size(encoded: bytes) -> tuple[int, int]:
+    """Return the width and height in the header of a JPEG or PNG, (0, 0) where not found."""
+    if image_format(encoded) not in ACCEPTED:
+        return 0, 0
+    try:
+        header = read_header(encoded)
+    except ValueError:
+        return 0, 0
+    return header.width, header.height

@@ -1,0 +1,57 @@
+"""The compressions of messages and chunks, undone within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import lz4.frame
+import zstandard
+
+from s2m2_ros.io.sources.stereo_frame import PlaybackError
+
+ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
+LZ4_MAGIC = b'\x04\x22\x4d\x18'
+# Far above a chunk or message of any camera: what announces more is damaged, or made to harm.
+LARGEST_BLOCK = 1 << 30
+# What is decompressed at once.
+PART = 1 << 20
+
+
+def decompressed(data: bytes, limit: int = LARGEST_BLOCK) -> bytes:
+    """Return data without its zstd or lz4 compression, if any, of ``limit`` bytes at most.
+
+    Raises PlaybackError for damaged data, and for what would be larger.
+    """
+    try:
+        if data.startswith(ZSTD_MAGIC):
+            return _gathered(_zstd_parts(data), limit)
+        if data.startswith(LZ4_MAGIC):
+            return _gathered(_lz4_parts(data), limit)
+    except (zstandard.ZstdError, RuntimeError, EOFError, MemoryError) as error:
+        raise PlaybackError(f'damaged compressed data: {error}') from error
+    return data
+
+
+def _gathered(parts: Iterable[bytes], limit: int) -> bytes:
+    """Return the joined parts; memory grows with what is there, not with what is announced."""
+    whole = bytearray()
+    for part in parts:
+        whole += part
+        if len(whole) > limit:
+            raise PlaybackError(
+                f'compressed data that holds more than the {limit} bytes announced'
+            )
+    return bytes(whole)
+
+
+def _zstd_parts(data: bytes) -> Iterator[bytes]:
+    with zstandard.ZstdDecompressor().stream_reader(data) as reader:
+        while part := reader.read(PART):
+            yield part
+
+
+def _lz4_parts(data: bytes) -> Iterator[bytes]:
+    decompressor = lz4.frame.LZ4FrameDecompressor()
+    yield decompressor.decompress(data, max_length=PART)
+    while not (decompressor.eof or decompressor.needs_input):
+        yield decompressor.decompress(b'', max_length=PART)

@@ -1,0 +1,39 @@
+"""Stored messages as objects, through `rosbags`."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.store import Typestore
+
+from s2m2_ros.io.recordings.storage.compression import decompressed
+from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage
+from s2m2_ros.io.sources.stereo_frame import PlaybackError, seconds_text
+
+
+@functools.cache
+def _types() -> Typestore:
+    return get_typestore(Stores.LATEST)
+
+
+def deserialized(message: StoredMessage) -> Any:
+    """Return a message of a common type as `rosbags` deserializes it; raises PlaybackError.
+
+    The definitions are those of ROS 2 and not the recorded ones, which would be run as code. From
+    a message of ROS 1, `rosbags` leaves out the number that only headers of ROS 1 have.
+    """
+    topic = message.topic
+    try:
+        if topic.encoding == 'ros1':
+            data: bytes | memoryview = _types().ros1_to_cdr(message.data, topic.type_name)
+        else:
+            data = decompressed(message.data)
+        return _types().deserialize_cdr(data, topic.type_name)
+    except Exception as error:  # rosbags raises what struct and NumPy do for damaged data
+        reason = str(error) or type(error).__name__
+        when = seconds_text(message.log_ns)
+        raise PlaybackError(
+            f'a message on {topic.topic} at {when} s is damaged ({reason})'
+        ) from error

@@ -1,0 +1,1 @@
+"""Stereo pairs from files, folders, videos and cameras."""

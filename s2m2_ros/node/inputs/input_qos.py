@@ -1,0 +1,197 @@
+"""A subscription that asks for the quality of service its publishers offer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from message_filters import Subscriber
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+)
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+
+from s2m2_ros.node.inputs.endpoints import Endpoint, Topic, quality_in_words
+
+OVERRIDABLE = (
+    QoSPolicyKind.HISTORY,
+    QoSPolicyKind.DEPTH,
+    QoSPolicyKind.RELIABILITY,
+    QoSPolicyKind.DURABILITY,
+)
+DEEPEST = 8
+# Before Iron rclpy calls back with the message alone.
+REPORTS_MESSAGE_INFO = hasattr(Subscription, 'CallbackType')
+# Who sets one of these knows the publisher; the rest has nothing to do with matching.
+FIXES_QUALITY = {QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Reliability, durability and depth of a subscription."""
+
+    reliable: bool = False
+    transient_local: bool = False
+    depth: int = 1
+
+    def __str__(self) -> str:
+        return quality_in_words(self.reliable, self.transient_local)
+
+    def receives(self, publisher: Endpoint) -> bool:
+        """Tell whether DDS lets this subscription receive from the publisher."""
+        return (publisher.reliable or not self.reliable) and (
+            publisher.transient_local or not self.transient_local
+        )
+
+
+def matching_quality(publishers: Iterable[Endpoint], *, latched: bool) -> Quality:
+    """Return the best quality that every publisher offers; best effort if there is none.
+
+    `latched` asks for the last message sent before the subscription, where it is kept.
+    """
+    known = list(publishers)
+    if not known:
+        return Quality()  # matches whoever comes
+    return Quality(
+        reliable=all(publisher.reliable for publisher in known),
+        transient_local=latched and all(publisher.transient_local for publisher in known),
+        # Room for one message of each: they would replace each other before they are read.
+        depth=min(len(known), DEEPEST),
+    )
+
+
+class _InputFilter(Subscriber):  # type: ignore[misc]  # message_filters has no types
+    """A subscription as a filter of message_filters, which passes the message info on too."""
+
+    if REPORTS_MESSAGE_INFO:
+
+        def callback(self, message: Any, message_info: Any) -> None:
+            """Pass both on; rclpy gives what the signature asks for."""
+            self.signalMessage(message, message_info)
+
+
+class InputSubscription:
+    """Subscribes to one input, anew whenever type, topic or the offered quality changes.
+
+    `callback(message, message_info)` gets the messages; `on_graph_change()` is called when a
+    publisher comes or goes, where ROS reports that (from Iron on). With `latched` the former
+    subscription stays until the next `follow`, so that a message sent just once is not lost.
+    """
+
+    def __init__(
+        self,
+        node: Any,
+        callback: Callable[[Any, Any], None],
+        on_graph_change: Callable[[], None],
+        *,
+        latched: bool,
+    ) -> None:
+        self._node = node
+        self._callback = callback
+        self._on_graph_change = on_graph_change
+        self._latched = latched
+        self._subscription: Any = None
+        self._retired: Any = None
+        self.kind: type[Any] | None = None
+        self._overridden: frozenset[QoSPolicyKind] = frozenset()
+        self.topic = Topic('', '')
+        self.quality = Quality()
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the user's qos_overrides decide, not the publishers."""
+        return bool(self._overridden & FIXES_QUALITY)
+
+    def follow(self, kind: type[Any], topic: Topic, publishers: Sequence[Endpoint]) -> bool:
+        """Subscribe to `topic` as its publishers offer; True if that was new."""
+        self._destroy(self._retired)
+        self._retired = None
+        same = self._subscription is not None and (kind, topic) == (self.kind, self.topic)
+        if same and self.fixed:
+            return False
+        quality = matching_quality(publishers, latched=self._latched)
+        if same and quality == self.quality:
+            return False
+        if same and self._latched:
+            self._retired = self._subscription
+        else:
+            self._destroy(self._subscription)
+            self._overridden = overridden_policies(self._node, topic.full)
+        self.kind, self.topic = kind, topic
+        self._subscribe(quality)
+        return True
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._destroy(self._retired)
+        self._destroy(self._subscription)
+        self._retired = self._subscription = None
+
+    def _destroy(self, subscription: Any) -> None:
+        if subscription is not None:
+            self._node.destroy_subscription(subscription.sub)
+
+    def _subscribe(self, quality: Quality) -> None:
+        profile = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=quality.depth,
+            reliability=(
+                ReliabilityPolicy.RELIABLE if quality.reliable else ReliabilityPolicy.BEST_EFFORT
+            ),
+            durability=(
+                DurabilityPolicy.TRANSIENT_LOCAL
+                if quality.transient_local
+                else DurabilityPolicy.VOLATILE
+            ),
+        )
+        self._subscription = _InputFilter(
+            self._node,
+            self.kind,
+            self.topic.name,
+            qos_profile=profile,
+            # Only what the user has set: a declared parameter would fix the first choice for ever.
+            qos_overriding_options=QoSOverridingOptions(sorted(self._overridden)),
+            **_events(self._on_graph_change),
+        )
+        self._subscription.registerCallback(self._callback)
+        # rclpy has written the overrides into the profile.
+        self.quality = Quality(
+            profile.reliability == ReliabilityPolicy.RELIABLE,
+            profile.durability == DurabilityPolicy.TRANSIENT_LOCAL,
+            quality.depth,
+        )
+
+
+def overridden_policies(node: Any, topic: str) -> frozenset[QoSPolicyKind]:
+    """Return the policies that parameters `qos_overrides.TOPIC.subscription.*` set."""
+    return frozenset(policy for policy in OVERRIDABLE if _is_set(node, topic, policy))
+
+
+def _is_set(node: Any, topic: str, policy: QoSPolicyKind) -> bool:
+    name = f'qos_overrides.{topic}.subscription.{policy.name.lower()}'
+    if node.has_parameter(name):
+        return True
+    # Without a default the parameter has a value only if the user gave one.
+    node.declare_parameter(name, None, ParameterDescriptor(dynamic_typing=True))
+    found = node.get_parameter(name).value is not None
+    node.undeclare_parameter(name)
+    return found
+
+
+def _events(callback: Callable[[], None]) -> dict[str, Any]:
+    """Return the argument of create_subscription that reports changes of the publishers."""
+    try:
+        from rclpy.event_handler import SubscriptionEventCallbacks
+    except ImportError:  # Humble
+        return {}
+    if 'matched' not in inspect.signature(SubscriptionEventCallbacks.__init__).parameters:
+        return {}
+    return {'event_callbacks': SubscriptionEventCallbacks(matched=lambda _event: callback())}

@@ -1,0 +1,183 @@
+"""Several publishers on one image topic: one camera is chosen, its pairs are never mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from s2m2_ros.node.inputs.endpoints import Endpoint, Source, node_names
+
+# A publisher that has sent nothing for this many seconds does not count.
+ACTIVE = 2.0
+# Eyes of two nodes belong together once they were the only ones for this many seconds.
+ESTABLISHED = 10.0
+EYES = (0, 1)
+
+# The publishers of left and right images that are used; None: none so far, or unknown.
+Chosen = tuple[bytes | None, bytes | None]
+
+
+@dataclass
+class _Eye:
+    """The publishers of one image topic: known to the graph, and seen sending."""
+
+    topic: str = ''
+    endpoints: tuple[Endpoint, ...] = ()
+    seen: dict[bytes | None, float] = field(default_factory=dict)
+
+    def source(self, gid: bytes | None) -> Source | None:
+        """Return the node that publishes with this identifier, None if the graph has none."""
+        return next((e.source for e in self.endpoints if e.gid == gid), None)
+
+    def sources(self) -> set[Source]:
+        return {endpoint.source for endpoint in self.endpoints}
+
+    def active(self, now: float) -> list[bytes | None]:
+        """Return the identifiers that have sent lately."""
+        self.seen = {gid: at for gid, at in self.seen.items() if now - at < ESTABLISHED}
+        return [gid for gid, at in self.seen.items() if now - at < ACTIVE]
+
+
+class PublisherWatch:
+    """Decides whose images are used.
+
+    One publisher on each topic needs no decision. Otherwise the images in use so far stay in use
+    while they come; else those of a node that publishes both eyes are used. Where neither
+    decides, or rclpy does not say who sent a message (before Kilted), no image is used.
+    Publishers that only stand in the graph and send nothing, as of a crashed process, count for
+    `ACTIVE` seconds, and where each eye has a node of its own for `ESTABLISHED` seconds.
+    """
+
+    def __init__(self) -> None:
+        self._eyes = (_Eye(), _Eye())
+        self._chosen: Chosen | None = None
+        self._chosen_at = 0.0
+        self._last: list[bytes | None] = [None, None]
+        self._changed_at = -ACTIVE
+        self.several = False
+
+    def follow(self, eye: int, topic: str, endpoints: Sequence[Endpoint], now: float) -> None:
+        """Take note of the publishers that the graph knows."""
+        known = self._eyes[eye]
+        if known.topic != topic:
+            known.seen.clear()
+        if known.topic != topic or known.sources() != {e.source for e in endpoints}:
+            self._changed_at = now
+        known.topic, known.endpoints = topic, tuple(endpoints)
+
+    def knows(self, eye: int, gid: bytes | None) -> bool:
+        """Tell whether the graph has named this publisher already."""
+        return gid is None or self._eyes[eye].source(gid) is not None
+
+    def source(self, eye: int) -> Source | None:
+        """Return the node whose images of this eye are in use, None if unknown."""
+        return self._eyes[eye].source(self._chosen[eye]) if self._chosen else None
+
+    def admit(self, eye: int, gid: bytes | None, now: float) -> tuple[bool, bool]:
+        """Return whether an image of this publisher is used, and whether it is the first of it.
+
+        If so, images that wait are of another publisher and must be forgotten.
+        """
+        self._eyes[eye].seen[gid] = now
+        self._choose(now)
+        if self._chosen is None or self._chosen[eye] != gid:
+            return False, False
+        fresh = self._last[eye] not in (None, gid)
+        self._last[eye] = gid
+        return True, fresh
+
+    @property
+    def refuses(self) -> bool:
+        """Whether no image is used, because nothing tells whose is whose."""
+        return self.several and self._chosen is None
+
+    def explain(self) -> str | None:
+        """Return which topics have several publishers, and what is done about it."""
+        if not self.several:
+            return None
+        crowds = [
+            f'{eye.topic} has {len(eye.endpoints)} publishers ({node_names(eye.endpoints)})'
+            for eye in self._eyes
+            if len(eye.endpoints) > 1
+        ]
+        crowd = ' and '.join(crowds) or 'an image topic has several publishers'
+        if self._chosen is None:
+            return (
+                f'{crowd}, and nothing tells which left image belongs to which right one, so no '
+                'pairs are made: stop all cameras but one, or give each its own namespace'
+            )
+        used = sorted({source.node for eye in EYES if (source := self.source(eye))})
+        return (
+            f'{crowd}: only the images of {", ".join(used)} are used, so that cameras are not '
+            'mixed; stop the others, or give each camera its own namespace'
+        )
+
+    def _choose(self, now: float) -> None:
+        active = [eye.active(now) for eye in self._eyes]
+        crowded = any(len(gids) > 1 for gids in active)
+        if not crowded and not self._undecided(active, now):
+            self.several = False
+            # An eye that has sent nothing yet may be anybody's.
+            left, right = (gids[0] if gids else None for gids in active)
+            if self._chosen != (left, right):
+                self._chosen, self._chosen_at = (left, right), now
+            return
+        if not self._stays(active, now):
+            self._chosen = self._both_eyes_of_one_node(active)
+        self.several = crowded or self._chosen is None
+
+    def _undecided(self, active: Sequence[Sequence[bytes | None]], now: float) -> bool:
+        """Tell whether single senders may be those of two cameras."""
+        if all(len(eye.sources()) < 2 for eye in self._eyes):
+            return False
+        if any(None in gids for gids in active):
+            return True  # nobody knows who sent it
+        if now - self._changed_at < ACTIVE:
+            return True
+        left, right = (
+            eye.source(gids[0]) if gids else None
+            for eye, gids in zip(self._eyes, active, strict=True)
+        )
+        if left == right or left is None or right is None:
+            return False
+        # Nodes that offer both eyes and send one, or eyes whose rival was there a moment ago.
+        offers_both = left in self._eyes[1].sources() or right in self._eyes[0].sources()
+        return offers_both or any(len(eye.seen) > 1 for eye in self._eyes)
+
+    def _stays(self, active: Sequence[Sequence[bytes | None]], now: float) -> bool:
+        """Tell whether the images used so far still come, and surely belong together."""
+        if self._chosen is None:
+            return False
+        chosen = zip(self._chosen, active, strict=True)
+        if not all(gid is not None and gid in gids for gid, gids in chosen):
+            return False
+        if now - self._chosen_at >= ESTABLISHED:
+            return True
+        source = self.source(0)
+        if source is None or source != self.source(1):
+            return False
+        return all(
+            len(_by_source(eye, gids).get(source, ())) == 1
+            for eye, gids in zip(self._eyes, active, strict=True)
+        )
+
+    def _both_eyes_of_one_node(self, active: Sequence[Sequence[bytes | None]]) -> Chosen | None:
+        left, right = (_by_source(eye, gids) for eye, gids in zip(self._eyes, active, strict=True))
+        common = [
+            source
+            for source in left.keys() & right.keys()
+            if len(left[source]) == len(right[source]) == 1
+        ]
+        if not common:
+            return None
+        source = min(common, key=lambda source: (source.node, source.participant))
+        return left[source][0], right[source][0]
+
+
+def _by_source(eye: _Eye, gids: Sequence[bytes | None]) -> dict[Source, list[bytes | None]]:
+    found: dict[Source, list[bytes | None]] = {}
+    for gid in gids:
+        source = eye.source(gid)
+        if source is not None:
+            found.setdefault(source, []).append(gid)
+    return found

@@ -1,0 +1,318 @@
+"""The inputs become pairs with their calibration, and every left image is accounted for."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.utilities import get_rmw_implementation_identifier
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from s2m2_ros.io.sources.view_layout import ViewLayout
+from s2m2_ros.node.faults import DropCause, Fault, FaultLog
+from s2m2_ros.node.inputs.calibration_cache import MOST_PUBLISHERS, Accepted, TimedInfo
+from s2m2_ros.node.inputs.calibration_join import CalibrationJoin, ImagePair
+from s2m2_ros.node.inputs.delivery import explain_loss, explain_mismatch, image_size
+from s2m2_ros.node.inputs.endpoints import node_names
+from s2m2_ros.node.inputs.frames import FrameWatch
+from s2m2_ros.node.inputs.pairing import StereoPairing, TimedImage
+from s2m2_ros.node.inputs.publisher_watch import PublisherWatch
+from s2m2_ros.node.inputs.stereo_inputs import (
+    IMAGES,
+    INFOS,
+    LEFT_IMAGE,
+    LEFT_INFO,
+    StereoInputs,
+    StereoTopics,
+)
+from s2m2_ros.node.inputs.sync_diagnosis import InputTopic, explain_rates, explain_silence
+from s2m2_ros.node.parameters import Settings
+from s2m2_ros.node.statistics import Counters
+
+__all__ = ['PairSynchronizer', 'StereoMessages', 'StereoTopics']
+
+# Seconds that a pair waits for the camera_info of its own timestamps, where there usually is one.
+COMPANION_WAIT = 0.1
+FAULTS = (
+    Fault.SYNCHRONIZATION,
+    Fault.RATES,
+    Fault.FRAME_ID,
+    Fault.QOS,
+    Fault.PUBLISHERS,
+    Fault.REMAPPING,
+    Fault.INPUT,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class StereoMessages:
+    """One pair as it arrived."""
+
+    left: Image | CompressedImage
+    right: Image | CompressedImage
+    left_info: CameraInfo
+    right_info: CameraInfo
+    topics: StereoTopics
+    arrived_at: float  # monotonic seconds, of the last of the four
+
+
+class PairSynchronizer:
+    """Subscribes, synchronizes and dispatches each pair at once; all in the executor's thread.
+
+    Images are what is synchronized; each pair then gets its calibration (`CalibrationJoin`). Left
+    images are counted one by one: each is received, then matched, or dropped for a cause.
+    `dispatch(messages)` must return at once.
+    """
+
+    def __init__(
+        self,
+        node: Any,
+        settings: Settings,
+        counters: Counters,
+        faults: FaultLog,
+        dispatch: Callable[[StereoMessages], None],
+    ) -> None:
+        self._node = node
+        self._settings = settings
+        self._counters = counters
+        self._faults = faults
+        self._dispatch = dispatch
+        self._progress_at = time.monotonic()
+        self._pairing = StereoPairing(counters.drop)
+        self._join = CalibrationJoin(counters.drop, self._send)
+        self._publishers = PublisherWatch()
+        self._frames = FrameWatch(faults)
+        # Publishers that the graph was asked for, whether it knows them or not.
+        self._asked_for: deque[bytes | None] = deque(maxlen=MOST_PUBLISHERS)
+        self._image_bytes: dict[int, int] = {}
+        self._closed = False
+        self._inputs = StereoInputs(
+            node,
+            self._arrived,
+            self._publishers_changed,
+            one_image=ViewLayout(settings.input_layout).in_one_image,
+        )
+        self._wait_timer = node.create_timer(
+            COMPANION_WAIT, self._end_waiting, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self._wait_timer.cancel()
+        self._configure()
+        self._follow()
+        names = self._inputs.names
+        self._report(Fault.REMAPPING, explain_remapping(names, one_image=self._inputs.one_image))
+
+    @property
+    def topics(self) -> list[InputTopic]:
+        """The inputs as they are subscribed now: left and right images, left and right infos."""
+        return self._inputs.topics
+
+    def close(self, cause: DropCause) -> None:
+        """Unsubscribe; images that still wait are dropped for this cause."""
+        self._closed = True
+        self._inputs.close()
+        self._node.destroy_timer(self._wait_timer)
+        self._pairing.clear(cause)
+        self._join.clear(cause)
+        self._faults.reset(*FAULTS)
+
+    def adopt(self, settings: Settings) -> None:
+        """Synchronize by these settings from now on."""
+        self._settings = settings
+        self._configure()
+
+    def check(self) -> None:
+        """Follow the publishers; report if there was no pair for too long, and why."""
+        self._follow()
+        now = time.monotonic()
+        foreign = self._explain_foreign_infos()
+        self._report(Fault.PUBLISHERS, self._publishers.explain() or foreign)
+        starved = now - self._progress_at >= self._settings.sync_timeout
+        self._report(Fault.QOS, self._explain_delivery(starved))
+        images, infos = self._inputs.images, self.topics[2:]
+        if not starved:
+            compared = images if self._settings.cache_camera_info else [*images, *infos]
+            self._report(Fault.RATES, explain_rates(compared, now))
+        elif not self._publishers.refuses and foreign is None:
+            text = explain_silence(images, infos, self._settings, now)
+            self._faults.report(Fault.SYNCHRONIZATION, text)
+
+    def _configure(self) -> None:
+        settings = self._settings
+        slop = round(settings.slop * 1e9) if settings.approximate_sync else 0
+        self._pairing.configure(slop=slop, queue_size=settings.sync_queue_size)
+        self._join.configure(
+            cached=settings.cache_camera_info, tolerance=slop, size=settings.sync_queue_size
+        )
+
+    def _follow(self) -> None:
+        """Subscribe as the publishers require, which may have changed."""
+        for index in self._inputs.follow(self._settings.image_transport):
+            self.topics[index].recent.clear()
+        now = time.monotonic()
+        for index in IMAGES:
+            self._publishers.follow(
+                index, self.topics[index].name, self._inputs.endpoints(index), now
+            )
+        for index in INFOS:
+            alive = {endpoint.gid for endpoint in self._inputs.endpoints(index)}
+            self._join.retain(index - LEFT_INFO, alive)
+
+    def _publishers_changed(self) -> None:
+        try:
+            if not self._closed:
+                self._follow()
+        except Exception as error:  # an error in a callback would end the node
+            self._faults.report(Fault.DISPATCH, f'{error!r}')
+
+    def _arrived(self, index: int, message: Any, gid: bytes | None) -> None:
+        try:
+            self._frames.correct(self.topics[index].name, message)
+            if index in IMAGES:
+                self._take_image(index, message, gid)
+            else:
+                self._take_info(index, message, gid)
+        except Exception as error:  # an error in a callback would end the node
+            self._faults.report(Fault.DISPATCH, f'{error!r}')
+
+    def _take_info(self, index: int, message: Any, gid: bytes | None) -> None:
+        stamp = _nanoseconds(message)
+        self.topics[index].take(stamp, time.monotonic())
+        publisher = self._inputs.identify(index, gid)
+        self._join.add_info(index - LEFT_INFO, TimedInfo(stamp, message), publisher)
+
+    def _take_image(self, index: int, message: Any, gid: bytes | None) -> None:
+        now, stamp, topic = time.monotonic(), _nanoseconds(message), self.topics[index]
+        if gid not in self._asked_for and not self._publishers.knows(index, gid):
+            self._follow()
+            self._asked_for.append(gid)
+        gid = self._inputs.identify(index, gid)
+        if index == LEFT_IMAGE:
+            self._counters.receive()
+        used, fresh = self._publishers.admit(index, gid, now)
+        if not used:
+            if index == LEFT_IMAGE:
+                self._counters.drop(DropCause.OTHER_PUBLISHER)
+            return
+        if fresh:
+            self._restart()
+        self._watch_stamp(topic, stamp)
+        topic.take(stamp, now)
+        self._image_bytes[index] = len(message.data)
+        image = TimedImage(stamp, message, len(message.data))
+        pair = (image, image) if self._inputs.one_image else self._pairing.add(index, image)
+        if pair is not None:
+            self._paired(pair)
+
+    def _watch_stamp(self, topic: InputTopic, stamp: int) -> None:
+        newest = topic.newest_stamp
+        if newest is not None and stamp < newest:
+            back = (newest - stamp) / 1e9
+            self._faults.report(
+                Fault.TIMESTAMPS,
+                f'the timestamps of {topic.name} jumped back by {back:.3g} s: a recording that '
+                'loops, a clock that was set, or two publishers; synchronizing anew',
+            )
+            self._restart()
+        if stamp == 0:
+            self._faults.report(
+                Fault.ZERO_TIMESTAMPS,
+                f'{topic.name} has messages without a timestamp, so pairs may be mixed up: let '
+                'the driver set it',
+            )
+
+    def _restart(self) -> None:
+        """Forget the images that wait: what comes next has nothing to do with them."""
+        self._pairing.clear()
+        self._join.clear(DropCause.UNMATCHED)
+        for index in IMAGES:
+            self.topics[index].recent.clear()
+
+    def _paired(self, images: tuple[TimedImage, TimedImage]) -> None:
+        self._counters.match()
+        left, right = (self._accepted(side) for side in IMAGES)
+        self._join.add_pair(ImagePair(images, (left, right)))
+        if self._join.waits:
+            self._wait_timer.reset()
+
+    def _accepted(self, side: int) -> Accepted:
+        """Return whose calibrations are right: those of the images' node, if it publishes any."""
+        source = self._publishers.source(LEFT_IMAGE if self._inputs.one_image else side)
+        return self._inputs.published_by(source, LEFT_INFO + side) or None
+
+    def _end_waiting(self) -> None:
+        self._wait_timer.cancel()
+        self._join.flush()
+
+    def _send(self, pair: ImagePair, left_info: Any, right_info: Any) -> None:
+        now, names = time.monotonic(), self._inputs.names
+        left, right = (image.message for image in pair.images)
+        self._progress_at = now
+        self._frames.check(names, (left, right, left_info, right_info))
+        self._dispatch(StereoMessages(left, right, left_info, right_info, names, now))
+        self._faults.clear(Fault.SYNCHRONIZATION)
+
+    def _explain_delivery(self, starved: bool) -> str | None:
+        reasons = []
+        for index in range(4):
+            subscription = self._inputs.subscription(index)
+            publishers = self._inputs.endpoints(index)
+            reason = explain_mismatch(subscription, publishers)
+            if reason is None and starved and index in IMAGES:
+                reason = explain_loss(
+                    subscription,
+                    publishers,
+                    self._image_size(index),
+                    get_rmw_implementation_identifier(),
+                )
+            if reason is not None:
+                reasons.append(reason)
+        return '; '.join(reasons) or None
+
+    def _image_size(self, index: int) -> range:
+        known = self._image_bytes.get(index)
+        if known is None and self._inputs.subscription(index).kind is CompressedImage:
+            known = 0  # the camera_info does not tell
+        return image_size(known, self._join.newest_info(index))
+
+    def _explain_foreign_infos(self) -> str | None:
+        """Return which calibrations are of other cameras, if pairs wait for want of their own."""
+        for side, index in zip(IMAGES, INFOS, strict=True):
+            if self._join.lacks_right_info(side):
+                source = self._publishers.source(side)
+                return (
+                    f'the images of {source.node if source else "an unknown node"} wait for their '
+                    f'calibration: {self.topics[index].name} has come from other nodes only (its '
+                    f'publishers are {node_names(self._inputs.endpoints(index))}); stop the others'
+                )
+        return None
+
+    def _report(self, fault: Fault, problem: str | None) -> None:
+        if problem is None:
+            self._faults.clear(fault)
+        else:
+            self._faults.report(fault, problem)
+
+
+def explain_remapping(names: StereoTopics, *, one_image: bool = False) -> str | None:
+    """Return which inputs are one topic that must be two; None if all differ."""
+    reasons = []
+    if names.left == names.right and not one_image:
+        reasons.append(
+            f'left/image_rect and right/image_rect are both {names.left}: remap each to its '
+            'camera, or set input_layout to side_by_side or top_bottom if it holds both views'
+        )
+    if names.left_info == names.right_info:
+        reasons.append(
+            f'left/camera_info and right/camera_info are both {names.left_info}: the right camera '
+            'needs a calibration of its own, with P[3] = -fx * baseline'
+        )
+    return '; '.join(reasons) or None
+
+
+def _nanoseconds(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

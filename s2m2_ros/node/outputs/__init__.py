@@ -1,0 +1,1 @@
+"""From what the pipeline computed to messages on topics."""

@@ -1,0 +1,170 @@
+"""Results as messages: what `geometry.compute_outputs` returned, ready to be published.
+
+Every message carries the header given, the left image's stamp and frame (the cloud's frame may
+be another, see ``RigidTransform``). Payloads are filled at the speed of a memory copy.
+"""
+
+from __future__ import annotations
+
+import math
+from copy import copy
+
+import numpy as np
+import torch
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField, RegionOfInterest
+from std_msgs.msg import Header
+from stereo_msgs.msg import DisparityImage
+
+from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output, Workspace
+from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill
+from s2m2_ros.msg import StereoEstimate
+from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
+
+
+def disparity_message(
+    outputs: HostOutputs, header: Header, *, resolution: float = DISPARITY_RESOLUTION
+) -> DisparityImage:
+    """Return the DisparityImage; needs Output.DISPARITY.
+
+    ``resolution`` in pixels becomes ``delta_d``: multiply it by the ratio of the widths if the
+    network worked on smaller images. ``valid_window`` is the whole image, since the network
+    estimates every pixel; the occlusion mask tells those without a counterpart.
+    """
+    camera = outputs.calibrated_camera
+    return DisparityImage(
+        header=header,
+        image=_image(outputs.arrays[Output.DISPARITY], '32FC1', header),
+        f=camera.focal_length,
+        t=camera.baseline,
+        valid_window=RegionOfInterest(width=camera.width, height=camera.height),
+        min_disparity=MIN_DISPARITY,
+        max_disparity=outputs.max_disparity,
+        delta_d=resolution,
+    )
+
+
+def depth_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return the depth image, 32FC1 in metres, NaN where unknown (REP 118)."""
+    return _image(outputs.arrays[Output.DEPTH], '32FC1', header)
+
+
+def uncertainty_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return the standard deviation of the depth, 32FC1 in meters, NaN where unknown."""
+    return _image(outputs.arrays[Output.UNCERTAINTY], '32FC1', header)
+
+
+def depth_camera_info(
+    left_info: CameraInfo, header: Header, *, rectified: bool = False
+) -> CameraInfo:
+    """Return the left camera's calibration with the depth image's header.
+
+    Of an image that was ``rectified`` here, K, D and R are those of the rectified image.
+    ``P[3]`` is 0 whatever the driver wrote: the image and the points lie in the left camera's own
+    frame, and a consumer would shift them by ``-P[3] / fx``.
+    """
+    info = copy(left_info)
+    info.header = header
+    P = [float(value) for value in left_info.p]
+    P[3] = 0.0
+    info.p = P
+    if rectified:
+        info.k = [P[0], 0.0, P[2], 0.0, P[5], P[6], 0.0, 0.0, 1.0]
+        info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+        info.d = [0.0] * len(left_info.d)
+    return info
+
+
+def confidence_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return the confidence, 32FC1 in [0, 1]."""
+    return _image(outputs.arrays[Output.CONFIDENCE], '32FC1', header)
+
+
+def confidence_mask_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return the confidence mask, mono8, 255 = trusted."""
+    return _image(outputs.arrays[Output.CONFIDENCE_MASK], 'mono8', header)
+
+
+def occlusion_mask_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return the occlusion mask, mono8, 255 = occluded."""
+    return _image(outputs.arrays[Output.OCCLUSION_MASK], 'mono8', header)
+
+
+class CloudMemory(Workspace):
+    """A workspace that lies in a message's data, so that an organised cloud is never copied.
+
+    The message is used again from one pair to the next: publish it first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._message = PointCloud2()
+
+    def allocate(self, shape: tuple[int, int, int], device: torch.device) -> torch.Tensor:
+        """Return zeros in a new message; in plain memory if they are not needed on the host."""
+        if device.type != 'cpu':
+            return super().allocate(shape, device)
+        self._message = PointCloud2()
+        self._message.data.frombytes(bytes(4 * math.prod(shape)))
+        return torch.frombuffer(self._message.data, dtype=torch.float32).view(shape)
+
+    def message(self, records: np.ndarray) -> PointCloud2:
+        """Return a message with these records: the one they fill, or else a new one."""
+        kept = self._message.data
+        if records.nbytes == len(kept) and records.ctypes.data == kept.buffer_info()[0]:
+            return self._message
+        message = PointCloud2()
+        fill(message.data, records)
+        return message
+
+
+def point_cloud_message(
+    outputs: HostOutputs, header: Header, memory: CloudMemory | None = None
+) -> PointCloud2:
+    """Return the cloud, in the left optical frame or the one of its transform.
+
+    ``memory``: the workspace that the outputs were computed in.
+    """
+    layout = outputs.cloud_layout
+    if layout is None:
+        raise ValueError('these outputs hold no POINTS')
+    records = outputs.arrays[Output.POINTS]
+    organized = records.ndim == 3
+    height, width = records.shape[:2] if organized else (1, records.shape[0])
+    message = (memory or CloudMemory()).message(records)
+    message.header = Header(stamp=header.stamp, frame_id=outputs.cloud_frame_id or header.frame_id)
+    message.height, message.width = height, width
+    message.fields = [
+        PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
+        for name, offset in layout.fields
+    ]
+    message.is_bigendian = BIG_ENDIAN_HOST
+    message.point_step = layout.point_step
+    message.row_step = width * layout.point_step
+    message.is_dense = not organized
+    return message
+
+
+def estimate_message(
+    outputs: HostOutputs, header: Header, *, resolution: float = DISPARITY_RESOLUTION
+) -> StereoEstimate:
+    """Return the StereoEstimate: disparity, confidence and visibility of one pair."""
+    return StereoEstimate(
+        header=header,
+        disparity=disparity_message(outputs, header, resolution=resolution),
+        confidence=confidence_message(outputs, header),
+        visibility=_image(outputs.arrays[Output.VISIBILITY], '32FC1', header),
+    )
+
+
+def _image(values: np.ndarray, encoding: str, header: Header) -> Image:
+    height, width = values.shape
+    message = Image(
+        header=header,
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=BIG_ENDIAN_HOST,
+        step=width * values.itemsize,
+    )
+    fill(message.data, values)
+    return message

@@ -1,0 +1,91 @@
+"""The publishers of one camera's outputs: who subscribes, and what is let out."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Collection
+from typing import Any
+
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS, TYPES, MessageSource
+
+
+class Publishers:
+    """All output publishers of a lifecycle node.
+
+    `on_subscriber_change` is called (in the executor's thread) when a subscriber comes or goes, if
+    the ROS distribution reports that (`reports_subscribers`, from Iron on); elsewhere poll
+    `wanted`.
+    """
+
+    def __init__(self, node: Any, on_subscriber_change: Callable[[], None]) -> None:
+        self._node = node
+        self._lock = threading.Lock()
+        self._open = False
+        extra = _matched_event(on_subscriber_change)
+        self.reports_subscribers = bool(extra)
+        self._publishers = {
+            topic: node.create_lifecycle_publisher(
+                kind,
+                topic,
+                _profile(),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                **extra,
+            )
+            for topic, kind in TYPES.items()
+        }
+
+    def wanted(self) -> frozenset[str]:
+        """Return the topics with a subscriber, `stats` left out."""
+        publishers = self._publishers
+        return frozenset(t for t in OUTPUT_TOPICS if publishers[t].get_subscription_count())
+
+    def open(self) -> None:
+        """Let messages out from now on."""
+        with self._lock:
+            self._open = True
+
+    def close(self) -> None:
+        """Let no more messages out; returns when the one under way is out."""
+        with self._lock:
+            self._open = False
+
+    def publish(self, topics: Collection[str], source: MessageSource) -> None:
+        """Make and publish one message for each topic; nothing when closed."""
+        for name, topic in OUTPUT_TOPICS.items():
+            if name in topics:
+                self.send(name, topic.build(source))
+
+    def send(self, topic: str, message: Any) -> None:
+        """Publish a message, unless closed."""
+        with self._lock:
+            if self._open:
+                self._publishers[topic].publish(message)
+
+    def destroy(self) -> None:
+        """Take the topics away."""
+        self.close()
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers = {}
+
+
+def _profile() -> QoSProfile:
+    # A new one each time: rclpy writes the overrides into it.
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
+    )
+
+
+def _matched_event(callback: Callable[[], None]) -> dict[str, Any]:
+    """Return the argument of create_publisher that asks for matched events, if there are such."""
+    try:
+        from rclpy.event_handler import PublisherEventCallbacks
+    except ImportError:  # Humble
+        return {}
+    if 'matched' not in inspect.signature(PublisherEventCallbacks.__init__).parameters:
+        return {}
+    return {'event_callbacks': PublisherEventCallbacks(matched=lambda _event: callback())}

@@ -1,0 +1,122 @@
+"""The output topics: one table of name, type, what must be computed, and the message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
+from stereo_msgs.msg import DisparityImage
+
+from s2m2_ros.geometry import Output
+from s2m2_ros.msg import InferenceStats, StereoEstimate
+from s2m2_ros.node.outputs import messages
+from s2m2_ros.pipeline import PairOutputs
+
+
+@dataclass(frozen=True, eq=False)
+class MessageSource:
+    """What the messages of one pair are made from; `memory` is where the cloud was computed."""
+
+    outputs: PairOutputs
+    header: Header
+    left_info: CameraInfo
+    memory: messages.CloudMemory
+
+
+@dataclass(frozen=True)
+class OutputTopic:
+    """One topic.
+
+    Attributes:
+        kind: type of its messages.
+        needs: what must be computed for it.
+        build: makes the message of a pair.
+        description: for the documentation.
+
+    """
+
+    kind: type[Any]
+    needs: frozenset[Output]
+    build: Callable[[MessageSource], Any]
+    description: str
+
+
+def _host(source: MessageSource) -> Any:
+    return source.outputs.host
+
+
+# A subscriber of any of these is a reason to match; STATS only reports the work done for others.
+OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
+    'disparity': OutputTopic(
+        DisparityImage,
+        frozenset({Output.DISPARITY}),
+        lambda s: messages.disparity_message(_host(s), s.header, resolution=s.outputs.resolution),
+        '`d = x_left - x_right - (cx_left - cx_right)`, so `Z = f * T / d`; unknown is '
+        '`min_disparity - 1`',
+    ),
+    'depth': OutputTopic(
+        Image,
+        frozenset({Output.DEPTH}),
+        lambda s: messages.depth_message(_host(s), s.header),
+        '32FC1, meters, NaN where unknown (REP 118)',
+    ),
+    'depth/camera_info': OutputTopic(
+        CameraInfo,
+        frozenset(),
+        lambda s: messages.depth_camera_info(s.left_info, s.header, rectified=s.outputs.rectified),
+        'the calibration of the depth image; subscribing to it alone starts no matching',
+    ),
+    'depth/uncertainty': OutputTopic(
+        Image,
+        frozenset({Output.UNCERTAINTY}),
+        lambda s: messages.uncertainty_message(_host(s), s.header),
+        '32FC1, standard deviation of the depth in meters, NaN where unknown',
+    ),
+    'confidence': OutputTopic(
+        Image,
+        frozenset({Output.CONFIDENCE}),
+        lambda s: messages.confidence_message(_host(s), s.header),
+        '32FC1, probability that the error is under 4 px',
+    ),
+    'confidence_mask': OutputTopic(
+        Image,
+        frozenset({Output.CONFIDENCE_MASK}),
+        lambda s: messages.confidence_mask_message(_host(s), s.header),
+        'mono8, 255 = trusted',
+    ),
+    'occlusion_mask': OutputTopic(
+        Image,
+        frozenset({Output.OCCLUSION_MASK}),
+        lambda s: messages.occlusion_mask_message(_host(s), s.header),
+        'mono8, 255 = occluded',
+    ),
+    'points': OutputTopic(
+        PointCloud2,
+        frozenset({Output.POINTS}),
+        lambda s: messages.point_cloud_message(_host(s), s.header, s.memory),
+        'organized with NaN, or valid points only',
+    ),
+    'estimate': OutputTopic(
+        StereoEstimate,
+        frozenset({Output.DISPARITY, Output.CONFIDENCE, Output.VISIBILITY}),
+        lambda s: messages.estimate_message(_host(s), s.header, resolution=s.outputs.resolution),
+        'disparity, confidence and visibility of one pair in one message',
+    ),
+}
+POINTS = 'points'
+STATS = 'stats'
+STATS_DESCRIPTION = (
+    'timings and counters of each processed pair; subscribing to it alone starts no matching'
+)
+TYPES: Mapping[str, type[Any]] = {
+    **{name: topic.kind for name, topic in OUTPUT_TOPICS.items()},
+    STATS: InferenceStats,
+}
+
+
+def needed_outputs(topics: Iterable[str]) -> set[Output]:
+    """Return what must be computed for these topics; nothing for `depth/camera_info` alone."""
+    return {output for topic in topics for output in OUTPUT_TOPICS[topic].needs}

@@ -1,0 +1,1 @@
+"""Generated stereo scenes with exact truth."""

@@ -1,0 +1,121 @@
+"""Standard deviations of depth, worked out by hand and counted on a real pair with truth."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s2m2_ros.geometry.uncertainty import (
+    TABLES,
+    calibrated_confidence,
+    depth_deviation,
+    disparity_deviation,
+)
+from s2m2_ros.inference import StereoMatcher
+
+NETWORKS = sorted(TABLES)
+
+
+def test_depth_deviation_by_hand() -> None:
+    # f = 500 px, B = 0.1 m: 2 m are 25 px, half a px there is 2^2 / 50 * 0.5 = 0.04 m.
+    depth = torch.tensor([[2.0, 4.0, math.nan]])
+    deviation = torch.tensor([[0.5, 0.5, 0.5]])
+    found = depth_deviation(depth, deviation, focal_length=500.0, baseline=0.1)
+    assert found[0, :2].tolist() == pytest.approx([0.04, 0.16])
+    assert found[0, 2].isnan()
+
+
+def test_depth_deviation_is_the_spread_of_depth() -> None:
+    disparity = torch.from_numpy(np.random.default_rng(0).normal(25, 0.5, 100_000))
+    spread = float((500 * 0.1 / disparity).std())
+    found = depth_deviation(torch.tensor(2.0), torch.tensor(0.5), focal_length=500.0, baseline=0.1)
+    assert float(found) == pytest.approx(spread, rel=0.01)
+
+
+@pytest.mark.parametrize('network', NETWORKS)
+def test_tables_are_monotone(network: str) -> None:
+    table = TABLES[network]
+    assert len(table.confidence) == len(table.likely) == len(table.deviation)
+    for rising in (table.confidence, table.likely, [-value for value in table.deviation]):
+        assert (np.diff(rising) > 0).all()
+    assert 0 < table.confidence[0] < table.confidence[-1] <= 1
+    assert 0 < table.likely[0] < table.likely[-1] <= 1
+
+
+@pytest.mark.parametrize('network', NETWORKS)
+def test_maps_are_monotone_and_bounded(network: str) -> None:
+    steps = torch.linspace(0, 1, 10_001)
+    confidence = calibrated_confidence(steps, network)
+    assert (confidence.diff() >= 0).all()
+    assert confidence.min() == 0
+    assert confidence.max() <= 1
+    deviation = disparity_deviation(steps, network)
+    assert (deviation[1:].diff() <= 0).all()
+    assert (deviation > 0).all()
+
+
+def test_the_tables_hold_at_their_knots() -> None:
+    table = TABLES['starter']
+    knots = torch.tensor(table.confidence)
+    likely = calibrated_confidence(knots, 'starter')
+    assert likely.tolist() == pytest.approx(table.likely, abs=2e-3)
+    deviation = disparity_deviation(torch.tensor(table.likely), 'starter')
+    assert deviation.tolist() == pytest.approx(table.deviation, rel=0.05)
+
+
+def test_confidence_zero_stays_zero_and_is_infinitely_uncertain() -> None:
+    for network in (*NETWORKS, 'L', 'mine.safetensors'):
+        zero = torch.zeros(2, 3)
+        assert (calibrated_confidence(zero, network) == 0).all()
+        assert disparity_deviation(zero, network).isinf().all()
+        unknown = torch.full((2, 3), torch.nan)
+        assert disparity_deviation(unknown, network).isinf().all()
+
+
+def test_other_networks_keep_their_confidence_and_take_the_starters_deviation() -> None:
+    confidence = torch.rand(4, 5)
+    assert calibrated_confidence(confidence, 'L') is confidence
+    assert calibrated_confidence(confidence, 'sgbm') is confidence
+    assert torch.equal(
+        disparity_deviation(confidence, 'L'), disparity_deviation(confidence, 'starter')
+    )
+
+
+def test_matching_at_half_the_width_doubles_the_deviation() -> None:
+    confidence = torch.tensor([0.5, 0.9])
+    once, twice = (disparity_deviation(confidence, 'starter', scale=s) for s in (1.0, 2.0))
+    assert torch.equal(twice, 2 * once)
+
+
+@given(st.floats(0, 1, width=32))
+def test_the_same_confidence_gives_the_same_bits(value: float) -> None:
+    one = calibrated_confidence(torch.tensor([value]), 'starter')
+    many = calibrated_confidence(torch.full((3, 1000), value), 'starter')
+    assert one.dtype == torch.float32
+    assert (many == one).all()
+
+
+@pytest.mark.parametrize('network', NETWORKS)
+def test_confidence_and_deviation_hold_on_a_real_pair(network: str) -> None:
+    """Refit the tables with `benchmark.confidence` if new weights fail here."""
+    from skimage.data import stereo_motorcycle
+
+    left, right, truth = (np.ascontiguousarray(m[120:376, 180:564]) for m in stereo_motorcycle())
+    backend = 'sgbm' if network == 'sgbm' else 'torch'
+    matcher = StereoMatcher.open('starter', backend=backend, device='cpu')
+    result = matcher.match(left, right)
+    confidence = calibrated_confidence(result.confidence, network)
+    error = np.abs(result.disparity.numpy() - truth)
+    deviation = disparity_deviation(confidence, network).numpy()
+    likely = confidence.numpy()
+    for low, high in ((0.7, 0.9), (0.9, 0.97), (0.97, 1.0)):
+        judged = np.isfinite(error) & (likely >= low) & (likely < high)
+        assert judged.sum() > 1000
+        within = (error[judged] < 4).mean()
+        assert within == pytest.approx(likely[judged].mean(), abs=0.1)
+        assert 0.5 < (error[judged] < deviation[judged]).mean() < 0.9

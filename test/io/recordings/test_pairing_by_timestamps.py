@@ -1,0 +1,103 @@
+"""Which images belong together, by their timestamps alone."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s2m2_ros.io.recordings.pairing import QUEUE_LENGTH, PairingRule, PairMaker, measured_rule
+
+MS = 10**6
+EXACT = PairingRule(0, 100 * MS)
+WITHIN_40 = PairingRule(40 * MS, 100 * MS)
+
+
+def joined(rule: PairingRule, left: list[int], right: list[int]) -> list[tuple[int, int]]:
+    """Feed both sides in the order of their timestamps, in milliseconds."""
+    maker: PairMaker[int] = PairMaker(rule)
+    pairs = []
+    for stamp, side in sorted([(s, 0) for s in left] + [(s, 1) for s in right]):
+        pairs += list(maker.add(side, stamp * MS, stamp))
+    pairs += list(maker.finish())
+    assert maker.unpaired == len(left) + len(right) - 2 * len(pairs)
+    return pairs
+
+
+def test_equal_timestamps_are_told_from_the_beginning() -> None:
+    assert measured_rule([1, 12, 23], [12, 23, 34]).tolerance_ns == 0
+
+
+def test_the_tolerance_is_less_than_half_the_shorter_period() -> None:
+    # Periods of 100 and 50 ms, never equal: 0.45 * 50 ms.
+    rule = measured_rule([0, 100 * MS, 200 * MS], [20 * MS, 70 * MS, 120 * MS])
+    assert rule.tolerance_ns == 22.5 * MS
+
+
+def test_one_coincidence_among_many_is_no_common_trigger() -> None:
+    left = [number * 10 * MS for number in range(60)]
+    right = [number * 10 * MS + 3 * MS for number in range(59)] + [left[-1]]
+    assert measured_rule(left, right).tolerance_ns == 4.5 * MS
+
+
+def test_single_images_are_paired_as_at_30_hz() -> None:
+    assert measured_rule([5], [6]).tolerance_ns == 15 * MS - 1
+
+
+def test_lost_frames_leave_their_counterpart_alone() -> None:
+    assert joined(EXACT, [0, 11, 22, 33], [11, 22, 33]) == [(11, 11), (22, 22), (33, 33)]
+    assert joined(EXACT, [0, 22], [11, 33]) == []
+
+
+def test_nearest_images_are_joined() -> None:
+    # Right 70 is nearer to left 100 than to left 40, and right 41 came first.
+    assert joined(WITHIN_40, [0, 40, 100], [41, 70, 130]) == [(40, 41), (100, 70)]
+    assert joined(WITHIN_40, [0, 100, 200], [20, 120, 220]) == [(0, 20), (100, 120), (200, 220)]
+    assert joined(WITHIN_40, [0, 30], [35]) == [(30, 35)]
+
+
+def test_time_that_jumps_back_begins_anew() -> None:
+    maker: PairMaker[str] = PairMaker(EXACT)
+    assert list(maker.add(0, 500, 'old left')) == []
+    assert list(maker.add(0, 100, 'left')) == []
+    assert list(maker.add(1, 100, 'right')) == [('left', 'right')]
+
+
+def test_a_silent_side_costs_no_memory() -> None:
+    maker: PairMaker[int] = PairMaker(EXACT)
+    for stamp in range(10_000):
+        assert list(maker.add(0, stamp, stamp)) == []
+    assert maker.unpaired == 10_000 - QUEUE_LENGTH
+    large: PairMaker[int] = PairMaker(EXACT)
+    for stamp in range(8):
+        list(large.add(0, stamp, stamp, size=200 << 20))
+    assert large.unpaired == 6  # 2 * 200 MiB are below 512 MiB
+
+
+@given(
+    st.lists(st.integers(0, 40), unique=True),
+    st.lists(st.integers(0, 40), unique=True),
+    st.integers(1, 1000),
+)
+def test_exactly_the_equal_timestamps_are_pairs(
+    left: list[int], right: list[int], step: int
+) -> None:
+    expected = [(s * step, s * step) for s in sorted(set(left) & set(right))]
+    assert joined(EXACT, [s * step for s in left], [s * step for s in right]) == expected
+
+
+@given(
+    st.sets(st.integers(0, 60), min_size=1), st.sets(st.integers(0, 60), min_size=1),
+    st.integers(-44, 44), st.lists(st.integers(-2, 2), min_size=61, max_size=61),
+)  # fmt: skip
+def test_shifted_cameras_are_joined_frame_by_frame(
+    left: set[int], right: set[int], shift: int, jitter: list[int]
+) -> None:
+    """Frames every 100 ms, the right one up to 44 ms apart, any of them lost: no mix-up."""
+    rule = PairingRule(48 * MS, 100 * MS)
+    lefts = [1000 + 100 * frame for frame in sorted(left)]
+    rights = [1000 + 100 * frame + shift + jitter[frame] for frame in sorted(right)]
+    frames = [
+        ((a - 1000) // 100, round((b - 1000 - shift) / 100))
+        for a, b in joined(rule, lefts, rights)
+    ]
+    assert frames == [(frame, frame) for frame in sorted(left & right)]

@@ -1,0 +1,123 @@
+"""The QoS of a subscription follows from that of the publishers."""
+
+from __future__ import annotations
+
+import itertools
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from s2m2_ros.node.inputs.delivery import explain_loss, explain_mismatch, image_size
+from s2m2_ros.node.inputs.endpoints import Endpoint, Topic
+from s2m2_ros.node.inputs.input_qos import InputSubscription, Quality, matching_quality
+
+FAST_DDS = 'rmw_fastrtps_cpp'
+LARGE = image_size(921_600, None)
+
+
+def publisher(reliable: bool = True, latched: bool = False, node: str = '/driver') -> Endpoint:
+    return Endpoint(node, 'sensor_msgs/msg/Image', b'', reliable, latched)
+
+
+def subscription(quality: Quality, *, fixed: bool = False) -> InputSubscription:
+    found = SimpleNamespace(quality=quality, topic=Topic('left', '/left'), fixed=fixed)
+    return cast('InputSubscription', found)
+
+
+@pytest.mark.parametrize('latched', [False, True])
+@pytest.mark.parametrize('count', [0, 1, 2, 3])
+def test_every_publisher_is_received_with_the_best_that_all_offer(
+    latched: bool, count: int
+) -> None:
+    kinds = [publisher(r, kept) for r, kept in itertools.product([True, False], repeat=2)]
+    for publishers in itertools.product(kinds, repeat=count):
+        found = matching_quality(publishers, latched=latched)
+        assert all(found.receives(p) for p in publishers)
+        assert found.reliable == (count > 0 and all(p.reliable for p in publishers))
+        kept = count > 0 and all(p.transient_local for p in publishers)
+        assert found.transient_local == (latched and kept)
+
+
+def test_room_for_a_message_of_each_publisher() -> None:
+    depths = [matching_quality([publisher()] * n, latched=False).depth for n in (0, 1, 2, 100)]
+    assert depths == [1, 1, 2, 8]
+
+
+def test_a_mismatch_names_both_sides() -> None:
+    asked = subscription(Quality(reliable=True))
+    text = explain_mismatch(asked, [publisher(), publisher(reliable=False, node='/cam/usb')])
+    assert text is not None
+    assert 'asks for reliable' in text
+    assert '/cam/usb (best effort)' in text
+    assert '/driver' not in text
+    text = explain_mismatch(subscription(Quality(True, True)), [publisher()])
+    assert text is not None
+    assert 'asks for reliable, transient local' in text
+    assert '/driver (reliable)' in text
+    assert explain_mismatch(asked, [publisher()]) is None
+
+
+def test_large_best_effort_images_are_explained() -> None:
+    lossy = subscription(Quality())
+    text = explain_loss(lossy, [publisher(reliable=False)], LARGE, FAST_DDS)
+    assert text is not None
+    assert '/left is offered as best effort by /driver' in text
+    assert 'images of 900 KiB or more' in text
+
+
+@pytest.mark.parametrize(
+    ('reliable', 'publishers', 'size', 'middleware'),
+    [
+        (True, [publisher()], LARGE, FAST_DDS),
+        (False, [], LARGE, FAST_DDS),
+        (False, [publisher()], LARGE, FAST_DDS),
+        (False, [publisher(reliable=False)], image_size(307_200, None), FAST_DDS),
+        (False, [publisher(reliable=False)], LARGE, 'rmw_zenoh_cpp'),
+    ],
+    ids=[
+        'reliable',
+        'nobody publishes',
+        'about to become reliable',
+        'small',
+        'another middleware',
+    ],
+)
+def test_what_is_not_lost_is_not_explained(
+    reliable: bool, publishers: list[Endpoint], size: range, middleware: str
+) -> None:
+    assert explain_loss(subscription(Quality(reliable)), publishers, size, middleware) is None
+
+
+def test_the_size_is_that_of_an_image_or_lies_within_what_camera_info_allows() -> None:
+    info: Any = SimpleNamespace(width=640, height=480)
+    assert image_size(1000, info) == range(1000, 1001)
+    # 640 * 480 = 307200 pixels of one to four bytes.
+    assert image_size(None, info) == range(307_200, 1_228_801)
+    text = explain_loss(
+        subscription(Quality()), [publisher(reliable=False)], image_size(None, info), FAST_DDS
+    )
+    assert text is not None
+    assert 'images, if larger than 512 KiB,' in text
+    small: Any = SimpleNamespace(width=320, height=240)
+    assert (
+        explain_loss(
+            subscription(Quality()), [publisher(reliable=False)], image_size(None, small), FAST_DDS
+        )
+        is None
+    )
+
+
+def test_buffers_of_cyclone_are_named() -> None:
+    lossy = subscription(Quality())
+    text = explain_loss(lossy, [publisher(reliable=False)], LARGE, 'rmw_cyclonedds_cpp')
+    assert text is not None
+    assert 'net.core.rmem_max' in text
+    assert 'SocketReceiveBufferSize' in text
+
+
+def test_a_best_effort_override_of_a_reliable_camera_is_named() -> None:
+    text = explain_loss(subscription(Quality(), fixed=True), [publisher()], LARGE, FAST_DDS)
+    assert text is not None
+    assert 'as set by qos_overrides' in text
+    assert 'remove the override' in text
