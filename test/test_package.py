@@ -38,6 +38,7 @@ MANIFEST_NAMES: dict[str, tuple[str | None, str | None]] = {
     'tensorrt': (None, 'tensorrt'),
     'trimesh': (None, 'trimesh'),
     'viser': (None, 'viser'),
+    'websockets': (None, 'websockets'),
 }
 ROS_PACKAGES = {
     'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',

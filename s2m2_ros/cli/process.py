@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 from s2m2_ros.home_folder import provide_home
 
@@ -24,6 +25,7 @@ def run_as_process(command: Callable[[], int]) -> int:
     interrupts = Interrupts()
     try:
         _replace_missing_streams()
+        sys.stdout = _Output(sys.stdout)
         provide_home()
         status = command()
     except SystemExit as end:
@@ -37,7 +39,9 @@ def run_as_process(command: Callable[[], int]) -> int:
         status = EXIT_INTERRUPTED
     finally:
         interrupts.ignore()
-    return status if output_is_written() or status else EXIT_FAILED
+    if status == 0 and not output_is_written():
+        return EXIT_FAILED
+    return status
 
 
 class Interrupts:
@@ -104,17 +108,36 @@ def _replace_missing_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (to the end)
 
 
+class _Output:
+    """Standard output that remembers the error of a write, which argparse ignores."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        try:
+            return int(self._stream.write(text))
+        except OSError as error:
+            self.error = error
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def output_is_written() -> bool:
     """Write out what was printed; False, and a line that says so, if that cannot be done."""
+    error: OSError | None = getattr(sys.stdout, 'error', None)
     try:
         sys.stdout.flush()
-    except OSError as error:
+    except OSError as failed:
         # Python flushes once more at its end, and would complain then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if not isinstance(error, BrokenPipeError):
-            complain(f's2m2: the output cannot be written: {error.strerror}')
-        return False
-    return True
+        error = failed
+    if error is not None and not isinstance(error, BrokenPipeError):
+        complain(f's2m2: the output cannot be written: {error.strerror}')
+    return error is None
 
 
 def complain(text: str) -> None:

@@ -13,6 +13,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import PointCloud2
 
 from s2m2_ros.demo.subscriber import colors_of, read_cloud
+from s2m2_ros.text_safety import safe_text
 from s2m2_ros.viewer.cloud_viewer import CloudViewer
 
 _logger = logging.getLogger(__name__)
@@ -29,9 +30,12 @@ def watch(context: Context, topic: str, first_cloud: Path) -> None:
     with CloudViewer(first_cloud) as viewer:
 
         def show(message: PointCloud2) -> None:
-            records = read_cloud(message)
-            if len(records):
-                viewer.show(records[:, :3], colors_of(records))
+            try:
+                records = read_cloud(message)
+                if len(records):
+                    viewer.show(records[:, :3], colors_of(records))
+            except Exception as error:  # whatever a peer may publish there
+                _logger.warning('a cloud that cannot be shown: %s', safe_text(error))
 
         node.create_subscription(PointCloud2, topic, show, qos_profile_sensor_data)
         _logger.info('Open %s in a browser; Ctrl-C ends.', viewer.address)

@@ -19,7 +19,7 @@ from support.robot import robot
 NASTY = '\x1b[2J\nFATAL: all is lost\r\0'
 HUGE = 'x' * 3_000_000
 # The sentence around what is quoted, which holds the names of all encodings or choices.
-SENTENCE = 1200
+SENTENCE = 2000
 
 
 def require_harmless(error: BaseException) -> None:
