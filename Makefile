@@ -55,7 +55,8 @@ determinism: env  ## compare the bytes of every backend of a CPU, the compiled o
 SECONDS_EACH ?= 60
 fuzz: env  ## fuzz the readers of files for SECONDS_EACH (60) each
 	@for reader in image calibration safetensors pth recording; do \
-	  OMP_NUM_THREADS=1 $(RUN) env PYTHONPATH=test$${PYTHONPATH:+:$$PYTHONPATH} python -m robustness.fuzz $$reader \
+	  OMP_NUM_THREADS=1 $(RUN) env PYTHONPATH=test$${PYTHONPATH:+:$$PYTHONPATH} \
+	    python -m robustness.fuzz $$reader \
 	    build/fuzz/$$reader -max_total_time=$(SECONDS_EACH) || exit 1; done
 
 lint: env  ## ruff and mypy

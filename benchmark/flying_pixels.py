@@ -43,10 +43,10 @@ def scene(rng: np.random.Generator) -> np.ndarray:
     rows = np.arange(HEIGHT, dtype=np.float32)[:, None]
     disparity = np.repeat(6 + 0.02 * rows, WIDTH, axis=1)
     for _ in range(40):
-        centre = (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT)))
+        center = (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT)))
         axes = (int(rng.integers(15, 120)), int(rng.integers(15, 120)))
         value = float(rng.uniform(8, 90))
-        cv2.ellipse(disparity, centre, axes, float(rng.uniform(0, 180)), 0, 360, value, -1)
+        cv2.ellipse(disparity, center, axes, float(rng.uniform(0, 180)), 0, 360, value, -1)
     return disparity
 
 

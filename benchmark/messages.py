@@ -37,8 +37,8 @@ from s2m2_ros.io.message_data import fill
 from s2m2_ros.node.outputs.messages import CloudMemory, point_cloud_message
 
 WIDTH, HEIGHT = 1280, 720
-CENTRE = PrincipalPoint(640.0, 360.0)
-CAMERA = StereoCamera(WIDTH, HEIGHT, 700.0, 700.0, 0.12, CENTRE, CENTRE)
+CENTER = PrincipalPoint(640.0, 360.0)
+CAMERA = StereoCamera(WIDTH, HEIGHT, 700.0, 700.0, 0.12, CENTER, CENTER)
 Case = Callable[[], object]
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)
     for title, cases in (
-        ('organised xyzrgb cloud, 1280x720, from a disparity tensor', cloud_cases()),
+        ('organized xyzrgb cloud, 1280x720, from a disparity tensor', cloud_cases()),
         ('decoding to a tensor, mono8, 1280x720', decoding_cases('mono8', 1)),
         ('decoding to a tensor, rgb8, 1280x720', decoding_cases('rgb8', 3)),
         ('decoding other encodings, 1280x720', other_decoding_cases()),
@@ -105,10 +105,10 @@ def cloud_cases() -> dict[str, Case]:
         max_depth=10.0, min_confidence=0.5, min_visibility=0.5, flying_pixels=flying
     )
     return {
-        'meshgrid and filter, create_cloud_xyz32 (no colour)': lambda: usual_cloud(disparity),
-        'organised xyzrgb': ours(),
-        'organised xyzrgb, flying-pixel filter': ours(filter=PixelFilter(flying_pixels=flying)),
-        'organised xyzrgb, padded to 32 bytes': ours(padded=True),
+        'meshgrid and filter, create_cloud_xyz32 (no color)': lambda: usual_cloud(disparity),
+        'organized xyzrgb': ours(),
+        'organized xyzrgb, flying-pixel filter': ours(filter=PixelFilter(flying_pixels=flying)),
+        'organized xyzrgb, padded to 32 bytes': ours(padded=True),
         'dense xyzrgb': ours(organized=False),
         'decimation 2, all filters, dense xyz': ours(
             organized=False, color='none', decimation=2, filter=navigation

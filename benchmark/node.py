@@ -183,7 +183,7 @@ class Bench:
         self._listeners = [self._listen(topic) for topic in topics]
 
     def _listen(self, topic: str) -> Any:
-        # Raw, so that this process does not measure its own deserialisation.
+        # Raw, so that this process does not measure its own deserialization.
         return self.node.create_subscription(
             TYPES[topic], topic, lambda data: self._heard(topic, data), self._quality, raw=True
         )

@@ -59,6 +59,13 @@ ARGUMENTS = (
     parameter('refine_iterations', int, 'Local refinement steps; fewer are faster.'),
     parameter('max_width', int, 'Match at this width at most, in pixels; 0: no limit.'),
     parameter(
+        'input_layout',
+        str,
+        'Where the views are: two_topics, or both in the images of left_image, side_by_side or '
+        'top_bottom.',
+        ('two_topics', 'side_by_side', 'top_bottom'),
+    ),
+    parameter(
         'rectify',
         str,
         'true rectifies the images by their camera_info, false takes them as they are; auto '

@@ -46,7 +46,7 @@ class Health(enum.IntEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What was looked at, how it is, and what to do, if anything."""
 
     subject: str
@@ -55,7 +55,7 @@ class Finding:
     remedy: str = ''
 
 
-def examine(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+def check_installation(environment: Mapping[str, str] = os.environ) -> Iterator[CheckResult]:
     """Yield the findings one by one; takes some seconds, for the imports."""
     yield python(sys.version_info[:2])
     ros = importlib.util.find_spec('rclpy') is not None
@@ -64,7 +64,7 @@ def examine(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
         yield domain(environment)
         yield from middleware(environment)
     else:
-        yield Finding(
+        yield CheckResult(
             'ROS 2',
             Health.BROKEN,
             'not found: matching files works, the node does not',
@@ -75,22 +75,22 @@ def examine(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     yield from checkpoints()
 
 
-def python(version: tuple[int, int]) -> Finding:
+def python(version: tuple[int, int]) -> CheckResult:
     """Check the version of Python."""
     fact = f'{version[0]}.{version[1]}'
     if version < OLDEST_PYTHON:
-        return Finding('Python', Health.BROKEN, fact, 'use Python 3.10 or newer')
-    return Finding('Python', Health.GOOD, fact)
+        return CheckResult('Python', Health.BROKEN, fact, 'use Python 3.10 or newer')
+    return CheckResult('Python', Health.GOOD, fact)
 
 
-def ros_installation(environment: Mapping[str, str]) -> Iterator[Finding]:
+def ros_installation(environment: Mapping[str, str]) -> Iterator[CheckResult]:
     """Check ROS, our messages, and the packages that the node imports."""
-    yield Finding('ROS 2', Health.GOOD, environment.get('ROS_DISTRO', 'from Python wheels'))
+    yield CheckResult('ROS 2', Health.GOOD, environment.get('ROS_DISTRO', 'from Python wheels'))
     try:
         importlib.import_module('s2m2_ros.msg')
-        yield Finding('messages', Health.GOOD, 's2m2_ros.msg is built and found')
+        yield CheckResult('messages', Health.GOOD, 's2m2_ros.msg is built and found')
     except ImportError as error:
-        yield Finding(
+        yield CheckResult(
             'messages',
             Health.BROKEN,
             f's2m2_ros.msg: {error}',
@@ -100,19 +100,19 @@ def ros_installation(environment: Mapping[str, str]) -> Iterator[Finding]:
     if lacking:
         packages = ' '.join(f'ros-$ROS_DISTRO-{name.replace("_", "-")}' for name in lacking)
         fact = f'missing: {", ".join(lacking)}'
-        yield Finding('ROS packages', Health.BROKEN, fact, f'sudo apt-get install {packages}')
+        yield CheckResult('ROS packages', Health.BROKEN, fact, f'sudo apt-get install {packages}')
     else:
-        yield Finding('ROS packages', Health.GOOD, 'all that the node needs')
+        yield CheckResult('ROS packages', Health.GOOD, 'all that the node needs')
     for name, purpose in OPTIONAL_ROS_PACKAGES.items():
         if not _found(name):
             package = f'ros-$ROS_DISTRO-{name.replace("_", "-")}'
-            yield Finding(
+            yield CheckResult(
                 name, Health.NOTE, f'missing: needed for {purpose}', f'apt package {package}'
             )
 
 
-def domain(environment: Mapping[str, str]) -> Finding:
-    """Check the DDS domain, and tell how far it reaches."""
+def domain(environment: Mapping[str, str]) -> CheckResult:
+    """Check the DDS domain, and report how far it reaches."""
     text = environment.get('ROS_DOMAIN_ID') or '0'
     reach = environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
     if environment.get('ROS_LOCALHOST_ONLY') == '1':
@@ -120,27 +120,29 @@ def domain(environment: Mapping[str, str]) -> Finding:
     fact = f'{text}, discovery: {reach}'
     if not text.isdecimal() or int(text) > HIGHEST_SAFE_DOMAIN:
         remedy = f'export ROS_DOMAIN_ID=<0 to {HIGHEST_SAFE_DOMAIN}>'
-        return Finding('DDS domain', Health.POOR, f'{fact}: its ports may be taken', remedy)
-    return Finding('DDS domain', Health.GOOD, fact)
+        return CheckResult('DDS domain', Health.POOR, f'{fact}: its ports may be taken', remedy)
+    return CheckResult('DDS domain', Health.GOOD, fact)
 
 
-def middleware(environment: Mapping[str, str]) -> Iterator[Finding]:
+def middleware(environment: Mapping[str, str]) -> Iterator[CheckResult]:
     """Check the RMW implementation and whether large messages get through it."""
     import rclpy
 
     try:
         name = rclpy.get_rmw_implementation_identifier()
     except Exception as error:  # rclpy's own, which differ between distributions
-        yield Finding('RMW', Health.BROKEN, str(error), 'unset RMW_IMPLEMENTATION, or install it')
+        yield CheckResult(
+            'RMW', Health.BROKEN, str(error), 'unset RMW_IMPLEMENTATION, or install it'
+        )
         return
-    yield Finding('RMW', Health.GOOD, name)
+    yield CheckResult('RMW', Health.GOOD, name)
     if 'fastrtps' in name:
         yield fast_dds(environment)
     elif 'cyclone' in name:
         yield receive_buffer(RECEIVE_BUFFER_SETTING)
 
 
-def fast_dds(environment: Mapping[str, str]) -> Finding:
+def fast_dds(environment: Mapping[str, str]) -> CheckResult:
     """Check that Fast DDS has room for images: by a profile in the variable that it reads.
 
     Its large-data mode is no remedy: between processes of one machine it keeps the small
@@ -152,7 +154,7 @@ def fast_dds(environment: Mapping[str, str]) -> Finding:
     if chosen:
         fault = _profile_fault(Path(environment[chosen]))
         if not fault:
-            return Finding(subject, Health.GOOD, f'profile {environment[chosen]}')
+            return CheckResult(subject, Health.GOOD, f'profile {environment[chosen]}')
         fact = f'{chosen}: {fault}'
     elif environment.get(large_messages.NEW_VARIABLE):
         fact = f'this distribution ignores {large_messages.NEW_VARIABLE}'
@@ -163,7 +165,7 @@ def fast_dds(environment: Mapping[str, str]) -> Finding:
             fact += f', with {large_messages.TRANSPORTS_VARIABLE}={transports} too'
     variable = chosen or large_messages.profile_variables(environment)[0]
     remedy = f'export {variable}={_profile()} (before every node that publishes images)'
-    return Finding(subject, Health.POOR, fact, remedy)
+    return CheckResult(subject, Health.POOR, fact, remedy)
 
 
 def _profile_fault(profile: Path) -> str:
@@ -179,86 +181,94 @@ def _profile_fault(profile: Path) -> str:
     return ''
 
 
-def receive_buffer(setting: Path) -> Finding:
+def receive_buffer(setting: Path) -> CheckResult:
     """Check the kernel's limit for the socket buffer that Cyclone DDS receives images in."""
     try:
         size = int(setting.read_text())
     except (OSError, ValueError) as error:
-        return Finding('receive buffer', Health.NOTE, f'unknown: {error}')
+        return CheckResult('receive buffer', Health.NOTE, f'unknown: {error}')
     fact = f'{size} bytes'
     if size < LEAST_RECEIVE_BUFFER:
-        return Finding(
+        return CheckResult(
             'receive buffer',
             Health.POOR,
             f'{fact}: images get lost',
             'sudo sysctl -w net.core.rmem_max=2147483647',
         )
-    return Finding('receive buffer', Health.GOOD, fact)
+    return CheckResult('receive buffer', Health.GOOD, fact)
 
 
-def shared_memory(folder: Path) -> Finding:
+def shared_memory(folder: Path) -> CheckResult:
     """Check the room for messages between processes of one machine."""
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        return Finding('shared memory', Health.POOR, f'{folder}: {error.strerror}', 'mount it')
+        return CheckResult('shared memory', Health.POOR, f'{folder}: {error.strerror}', 'mount it')
     fact = f'{free >> 20} MiB free in {folder}'
     if free < LEAST_SHARED_MEMORY:
         remedy = 'remove stale /dev/shm/fastrtps_* files; in a container, run it with --ipc=host'
-        return Finding('shared memory', Health.POOR, fact, remedy)
-    return Finding('shared memory', Health.GOOD, fact)
+        return CheckResult('shared memory', Health.POOR, fact, remedy)
+    return CheckResult('shared memory', Health.GOOD, fact)
 
 
-def computing() -> Iterator[Finding]:
+def computing() -> Iterator[CheckResult]:
     """Check torch, CUDA and the faster backends."""
     try:
         import torch
     except ImportError as error:
-        yield Finding('torch', Health.BROKEN, str(error), 'pip install torch')
+        yield CheckResult('torch', Health.BROKEN, str(error), 'pip install torch')
         return
-    yield Finding('torch', Health.GOOD, torch.__version__)
+    from s2m2_ros.inference.versions import OLDEST_TORCH, how_to_install, is_jetson, torch_too_old
+
+    too_old = torch_too_old(OLDEST_TORCH, 'the network')
+    if too_old:
+        yield CheckResult('torch', Health.BROKEN, too_old, how_to_install('torch'))
+        return
+    yield CheckResult('torch', Health.GOOD, torch.__version__)
     yield pixel_kernel_built()
     if not torch.cuda.is_available():
         fact = 'not available: the network runs on the CPU, slowly'
         remedy = 'with an NVIDIA GPU: install its driver, and a torch built for CUDA'
-        yield Finding('CUDA', Health.NOTE, fact, remedy)
+        if is_jetson():
+            remedy = how_to_install('torch')
+        yield CheckResult('CUDA', Health.NOTE, fact, remedy)
         return
     free, total = torch.cuda.mem_get_info()
     fact = f'{torch.version.cuda}, {torch.cuda.get_device_name()}'
-    yield Finding('CUDA', Health.GOOD, f'{fact}, {free >> 20} of {total >> 20} MiB free')
+    yield CheckResult('CUDA', Health.GOOD, f'{fact}, {free >> 20} of {total >> 20} MiB free')
     if _found('tensorrt'):
-        yield Finding('TensorRT', Health.GOOD, 'found')
+        yield CheckResult('TensorRT', Health.GOOD, 'found')
     else:
         fact = 'missing: the node uses CUDA graphs instead'
-        yield Finding('TensorRT', Health.NOTE, fact, 'pip install tensorrt')
+        yield CheckResult('TensorRT', Health.NOTE, fact, how_to_install('tensorrt'))
 
 
-def pixel_kernel_built() -> Finding:
+def pixel_kernel_built() -> CheckResult:
     """Check that point clouds are made by compiled code where they are made on a CPU."""
     from s2m2_ros.geometry import pixel_kernel
 
     if pixel_kernel.library() is None:
         fact = 'not built: point clouds of a CPU take several times as long'
         remedy = 'install a C++ compiler and build the package again'
-        return Finding('pixel kernel', Health.POOR, fact, remedy)
-    return Finding('pixel kernel', Health.GOOD, 'compiled')
+        return CheckResult('pixel kernel', Health.POOR, fact, remedy)
+    return CheckResult('pixel kernel', Health.GOOD, 'compiled')
 
 
-def checkpoints() -> Iterator[Finding]:
+def checkpoints() -> Iterator[CheckResult]:
     """Check the weights that are here; only the starter checkpoint must be."""
     try:
         find_checkpoint('starter')
     except WeightsError as error:
-        yield Finding('checkpoint starter', Health.BROKEN, str(error))
+        yield CheckResult('checkpoint starter', Health.BROKEN, str(error))
     for name, checkpoint in CHECKPOINTS.items():
         path = checkpoint_path(checkpoint)
         if not path.is_file():
             continue
         if is_intact(checkpoint, path):
-            yield Finding(f'checkpoint {name}', Health.GOOD, str(path))
+            yield CheckResult(f'checkpoint {name}', Health.GOOD, str(path))
         else:
             remedy = f'delete it, and run `s2m2 weights download {name}`'
-            yield Finding(f'checkpoint {name}', Health.BROKEN, f'{path} is damaged', remedy)
+            yield CheckResult(f'checkpoint {name}', Health.BROKEN, f'{path} is damaged', remedy)
 
 
 def _found(module: str) -> bool:

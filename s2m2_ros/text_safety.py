@@ -23,5 +23,10 @@ def safe_text(value: object, limit: int = LIMIT) -> str:
     return (''.join(start) + note)[:limit]
 
 
+def utf8_text(value: object) -> str:
+    """Return ``str(value)`` as UTF-8 can hold it: file names may consist of other bytes."""
+    return str(value).encode('utf-8', 'backslashreplace').decode()
+
+
 def _escaped(character: str) -> str:
     return character if character.isprintable() else ascii(character)[1:-1]

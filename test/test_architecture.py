@@ -15,7 +15,7 @@ PACKAGE = SOURCE / 's2m2_ros'
 # Modules beside the packages, usable by all of them.
 BASE = {
     'errors', 'atomic_files', 'optional_packages', 'shared_files', 'large_messages',
-    'launch_arguments', 'executable', 'home_folder', 'text_safety',
+    'launch_arguments', 'executable', 'home_folder', 'text_safety', 'logging_bridge',
 }  # fmt: skip
 # What each package may import, apart from itself and BASE. CONTRIBUTING.md shows the same table.
 ALLOWED = {

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from s2m2_ros import doctor
 from s2m2_ros.cli.main import main
 from s2m2_ros.doctor import Health
+from s2m2_ros.network import S2M2, S2M2Config, save_network
 from support.processes import SOURCE
 
 PROFILE = str(SOURCE / 'config' / 'fastdds_large_messages.xml')
@@ -85,9 +87,31 @@ def test_missing_shared_memory(tmp_path: Path) -> None:
 
 
 def test_the_command_reports_this_environment(capsys: pytest.CaptureFixture[str]) -> None:
-    broken = any(finding.health is Health.BROKEN for finding in doctor.examine())
+    broken = any(finding.health is Health.BROKEN for finding in doctor.check_installation())
     assert main(['doctor']) == (1 if broken else 0)
     output = capsys.readouterr().out
     # The suite needs these; its own profile for Fast DDS is set for every process.
     for subject in ('ROS 2', 'messages', 'RMW', 'large messages', 'torch'):
         assert f'ok      {subject}: ' in output
+
+
+def test_verify_lists_every_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The compiled backend is left out: it takes minutes; ONNX Runtime gets a wrong model."""
+    file = tmp_path / 'narrow.safetensors'
+    torch.manual_seed(0)
+    save_network(S2M2(S2M2Config(channels=16, transformers=1)), file, licence='Apache-2.0')
+    monkeypatch.setattr('s2m2_ros.inference.backends.engines._failures', {})
+    monkeypatch.setattr(
+        's2m2_ros.inference.backends.onnx_runtime.OnnxSessions.open',
+        lambda self, size: lambda left, right: [left[:, :1]] * 3,
+    )
+    options = ['--checkpoint', str(file), '--size', '32x64', '--device', 'cpu', '--backends']
+    assert main(['doctor', '--verify', *options, 'torch', 'cudagraph', 'tensorrt']) == 0
+    rows = [line.split(maxsplit=4) for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[1] for row in rows] == ['torch'] * 2 + ['cudagraph'] * 2 + ['tensorrt'] * 2
+    assert rows[0][:4] == ['ok', 'torch', 'cpu', 'float32']
+    assert rows[2][4] == 'unavailable: it needs a CUDA device, not cpu'
+    assert main(['doctor', '--verify', *options, 'onnxruntime']) == 1
+    assert 'WRONG   onnxruntime  cpu     float32' in capsys.readouterr().out

@@ -7,7 +7,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2m2_ros.text_safety import LIMIT, safe_text
+from s2m2_ros.text_safety import LIMIT, safe_text, utf8_text
 
 
 def test_usual_text_stays() -> None:
@@ -43,3 +43,9 @@ def test_always_printable_and_short(text: str, limit: int) -> None:
     made = safe_text(text, limit)
     assert made.isprintable()
     assert len(made) <= limit
+
+
+def test_names_that_are_no_utf_8_are_shown_with_their_bytes() -> None:
+    name = b'caf\xe9'.decode('utf-8', 'surrogateescape')
+    assert utf8_text(name) == 'caf\\udce9'
+    assert utf8_text(OSError('é')) == 'é'

@@ -38,19 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the table; write the files that were asked for."""
     from s2m2_ros.evaluation.baseline import open_baseline
-    from s2m2_ros.evaluation.evaluate import evaluate_pairs
+    from s2m2_ros.evaluation.evaluate import evaluate_pairs, pipeline_match
     from s2m2_ros.evaluation.report import make_folder, table, write_json, write_picture
 
     if arguments.pictures:
         make_folder(arguments.pictures)
     with ExitStack() as stack:
         matcher = stack.enter_context(open_matcher(arguments))
-        match: Match | None = matcher.match
+        match: Match | None = pipeline_match(matcher)
         sgbm: Match | None = None
         if matcher.backend == 'sgbm':
-            match, sgbm = None, matcher.match
+            match, sgbm = None, pipeline_match(matcher)
         elif not arguments.no_sgbm:
-            sgbm = stack.enter_context(open_baseline()).match
+            sgbm = pipeline_match(stack.enter_context(open_baseline()))
         pairs = dataset_pairs(arguments.dataset, size=arguments.size, limit=arguments.limit)
         reports = []
         for report in evaluate_pairs(pairs, match, sgbm=sgbm):
@@ -76,7 +76,7 @@ def dataset_pairs(dataset: str, *, size: str, limit: int = 0) -> Iterator[Stereo
 
     Raises DatasetError if there is none, S2M2Error if ``size`` is not COUNTxHEIGHTxWIDTH.
     """
-    from s2m2_ros.evaluation.datasets import find_pairs
+    from s2m2_ros.evaluation.datasets import find_labeled_pairs
     from s2m2_ros.evaluation.samples import motorcycle
     from s2m2_ros.evaluation.truth import load_pair
     from s2m2_ros.training.validation import procedural_pairs
@@ -86,7 +86,7 @@ def dataset_pairs(dataset: str, *, size: str, limit: int = 0) -> Iterator[Stereo
     elif dataset == 'motorcycle':
         pairs = iter([motorcycle()])
     else:
-        pairs = (load_pair(files) for files in find_pairs(Path(dataset)))
+        pairs = (load_pair(files) for files in find_labeled_pairs(Path(dataset)))
     for number, pair in enumerate(pairs):
         if limit and number >= limit:
             return

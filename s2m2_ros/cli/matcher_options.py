@@ -30,7 +30,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         '--refine-iterations', type=int, default=3, help='local refinement steps; fewer is faster'
     )
     parser.add_argument(
-        '--allow-negative', action='store_true', help='search disparities below 0 too'
+        '--allow-negative', action='store_true', help='allow negative disparities (verged cameras)'
     )
 
 

@@ -23,7 +23,7 @@ from s2m2_ros.demo.live_view import watch
 from s2m2_ros.demo.pictures import MethodOutputs, draw_all
 from s2m2_ros.demo.processes import NodeProcess
 from s2m2_ros.demo.rooms import fetch_rooms
-from s2m2_ros.demo.subscriber import OutputSubscriber, ReceivedPair, cloud_records
+from s2m2_ros.demo.subscriber import OutputSubscriber, ReceivedPair, read_cloud
 from s2m2_ros.demo.summary import agreement, node_summary
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.benchmark import hardware
@@ -245,7 +245,7 @@ def _write_results(
     methods = [MethodOutputs(_label(nodes[name]), pair) for name, pair in pair_of.items()]
     draw_all(methods, options.output)
     for name, pair in pair_of.items():
-        write_ply(options.output / f'points_{name}.ply', cloud_records(pair.messages['points']))
+        write_ply(options.output / f'points_{name}.ply', read_cloud(pair.messages['points']))
     same_pair = shown.content == pair_of[CLASSIC].content
     summary = {
         'hardware': hardware(),

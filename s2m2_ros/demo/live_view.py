@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import PointCloud2
 
-from s2m2_ros.demo.subscriber import cloud_records, colours_of
+from s2m2_ros.demo.subscriber import colors_of, read_cloud
 from s2m2_ros.text_safety import safe_text
 from s2m2_ros.viewer.cloud_viewer import CloudViewer
 
@@ -31,9 +31,9 @@ def watch(context: Context, topic: str, first_cloud: Path) -> None:
 
         def show(message: PointCloud2) -> None:
             try:
-                records = cloud_records(message)
+                records = read_cloud(message)
                 if len(records):
-                    viewer.show(records[:, :3], colours_of(records))
+                    viewer.show(records[:, :3], colors_of(records))
             except Exception as error:  # whatever a peer may publish there
                 _logger.warning('a cloud that cannot be shown: %s', safe_text(error))
 

@@ -12,12 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from s2m2_ros.demo.render import View, render
-from s2m2_ros.demo.subscriber import ReceivedPair, cloud_records, colours_of, disparity, pixels
+from s2m2_ros.demo.subscriber import ReceivedPair, colors_of, disparity, pixels, read_cloud
 from s2m2_ros.io.images.ros_images import decode_image
 
 DOTS_PER_INCH = 110
 UNKNOWN = '0.25'
-# Beyond these, values take the colour of the end of the scale.
+# Beyond these, values take the color of the end of the scale.
 SHOWN_PERCENTILES = (1, 92)
 
 
@@ -31,12 +31,12 @@ class MethodOutputs:
 
 @dataclass(frozen=True)
 class Quantity:
-    """One kind of picture: what it shows, in which unit, from where, and in which colours."""
+    """One kind of picture: what it shows, in which unit, from where, and in which colors."""
 
     name: str
     title: str
     values: Callable[[ReceivedPair], np.ndarray]
-    colours: str
+    colors: str
     limits: tuple[float, float] | None = None
 
 
@@ -79,7 +79,7 @@ def draw_all(methods: Sequence[MethodOutputs], folder: Path) -> list[Path]:
 
 def _left_figure(left: np.ndarray) -> Figure:
     figure = _figure(1, 1)
-    _show(figure.add_subplot(), left, 'left image', colours='gray', limits=(0, 255))
+    _show(figure.add_subplot(), left, 'left image', colors='gray', limits=(0, 255))
     return figure
 
 
@@ -97,7 +97,7 @@ def _row(
     maps = [quantity.values(method.pair) for method in methods]
     limits = quantity.limits or _common_limits(maps)
     for axis, values, method in zip(axes, maps, methods, strict=True):
-        shown = _show(axis, values, method.label, colours=quantity.colours, limits=limits)
+        shown = _show(axis, values, method.label, colors=quantity.colors, limits=limits)
     short = quantity.title.partition(':')[0]
     figure.colorbar(shown, ax=list(axes), fraction=0.03, pad=0.02, label=short)
 
@@ -110,7 +110,7 @@ def _overview(left: np.ndarray, methods: Sequence[MethodOutputs]) -> Figure:
     for axes, quantity in zip(grid, QUANTITIES, strict=False):
         _row(figure, list(axes), quantity, methods)
     last = grid[-1]
-    _show(last[0], left, 'left image', colours='gray', limits=(0, 255))
+    _show(last[0], left, 'left image', colors='gray', limits=(0, 255))
     for axis in last[1:]:
         axis.axis('off')
     _show(last[-1], _slanted(methods[0].pair), f'points of {methods[0].label}')
@@ -123,14 +123,14 @@ def _views(methods: Sequence[MethodOutputs]) -> Figure:
     for axis, method in zip(
         figure.subplots(1, len(methods), squeeze=False)[0], methods, strict=True
     ):
-        number = len(cloud_records(method.pair.messages['points']))
+        number = len(read_cloud(method.pair.messages['points']))
         _show(axis, _slanted(method.pair), f'{method.label}: {number} points')
     return figure
 
 
 def _slanted(pair: ReceivedPair) -> np.ndarray:
-    records = cloud_records(pair.messages['points'])
-    return render(records[:, :3], colours_of(records), View())
+    records = read_cloud(pair.messages['points'])
+    return render(records[:, :3], colors_of(records), View())
 
 
 def _common_limits(maps: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -155,14 +155,14 @@ def _show(
     values: np.ndarray,
     title: str,
     *,
-    colours: str | None = None,
+    colors: str | None = None,
     limits: tuple[float, float] = (0, 255),
 ) -> Any:
     axis.set_title(title)
     axis.set_xticks([])
     axis.set_yticks([])
     axis.set_facecolor(UNKNOWN)  # shines through where a value is NaN
-    return axis.imshow(values, cmap=colours, vmin=limits[0], vmax=limits[1])
+    return axis.imshow(values, cmap=colors, vmin=limits[0], vmax=limits[1])
 
 
 def _save(figure: Figure, path: Path) -> Path:

@@ -137,7 +137,7 @@ def _stamp(message: Any) -> Stamp:
 
 
 def pixels(message: Image) -> np.ndarray:
-    """Return a 32FC1 or mono8 image as (H, W), honouring its step."""
+    """Return a 32FC1 or mono8 image as (H, W), honoring its step."""
     kind = np.dtype({'32FC1': 'f4', 'mono8': 'u1'}[message.encoding])
     strides = (message.step, kind.itemsize)
     shape = (message.height, message.width)
@@ -152,8 +152,8 @@ def disparity(message: DisparityImage) -> np.ndarray:
     return known
 
 
-def cloud_records(message: PointCloud2) -> np.ndarray:
-    """Return the known points (N, 4), float32: x, y, z in metres and the packed colour."""
+def read_cloud(message: PointCloud2) -> np.ndarray:
+    """Return the known points (N, 4), float32: x, y, z in meters and the packed color."""
     points = read_points(message, field_names=('x', 'y', 'z', 'rgb'), skip_nans=False)
     fields = [np.asarray(points[name]).reshape(-1) for name in ('x', 'y', 'z', 'rgb')]
     records: np.ndarray = np.stack(fields, axis=1)
@@ -161,7 +161,7 @@ def cloud_records(message: PointCloud2) -> np.ndarray:
     return known
 
 
-def colours_of(records: np.ndarray) -> np.ndarray:
-    """Return the colours (N, 3), uint8 RGB, of what :func:`cloud_records` returned."""
+def colors_of(records: np.ndarray) -> np.ndarray:
+    """Return the colors (N, 3), uint8 RGB, of what :func:`read_cloud` returned."""
     packed = np.ascontiguousarray(records[:, 3]).view(np.uint8).reshape(-1, 4)
     return packed[:, 2::-1]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from s2m2_ros.demo.subscriber import ReceivedPair, cloud_records, disparity, pixels
+from s2m2_ros.demo.subscriber import ReceivedPair, disparity, pixels, read_cloud
 
 # A pixel counts for the comparison where both matchers are at least this confident.
 CONFIDENT = 0.5
@@ -21,7 +21,7 @@ def node_summary(pairs: Sequence[ReceivedPair]) -> dict[str, Any]:
     """Return rates, latencies and counts of one node, from outside and from its own stats."""
     stats = [pair.messages['stats'] for pair in pairs]
     elapsed = pairs[-1].arrived - pairs[0].arrived
-    clouds = [len(cloud_records(pair.messages['points'])) for pair in pairs]
+    clouds = [len(read_cloud(pair.messages['points'])) for pair in pairs]
     confidences = [float(pixels(pair.messages['confidence']).mean()) for pair in pairs]
     return {
         'backend': stats[-1].backend,

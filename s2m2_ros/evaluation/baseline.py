@@ -17,7 +17,7 @@ def open_baseline() -> StereoMatcher:
 
 
 def fill_holes(disparity: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the disparity (H, W) with holes filled from the farther neighbour of their row.
+    """Return the disparity (H, W) with holes filled from the farther neighbor of their row.
 
     That is the usual guess for occlusions (Middlebury's own scripts do it). A row without any
     estimate becomes 0.

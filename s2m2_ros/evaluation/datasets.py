@@ -25,7 +25,7 @@ KITTI_SCALE = 256.0
 SCENE_FLOW_PASSES = ('frames_cleanpass', 'frames_finalpass', 'image_clean', 'image_final')
 
 
-def find_pairs(folder: Path) -> list[StereoFiles]:
+def find_labeled_pairs(folder: Path) -> list[StereoFiles]:
     """Return all pairs below ``folder``, of whatever layout, in the order of their names.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +18,9 @@ from s2m2_ros.evaluation.metrics import (
     sparsification_error,
 )
 from s2m2_ros.evaluation.pairs import FloatMap, Mask, Picture, StereoPair
+from s2m2_ros.geometry import DisparityMaps, Output
+from s2m2_ros.inference import MatchResult, StereoMatcher
+from s2m2_ros.pipeline import PairInput, PipelineOptions, PipelineState, StereoPipeline
 
 RIGHT_ERROR = 4.0
 """Confidence predicts an error below this many pixels."""
@@ -26,23 +28,22 @@ RIGHT_ERROR = 4.0
 SGBM, FILLED = 'SGBM', 'SGBM filled'
 
 
-class Maps(Protocol):
-    """What a matcher returns: (H, W) tensors on any device."""
-
-    @property
-    def disparity(self) -> Tensor:
-        """Return the disparity in pixels."""
-
-    @property
-    def visibility(self) -> Tensor:
-        """Return the probability of being visible in both views."""
-
-    @property
-    def confidence(self) -> Tensor:
-        """Return the probability of an error below 4 px."""
+Match = Callable[[Picture, Picture], DisparityMaps]
 
 
-Match = Callable[[Picture, Picture], Maps]
+MATCHED = (Output.RAW_DISPARITY, Output.VISIBILITY, Output.CONFIDENCE)
+
+
+def pipeline_match(matcher: StereoMatcher) -> Match:
+    """Return what matches two pictures as the node and `s2m2 match` do, without calibration."""
+    pipeline, options, state = StereoPipeline(matcher), PipelineOptions(), PipelineState()
+
+    def match(left: Picture, right: Picture) -> DisparityMaps:
+        arrays = pipeline.process(PairInput(left, right), MATCHED, options, state).host.arrays
+        disparity, visibility, confidence = (torch.from_numpy(arrays[o].copy()) for o in MATCHED)
+        return MatchResult(disparity, visibility, confidence)
+
+    return match
 
 
 @dataclass(frozen=True)

@@ -32,5 +32,5 @@ def histogram_picture(values: FloatMap, width: int, height: int, *, bins: int = 
     heights = counts / max(counts.max(), 1) * (height - 1)
     bar = np.minimum(np.arange(width) * bins // width, bins - 1)
     filled = np.arange(height)[::-1, None] < heights[bar][None]
-    grey = np.where(filled, 220, 30).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    gray = np.where(filled, 220, 30).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, axis=2)

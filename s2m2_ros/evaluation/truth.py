@@ -61,7 +61,7 @@ class Comparison:
         self._rows = rows
 
     def mismatch(self, disparity: FloatMap) -> float:
-        """Return the mean difference in grey levels, infinite where too little is compared."""
+        """Return the mean difference in gray levels, infinite where too little is compared."""
         left, right = self._views
         width = left.shape[1]
         target = np.arange(width, dtype=np.float32) - disparity[self._rows]
@@ -133,9 +133,9 @@ def find_scale(compare: Comparison, values: FloatMap, *, usual: float) -> float:
 
 
 def _brightness(image: Picture) -> FloatMap:
-    grey: FloatMap = image.mean(axis=2, dtype=np.float32)
-    grey -= grey.mean()
-    return grey
+    gray: FloatMap = image.mean(axis=2, dtype=np.float32)
+    gray -= gray.mean()
+    return gray
 
 
 def _signed(compare: Comparison, signed: FloatMap) -> FloatMap:

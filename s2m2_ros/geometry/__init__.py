@@ -1,4 +1,4 @@
-"""What a disparity means in metres."""
+"""What a disparity means in meters."""
 
 from s2m2_ros.geometry.camera_model import CalibrationError, CameraModel, RegionOfInterest
 from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, RigidTransform, Workspace

@@ -7,7 +7,7 @@ import math
 from s2m2_ros.geometry.camera_model import CameraModel
 
 # Longer than the baselines of nearly all robots' cameras; centimeters, or squares of a chessboard
-# taken for metres, give more.
+# taken for meters, give more.
 LONG_BASELINE = 1.0
 # Shorter than those of nearly all; centimeters taken for millimeters give less.
 SHORT_BASELINE = 0.015

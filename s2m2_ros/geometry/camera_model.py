@@ -31,7 +31,7 @@ class CameraModel:
     """What a ``camera_info`` (or a calibration file) says of one rectified camera.
 
     ``P`` is the 3x4 projection matrix, row by row (12 numbers), in pixels of the full resolution
-    ``width`` x ``height``; ``P[3] = -fx * baseline`` (pixel metres) for the right camera of a
+    ``width`` x ``height``; ``P[3] = -fx * baseline`` (pixel meters) for the right camera of a
     pair. ``roi`` is cut out first, then the image is binned; a binning of 0 means 1, as in ROS.
     ``source`` names the topic or file in error messages. Nothing is checked before
     :meth:`image_projection` or :meth:`StereoCamera.from_projection` is called.
@@ -76,7 +76,7 @@ class CameraModel:
 
 @dataclass(frozen=True)
 class ImageProjection:
-    """A camera matrix in pixels of the image as sent: ``tx`` is ``P[3]``, in pixel metres."""
+    """A camera matrix in pixels of the image as sent: ``tx`` is ``P[3]``, in pixel meters."""
 
     width: int
     height: int

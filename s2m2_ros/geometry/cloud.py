@@ -24,7 +24,7 @@ PADDED_SIZE = 32
 class RigidTransform:
     """``p_target = rotation @ p + translation`` from the left optical frame into ``frame_id``.
 
-    ``rotation`` is a 3x3 rotation matrix, row by row; ``translation`` is in metres. ValueError
+    ``rotation`` is a 3x3 rotation matrix, row by row; ``translation`` is in meters. ValueError
     for anything else.
     """
 
@@ -63,7 +63,7 @@ class CloudOptions:
     """How a cloud is laid out and which pixels it holds.
 
     ``organized``: one record for each pixel, rows x columns, NaN for unknown; otherwise valid
-    points only. ``padded``: the 32-byte layout of PCL (x, y, z at 0, 4, 8; colour at 16, then
+    points only. ``padded``: the 32-byte layout of PCL (x, y, z at 0, 4, 8; color at 16, then
     confidence), otherwise packed. ``color``: an ``rgb`` field (packed float), an ``intensity``
     field (0..255) or none. ``confidence`` and ``uncertainty`` (standard deviation of the depth in
     meters) are further fields. ``decimation``: every n-th row and column, beginning with the
@@ -144,7 +144,7 @@ def cloud_records(
     uncertainty: torch.Tensor | None = None,
     workspace: Workspace | None = None,
 ) -> torch.Tensor:
-    """Return records float32 (H', W', point_step / 4), or (N, point_step / 4) if unorganised.
+    """Return records float32 (H', W', point_step / 4), or (N, point_step / 4) if unorganized.
 
     ``maps``: (H, W). ``image``: the left image, (H, W) or (H, W, 3) RGB, uint8 or float in
     0..255; needed unless ``color`` is 'none'. ``uncertainty``: (H, W) in meters, needed for its
@@ -198,7 +198,7 @@ def _sources(
         if options.color == 'rgb':
             rgb = _rgb(pixels)
         else:
-            columns.append((layout.column('intensity'), _grey(pixels)))
+            columns.append((layout.column('intensity'), _gray(pixels)))
     if options.confidence:
         confidence = maps.confidence[::step, ::step].float()
         columns.append((layout.column('confidence'), confidence))
@@ -235,7 +235,7 @@ def _decimated(image: torch.Tensor | None, camera: StereoCamera, step: int) -> t
 
 
 def _rgb(image: torch.Tensor) -> torch.Tensor:
-    """Return an image in 0..255 as uint8 (H', W', 3), a grey one with three equal channels."""
+    """Return an image in 0..255 as uint8 (H', W', 3), a gray one with three equal channels."""
     image = (image.round().clamp(0, 255) if image.is_floating_point() else image).to(torch.uint8)
     return image if image.ndim == 3 else image[..., None].expand(-1, -1, 3)
 
@@ -248,7 +248,7 @@ def _write_rgb(records: torch.Tensor, rgb: torch.Tensor, column: int) -> None:
     memory[..., 3] = 0
 
 
-def _grey(image: torch.Tensor) -> torch.Tensor:
+def _gray(image: torch.Tensor) -> torch.Tensor:
     """Return the luma (ITU-R BT.601) of an image, float32 in 0..255."""
     if image.ndim == 2:
         return image.float()

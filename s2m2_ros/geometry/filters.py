@@ -22,7 +22,7 @@ class FlyingPixelFilter:
     *through* it: by more than ``min_step`` pixels and by more than ``min_relative_step`` of its
     own disparity (which is the relative change of depth) on each side. The absolute step keeps
     the floor near the horizon, the relative one keeps near, slanted surfaces; thin things, whose
-    neighbours lie both in front or both behind, stay. Both sides must be known.
+    neighbors lie both in front or both behind, stay. Both sides must be known.
     """
 
     min_step: float = 0.5
@@ -37,7 +37,7 @@ class FlyingPixelFilter:
 class PixelFilter:
     """Which pixels with a known disparity are kept; by default all of them.
 
-    Depths are metres along the optical axis, both limits included. ``min_confidence`` and
+    Depths are meters along the optical axis, both limits included. ``min_confidence`` and
     ``min_visibility`` are in [0, 1]; a pixel is kept from that value on.
     """
 
@@ -92,7 +92,7 @@ def flying_pixels(
     """Return where the disparity (..., H, W) passes through a depth edge, as bool.
 
     ``adjusted`` is what :meth:`StereoCamera.adjusted` returns. With ``step`` only every
-    ``step``-th row and column is judged and returned, against its neighbours at full resolution.
+    ``step``-th row and column is judged and returned, against its neighbors at full resolution.
     """
     return _crossings(adjusted, options, step) > 0
 
@@ -105,7 +105,7 @@ def filtered_depth(
     *,
     step: int = 1,
 ) -> torch.Tensor:
-    """Return the depth in metres of every ``step``-th row and column, NaN where filtered out.
+    """Return the depth in meters of every ``step``-th row and column, NaN where filtered out.
 
     ``adjusted`` is what :meth:`StereoCamera.adjusted` made of the maps' disparity, (..., H, W).
     """
@@ -138,8 +138,8 @@ def _keep_where(depth: torch.Tensor, values: torch.Tensor, minimum: float, step:
 
 def _crossings(adjusted: torch.Tensor, options: FlyingPixelFilter, step: int) -> torch.Tensor:
     """Return along how many axes, 0 to 2, the disparity passes through a depth edge, float32."""
-    centre = adjusted[..., ::step, ::step]
-    least = (centre * options.min_relative_step).clamp_(min=options.min_step)
+    center = adjusted[..., ::step, ::step]
+    least = (center * options.min_relative_step).clamp_(min=options.min_step)
     crossings = torch.zeros_like(least)
     _count_crossings(adjusted[..., ::step, :], least, crossings, step)
     _count_crossings(adjusted[..., :, ::step].mT, least.mT, crossings.mT, step)
@@ -152,8 +152,8 @@ def _count_crossings(
     """Add 1 where both changes at a pixel exceed the least ones in one direction.
 
     ``lines``: (..., L) disparities along rows or columns, of which every ``step``-th is judged by
-    its two neighbours; ``least`` and ``crossings``: (..., ceil(L / step)). The ends of a line
-    have one neighbour only. Unknown values are NaN, which exceeds nothing.
+    its two neighbors; ``least`` and ``crossings``: (..., ceil(L / step)). The ends of a line
+    have one neighbor only. Unknown values are NaN, which exceeds nothing.
     """
     changes = lines.diff(dim=-1)
     before, after = changes[..., step - 1 : -1 : step], changes[..., step::step]

@@ -27,7 +27,7 @@ class Output(Enum):
     RAW_DISPARITY = 'x_left - x_right as matched, float32 (H, W), NaN where unknown'
     DISPARITY = 'adjusted disparity in pixels, float32 (H, W), UNKNOWN_DISPARITY where unknown'
     UNCERTAINTY = 'standard deviation of DEPTH in meters, float32 (H, W), NaN where unknown'
-    DEPTH = 'metres along the optical axis, float32 (H, W), NaN where unknown'
+    DEPTH = 'meters along the optical axis, float32 (H, W), NaN where unknown'
     CONFIDENCE = 'probability that the error is under 4 px, float32 (H, W)'
     VISIBILITY = '1 seen by both cameras, 0 occluded, float32 (H, W)'
     CONFIDENCE_MASK = 'uint8 (H, W), 255 where the disparity is trusted'

@@ -128,7 +128,7 @@ def serves(maps: DisparityMaps) -> bool:
 
 
 def depth(camera: StereoCamera, maps: DisparityMaps, options: PixelFilter) -> torch.Tensor:
-    """Return the filtered depth (H, W) in metres, NaN where unknown or filtered out.
+    """Return the filtered depth (H, W) in meters, NaN where unknown or filtered out.
 
     Raises CalibrationError if the size is not the camera's, ValueError if a threshold is set on
     a confidence or visibility that is missing.
@@ -152,7 +152,7 @@ def write_records(
 ) -> int:
     """Write records, contiguous float32 (H', W', n), and return how many.
 
-    Unorganised, those of known depth stand one after the other at the beginning of the memory.
+    Unorganized, those of known depth stand one after the other at the beginning of the memory.
     Errors are those of :func:`depth`.
     """
     job, kept = _depth_job(camera, maps, options, step)

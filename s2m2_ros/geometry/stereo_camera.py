@@ -18,12 +18,12 @@ from s2m2_ros.geometry.camera_model import (
 
 # Shorter than any stereo camera, and what meters written for focal * meters come out as.
 MIN_BASELINE = 0.003
-# Longer than any stereo camera, and what millimetres written for meters come out as.
+# Longer than any stereo camera, and what millimeters written for meters come out as.
 MAX_BASELINE = 20.0
 # Two cameras rectified together share focal length and rows, but for rounding.
 MAX_RELATIVE_FOCAL_DIFFERENCE = 1e-3
 MAX_ROW_DIFFERENCE = 1.0
-# KITTI's rectified cameras are published with millimetres between them in height and depth.
+# KITTI's rectified cameras are published with millimeters between them in height and depth.
 MAX_RELATIVE_OFFSET = 0.05
 
 
@@ -71,7 +71,7 @@ class NegativeBaselineError(CalibrationError):
 
 @dataclass(frozen=True)
 class PrincipalPoint:
-    """Where the optical axis meets the image, in pixels; the first pixel's centre is (0, 0)."""
+    """Where the optical axis meets the image, in pixels; the first pixel's center is (0, 0)."""
 
     x: float
     y: float
@@ -130,7 +130,7 @@ class StereoCamera:
         """Return the camera of the same images resized to ``width`` x ``height``.
 
         Follows the usual resizing (``cv2.resize``, ``interpolate(align_corners=False)``), where
-        pixel centres move as ``x' = (x + 0.5) * s - 0.5``. Disparities scale by the ratio of
+        pixel centers move as ``x' = (x + 0.5) * s - 0.5``. Disparities scale by the ratio of
         the widths.
         """
         sx, sy = width / self.width, height / self.height
@@ -279,6 +279,6 @@ def _checked_baseline(left: CameraModel, right: CameraModel) -> float:
     if baseline > MAX_BASELINE:
         raise CalibrationError(
             f'{found}, so with fx = {focal:g} the baseline is {baseline:g} m; P[3] must be '
-            '-fx * baseline in pixel meters. Probably millimetres were written: divide by 1000'
+            '-fx * baseline in pixel meters. Probably millimeters were written: divide by 1000'
         )
     return float(baseline)

@@ -62,7 +62,8 @@ def device_name(device: torch.device) -> str:
     if device.type == 'cuda':
         properties = torch.cuda.get_device_properties(device)
         return f'{properties.name} {properties.major}.{properties.minor}'
-    return f'{device.type} {platform.machine()}'
+    # Compiled code and the choice of kernels depend on the processor's instructions.
+    return f'{device.type} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}'
 
 
 def library_versions(**others: str) -> tuple[tuple[str, str], ...]:

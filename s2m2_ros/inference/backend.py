@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
-from s2m2_ros.inference.padding import Margin
+from s2m2_ros.inference.padding import PaddingMode
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 
 PRECISIONS = {
@@ -28,7 +28,7 @@ class Maps(NamedTuple):
 
 @dataclass(frozen=True)
 class BackendOptions:
-    """What a backend is opened with; nothing is left to choose automatically any more.
+    """What a backend is opened with; no value is 'auto'.
 
     Attributes:
         checkpoint: file of the weights; None for a backend that needs none.
@@ -37,7 +37,7 @@ class BackendOptions:
         refine_iterations: number of local refinement steps, >= 0.
         allow_negative: whether disparities below 0 may come out.
         cache_folder: where engines and compiled code are kept between runs.
-        margin: that which the network expects around images whose size is no multiple of 32.
+        padding: that which the network was trained for, where a size is no multiple of 32.
         sgbm: how the `sgbm` backend matches.
 
     """
@@ -48,7 +48,7 @@ class BackendOptions:
     refine_iterations: int
     allow_negative: bool
     cache_folder: Path
-    margin: Margin = 'around'
+    padding: PaddingMode = 'center'
     sgbm: SgbmOptions = field(default_factory=SgbmOptions)
 
 
@@ -68,7 +68,7 @@ class Backend(Protocol):
         """Match B rectified pairs.
 
         Args:
-            left: (B, C, H, W) on `device`, C 1 (grey) or 3 (RGB), uint8 or float32, values
+            left: (B, C, H, W) on `device`, C 1 (gray) or 3 (RGB), uint8 or float32, values
                 0..255, H and W >= 32 of any remainder. Never written to.
             right: the same shape and type.
 

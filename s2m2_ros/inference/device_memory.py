@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-from pathlib import Path
 
 import torch
+
+from s2m2_ros.inference.host_memory import free_host_bytes
 
 # Peak memory of one pair in bytes per pixel, and per pixel and column of width (the correlation
 # volume and what is made of it). Chosen to lie somewhat above S in float32, whose process takes
@@ -15,14 +16,32 @@ BYTES_PER_PIXEL_AND_COLUMN = 0.5
 SPARE = 0.8
 
 
+# torch.OutOfMemoryError is younger than the torch of some JetPack releases.
+_OUT_OF_MEMORY = (getattr(torch, 'OutOfMemoryError', torch.cuda.OutOfMemoryError), MemoryError)
+# What libraries without an error class of their own write: torch's CPU allocator, C++, oneDNN
+# (whose primitives fail when their scratch memory does), cuDNN, cuBLAS, ONNX Runtime.
+_WORDS_OF_LIBRARIES = (
+    "can't allocate memory",
+    'cannot allocate memory',
+    'out of memory',
+    'bad_alloc',
+    'could not create a primitive',
+    'cudnn_status_alloc_failed',
+    'cublas_status_alloc_failed',
+    'failed to allocate memory',
+    'not enough memory',
+)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that the device's or the host's memory is exhausted."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    """Return whether an error means that the device's or the host's memory is exhausted."""
+    if isinstance(error, _OUT_OF_MEMORY):
         return True
-    # The CPU allocator and the engines of other libraries have no class of their own for it.
+    # The errors of ONNX Runtime derive from Exception alone.
+    foreign = type(error).__module__.startswith('onnxruntime')
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in text or 'out of memory' in text or 'bad_alloc' in text
+    return (isinstance(error, RuntimeError) or foreign) and any(
+        words in text for words in _WORDS_OF_LIBRARIES
     )
 
 
@@ -34,15 +53,13 @@ def release(device: torch.device) -> None:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the free memory in bytes of the device, or of the host for 'cpu'; 0 if unknown."""
+    """Return the free memory in bytes of the device, or of the host for 'cpu'; 0 if unknown.
+
+    Limits of control groups and of the process count for the host; see `host_memory`.
+    """
     if device.type == 'cuda':
         return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        lines = Path('/proc/meminfo').read_text(encoding='ascii').splitlines()
-    except OSError:
-        return 0
-    available = [line.split()[1] for line in lines if line.startswith('MemAvailable:')]
-    return int(available[0]) * 1024 if available else 0
+    return free_host_bytes()
 
 
 def estimated_bytes(height: int, width: int, batch: int = 1) -> float:

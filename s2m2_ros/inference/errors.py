@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from s2m2_ros.errors import S2M2Error
+
+if TYPE_CHECKING:
+    from s2m2_ros.inference.proof import Proof
 
 
 class InferenceError(S2M2Error):
     """Base of the errors of `s2m2_ros.inference`."""
 
 
-class BackendUnavailableError(InferenceError):
-    """A backend cannot work here: a package, a device or a compiler is missing."""
+class OptionError(InferenceError, ValueError):
+    """An option has a value that does not exist or is out of range."""
 
-    def __init__(self, backend: str, reason: str) -> None:
-        super().__init__(f"backend '{backend}' is not possible here: {reason}")
+
+class BackendUnavailableError(InferenceError):
+    """A backend or its device cannot be used: something is missing, or its results are wrong.
+
+    Attributes:
+        backend: name of the backend, or of the device that is not there.
+        reason: what is missing or wrong, and what to do.
+
+    """
+
+    def __init__(self, backend: str, reason: str, *, subject: str = 'backend') -> None:
+        super().__init__(f"{subject} '{backend}' is unavailable: {reason}")
         self.backend = backend
         self.reason = reason
+
+
+class WrongResultsError(BackendUnavailableError):
+    """A backend gives results too far from those of torch; `proof` holds the figures."""
+
+    def __init__(self, backend: str, reason: str, proof: Proof) -> None:
+        super().__init__(backend, reason)
+        self.proof = proof
 
 
 class DeviceMemoryError(InferenceError):

@@ -32,6 +32,8 @@ OUTPUTS = ('disparity', 'visibility', 'confidence')
 # GridSample of later sets is wrong in some TensorRT versions; nothing here needs a later one.
 OPSET = 18
 FOLDED_ELEMENTS = 1 << 30
+# Operators of group normalization whose result has the type of their first input.
+_SAME_TYPE = ('Reshape', 'InstanceNormalization', 'Mul')
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,11 @@ def to_onnx(network: S2M2, size: ExportSize, *, dynamic: bool = False) -> bytes:
             optimize=False,
             verbose=False,
         )
-    if program is None:
-        raise InferenceError('the ONNX exporter returned nothing')
-    if dynamic:
-        _require_open_batch(program.model)
-    _simplify(program.model)
+        if program is None:
+            raise InferenceError('the ONNX exporter returned nothing')
+        if dynamic:
+            _require_open_batch(program.model)
+        _simplify(program.model)
     model = program.model_proto
     for name, value in describe(network, size).items():
         model.metadata_props.add(key=name, value=value)
@@ -149,9 +151,9 @@ def _require_open_batch(model: Any) -> None:
 
 
 def _simplify(model: Any) -> None:
-    """Fold constants and drop what is unused, which takes away operators few runtimes know.
+    """Fold constants and drop what is unused, which removes operators that few runtimes know.
 
-    The exporter's own optimiser does that too, but matches hundreds of rewriting patterns against
+    The exporter's own optimizer does that too, but matches hundreds of rewriting patterns against
     every node besides, for minutes.
     """
     from onnx_ir.passes import common
@@ -162,6 +164,8 @@ def _simplify(model: Any) -> None:
     optimizer.fold_constants(
         model, input_size_limit=FOLDED_ELEMENTS, output_size_limit=FOLDED_ELEMENTS
     )
+    # What is left of them: folding replaces most.
+    _replace_cast_like(model.graph)
     for step in (
         common.RemoveUnusedNodesPass(),
         common.CommonSubexpressionEliminationPass(),
@@ -169,6 +173,23 @@ def _simplify(model: Any) -> None:
         common.RemoveUnusedOpsetsPass(),
     ):
         step(model)
+
+
+def _replace_cast_like(graph: Any) -> None:
+    """Write CastLike, which TensorRT's parser lacks, as Cast to the type it stands for."""
+    import onnx_ir
+
+    for node in [node for node in graph if node.op_type == 'CastLike']:
+        value, like = node.inputs
+        # The exporter notes no types inside its group normalization.
+        while like.dtype is None and like.producer().op_type in _SAME_TYPE:
+            like = like.producer().inputs[0]
+        if like.dtype is None:
+            raise InferenceError(f'the exported model does not say the type of {like.name}')
+        cast = onnx_ir.node('Cast', [value], {'to': like.dtype})
+        onnx_ir.convenience.replace_nodes_and_values(
+            graph, node, [node], [cast], node.outputs, cast.outputs
+        )
 
 
 @contextmanager

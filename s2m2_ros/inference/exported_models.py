@@ -1,9 +1,12 @@
-"""Exported models of one checkpoint, made when a size comes first and kept on disk."""
+"""Exported models of one checkpoint, made when a size is used first and kept on disk."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 import s2m2_ros.network
 from s2m2_ros.inference.artifact_cache import (
@@ -20,7 +23,7 @@ from s2m2_ros.weights import file_sha256
 
 
 class ExportedModels:
-    """Gives the ONNX model of a size, and keys for what is built from it."""
+    """The ONNX models of a checkpoint by size, and keys for what is built from them."""
 
     def __init__(self, options: BackendOptions) -> None:
         if options.checkpoint is None:
@@ -50,12 +53,14 @@ class ExportedModels:
         return self.cache.load_or_build(self.key('onnx', size), lambda: self._export(size))
 
     def _export(self, size: ExportSize) -> bytes:
-        # The whole weights are needed for this moment only.
-        return to_onnx(load_for_inference(self._options), size)
+        # On the processor whatever the device, so that the file is the one that tests compare; the
+        # whole weights are needed for this moment only.
+        options = replace(self._options, device=torch.device('cpu'))
+        return to_onnx(load_for_inference(options), size)
 
 
 def _source_digest() -> str:
-    """Return a digest of the network's source, which models are stale without."""
+    """Return a digest of the network's source, which exported models depend on."""
     digest = hashlib.sha256()
     for path in sorted(Path(s2m2_ros.network.__file__).parent.glob('*.py')):
         digest.update(path.read_bytes())

@@ -12,8 +12,9 @@ import torch
 
 from s2m2_ros.inference import selection
 from s2m2_ros.inference.backend import Backend
+from s2m2_ros.inference.backends.devices import on_device
 from s2m2_ros.inference.device_memory import is_out_of_memory, release, width_that_fits
-from s2m2_ros.inference.errors import ClosedError, DeviceMemoryError
+from s2m2_ros.inference.errors import ClosedError, DeviceMemoryError, OptionError
 from s2m2_ros.inference.images import Image, Uploader, common_format
 from s2m2_ros.inference.result import MatchResult
 from s2m2_ros.inference.scaling import enlarge, shrink, working_size
@@ -27,7 +28,8 @@ class StereoMatcher:
     """Matches rectified stereo pairs with one backend on one device.
 
     Attributes:
-        backend: name of the backend in use, e.g. 'torch' or 'sgbm'.
+        backend: name of the backend in use, e.g. 'torch' or 'sgbm'; with 'auto' it changes where
+            the engine of a new image size cannot be built or is wrong.
         precision: 'float32', 'float16' or 'bfloat16': that of convolutions and attention.
         device: where the results are.
         checkpoint: the name or path it was opened with; empty if the backend needs none.
@@ -41,7 +43,7 @@ class StereoMatcher:
     def __init__(self, backend: Backend, *, checkpoint: str = '', max_width: int = 0) -> None:
         """Wrap an opened backend; use `open` unless you wrote the backend yourself."""
         if max_width < 0:
-            raise ValueError(f'max_width must be 0 (no limit) or a width, not {max_width}')
+            raise OptionError(f'max_width must be 0 (no limit) or a width, not {max_width}')
         self.backend = backend.name
         self.precision = backend.precision
         self.device = backend.device
@@ -69,23 +71,26 @@ class StereoMatcher:
 
         Args:
             checkpoint: name in the registry ('starter', 'S', 'M', 'L', 'XL') or path of a `.pth`
-                or `.safetensors` file; not looked at by the `sgbm` backend.
-            device: 'auto' (a CUDA device if there is one), 'cpu', 'cuda', 'cuda:1', ...
-            precision: 'auto' (float16 on a CUDA device, else float32), 'float32', 'float16' or
-                'bfloat16'. Disparity and coordinates are float32 always.
+                or `.safetensors` file; ignored by the `sgbm` backend.
+            device: 'auto' (a CUDA device if there is one), 'cpu', 'cuda', 'cuda:1', ...; ignored
+                by the `sgbm` backend.
+            precision: 'auto', 'float32', 'float16' or 'bfloat16'. 'auto' is float16 on a CUDA
+                device; on a processor, bfloat16 where there are instructions for it and the
+                network agrees with float32 to 0.1 px, else float32. Disparity and coordinates are
+                float32 always, and so is everything if float16 is asked of a processor.
             backend: 'auto' or one of `registry.BACKENDS`.
             refine_iterations: local refinement steps; 3 as published, fewer is faster.
-            allow_negative: search disparities below 0 too, for views that converge.
+            allow_negative: allow negative disparities (verged cameras).
             max_width: work at this width at most; the disparity is scaled back. None or 0: no
                 limit.
             cache_folder: where engines are kept between runs; default: the user's cache folder.
             sgbm: how the `sgbm` backend matches; default: `SgbmOptions()`.
 
         Raises:
-            WeightsError: the checkpoint is not known or not there.
+            WeightsError: the checkpoint is not known or does not exist.
             CheckpointError: the file is not a checkpoint of this network.
-            BackendUnavailableError: the backend cannot work here; says what is missing.
-            ValueError: an option is out of range.
+            BackendUnavailableError: backend or device cannot be used here; says what is missing.
+            OptionError: an option is out of range; also a ValueError.
 
         """
         opened = selection.open_backend(
@@ -117,6 +122,8 @@ class StereoMatcher:
         Raises:
             ImageError: the images are not alike, too small, of a wrong type or hold NaN.
             DeviceMemoryError: the device's memory does not suffice; says what would fit.
+            BackendUnavailableError: the backend cannot prepare this size, or its results differ
+                from those of torch by more than `proof.MEDIAN_LIMIT_PX`.
 
         """
         return self.match_batch([left], [right], timed=timed)[0]
@@ -128,7 +135,7 @@ class StereoMatcher:
 
         With `timed` every result carries the timings of the whole batch.
         """
-        with self._lock, torch.inference_mode():
+        with self._lock, torch.inference_mode(), on_device(self.device):
             if self._backend is None:
                 raise ClosedError
             layout = common_format(lefts, rights)
@@ -138,6 +145,8 @@ class StereoMatcher:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
+            finally:
+                self.backend, self.precision = self._backend.name, self._backend.precision
             # Outside the handler: the traceback held the tensors of the failed pass.
             release(self.device)
             raise DeviceMemoryError(
@@ -152,12 +161,12 @@ class StereoMatcher:
         return working_size(height, width, self.max_width)
 
     def warm_up(self, height: int, width: int, *, channels: int = 3, batch: int = 1) -> None:
-        """Match grey images of this size once, so that the first real pair is not slower.
+        """Match gray images of this size once, so that the first real pair is not slower.
 
         Compiles, captures or builds whatever the backend keeps per size, and waits for it.
         """
-        grey = torch.full((height, width, channels), 128, dtype=torch.uint8)
-        self.match_batch([grey] * batch, [grey] * batch)[0].cpu()
+        gray = torch.full((height, width, channels), 128, dtype=torch.uint8)
+        self.match_batch([gray] * batch, [gray] * batch)[0].cpu()
 
     def close(self) -> None:
         """Free the backend's memory; later calls raise ClosedError. May be called twice."""

@@ -21,6 +21,8 @@ class BackendEntry:
         summary: what it is, in a few words, for tables and help texts.
         needs_checkpoint: whether it runs a network.
         prepares_sizes: whether it compiles, captures or builds something for every image size.
+        uses_device: whether the device matters; without, it runs on the processor.
+        bfloat16_on_cpu: whether it runs in bfloat16 on a processor.
 
     """
 
@@ -28,6 +30,8 @@ class BackendEntry:
     summary: str
     needs_checkpoint: bool = True
     prepares_sizes: bool = True
+    uses_device: bool = True
+    bfloat16_on_cpu: bool = False
 
 
 BACKENDS: dict[str, BackendEntry] = {
@@ -35,8 +39,11 @@ BACKENDS: dict[str, BackendEntry] = {
         's2m2_ros.inference.backends.torch_eager',
         'PyTorch, operation by operation',
         prepares_sizes=False,
+        bfloat16_on_cpu=True,
     ),
-    'compiled': BackendEntry('s2m2_ros.inference.backends.torch_compile', 'torch.compile'),
+    'compiled': BackendEntry(
+        's2m2_ros.inference.backends.torch_compile', 'torch.compile', bfloat16_on_cpu=True
+    ),
     'cudagraph': BackendEntry(
         's2m2_ros.inference.backends.cuda_graph', 'PyTorch, captured as a CUDA graph'
     ),
@@ -47,6 +54,7 @@ BACKENDS: dict[str, BackendEntry] = {
         "OpenCV's semi-global matching; needs neither checkpoint nor GPU",
         needs_checkpoint=False,
         prepares_sizes=False,
+        uses_device=False,
     ),
 }
 # What 'auto' tries, best first.

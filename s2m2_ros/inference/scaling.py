@@ -9,7 +9,7 @@ from s2m2_ros.errors import ImageError
 from s2m2_ros.inference.backend import Maps
 from s2m2_ros.inference.images import SMALLEST_SIDE
 
-# Where neighbours differ by more than this, in pixels of the working size, interpolating between
+# Where neighbors differ by more than this, in pixels of the working size, interpolating between
 # them would invent points between foreground and background.
 EDGE_STEP = 1.0
 
@@ -40,7 +40,7 @@ def shrink(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def enlarge(maps: Maps, size: tuple[int, int]) -> Maps:
     """Return maps (B, h, w) at `size` (height, width), the disparity in pixels of that size.
 
-    Bilinear, but nearest neighbour for all three maps at depth edges.
+    Bilinear, but nearest neighbor for all three maps at depth edges.
     """
     stacked = torch.stack(maps, dim=1)
     smooth = functional.interpolate(stacked, size, mode='bilinear', align_corners=False)

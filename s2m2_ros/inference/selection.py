@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, cast
 
 import torch
 
-from s2m2_ros.inference.backend import PRECISIONS, Backend, BackendOptions
-from s2m2_ros.inference.errors import BackendUnavailableError
-from s2m2_ros.inference.registry import AUTOMATIC_ORDER, BACKENDS
+from s2m2_ros.inference.backend import Backend, BackendOptions
+from s2m2_ros.inference.cpu_bfloat16 import why_not_bfloat16
+from s2m2_ros.inference.devices import resolve_device
+from s2m2_ros.inference.errors import BackendUnavailableError, OptionError
+from s2m2_ros.inference.first_available import FirstAvailable
+from s2m2_ros.inference.registry import AUTOMATIC_ORDER, BACKENDS, PRECISIONS
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.weights import cache_folder as default_cache_folder
 from s2m2_ros.weights import find_checkpoint
@@ -24,7 +28,7 @@ class BackendModule(Protocol):
     """What each module named in `BACKENDS` offers."""
 
     def unavailable(self, options: BackendOptions) -> str | None:
-        """Return what is missing here, with the command that mends it, or None."""
+        """Return what is missing here, with the command that installs it, or None."""
 
     def open_backend(self, options: BackendOptions) -> Backend:
         """Load the checkpoint; raises BackendUnavailableError or CheckpointError."""
@@ -43,55 +47,39 @@ def open_backend(
 ) -> Backend:
     """Return an opened backend; arguments and errors as in `StereoMatcher.open`."""
     if backend != 'auto' and backend not in BACKENDS:
-        raise ValueError(f"backend '{backend}' is none of auto, {', '.join(BACKENDS)}")
+        raise OptionError(f"backend must be one of auto, {', '.join(BACKENDS)}, not '{backend}'")
+    if precision != 'auto' and precision not in PRECISIONS:
+        known = ', '.join(PRECISIONS)
+        raise OptionError(f"precision must be one of auto, {known}, not '{precision}'")
     if refine_iterations < 0:
-        raise ValueError(f'refine_iterations must be 0 or more, not {refine_iterations}')
-    chosen = resolve_device(device)
+        raise OptionError(f'refine_iterations must be 0 or more, not {refine_iterations}')
+    uses_device = backend == 'auto' or BACKENDS[backend].uses_device
     needs_checkpoint = backend == 'auto' or BACKENDS[backend].needs_checkpoint
+    chosen = resolve_device(device) if uses_device else torch.device('cpu')
     file = find_checkpoint(checkpoint) if needs_checkpoint else None
     options = BackendOptions(
         checkpoint=file,
         device=chosen,
-        precision=resolve_precision(precision, chosen),
+        precision='float32',
         refine_iterations=refine_iterations,
         allow_negative=allow_negative,
         cache_folder=cache_folder or default_cache_folder(),
-        margin='beyond' if file is not None and is_trained_by_us(file) else 'around',
+        padding='bottom_right' if file is not None and is_trained_by_us(file) else 'center',
         sgbm=sgbm or SgbmOptions(),
     )
     if file is not None and (remark := caution(file)):
         _logger.warning('%s: %s', checkpoint, remark)
+    names = AUTOMATIC_ORDER[chosen.type] if backend == 'auto' else (backend,)
+    options = replace(options, precision=_resolve_precision(precision, names[0], options))
     if backend == 'auto':
-        return _open_best(options)
-    opened = _open_named(backend, options)
-    _logger.info('matching with %s', _summary(opened))
+        return FirstAvailable(names, lambda name: open_named(name, options))
+    opened = open_named(backend, options)
+    _logger.info('matching with %s', describe(opened))
     return opened
 
 
-def resolve_device(device: str | torch.device) -> torch.device:
-    """Return the device meant by its name; 'auto' is CUDA if that works, else the CPU."""
-    if str(device) == 'auto':
-        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    try:
-        resolved = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device '{device}' is not a device: try auto, cpu or cuda") from error
-    if resolved.type == 'cuda' and not torch.cuda.is_available():
-        reason = f'torch {torch.__version__} sees no CUDA device; use device=cpu or auto'
-        raise BackendUnavailableError(str(device), reason)
-    return resolved
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """Return the key of `PRECISIONS` meant: 'auto' is float16 on CUDA, else float32."""
-    if precision == 'auto':
-        return 'float16' if device.type == 'cuda' else 'float32'
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision '{precision}' is none of auto, {', '.join(PRECISIONS)}")
-    return precision
-
-
-def _open_named(name: str, options: BackendOptions) -> Backend:
+def open_named(name: str, options: BackendOptions) -> Backend:
+    """Open one backend; raises BackendUnavailableError or CheckpointError."""
     module = cast(BackendModule, importlib.import_module(BACKENDS[name].module))
     reason = module.unavailable(options)
     if reason is not None:
@@ -99,18 +87,32 @@ def _open_named(name: str, options: BackendOptions) -> Backend:
     return module.open_backend(options)
 
 
-def _open_best(options: BackendOptions) -> Backend:
-    passed_over = []
-    for name in AUTOMATIC_ORDER['cuda' if options.device.type == 'cuda' else 'cpu']:
-        try:
-            opened = _open_named(name, options)
-        except BackendUnavailableError as error:
-            passed_over.append(f'; not with {name}: {error.reason}')
-            continue
-        _logger.info('matching with %s%s', _summary(opened), ''.join(passed_over))
-        return opened
-    raise BackendUnavailableError('auto', ''.join(passed_over))
+def _resolve_precision(precision: str, backend: str, options: BackendOptions) -> str:
+    """Return the precision meant by a name or by 'auto'.
+
+    'auto' is float16 on a CUDA device; on a processor it is bfloat16 where that is faster and the
+    network proves itself in it, else float32. Float16 becomes float32 on a processor, which
+    computes it 13 times as slowly.
+    """
+    if options.device.type == 'cuda':
+        return 'float16' if precision == 'auto' else precision
+    if precision == 'float16':
+        _logger.warning(
+            'precision float16 takes many times as long on a processor: computing in float32 '
+            '(bfloat16 is the fast one, where the processor has it)'
+        )
+        return 'float32'
+    if precision != 'auto':
+        return precision
+    if not BACKENDS[backend].bfloat16_on_cpu:
+        return 'float32'
+    reason = why_not_bfloat16(replace(options, precision='bfloat16'))
+    if reason is None:
+        return 'bfloat16'
+    _logger.info('computing in float32: %s', reason)
+    return 'float32'
 
 
-def _summary(backend: Backend) -> str:
+def describe(backend: Backend) -> str:
+    """Return name, device and precision of an opened backend, for the log."""
     return f'backend {backend.name} on {backend.device} in {backend.precision}'

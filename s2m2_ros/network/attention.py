@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2m2_ros.network.bands import in_joint_bands
-from s2m2_ros.network.layers import FeedForward, halves, normalise, to_maps, to_tokens
+from s2m2_ros.network.layers import FeedForward, halves, normalize, to_maps, to_tokens
 from s2m2_ros.network.positional import positional_tables
 from s2m2_ros.network.products import product, project
 
@@ -49,7 +49,7 @@ class Projections(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Residual self attention of normalised tokens, along the rows or over the whole map."""
+    """Residual self attention of normalized tokens, along the rows or over the whole map."""
 
     def __init__(
         self, channels: int, heads: int, *, rows: bool = False, positional: bool = False
@@ -60,7 +60,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, h, w, D) -> (N, h, w, D)."""
-        q, k, v = self.attn.split(sequences(normalise(tokens), rows=self.rows))
+        q, k, v = self.attn.split(sequences(normalize(tokens), rows=self.rows))
         if self.attn.pe_proj is None:
             attended = attend(q, k, v)
         else:
@@ -80,7 +80,7 @@ class CrossAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(2B, h, w, D), left images first -> (2B, h, w, D)."""
-        q, k, v = self.attn.split(sequences(normalise(tokens), rows=self.rows))
+        q, k, v = self.attn.split(sequences(normalize(tokens), rows=self.rows))
         attended = attend(q, exchange_halves(k), exchange_halves(v))
         return self.attn.merge(attended, tokens)
 

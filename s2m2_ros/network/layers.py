@@ -117,7 +117,7 @@ class Down(nn.Sequential):
 
 
 class Up(nn.Sequential):
-    """Double a map: bilinear, half-pixel centres, and a 1×1 convolution.
+    """Double a map: bilinear, half-pixel centers, and a 1×1 convolution.
 
     The weights of the interpolation sum to one, so it commutes with the convolution, which
     therefore runs first, on a quarter of the pixels. Index 1 keeps the published key.
@@ -133,7 +133,7 @@ class Up(nn.Sequential):
 
 
 class FeedForward(nn.Module):
-    """Residual two-layer perceptron on normalised tokens."""
+    """Residual two-layer perceptron on normalized tokens."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class FeedForward(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
         first, second = cast(nn.Linear, self.ffn[0]), cast(nn.Linear, self.ffn[2])
-        return project(project(normalise(tokens), first, gelu=True), second, add=tokens)
+        return project(project(normalize(tokens), first, gelu=True), second, add=tokens)
 
 
 def gelu(fresh: Tensor) -> Tensor:
@@ -165,8 +165,8 @@ def apply_conv(layer: nn.Conv2d, maps: Tensor, *, gelu: bool = False) -> Tensor:
     return convolve(maps, layer, 'gelu') if gelu else cast(Tensor, layer(maps))
 
 
-def normalise(tokens: Tensor) -> Tensor:
-    """Layer normalisation over the last axis, ε = 1e−5, without parameters."""
+def normalize(tokens: Tensor) -> Tensor:
+    """Layer normalization over the last axis, ε = 1e−5, without parameters."""
     return functional.layer_norm(tokens, tokens.shape[-1:])
 
 

@@ -16,7 +16,7 @@ def pool_columns(correlation: Tensor) -> Tensor:
 def look_up(correlation: Tensor, position: Tensor) -> Tensor:
     """Read nine values at unit steps around a position of each pixel's row.
 
-    The nine positions share one fraction, so ten neighbouring values serve them all.
+    The nine positions share one fraction, so ten neighboring values serve them all.
 
     Args:
         correlation: (B, h, w, n) float32, a row of n values for each pixel.

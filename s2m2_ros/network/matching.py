@@ -45,7 +45,7 @@ class Matcher(nn.Module):
         self.layer_norm = nn.LayerNorm(channels)
 
     def correlate(self, features: Tensor) -> Tensor:
-        """Correlate the normalised features of every two pixels of a row.
+        """Correlate the normalized features of every two pixels of a row.
 
         Args:
             features: (2B, C, h, w), left images first.
@@ -136,25 +136,30 @@ def sinkhorn(scores: Tensor) -> Potentials:
     v, v_dustbin = u, u_dustbin
     for index in range(SINKHORN_ROUNDS):
         columns = scores if index == 0 else scores + u[..., None]
-        v = marginal - torch.logaddexp(log_sum_exp(columns, -2), u_dustbin)
-        v_dustbin = marginal_dustbin - torch.logaddexp(
-            u.logsumexp(dim=-1, keepdim=True), u_dustbin
-        )
-        u = marginal - torch.logaddexp(log_sum_exp(scores + v[:, None, :], -1), v_dustbin)
-        u_dustbin = marginal_dustbin - torch.logaddexp(
-            v.logsumexp(dim=-1, keepdim=True), v_dustbin
-        )
+        v = marginal - log_add_exp(log_sum_exp(columns, -2), u_dustbin)
+        v_dustbin = marginal_dustbin - log_add_exp(log_sum_exp(u, -1)[:, None], u_dustbin)
+        u = marginal - log_add_exp(log_sum_exp(scores + v[:, None, :], -1), v_dustbin)
+        u_dustbin = marginal_dustbin - log_add_exp(log_sum_exp(v, -1)[:, None], v_dustbin)
     return Potentials(u, v, v_dustbin)
 
 
 def log_sum_exp(x: Tensor, dim: int) -> Tensor:
-    """Return log Σ exp(x) along one axis.
+    """Return log Σ exp(x) along one axis, stable for any range of x.
 
-    Terms below e⁻⁸⁰ of the largest are raised to that, which float32 cannot tell: exponentials
-    that underflow are an order of magnitude slower on processors.
+    Written out, because ``torch.logsumexp`` becomes ``ReduceLogSumExp`` in exported files, which
+    TensorRT's parser builds without subtracting the maximum. Terms below e⁻⁸⁰ of the largest are
+    raised to that, which float32 cannot distinguish: exponentials that underflow are an order of
+    magnitude slower on processors.
     """
-    if torch.is_grad_enabled():
-        return x.logsumexp(dim=dim)
-    largest = x.amax(dim=dim, keepdim=True)
+    largest = x.detach().amax(dim=dim, keepdim=True)
     total = (x - largest).clamp_min_(_NEGLIGIBLE).exp_().sum(dim=dim)
-    return total.log_().add_(largest.squeeze(dim))
+    return total.log().add_(largest.squeeze(dim))
+
+
+def log_add_exp(a: Tensor, b: Tensor) -> Tensor:
+    """Return log(exp(a) + exp(b)), stable for any a and b.
+
+    Written out, because ``torch.logaddexp`` is exported as ``Log(Add(Exp(a), Exp(b)))``, which
+    overflows above 88.
+    """
+    return torch.maximum(a, b) + torch.log1p(torch.exp(-(a - b).abs()))

@@ -62,8 +62,8 @@ def _sinc_table(n: int, device: torch.device) -> Tensor:
     """Return (2n + 1, 16) float32: unit vectors of a sinc at tanh-spaced positions."""
     step = torch.arange(2 * n + 1, device=device, dtype=torch.float64)
     position = torch.tanh(-3.0 + 6.0 * step / (2 * n))
-    centre = torch.arange(_CHANNELS, device=device, dtype=torch.float64) * (2 / 15) - 1.0
-    z = (centre[None, :] - position[:, None]) / _SPACING
+    center = torch.arange(_CHANNELS, device=device, dtype=torch.float64) * (2 / 15) - 1.0
+    z = (center[None, :] - position[:, None]) / _SPACING
     near = z.abs() < 1e-6
     argument = _PI * torch.where(near, 1.0, z)
     value = torch.where(near, 1.0, argument.sin() / argument)

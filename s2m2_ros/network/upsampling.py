@@ -13,7 +13,7 @@ from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
 from s2m2_ros.network.products import product
 
-_NEIGHBOURS = 9
+_NEIGHBORS = 9
 
 
 class Upsampler4x(nn.Module):
@@ -26,7 +26,7 @@ class Upsampler4x(nn.Module):
         self.conv_concat = nn.Sequential(
             conv(128, 128, 3),
             nn.ReLU(),
-            nn.ConvTranspose2d(128, _NEIGHBOURS, 2, stride=2),
+            nn.ConvTranspose2d(128, _NEIGHBORS, 2, stride=2),
         )
 
     def forward(self, hidden: Tensor, half: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class Upsampler1x(nn.Module):
         self.conv_rgb = nn.Sequential(nn.ConvTranspose2d(3, 16, 3, padding=1), nn.ReLU())
         self.conv_ctx = nn.ConvTranspose2d(channels, 16, 2, stride=2)
         self.conv_concat = nn.Sequential(
-            conv(48, 48, 3), nn.ReLU(), nn.ConvTranspose2d(48, _NEIGHBOURS, 1)
+            conv(48, 48, 3), nn.ReLU(), nn.ConvTranspose2d(48, _NEIGHBORS, 1)
         )
 
     def forward(self, disparity: Tensor, image: Tensor, half: Tensor) -> Tensor:
@@ -89,16 +89,16 @@ def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
     Args:
         maps: (B, M, h, w) float32. Windows at the border repeat the edge pixels.
         logits: (B, 9, factor·h, factor·w), softmax over the 9; element 3a + b belongs to the
-            neighbour at row a − 1 and column b − 1 of the pixel that lies under the output pixel.
+            neighbor at row a − 1 and column b − 1 of the pixel that lies under the output pixel.
 
     Returns: (B, M, factor·h, factor·w) float32.
     """
     height, width = maps.shape[-2:]
     padded = with_edges(maps)
     weights = logits.float().softmax(dim=1)
-    weights = weights.view(-1, _NEIGHBOURS, height, factor, width, factor)
+    weights = weights.view(-1, _NEIGHBORS, height, factor, width, factor)
     total: Tensor | None = None
-    for index in range(_NEIGHBOURS):
+    for index in range(_NEIGHBORS):
         row, column = divmod(index, 3)
         shifted = padded[..., row : row + height, column : column + width]
         term = shifted[:, :, :, None, :, None] * weights[:, index : index + 1]

@@ -1,1 +1,1 @@
-"""The ROS boundary: messages, parameters, synchronisation, worker, lifecycle."""
+"""The ROS boundary: messages, parameters, synchronization, worker, lifecycle."""

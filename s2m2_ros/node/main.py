@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.executable import StopSignals, run_executable
+from s2m2_ros.logging_bridge import send_logging_to
 from s2m2_ros.node.process_memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
 
         node = StereoNode()
         stop.started()
+        send_logging_to(node.get_logger())
         _spin(node)
     except S2M2Error as error:
         rclpy.logging.get_logger('stereo_node').fatal(str(error))

@@ -71,7 +71,8 @@ class Settings:
     )
     precision: str = _parameter(
         'auto',
-        'Precision of convolutions and attention; auto is float16 on a CUDA device, else float32.',
+        'Precision of convolutions and attention; auto is float16 on a CUDA device, on a '
+        'processor bfloat16 where it is fast and agrees with float32, else float32.',
         read_only=True,
         choices=('auto', *PRECISIONS),
     )

@@ -18,7 +18,7 @@ class PairInput:
     """Two images as they came, and the calibration that belongs to them.
 
     Attributes:
-        left, right: (H, W) grey or (H, W, 3) RGB, uint8 or float32 in 0..255.
+        left, right: (H, W) gray or (H, W, 3) RGB, uint8 or float32 in 0..255.
         calibration: of the left and the right camera; None: only maps in pixels can be computed.
         left_name, right_name: topics or files, for messages to people.
         notes: what is worth knowing of the images, whole sentences.

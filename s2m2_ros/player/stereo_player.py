@@ -22,7 +22,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.executable import StopSignals, run_executable
 from s2m2_ros.io.sources.stereo_frame import PairSource, PlaybackError, StereoFrame
-from s2m2_ros.player.log_to_ros import logging_to, printable
+from s2m2_ros.logging_bridge import send_logging_to
 from s2m2_ros.player.player_parameters import (
     IMAGE_FILES_RATE,
     PlayerOptions,
@@ -32,6 +32,7 @@ from s2m2_ros.player.player_parameters import (
 )
 from s2m2_ros.player.ros_messages import StereoMessages, stereo_messages
 from s2m2_ros.player.static_transforms import broadcast
+from s2m2_ros.text_safety import utf8_text
 
 USAGE = """usage: stereo_player --ros-args -p source:=FOLDER_OR_RECORDING ...
 
@@ -188,16 +189,16 @@ def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
     try:
         rclpy.init(args=None if arguments is None else list(arguments))
     except (RuntimeError, ValueError) as error:  # what rclpy raises for arguments
-        logger.fatal(f'cannot start: {printable(error)}')
+        logger.fatal(f'cannot start: {utf8_text(error)}')
         return 2
     player = None
     try:
-        with logging_to(logger):
-            player = StereoPlayer()
-            stop.started()
-            play(player)
+        send_logging_to(logger)
+        player = StereoPlayer()
+        stop.started()
+        play(player)
     except (S2M2Error, NameValidationException) as error:
-        logger.fatal(printable(error).partition('\n')[0])
+        logger.fatal(utf8_text(error).partition('\n')[0])
         return 2
     except ExternalShutdownException:
         pass

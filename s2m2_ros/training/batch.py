@@ -24,7 +24,7 @@ class StereoBatch:
     """(B, 1, H, W), 1 where the right view shows the left pixel's point, else 0."""
     valid: Tensor
     """(B, 1, H, W), 1 where the disparity is known, else 0."""
-    labelled: Tensor
+    labeled: Tensor
     """(B, 1, H, W), 1 where the visibility is known: many real data sets do not say."""
 
     def to(self, device: torch.device | str) -> StereoBatch:

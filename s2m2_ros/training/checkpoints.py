@@ -25,7 +25,7 @@ class RunState:
     """Where a run stands, beside the tensors."""
 
     step: int = 0
-    """Optimiser steps done; also the number of the next batch."""
+    """Optimizer steps done; also the number of the next batch."""
     elapsed: float = 0.0
     """Seconds of training so far, over all resumed parts."""
     pairs: int = 0
@@ -41,7 +41,7 @@ class Learner:
     """The parts of a run that learn."""
 
     network: S2M2
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     average: MovingAverage
 
@@ -54,7 +54,7 @@ def save_last(folder: Path, learner: Learner, state: RunState, options: TrainOpt
         'state': dict(vars(state)),
         'network': learner.network.state_dict(),
         'average': learner.average.weights,
-        'optimiser': learner.optimiser.state_dict(),
+        'optimizer': learner.optimizer.state_dict(),
         'scaler': learner.scaler.state_dict(),
         'random': torch.get_rng_state(),
     }
@@ -85,7 +85,7 @@ def restore(content: dict[str, Any], learner: Learner, state: RunState) -> None:
     """Set the learner and the state to what a checkpoint holds."""
     learner.network.load_state_dict(content['network'])
     learner.average.load(content['average'])
-    learner.optimiser.load_state_dict(content['optimiser'])
+    learner.optimizer.load_state_dict(content['optimizer'])
     if content['scaler']:
         learner.scaler.load_state_dict(content['scaler'])
     torch.set_rng_state(content['random'])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from s2m2_ros.evaluation.datasets import find_pairs
+from s2m2_ros.evaluation.datasets import find_labeled_pairs
 from s2m2_ros.evaluation.pairs import StereoFiles, StereoPair
 from s2m2_ros.evaluation.truth import load_pair
 from s2m2_ros.training.batch import BatchSource, StereoBatch, stack
@@ -24,7 +24,7 @@ LARGEST_ZOOM = 1.4
 
 
 class FolderSource:
-    """Random crops of the pairs below some folders, of any layout that `find_pairs` knows.
+    """Random crops of the pairs below some folders, of any layout that `find_labeled_pairs` knows.
 
     Crops are enlarged by up to 1.4, disparity included, and get the same photometric changes as
     procedural scenes. Batch ``index`` depends on the seed and the index alone.
@@ -36,7 +36,7 @@ class FolderSource:
         Raises:
             DatasetError: if a folder holds none.
         """
-        self.files = [files for folder in folders for files in find_pairs(folder)]
+        self.files = [files for folder in folders for files in find_labeled_pairs(folder)]
         self.seed = seed
         self._readers = ThreadPoolExecutor(READERS)
 
@@ -90,14 +90,14 @@ def _cut(pair: StereoPair, window: tuple[slice, slice]) -> StereoBatch:
     seen = known if pair.visible is None else known & pair.visible[window]
     inside = np.arange(disparity.shape[1]) - np.nan_to_num(disparity) >= 0
     # A match outside of the crop is hidden, whether or not the data set knows occlusions.
-    labelled = known & (~inside if pair.visible is None else True)
+    labeled = known & (~inside if pair.visible is None else True)
     return StereoBatch(
         left=_image(pair.left[window]),
         right=_image(pair.right[window]),
         disparity=_map(np.nan_to_num(disparity)),
         visibility=_map(seen & inside),
         valid=_map(known),
-        labelled=_map(labelled),
+        labeled=_map(labeled),
     )
 
 
@@ -107,7 +107,7 @@ def _enlarged(pairs: StereoBatch, height: int, width: int) -> StereoBatch:
     scale = width / pairs.left.shape[3]
     nearest = {
         name: functional.interpolate(getattr(pairs, name), size, mode='nearest-exact')
-        for name in ('disparity', 'visibility', 'valid', 'labelled')
+        for name in ('disparity', 'visibility', 'valid', 'labeled')
     }
     images = {
         name: functional.interpolate(

@@ -41,7 +41,7 @@ class LossWeights:
     decay: float = 0.9
     slack: float = 0.05
     """The paper's epsilon: probability that may lie elsewhere."""
-    neighbours: int = 1
+    neighbors: int = 1
     """Columns to either side that count as the true one."""
     tail: float = 24.0
     """Above this many pixels an error counts with its logarithm."""
@@ -82,20 +82,20 @@ def concentration_loss(probability: Tensor, truth: StereoBatch, weights: LossWei
     """Return the probability concentration loss L_PMC of the paper, a scalar.
 
     The mean, over cells with a visible pixel, of ``max(1 - sum T_ij(w) - slack, 0)``, where w
-    runs over the true columns of the cell's visible pixels and their neighbours, each once.
+    runs over the true columns of the cell's visible pixels and their neighbors, each once.
     """
     columns = probability.shape[-1]
-    allowed, counted = true_columns(truth, columns, neighbours=weights.neighbours)
+    allowed, counted = true_columns(truth, columns, neighbors=weights.neighbors)
     mass = (probability.float() * allowed).sum(-1)
     return masked_mean((1.0 - mass - weights.slack).clamp_min(0.0), counted.float())
 
 
 @torch.no_grad()
-def true_columns(truth: StereoBatch, columns: int, *, neighbours: int) -> tuple[Tensor, Tensor]:
+def true_columns(truth: StereoBatch, columns: int, *, neighbors: int) -> tuple[Tensor, Tensor]:
     """Return which columns (B, h, w, columns) are true for each cell, and which cells count.
 
     Pixel (y, x) of disparity d matches the cell of column floor((x - d + 0.5) / 4): cell c spans
-    the pixel centres 4c to 4c + 3, half a pixel beyond each side. Bools; cells (B, h, w).
+    the pixel centers 4c to 4c + 3, half a pixel beyond each side. Bools; cells (B, h, w).
     """
     width = truth.disparity.shape[-1]
     pixel = torch.arange(width, device=truth.disparity.device, dtype=torch.float32)
@@ -109,7 +109,7 @@ def true_columns(truth: StereoBatch, columns: int, *, neighbours: int) -> tuple[
     allowed = torch.zeros(
         (batch, height, cells, columns + 1), dtype=torch.bool, device=column.device
     )
-    for shift in range(-neighbours, neighbours + 1):
+    for shift in range(-neighbors, neighbors + 1):
         near = column + shift
         near = torch.where((near >= 0) & (near < columns), near, columns)
         allowed.scatter_(-1, near, True)
@@ -153,14 +153,14 @@ def mask_loss(maps: Prediction, truth: StereoBatch, weights: LossWeights) -> Ten
 
 def visibility_loss(visibility: Tensor, truth: StereoBatch) -> Tensor:
     """Return the cross entropy of the visibility; quarter maps meet the share of their cell."""
-    labelled = truth.valid * truth.labelled
+    labeled = truth.valid * truth.labeled
     target = truth.visibility
     if visibility.shape != target.shape:
-        target, labelled = (
+        target, labeled = (
             functional.avg_pool2d(target, CELL),
-            functional.avg_pool2d(labelled, CELL),
+            functional.avg_pool2d(labeled, CELL),
         )
-    return cross_entropy(visibility, target, labelled)
+    return cross_entropy(visibility, target, labeled)
 
 
 def confidence_loss(maps: Prediction, truth: StereoBatch) -> Tensor:

@@ -25,7 +25,7 @@ class Crop:
 
 
 GPU_CROPS = (Crop(0.6, 224, 448, 32), Crop(0.9, 288, 576, 20), Crop(1.0, 320, 736, 14))
-"""For one data-centre GPU; more than half of the run on small crops."""
+"""For one data-center GPU; more than half of the run on small crops."""
 
 CPU_CROPS = (Crop(0.7, 96, 192, 4), Crop(1.0, 128, 256, 3))
 """For one or two cores."""
@@ -39,7 +39,7 @@ class TrainOptions:
     transformers: int = 1
     seed: int = 0
     steps: int = 0
-    """Optimiser steps; 0 to go by ``minutes``."""
+    """Optimizer steps; 0 to go by ``minutes``."""
     minutes: float = 25.0
     """Wall-clock minutes of training, validation included, over all resumed parts."""
     crops: tuple[Crop, ...] = field(default=GPU_CROPS)

@@ -16,7 +16,7 @@ HISTOGRAM_HEIGHT = 120
 def write_sheet(file: Path, pairs: StereoBatch) -> None:
     """Write one row per pair: left, right, disparity, visibility; below, all disparities.
 
-    The disparities of a row are coloured from 0 to their largest; the histogram at the bottom
+    The disparities of a row are colored from 0 to their largest; the histogram at the bottom
     reaches from 0 to the largest of the batch.
     """
     rows = [_row(pairs, number) for number in range(pairs.left.shape[0])]

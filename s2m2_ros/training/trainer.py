@@ -142,11 +142,11 @@ class Trainer:
         return self.options.progress(self.state.step, self.state.elapsed)
 
     def step(self) -> dict[str, Tensor]:
-        """Take one optimiser step; return the losses, the gradient's norm and the rate."""
+        """Take one optimizer step; return the losses, the gradient's norm and the rate."""
         options, learner, done = self.options, self.learner, self.progress
         crop = options.crop_at(done)
         rate = options.learning_rate * one_cycle(done, warm_up=options.warm_up)
-        for group in learner.optimiser.param_groups:
+        for group in learner.optimizer.param_groups:
             group['lr'] = rate
         number = self.state.step * self.group.size + self.group.rank
         pairs = self.source.batch(number, crop.batch, crop.height, crop.width)
@@ -164,17 +164,17 @@ class Trainer:
     def _descend(self, loss: Tensor) -> Tensor:
         """Take the gradient step; one that is not finite is left out."""
         learner = self.learner
-        learner.optimiser.zero_grad(set_to_none=True)
+        learner.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(learner.scaler.scale(loss))
         # While still scaled, so that an overflow anywhere is one everywhere.
         self.group.average([p.grad for p in learner.network.parameters() if p.grad is not None])
-        learner.scaler.unscale_(learner.optimiser)
+        learner.scaler.unscale_(learner.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), self.options.clip)
         # Zeroed gradients instead of a test on the host, which would make the device wait.
         for parameter in learner.network.parameters():
             if parameter.grad is not None:
                 parameter.grad = torch.where(norm.isfinite(), parameter.grad, 0.0)
-        learner.scaler.step(learner.optimiser)
+        learner.scaler.step(learner.optimizer)
         learner.scaler.update()
         return norm.detach()
 
@@ -249,13 +249,13 @@ def _make_learner(options: TrainOptions, settings: RunSettings, init: Path | Non
     network.allow_negative = options.allow_negative
     network.to(settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         parameter_groups(network, weight_decay=options.weight_decay),
         lr=options.learning_rate,
         fused=settings.device.type == 'cuda',
     )
     scaler = torch.amp.GradScaler(settings.device.type, enabled=settings.precision == 'float16')
-    return Learner(network, optimiser, scaler, MovingAverage(network, decay=options.average))
+    return Learner(network, optimizer, scaler, MovingAverage(network, decay=options.average))
 
 
 def _device_name(device: torch.device) -> str:

@@ -46,10 +46,10 @@ class CloudViewer:
         self.show(points, colors)
         self._look_from_the_camera(float(np.median(points[:, 2])))
 
-    def show(self, points: np.ndarray, colours: np.ndarray) -> None:
+    def show(self, points: np.ndarray, colors: np.ndarray) -> None:
         """Show another cloud instead: points (N, 3), at least one, and their RGB, uint8 (N, 3)."""
         size = POINT_SIZE_PER_DEPTH * float(np.median(points[:, 2]))
-        self._server.scene.add_point_cloud('/cloud', points, colours, point_size=size)
+        self._server.scene.add_point_cloud('/cloud', points, colors, point_size=size)
 
     def wait(self) -> None:
         """Serve until the process is interrupted."""

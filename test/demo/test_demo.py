@@ -39,7 +39,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert image is not None
         half = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
         cv2.imwrite(str(folder / f'room_{side}.png'), half)
-    # f = 451.034 / 2; pixel centres move as x' = (x + 0.5) / 2 - 0.5.
+    # f = 451.034 / 2; pixel centers move as x' = (x + 0.5) / 2 - 0.5.
     camera = '[225.517 0 149.269; 0 225.517 127.333; 0 0 1]'
     (folder / 'calib.txt').write_text(f'cam0={camera}\ncam1={camera}\nbaseline=75\n')
     return folder
@@ -142,11 +142,11 @@ def test_another_library_reads_the_clouds(
     vertices = PlyData.read(str(output / f'points_{node}.ply'))['vertex']
     assert len(vertices) > 0.5 * summary['nodes'][node]['points_per_cloud']
     z = np.asarray(vertices['z'])
-    # The room is some metres deep, and every point lies before the camera, within its view.
+    # The room is some meters deep, and every point lies before the camera, within its view.
     assert 0.5 < np.median(z) < 8
     assert z.min() > 0
     assert (np.abs(vertices['x']) <= z * 0.5 * 1.2 * WIDTH / 225.517).all()
-    # The room is grey.
+    # The room is gray.
     np.testing.assert_array_equal(vertices['red'], vertices['green'])
 
 

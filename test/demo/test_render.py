@@ -10,10 +10,10 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 STRAIGHT = View(to_the_right=0, above=0, distance=1.0, width=101, height=81)
 
 
-def places(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Return the mean row and column of a colour."""
-    found = np.argwhere((picture == colour).all(axis=2))
-    assert len(found), f'no {colour}'
+def places(picture: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+    """Return the mean row and column of a color."""
+    found = np.argwhere((picture == color).all(axis=2))
+    assert len(found), f'no {color}'
     return np.asarray(found.mean(axis=0))
 
 

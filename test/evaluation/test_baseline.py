@@ -23,7 +23,7 @@ def test_the_baseline_is_the_backend_and_finds_a_shift(shift: int) -> None:
     assert np.nanmedian(np.abs(inner - shift)) < 0.1
 
 
-def test_holes_take_the_farther_neighbour() -> None:
+def test_holes_take_the_farther_neighbor() -> None:
     nan = np.nan
     disparity = np.array(
         [[nan, 5.0, nan, nan, 2.0, nan], [nan, nan, nan, nan, nan, nan]], np.float32

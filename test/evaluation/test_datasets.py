@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from s2m2_ros.evaluation.datasets import find_pairs
+from s2m2_ros.evaluation.datasets import find_labeled_pairs
 from s2m2_ros.evaluation.pairs import DatasetError
 from s2m2_ros.evaluation.truth import load_pair, read_disparity
 
@@ -18,10 +18,10 @@ HEIGHT, WIDTH = 6, 16
 DISPARITY = np.arange(HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH) / 8
 
 
-def write_image(file: Path, colour: tuple[int, int, int] = (10, 20, 30)) -> None:
-    """Write an image whose RGB is ``colour`` everywhere."""
+def write_image(file: Path, color: tuple[int, int, int] = (10, 20, 30)) -> None:
+    """Write an image whose RGB is ``color`` everywhere."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    picture = np.full((HEIGHT, WIDTH, 3), colour[::-1], np.uint8)
+    picture = np.full((HEIGHT, WIDTH, 3), color[::-1], np.uint8)
     assert cv2.imwrite(str(file), picture)
 
 
@@ -40,7 +40,7 @@ def test_middlebury_and_eth3d(tmp_path: Path) -> None:
     mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
     mask[1, 2] = 128
     write_truth(scene / 'mask0nocc.png', mask)
-    (files,) = find_pairs(tmp_path)
+    (files,) = find_labeled_pairs(tmp_path)
     pair = load_pair(files)
     assert pair.name == 'Adirondack'
     assert pair.left[0, 0].tolist() == [10, 20, 30]
@@ -62,7 +62,7 @@ def test_kitti_counts_in_256ths_and_knows_occlusions(tmp_path: Path) -> None:
     write_truth(tmp_path / 'training/disp_occ_0/000000_10.png', values)
     values[2, 4] = 0
     write_truth(tmp_path / 'training/disp_noc_0/000000_10.png', values)
-    (files,) = find_pairs(tmp_path)
+    (files,) = find_labeled_pairs(tmp_path)
     pair = load_pair(files)
     assert pair.disparity[2, 3] == 2.5
     assert pair.disparity[2, 4] == 2.5
@@ -76,7 +76,7 @@ def test_scene_flow(tmp_path: Path) -> None:
     write_image(tmp_path / 'frames_cleanpass' / part / 'left/0006.png')
     write_image(tmp_path / 'frames_cleanpass' / part / 'right/0006.png')
     write_truth(tmp_path / 'disparity' / part / 'left/0006.pfm', DISPARITY)
-    (files,) = find_pairs(tmp_path)
+    (files,) = find_labeled_pairs(tmp_path)
     expected = np.where(DISPARITY > 0, DISPARITY, np.nan)
     assert np.array_equal(load_pair(files).disparity, expected, equal_nan=True)
 
@@ -87,7 +87,7 @@ def test_old_middlebury_at_quarter_size(tmp_path: Path) -> None:
     values = np.full((HEIGHT, WIDTH), 42, np.uint8)  # without texture, the usual scale of 4
     values[0, 0] = 0
     write_truth(tmp_path / 'cones/disp2.png', values)
-    (files,) = find_pairs(tmp_path)
+    (files,) = find_labeled_pairs(tmp_path)
     disparity = load_pair(files).disparity
     assert disparity[1, 1] == 10.5
     assert np.isnan(disparity[0, 0])
@@ -99,14 +99,14 @@ def test_pairs_come_in_the_order_of_their_names(tmp_path: Path) -> None:
         write_image(tmp_path / name / 'im1.png')
         write_truth(tmp_path / name / 'disp0.pfm', DISPARITY)
     write_image(tmp_path / 'd' / 'im0.png')
-    assert [files.name for files in find_pairs(tmp_path)] == ['a', 'b', 'c']
+    assert [files.name for files in find_labeled_pairs(tmp_path)] == ['a', 'b', 'c']
 
 
 def test_errors_name_the_folder_or_the_file(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match='no such folder'):
-        find_pairs(tmp_path / 'missing')
+        find_labeled_pairs(tmp_path / 'missing')
     with pytest.raises(DatasetError, match='no pair with ground truth'):
-        find_pairs(tmp_path)
+        find_labeled_pairs(tmp_path)
     (tmp_path / 'broken.pfm').write_bytes(b'Pf\n')
     with pytest.raises(DatasetError, match=r'broken\.pfm'):
         read_disparity(tmp_path / 'broken.pfm')
@@ -116,6 +116,6 @@ def test_sizes_that_differ_are_refused(tmp_path: Path) -> None:
     write_image(tmp_path / 'im0.png')
     write_image(tmp_path / 'im1.png')
     write_truth(tmp_path / 'disp0.pfm', DISPARITY[:, 1:])
-    (files,) = find_pairs(tmp_path)
+    (files,) = find_labeled_pairs(tmp_path)
     with pytest.raises(DatasetError, match='truth is 15x6, the left image 16x6'):
         load_pair(files)

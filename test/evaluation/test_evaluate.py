@@ -116,7 +116,7 @@ def test_dense_truth_tells_what_is_hidden() -> None:
 def test_error_classes_and_unknown_pixels() -> None:
     truth = np.array([[10.0, 10.0, np.nan, 10.0]], np.float32)
     estimate = np.array([[10.3, 20.0, 1.0, np.nan]], np.float32)
-    colours = error_picture(estimate, truth)
-    assert colours[0, 0].tolist() == [49, 54, 149]
-    assert colours[0, 1].tolist() == colours[0, 3].tolist() == [165, 0, 38]
-    assert colours[0, 2].tolist() == [0, 0, 0]
+    colors = error_picture(estimate, truth)
+    assert colors[0, 0].tolist() == [49, 54, 149]
+    assert colors[0, 1].tolist() == colors[0, 3].tolist() == [165, 0, 38]
+    assert colors[0, 2].tolist() == [0, 0, 0]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from s2m2_ros.cli.main import main
-from s2m2_ros.evaluation.datasets import find_pairs
+from s2m2_ros.evaluation.datasets import find_labeled_pairs
 from s2m2_ros.evaluation.pairs import DatasetError
 from s2m2_ros.evaluation.truth import load_pair
 from s2m2_ros.io.images.image_files import write_pfm
@@ -48,7 +48,7 @@ def write_truth(path: Path, values: npt.NDArray[Any]) -> None:
 
 
 def only_pair(folder: Path) -> npt.NDArray[np.float32]:
-    (files,) = find_pairs(folder)
+    (files,) = find_labeled_pairs(folder)
     return load_pair(files).disparity
 
 
@@ -174,7 +174,7 @@ class TestPlaces:
         mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
         mask[3, 4] = 128
         write_truth(truth.with_name('mask0nocc.png'), mask)
-        (files,) = find_pairs(tmp_path)
+        (files,) = find_labeled_pairs(tmp_path)
         visible = load_pair(files).visible
         assert visible is not None
         assert np.argwhere(~visible).tolist() == [[3, 4]]
@@ -194,15 +194,15 @@ class TestPlaces:
         scene = tmp_path / 'Piano'
         write(scene / 'im0.png', scene / 'im1.png')
         write_truth(scene / 'disp0.pfm', np.full((HEIGHT, WIDTH), float(SHIFT)))
-        assert [files.name for files in find_pairs(scene)] == ['Piano']
+        assert [files.name for files in find_labeled_pairs(scene)] == ['Piano']
 
 
-def test_deep_and_grey_images_become_8_bit_rgb(tmp_path: Path) -> None:
+def test_deep_and_gray_images_become_8_bit_rgb(tmp_path: Path) -> None:
     left, right = (view[..., 0].astype(np.uint16) * 4 for view in views())
     write_truth(tmp_path / 'S/im0.png', left)
     write_truth(tmp_path / 'S/im1.png', right)
     write_truth(tmp_path / 'S/disp0.pfm', np.full((HEIGHT, WIDTH), float(SHIFT)))
-    (files,) = find_pairs(tmp_path)
+    (files,) = find_labeled_pairs(tmp_path)
     pair = load_pair(files)
     assert pair.left.dtype == np.uint8
     assert pair.left.shape == (HEIGHT, WIDTH, 3)
@@ -212,7 +212,7 @@ def test_deep_and_grey_images_become_8_bit_rgb(tmp_path: Path) -> None:
 def test_half_a_jpeg_and_half_a_map_are_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path / 'S/im0.jpg', tmp_path / 'S/im1.jpg')
     write_truth(tmp_path / 'S/disp0.pfm', np.full((HEIGHT, WIDTH), float(SHIFT)))
-    (files,) = find_pairs(tmp_path)
+    (files,) = find_labeled_pairs(tmp_path)
     for path in (files.truth, files.right):
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
@@ -224,7 +224,7 @@ def test_training_reads_the_same_truth(tmp_path: Path) -> None:
     left, right, truth = (tmp_path / name for name in YEARS['2005'])
     write(left, right)
     write_truth(truth, np.full((HEIGHT, WIDTH), SHIFT * 3, np.uint8))
-    (files,) = find_pairs(tmp_path)
+    (files,) = find_labeled_pairs(tmp_path)
     batch = crop(files, np.random.default_rng(0), HEIGHT, WIDTH)
     # The crop is enlarged, and its disparity with it.
     ratio = batch.disparity / SHIFT

@@ -55,7 +55,7 @@ class TestFlyingPixels:
         assert flying([100, 97, 94], min_relative_step=0.02) == [[False, True, False]]
         assert flying([100, 97, 94], min_relative_step=0.04) == [[False, False, False]]
 
-    def test_unknown_neighbours_accuse_nobody(self) -> None:
+    def test_unknown_neighbors_accuse_nobody(self) -> None:
         assert not any(flying([50, 50, NAN, 30, 20])[0])
         assert not any(flying([NAN, 35, NAN])[0])
 

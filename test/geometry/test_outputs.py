@@ -186,7 +186,7 @@ def test_opencv_finds_the_unknown_pixels_of_the_disparity(
 
 @pytest.mark.usefixtures('either_way')
 class TestClouds:
-    def test_organised_xyzrgb(
+    def test_organized_xyzrgb(
         self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         records = cloud(make_camera(2, 2), estimate)
@@ -228,13 +228,13 @@ class TestClouds:
         # 0.299 * 250 + 0.587 * 251 + 0.114 * 252
         assert records[1, 1, 3] == pytest.approx(250.815, abs=1e-3)
 
-    def test_grey_images(
+    def test_gray_images(
         self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
-        grey = IMAGE[..., 0]
-        records = cloud(make_camera(2, 2), estimate, grey, color='intensity')
-        np.testing.assert_array_equal(records[..., 3], grey)
-        records = cloud(make_camera(2, 2), estimate, grey)
+        gray = IMAGE[..., 0]
+        records = cloud(make_camera(2, 2), estimate, gray, color='intensity')
+        np.testing.assert_array_equal(records[..., 3], gray)
+        records = cloud(make_camera(2, 2), estimate, gray)
         assert records[1, 1, 3:].view(np.uint32).tolist() == [0xFAFAFA]
 
     def test_float_images_are_rounded_and_clamped(
@@ -244,7 +244,7 @@ class TestClouds:
         colors = cloud(make_camera(2, 2), estimate, image)[..., 3:].view(np.uint32)[..., 0]
         assert colors.tolist() == [[0, 0x010101], [0xFEFEFE, 0xFFFFFF]]
 
-    def test_no_colour_needs_no_image(
+    def test_no_color_needs_no_image(
         self, make_camera: Callable[..., StereoCamera], estimate: MatchResult
     ) -> None:
         records = cloud(make_camera(2, 2), estimate, None, color='none')

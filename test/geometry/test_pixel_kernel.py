@@ -61,7 +61,7 @@ clouds = st.builds(
 )
 
 
-def scene(seed: int, height: int, width: int, *, grey: bool) -> tuple[MatchResult, np.ndarray]:
+def scene(seed: int, height: int, width: int, *, gray: bool) -> tuple[MatchResult, np.ndarray]:
     """Return an estimate with unknown, infinite and negative disparities, and an image."""
     random = np.random.default_rng(seed)
     disparity = random.choice([2.0, 5.0, 20.0], (height, width)) + random.normal(
@@ -70,7 +70,7 @@ def scene(seed: int, height: int, width: int, *, grey: bool) -> tuple[MatchResul
     odd = random.choice([np.nan, np.inf, -np.inf, -3.0, 0.0, float(width)], (height, width))
     disparity = np.where(random.random((height, width)) < 0.1, odd, disparity)
     arrays = (disparity, random.random((height, width)), random.random((height, width)))
-    image = random.integers(0, 256, (height, width) if grey else (height, width, 3), np.uint8)
+    image = random.integers(0, 256, (height, width) if gray else (height, width, 3), np.uint8)
     return maps(*(torch.from_numpy(m.astype(np.float32)) for m in arrays)), image
 
 
@@ -88,7 +88,7 @@ def comparable(array: np.ndarray) -> np.ndarray:
     height=st.integers(1, 9),
     width=st.integers(1, 70),
     shift=st.sampled_from([0.0, 1.5, -2.25]),
-    grey=st.booleans(),
+    gray=st.booleans(),
 )
 def test_same_bits_as_torch(
     *,
@@ -98,9 +98,9 @@ def test_same_bits_as_torch(
     height: int,
     width: int,
     shift: float,
-    grey: bool,
+    gray: bool,
 ) -> None:
-    estimate, image = scene(seed, height, width, grey=grey)
+    estimate, image = scene(seed, height, width, gray=gray)
     right = PrincipalPoint(width / 3, height / 2)
     left = PrincipalPoint(right.x + shift, right.y)
     camera = StereoCamera(width, height, 70.3, 71.1, 0.12, left, right)
@@ -116,7 +116,7 @@ def test_same_bits_as_torch(
 
 
 def test_maps_that_are_views_of_larger_ones() -> None:
-    estimate, image = scene(1, 6, 40, grey=False)
+    estimate, image = scene(1, 6, 40, gray=False)
     each = (estimate.disparity, estimate.visibility, estimate.confidence)
     wide = [torch.nn.functional.pad(m, (3, 5)) for m in each]
     view = maps(*(m[:, 3:-5] for m in wide))

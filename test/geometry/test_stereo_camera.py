@@ -97,7 +97,7 @@ class TestHandWorkedDepth:
     def test_left_camera_that_is_itself_shifted(
         self, make_model: Callable[..., CameraModel]
     ) -> None:
-        # KITTI's colour pair counts from the left grey camera: B = (42 + 350) / 700 = 0.56 m.
+        # KITTI's color pair counts from the left gray camera: B = (42 + 350) / 700 = 0.56 m.
         camera = StereoCamera.from_projection(make_model(tx=42.0), make_model(tx=-350.0))
         assert camera.baseline == pytest.approx(0.56)
 
@@ -107,7 +107,7 @@ class TestHandWorkedDepth:
         assert (half.width, half.height) == (640, 360)
         assert half.focal_length == 350.0
         assert half.baseline == camera.baseline
-        # The centre of pixel 640 lies 640.5 from the edge, so 320.25 after halving.
+        # The center of pixel 640 lies 640.5 from the edge, so 320.25 after halving.
         assert half.left == PrincipalPoint(319.75, 179.75)
         assert half.principal_point_difference == 10.0
         assert torch.allclose(half.depth(full(half, 31.0)), full(half, 2.0))
@@ -201,14 +201,14 @@ class TestErrors:
     def test_zero_baseline(self, make_model: Callable[..., CameraModel]) -> None:
         self.assert_error(make_model(), make_model(source='r'), 'r: P[3] = 0', 'one by one')
 
-    def test_metres_where_pixel_metres_belong(
+    def test_meters_where_pixel_meters_belong(
         self, make_model: Callable[..., CameraModel]
     ) -> None:
         right = make_model(tx=-0.12, source='r')
         self.assert_error(make_model(), right, 'r: P[3] = -0.12', '0.171 mm', 'P[3] = -84')
 
-    def test_millimetres(self, make_model: Callable[..., CameraModel]) -> None:
-        self.assert_error(make_model(), make_model(tx=-84000.0), '120 m', 'illimetres')
+    def test_millimeters(self, make_model: Callable[..., CameraModel]) -> None:
+        self.assert_error(make_model(), make_model(tx=-84000.0), '120 m', 'illimeters')
 
     @pytest.mark.parametrize('P', [(), (0.0,) * 12])
     def test_empty_projection(
@@ -251,7 +251,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ('left', 'right', 'baseline'),
         [
-            # Kinds of KITTI's own numbers: grey and color pair, and others rounded alike.
+            # Kinds of KITTI's own numbers: gray and color pair, and others rounded alike.
             ((0, 0, 0), (-386.1, 0, 0), 386.1 / 700),
             ((45.38, -0.113, 0.0038), (-337.3, 2.37, 0.0049), 382.68 / 700),
             ((43.4, 0.21, 0.0027), (-40.6, 4.2, 0.0027), 0.12),

@@ -30,3 +30,9 @@ def motorcycle() -> tuple[ByteImage, ByteImage, npt.NDArray[np.float32]]:
 
     left, right, disparity = stereo_motorcycle()
     return left, right, disparity.astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def no_remembered_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every test begin like a new process, which remembers no engine that failed."""
+    monkeypatch.setattr('s2m2_ros.inference.backends.engines._failures', {})

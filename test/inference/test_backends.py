@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from s2m2_ros.inference import MatchResult, StereoMatcher
+from s2m2_ros.inference import BackendUnavailableError, MatchResult, StereoMatcher
 from s2m2_ros.inference.padding import Padding
 from s2m2_ros.network import load_network
 
@@ -34,9 +34,19 @@ def pair(
 @pytest.fixture(scope='module')
 def expected(checkpoint: Path, pair: tuple[ByteImage, ByteImage]) -> Iterator[MatchResult]:
     with StereoMatcher.open(
-        checkpoint, backend='torch', device='cpu', refine_iterations=ITERATIONS
+        checkpoint,
+        backend='torch',
+        device='cpu',
+        precision='float32',
+        refine_iterations=ITERATIONS,
     ) as matcher:
         yield matcher.match(*pair)
+
+
+def open_torch(checkpoint: Path, refine_iterations: int = ITERATIONS) -> StereoMatcher:
+    return StereoMatcher.open(
+        checkpoint, device='cpu', precision='float32', refine_iterations=refine_iterations
+    )
 
 
 def assert_agree(found: MatchResult, expected: MatchResult) -> None:
@@ -62,20 +72,20 @@ def test_torch_equals_the_bare_network_padded_by_hand(
     assert torch.equal(padding.crop(maps.confidence)[0, 0], expected.confidence)
 
 
-def test_grey_equals_the_same_grey_in_three_channels(
+def test_gray_equals_the_same_gray_in_three_channels(
     checkpoint: Path, pair: tuple[ByteImage, ByteImage]
 ) -> None:
     left, right = (np.asarray(cv2.cvtColor(i, cv2.COLOR_RGB2GRAY), np.uint8) for i in pair)
-    with StereoMatcher.open(checkpoint, device='cpu', refine_iterations=0) as matcher:
-        grey = matcher.match(left, right)
-        colour = matcher.match(*(np.repeat(i[..., None], 3, 2) for i in (left, right)))
-    assert torch.equal(grey.disparity, colour.disparity)
+    with open_torch(checkpoint, refine_iterations=0) as matcher:
+        gray = matcher.match(left, right)
+        color = matcher.match(*(np.repeat(i[..., None], 3, 2) for i in (left, right)))
+    assert torch.equal(gray.disparity, color.disparity)
 
 
 def test_bytes_uint16_and_floats_of_the_same_picture_agree(
     checkpoint: Path, pair: tuple[ByteImage, ByteImage], expected: MatchResult
 ) -> None:
-    with StereoMatcher.open(checkpoint, device='cpu', refine_iterations=ITERATIONS) as matcher:
+    with open_torch(checkpoint) as matcher:
         for images in (
             [i.astype(np.uint16) * 257 for i in pair],
             [i.astype(np.float32) for i in pair],
@@ -89,7 +99,7 @@ def test_batch_equals_its_pairs_one_by_one(
 ) -> None:
     left, right = pair
     other = right[::-1].copy(), left[::-1].copy()
-    with StereoMatcher.open(checkpoint, device='cpu', refine_iterations=ITERATIONS) as matcher:
+    with open_torch(checkpoint) as matcher:
         first, second = matcher.match_batch([left, other[0]], [right, other[1]])
         alone = matcher.match(*other)
     assert torch.allclose(first.disparity, expected.disparity, atol=1e-3)
@@ -100,10 +110,10 @@ def test_half_precision_stays_finite_and_near(
     checkpoint: Path, pair: tuple[ByteImage, ByteImage], expected: MatchResult
 ) -> None:
     with StereoMatcher.open(
-        checkpoint, device='cpu', precision='float16', refine_iterations=ITERATIONS
+        checkpoint, device='cpu', precision='bfloat16', refine_iterations=ITERATIONS
     ) as matcher:
         found = matcher.match(*pair)
-    assert matcher.precision == 'float16'
+    assert matcher.precision == 'bfloat16'
     assert found.disparity.dtype == torch.float32
     assert found.disparity.isfinite().all()
     assert (found.disparity - expected.disparity).abs().median() < 0.1
@@ -121,14 +131,16 @@ def test_onnxruntime_agrees_and_keeps_its_model(
             checkpoint,
             backend='onnxruntime',
             device='cpu',
+            precision='float32',
             refine_iterations=ITERATIONS,
             cache_folder=tmp_path,
         ) as matcher:
             return matcher.match(*pair)
 
     assert_agree(found(), expected)
-    (model,) = (tmp_path / 'engines').iterdir()
+    model, proof = sorted((tmp_path / 'engines').iterdir())
     assert model.name.startswith('onnx-160x128-float32-')
+    assert proof.name.startswith('proof-onnxruntime-160x128-float32-')
 
     def refuse(*_: object) -> bytes:
         raise AssertionError('exported again')
@@ -136,7 +148,7 @@ def test_onnxruntime_agrees_and_keeps_its_model(
     monkeypatch.setattr('s2m2_ros.inference.exported_models.to_onnx', refuse)
     assert_agree(found(), expected)
     model.write_bytes(model.read_bytes()[:-5])
-    with pytest.raises(AssertionError, match='exported again'):
+    with pytest.raises(BackendUnavailableError, match='exported again'):
         found()
 
 
@@ -151,19 +163,22 @@ def test_compiled_agrees_and_keeps_its_code(
             return [mean, mean.sigmoid(), mean.sin().abs()]
 
     small = Small()
-    monkeypatch.setattr(
-        's2m2_ros.inference.backends.torch_compile.load_for_inference', lambda options: small
-    )
+    for module in ('backends.torch_compile', 'proof'):
+        monkeypatch.setattr(f's2m2_ros.inference.{module}.load_for_inference', lambda _: small)
     monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'inductor'))
     left = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
     for _ in range(2):
         torch.compiler.reset()
         with StereoMatcher.open(
-            checkpoint, backend='compiled', device='cpu', cache_folder=tmp_path
+            checkpoint,
+            backend='compiled',
+            device='cpu',
+            precision='float32',
+            cache_folder=tmp_path,
         ) as matcher:
             for image in (left, left[:33]):
                 found = matcher.match(image, image).disparity
                 wanted = torch.from_numpy(image).float().mean(2) * 3
                 assert torch.allclose(found, wanted, atol=1e-3)
-    names = sorted(path.name[:14] for path in (tmp_path / 'engines').iterdir())
-    assert names == ['compiled-64x64']
+    names = sorted(path.name[:19] for path in (tmp_path / 'engines').iterdir())
+    assert names == ['compiled-64x64-floa', 'proof-compiled-64x6']

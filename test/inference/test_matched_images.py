@@ -39,7 +39,7 @@ def test_left_and_right_are_kept_apart() -> None:
     assert (values(left), values(right)) == ([1], [2])
 
 
-def test_grey_has_one_channel() -> None:
+def test_gray_has_one_channel() -> None:
     assert upload(image((40, 50)), image((40, 50)))[0].shape == (1, 1, 40, 50)
 
 
@@ -94,7 +94,7 @@ def test_batch_keeps_the_order() -> None:
 BAD = {
     'sizes differ': (image(), image((40, 52, 3)), '52x40'),
     'types differ': (image(), image(dtype=np.uint16), 'uint16'),
-    'grey and colour': (image(), image((40, 50)), '1 channel'),
+    'gray and color': (image(), image((40, 50)), '1 channel'),
     'empty': (image((0, 50, 3)), image((0, 50, 3)), '50x0'),
     'tiny': (image((31, 50, 3)), image((31, 50, 3)), 'at least 32'),
     'alpha': (image((40, 50, 4)), image((40, 50, 4)), 'or .H, W, 3.'),

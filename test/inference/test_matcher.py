@@ -18,6 +18,7 @@ from s2m2_ros.inference import (
     Maps,
     StereoMatcher,
 )
+from s2m2_ros.inference.errors import OptionError
 from s2m2_ros.network import CheckpointError
 from s2m2_ros.weights import WeightsError
 
@@ -124,7 +125,7 @@ def test_out_of_memory_says_what_fits_and_the_matcher_lives_on(error: BaseExcept
     assert matcher.match(image(), image()).disparity.mean() == 7
 
 
-def test_real_exhaustion_of_host_memory_is_recognised() -> None:
+def test_real_exhaustion_of_host_memory_is_recognized() -> None:
     class Greedy(PlantedBackend):
         def infer(self, left: torch.Tensor, right: torch.Tensor) -> Maps:
             torch.empty(1 << 60, dtype=torch.uint8)
@@ -183,9 +184,12 @@ def test_open_refuses_options_out_of_range(checkpoint: Path) -> None:
         {'backend': 'magic'},
         {'precision': 'float8'},
         {'device': 'toaster'},
+        {'device': 'gpu'},
+        {'device': 'cuda:x'},
+        {'device': 'hip:0'},
         {'refine_iterations': -1},
     ):
-        with pytest.raises(ValueError, match=str(next(iter(options.values())))):
+        with pytest.raises(OptionError, match=f"not '?{next(iter(options.values()))}"):
             StereoMatcher.open(checkpoint, **options)
 
 
@@ -224,14 +228,16 @@ def test_auto_says_in_one_line_what_it_picked_and_passed_over(
     order = {'cpu': ('tensorrt', 'torch', 'sgbm')}
     monkeypatch.setattr('s2m2_ros.inference.selection.AUTOMATIC_ORDER', order)
     with caplog.at_level('INFO', 's2m2_ros'):
-        matcher = StereoMatcher.open(checkpoint, device='cpu')
+        matcher = StereoMatcher.open(checkpoint, device='cpu', precision='float32')
     assert (matcher.backend, matcher.precision) == ('torch', 'float32')
     assert caplog.messages == [
-        'matching with backend torch on cpu in float32; not with tensorrt: it needs a CUDA '
+        'matching with backend torch on cpu in float32; tensorrt is unavailable: it needs a CUDA '
         'device, not cpu'
     ]
 
 
-def test_sgbm_needs_no_checkpoint() -> None:
-    matcher = StereoMatcher.open('/nowhere.pth', backend='sgbm')
+@pytest.mark.parametrize('device', ['auto', 'cuda', 'cuda:7', 'mps', 'no such device'])
+def test_sgbm_needs_neither_checkpoint_nor_device(device: str) -> None:
+    matcher = StereoMatcher.open('/nowhere.pth', backend='sgbm', device=device)
     assert (matcher.backend, matcher.checkpoint) == ('sgbm', '')
+    assert matcher.device == CPU

@@ -98,7 +98,7 @@ def test_middlebury_without_a_size_takes_the_images(tmp_path: Path) -> None:
     assert read(tmp_path, text, size=(741, 500)).width == 741
 
 
-def test_kitti_raw_prefers_the_colour_pair(tmp_path: Path) -> None:
+def test_kitti_raw_prefers_the_color_pair(tmp_path: Path) -> None:
     camera = read(tmp_path, KITTI_RAW)
     assert (camera.width, camera.height) == (1242, 375)
     assert camera.focal_length == 720

@@ -91,7 +91,8 @@ def test_arguments_are_those_of_the_contract() -> None:
     assert declared(STEREO).keys() >= {
         *('namespace', 'left_image', 'right_image', 'left_camera_info', 'right_camera_info'),
         *('params_file', 'checkpoint', 'device', 'use_sim_time', 'autostart', 'log_level', 'rviz'),
-        *('max_width', 'refine_iterations', 'precision', 'backend', 'rectify', 'respawn'),
+        *('max_width', 'refine_iterations', 'precision', 'backend', 'respawn'),
+        *('rectify', 'input_layout'),
     }
 
 

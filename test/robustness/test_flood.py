@@ -65,7 +65,7 @@ def require_exact_counts(made: Robot, since: int) -> None:
     assert int(told['dropped: superseded']) > processed
     for event in stats:
         waiting = event['pairs_received'] - event['pairs_processed'] - event['pairs_dropped']
-        # At most one next in turn and the synchroniser's ten.
+        # At most one next in turn and the synchronizer's ten.
         assert 0 <= waiting <= 11
         assert event['pairs_matched'] <= event['pairs_received']
 

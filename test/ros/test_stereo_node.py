@@ -172,21 +172,21 @@ def test_the_same_pair_gives_the_same_bytes(heard: dict[str, list[Any]]) -> None
         assert len({bytes(image.data) for image in images}) == 1, topic
 
 
-def test_colour_images_give_the_cloud_its_colour(rig: Rig) -> None:
-    grey = SCENE.images()
-    colours = [np.stack((g, g // 2, np.full_like(g, 9)), axis=-1) for g in grey]
-    left, right = (image_message(c, stamp(200), 'rgb8') for c in colours)
+def test_color_images_give_the_cloud_its_color(rig: Rig) -> None:
+    gray = SCENE.images()
+    colors = [np.stack((g, g // 2, np.full_like(g, 9)), axis=-1) for g in gray]
+    left, right = (image_message(c, stamp(200), 'rgb8') for c in colors)
     clouds = rig.listen('points')
 
-    def coloured() -> bool:
+    def colored() -> bool:
         return any(_stamp(m) == 200 for m in clouds)
 
     rig.until(rig.connected, 'subscriptions')
     rig.publish(SCENE, 200, left_image_rect=left, right_image_rect=right)
-    rig.until(coloured, 'a coloured cloud')
+    rig.until(colored, 'a colored cloud')
     cloud = next(m for m in clouds if _stamp(m) == 200)
     rgb = read_points(cloud, ('rgb',), reshape_organized_cloud=True)['rgb'].reshape(240, 320)
     packed = rgb.astype(np.float32).view(np.uint32)[100, 200]
-    level = int(grey[0][100, 200])
+    level = int(gray[0][100, 200])
     assert [(packed >> s) & 255 for s in (16, 8, 0)] == [level, level // 2, 9]
     assert not math.isnan(rgb[100, 200])

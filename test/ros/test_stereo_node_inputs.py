@@ -105,7 +105,7 @@ def with_right_shift(value: float) -> dict[str, Any]:
             with_right_shift(24.0), ('right/camera_info', 'only the sign'), id='positive P[3]'
         ),
         pytest.param(with_right_shift(0.0), ('right/camera_info', 'zero'), id='zero P[3]'),
-        pytest.param(with_right_shift(-0.1), ('P[3] = -24',), id='metres for focal metres'),
+        pytest.param(with_right_shift(-0.1), ('P[3] = -24',), id='meters for focal meters'),
         pytest.param(with_right_shift(math.nan), ('NaN',), id='NaN in P'),
         pytest.param(
             {'left_camera_info': bad_info(p=[0.0] * 12)}, ('not calibrated',), id='empty'
@@ -210,9 +210,9 @@ def test_zero_stamps_are_told_but_processed(inputs: Inputs) -> None:
 
 def test_resolution_and_encoding_may_change(inputs: Inputs) -> None:
     assert inputs.works(PlaneScene(width=160, height=120)).image.width == 160
-    grey = SCENE.images()[0]
-    colour = image_message(cv2.merge([grey] * 3), stamp(0), 'bgr8')
-    assert inputs.works(left_image_rect=colour).image.width == 320
+    gray = SCENE.images()[0]
+    color = image_message(cv2.merge([gray] * 3), stamp(0), 'bgr8')
+    assert inputs.works(left_image_rect=color).image.width == 320
 
 
 def test_a_changed_calibration_counts_at_once(inputs: Inputs) -> None:

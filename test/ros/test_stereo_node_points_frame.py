@@ -95,7 +95,7 @@ def test_a_moving_camera_at_the_stamp_of_its_image(rig: Rig) -> None:
     clouds, pairs = rig.listen('points'), itertools.count()
 
     def pose(at: float) -> TransformStamped:
-        return transform('odom', at - 1100, 0.0, 0.0, at=at)  # one metre a second
+        return transform('odom', at - 1100, 0.0, 0.0, at=at)  # one meter a second
 
     def heard() -> bool:
         at = 1100 + 0.2 * next(pairs)

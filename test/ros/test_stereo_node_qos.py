@@ -70,10 +70,8 @@ def test_large_best_effort_images_are_named_with_the_remedy(bench: CameraBench, 
     camera.call('advertise', topics=INFOS)
     since = bench.mark()
     camera.call('stream', topics=ALL, rate=5.0)
-    text = bench.wait_reported(
-        'best effort', 'Fast DDS', 'set the publisher to reliable', since=since
-    )
-    assert 'lossy' in text
+    words = ('best effort by', 'lossy', 'Fast DDS', 'set the publisher to reliable')
+    text = bench.wait_reported(*words, since=since)
     assert 'FASTDDS_DEFAULT_PROFILES_FILE' in text
     assert 'config/fastdds_large_messages.xml' in text
 

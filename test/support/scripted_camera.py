@@ -21,7 +21,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from support.remote import serve
 
-# Bytes of one pixel. Every channel holds the same grey, so mosaics are grey too.
+# Bytes of one pixel. Every channel holds the same gray, so mosaics are gray too.
 PIXEL_BYTES = {'mono8': 1, 'bayer_rggb8': 1, 'rgb8': 3, 'bgra8': 4, 'mono16': 2}
 SEED = 7
 
@@ -59,7 +59,7 @@ class Scene:
 
 
 def texture(width: int, height: int) -> np.ndarray:
-    """Return the same grey noise (H, W) uint8 each time, coarse enough to survive a mosaic."""
+    """Return the same gray noise (H, W) uint8 each time, coarse enough to survive a mosaic."""
     coarse = np.random.default_rng(SEED).integers(0, 256, (height // 4 + 1, width // 4 + 1))
     return np.kron(coarse, np.ones((4, 4)))[:height, :width].astype(np.uint8)
 
@@ -153,9 +153,9 @@ def _image(scene: Scene, side: str) -> Image:
     width = scene.width
     if side == 'right':
         width, wide = scene.right_width or scene.width, wide[:, scene.disparity :]
-    grey = np.resize(wide[:, :width], (scene.height, width))
+    gray = np.resize(wide[:, :width], (scene.height, width))
     size = PIXEL_BYTES.get(scene.encoding, 1)  # hostile names as mono8
-    data = np.repeat(grey, size, axis=1).tobytes()
+    data = np.repeat(gray, size, axis=1).tobytes()
     if scene.data_bytes >= 0:
         data = data[: scene.data_bytes].ljust(scene.data_bytes, b'\0')
     image = Image(

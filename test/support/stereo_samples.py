@@ -1,4 +1,4 @@
-"""A small stereo camera, pictures of one grey value, and a recording of them."""
+"""A small stereo camera, pictures of one gray value, and a recording of them."""
 
 from __future__ import annotations
 

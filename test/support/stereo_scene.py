@@ -38,12 +38,12 @@ class PlaneScene:
         return np.asarray(self.a + self.b * x + self.c * y)
 
     def depth(self) -> np.ndarray:
-        """Return the depth in metres."""
+        """Return the depth in meters."""
         return FOCAL_LENGTH * BASELINE / self.disparity()
 
     @lru_cache  # noqa: B019  # a few small scenes
     def images(self, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
-        """Return the left and right grey images (H, W) uint8."""
+        """Return the left and right gray images (H, W) uint8."""
         margin = 96
         random = np.random.default_rng(seed)
         noise = random.uniform(0, 255, (self.height, self.width + 2 * margin))

@@ -51,17 +51,17 @@ def test_a_crop_keeps_disparity_true_at_its_scale(folder: Path, height: int, wid
     assert np.abs(warped - left)[inner].mean() < 2.0
 
 
-def test_what_the_crop_cuts_off_is_hidden_and_the_rest_unlabelled(folder: Path) -> None:
+def test_what_the_crop_cuts_off_is_hidden_and_the_rest_unlabeled(folder: Path) -> None:
     source = FolderSource([folder], seed=0)
     pair = crop(source.files[0], np.random.default_rng(2), 32, 64)
     columns = torch.arange(64).expand(1, 1, 32, 64)
     known = pair.valid > 0
     hidden = known & (columns < pair.disparity - 1)
     assert (pair.visibility[hidden] == 0).all()
-    assert (pair.labelled[hidden] == 1).all()
+    assert (pair.labeled[hidden] == 1).all()
     seen = known & (columns > pair.disparity + 1)
     assert (pair.visibility[seen] == 1).all()
-    assert (pair.labelled[seen] == 0).all()
+    assert (pair.labeled[seen] == 0).all()
 
 
 def test_batches_depend_on_seed_and_index_alone(folder: Path) -> None:
@@ -76,6 +76,6 @@ def test_a_mixture_draws_from_both(folder: Path) -> None:
     folders = FolderSource([folder], seed=0)
     scenes = SceneGenerator(0, bank_size=6)
     mixture = Mixture(folders, scenes, scenes_share=0.5, seed=0)
-    full = [bool((mixture.batch(i, 1, 32, 64).labelled == 1).all()) for i in range(8)]
+    full = [bool((mixture.batch(i, 1, 32, 64).labeled == 1).all()) for i in range(8)]
     assert {True, False} == set(full)
-    assert Mixture(folders, scenes, scenes_share=1.0, seed=0).batch(1, 1, 32, 64).labelled.all()
+    assert Mixture(folders, scenes, scenes_share=1.0, seed=0).batch(1, 1, 32, 64).labeled.all()

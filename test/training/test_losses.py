@@ -35,7 +35,7 @@ def make_truth(disparity: Tensor, visibility: Tensor | None = None) -> StereoBat
         disparity=disparity,
         visibility=ones if visibility is None else visibility,
         valid=ones,
-        labelled=ones,
+        labeled=ones,
     )
 
 
@@ -44,7 +44,7 @@ def test_true_columns_of_a_cell() -> None:
     # pixels into column 1; in half of its rows a disparity of 8 px puts them into column 0.
     disparity = torch.full((1, 1, 4, 12), 4.0)
     disparity[..., 2:, 8:] = 8.0
-    allowed, counted = true_columns(make_truth(disparity), 3, neighbours=0)
+    allowed, counted = true_columns(make_truth(disparity), 3, neighbors=0)
     assert allowed[0, 0, 2].tolist() == [True, True, False]
     assert allowed[0, 0, 1].tolist() == [True, False, False]
     assert allowed[0, 0, 0].tolist() == [False, False, False]
@@ -57,28 +57,28 @@ def test_fractional_disparity_rounds_to_the_cell_of_the_match() -> None:
     disparity = torch.full((1, 1, 4, 8), 2.4)
     visible = torch.zeros_like(disparity)
     visible[..., 4:6] = 1.0
-    allowed, counted = true_columns(make_truth(disparity, visible), 2, neighbours=0)
+    allowed, counted = true_columns(make_truth(disparity, visible), 2, neighbors=0)
     assert allowed[0, 0, 1].tolist() == [True, False]
     assert counted[0, 0].tolist() == [False, True]
     visible[..., 6] = 1.0
-    allowed, _ = true_columns(make_truth(disparity, visible), 2, neighbours=0)
+    allowed, _ = true_columns(make_truth(disparity, visible), 2, neighbors=0)
     assert allowed[0, 0, 1].tolist() == [True, True]
 
 
-def test_neighbours_of_a_true_column_count_once_and_within_the_row() -> None:
+def test_neighbors_of_a_true_column_count_once_and_within_the_row() -> None:
     truth = make_truth(torch.full((1, 1, 4, 16), 12.0))
-    allowed, _ = true_columns(truth, 4, neighbours=1)
+    allowed, _ = true_columns(truth, 4, neighbors=1)
     assert allowed[0, 0, 3].tolist() == [True, True, False, False]
 
 
 def test_concentration_loss_by_hand() -> None:
-    # Two cells of one row; disparity 0, so cell i matches column i. No neighbours.
+    # Two cells of one row; disparity 0, so cell i matches column i. No neighbors.
     truth = make_truth(torch.zeros(1, 1, 4, 8))
     probability = torch.tensor([[[[0.5, 0.1], [0.0, 0.99]]]])
-    weights = LossWeights(neighbours=0, slack=0.05)
+    weights = LossWeights(neighbors=0, slack=0.05)
     # max(1 - 0.5 - 0.05, 0) = 0.45 and max(1 - 0.99 - 0.05, 0) = 0; mean 0.225.
     assert float(concentration_loss(probability, truth, weights)) == pytest.approx(0.225)
-    # With one neighbour cell 0 may also take column 1: 1 - 0.6 - 0.05 = 0.35; mean 0.175.
+    # With one neighbor cell 0 may also take column 1: 1 - 0.6 - 0.05 = 0.35; mean 0.175.
     assert float(concentration_loss(probability, truth, WEIGHTS)) == pytest.approx(0.175)
 
 
@@ -87,7 +87,7 @@ def test_occluded_cells_do_not_count_in_the_concentration() -> None:
     visible[..., :4] = 0
     truth = make_truth(torch.zeros(1, 1, 4, 8), visible)
     probability = torch.tensor([[[[0.0, 0.0], [0.0, 0.75]]]])
-    weights = LossWeights(neighbours=0, slack=0.05)
+    weights = LossWeights(neighbors=0, slack=0.05)
     assert float(concentration_loss(probability, truth, weights)) == pytest.approx(0.2)
 
 
@@ -138,9 +138,9 @@ def test_visibility_of_a_cell_is_the_share_of_its_pixels() -> None:
     assert gradients[0] < 0 < gradients[1]
 
 
-def test_unlabelled_visibility_teaches_nothing() -> None:
+def test_unlabeled_visibility_teaches_nothing() -> None:
     truth = make_truth(torch.zeros(1, 1, 4, 4))
-    unknown = StereoBatch(**{**vars(truth), 'labelled': torch.zeros(1, 1, 4, 4)})
+    unknown = StereoBatch(**{**vars(truth), 'labeled': torch.zeros(1, 1, 4, 4)})
     assert float(visibility_loss(torch.full((1, 1, 4, 4), 0.1), unknown)) == 0.0
 
 

@@ -87,7 +87,7 @@ def test_padding_at_the_end_of_rows_is_left_out() -> None:
 
 @pytest.mark.parametrize(('encoding', 'code'), [('16UC1', 'H'), ('32FC1', 'f'), ('mono16', 'H')])
 @pytest.mark.parametrize('bigendian', [False, True])
-def test_byte_order_of_the_message_is_honoured(encoding: str, code: str, bigendian: bool) -> None:
+def test_byte_order_of_the_message_is_honored(encoding: str, code: str, bigendian: bool) -> None:
     data = struct.pack(f'{">" if bigendian else "<"}4{code}', 1, 2, 300, 4000)
     image = BRIDGE.imgmsg_to_cv2(image_message(encoding, 2, 2, data, bigendian=bigendian))
     assert image.tolist() == [[1, 2], [300, 4000]]
@@ -119,7 +119,7 @@ def test_big_endian_with_padding_converts() -> None:
         ('mono16', (771,), 'mono8', [3]),
         ('mono16', (900,), 'mono8', [4]),  # 3.502
         ('rgb16', (257, 514, 65535), 'bgr8', [255, 2, 1]),
-        # without colour: only the type
+        # without color: only the type
         ('mono8', (7,), '8UC1', [7]),
         ('bgr8', (1, 2, 3), '8UC3', [1, 2, 3]),
     ],
@@ -139,19 +139,19 @@ def test_conversion_leaves_the_message_alone() -> None:
 
 @pytest.mark.parametrize('bits', [8, 16])
 @pytest.mark.parametrize('pattern', ['rggb', 'bggr', 'gbrg', 'grbg'])
-def test_bayer_mosaic_of_one_colour_gives_that_colour(pattern: str, bits: int) -> None:
+def test_bayer_mosaic_of_one_color_gives_that_color(pattern: str, bits: int) -> None:
     scale = 1 if bits == 8 else 257
-    colour = {'r': 200 * scale, 'g': 120 * scale, 'b': 40 * scale}
+    color = {'r': 200 * scale, 'g': 120 * scale, 'b': 40 * scale}
     dtype = np.uint8 if bits == 8 else np.uint16
-    tile = np.array([colour[letter] for letter in pattern], dtype=dtype).reshape(2, 2)
+    tile = np.array([color[letter] for letter in pattern], dtype=dtype).reshape(2, 2)
     message = image_message(f'bayer_{pattern}{bits}', 8, 8, np.tile(tile, (4, 4)).tobytes())
     for order in ('rgb', 'bgr'):
         image = BRIDGE.imgmsg_to_cv2(message, f'{order}{bits}')
         assert image.shape == (8, 8, 3)
-        assert image[3, 4].tolist() == [colour[letter] for letter in order]
+        assert image[3, 4].tolist() == [color[letter] for letter in order]
     assert BRIDGE.imgmsg_to_cv2(message, 'rgb8')[3, 4].tolist() == [200, 120, 40]
-    grey = BRIDGE.imgmsg_to_cv2(message, 'mono8')[3, 4]
-    assert grey == pytest.approx(0.299 * 200 + 0.587 * 120 + 0.114 * 40, abs=1)
+    gray = BRIDGE.imgmsg_to_cv2(message, 'mono8')[3, 4]
+    assert gray == pytest.approx(0.299 * 200 + 0.587 * 120 + 0.114 * 40, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_yuv422_by_hand(encoding: str, layout: str) -> None:
 
 @pytest.mark.parametrize('source', ['rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8'])
 @pytest.mark.parametrize('target', ['rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8'])
-def test_colours_agree_with_opencv(source: str, target: str) -> None:
+def test_colors_agree_with_opencv(source: str, target: str) -> None:
     channels = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}[source]
     shape = (5, 7) if channels == 1 else (5, 7, channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -185,12 +185,12 @@ def test_colours_agree_with_opencv(source: str, target: str) -> None:
 
 
 def test_depth_changes_type_without_scaling() -> None:
-    millimetres = image_message('16UC1', 1, 2, struct.pack('=2H', 0, 1234))
-    image = BRIDGE.imgmsg_to_cv2(millimetres, '32FC1')
+    millimeters = image_message('16UC1', 1, 2, struct.pack('=2H', 0, 1234))
+    image = BRIDGE.imgmsg_to_cv2(millimeters, '32FC1')
     assert image.dtype == np.float32
     assert image.tolist() == [[0.0, 1234.0]]
-    metres = image_message('32FC1', 1, 3, struct.pack('=3f', -5.0, 1.6, 1e6))
-    assert BRIDGE.imgmsg_to_cv2(metres, '16UC1').tolist() == [[0, 2, 65535]]
+    meters = image_message('32FC1', 1, 3, struct.pack('=3f', -5.0, 1.6, 1e6))
+    assert BRIDGE.imgmsg_to_cv2(meters, '16UC1').tolist() == [[0, 2, 65535]]
 
 
 @pytest.mark.parametrize(
@@ -326,9 +326,9 @@ def test_jpg_is_the_default_and_comes_back_nearly() -> None:
     np.testing.assert_allclose(back, pixels, atol=3)
     rgb = BRIDGE.compressed_imgmsg_to_cv2(message, 'rgb8')
     np.testing.assert_allclose(rgb[..., ::-1], pixels, atol=3)
-    grey = BRIDGE.compressed_imgmsg_to_cv2(message, 'mono8')
-    assert grey.shape == (16, 16)
-    np.testing.assert_allclose(grey, 0.114 * 200 + 0.587 * 100 + 0.299 * 50, atol=3)
+    gray = BRIDGE.compressed_imgmsg_to_cv2(message, 'mono8')
+    assert gray.shape == (16, 16)
+    np.testing.assert_allclose(gray, 0.114 * 200 + 0.587 * 100 + 0.299 * 50, atol=3)
 
 
 def test_file_written_by_opencv_is_read() -> None:
@@ -339,10 +339,10 @@ def test_file_written_by_opencv_is_read() -> None:
 
 
 @pytest.mark.usefixtures('stand_in_only')
-def test_compressed_grey_and_16_bits_convert() -> None:
-    grey = BRIDGE.cv2_to_compressed_imgmsg(np.full((2, 2), 7, np.uint8), 'png')
-    assert BRIDGE.compressed_imgmsg_to_cv2(grey, 'bgr8')[0, 0].tolist() == [7, 7, 7]
-    assert BRIDGE.compressed_imgmsg_to_cv2(grey, 'mono8').tolist() == [[7, 7], [7, 7]]
+def test_compressed_gray_and_16_bits_convert() -> None:
+    gray = BRIDGE.cv2_to_compressed_imgmsg(np.full((2, 2), 7, np.uint8), 'png')
+    assert BRIDGE.compressed_imgmsg_to_cv2(gray, 'bgr8')[0, 0].tolist() == [7, 7, 7]
+    assert BRIDGE.compressed_imgmsg_to_cv2(gray, 'mono8').tolist() == [[7, 7], [7, 7]]
     deep = BRIDGE.cv2_to_compressed_imgmsg(np.full((1, 1), 771, np.uint16), 'png')
     assert BRIDGE.compressed_imgmsg_to_cv2(deep, 'mono8').tolist() == [[3]]
 

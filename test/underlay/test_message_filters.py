@@ -1,4 +1,4 @@
-"""Synchronisers, driven without DDS: which messages meet, which are thrown away."""
+"""Synchronizers, driven without DDS: which messages meet, which are thrown away."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def stamp_of(message: Any) -> int:
 
 
 class Bench:
-    """Inputs of a synchroniser, and the stamps of what came out, in milliseconds."""
+    """Inputs of a synchronizer, and the stamps of what came out, in milliseconds."""
 
     def __init__(self, synchronizer: type[TimeSynchronizer], inputs: int, *args: Any) -> None:
         self.inputs = [SimpleFilter() for _ in range(inputs)]
@@ -65,7 +65,7 @@ def test_equal_stamps_meet_whatever_the_order_of_arrival() -> None:
     assert bench.outputs == [(3, 3), (1, 1), (4, 4)]
 
 
-def test_exact_synchroniser_tells_nanoseconds_apart() -> None:
+def test_exact_synchronizer_tells_nanoseconds_apart() -> None:
     bench = Bench(TimeSynchronizer, 2, 10)
     bench.inputs[0].signalMessage(stamped(1_700_000_000_000_000_001))
     bench.inputs[1].signalMessage(stamped(1_700_000_000_000_000_000))
@@ -74,7 +74,7 @@ def test_exact_synchroniser_tells_nanoseconds_apart() -> None:
     assert len(bench.outputs) == 1
 
 
-def test_exact_synchroniser_hands_over_the_messages_themselves_in_input_order() -> None:
+def test_exact_synchronizer_hands_over_the_messages_themselves_in_input_order() -> None:
     bench, received = Bench(TimeSynchronizer, 3, 10), []
     bench.synchronizer.registerCallback(lambda *args: received.append(args), 'extra')
     messages = [stamped(7, kind) for kind in (Image, CameraInfo, Image)]
@@ -208,7 +208,7 @@ def test_any_object_with_register_callback_is_a_filter() -> None:
     assert len(received) == 1
 
 
-def test_synchroniser_is_itself_a_filter() -> None:
+def test_synchronizer_is_itself_a_filter() -> None:
     bench, chained = Bench(TimeSynchronizer, 2, 10), SimpleFilter()
     bench.synchronizer.registerCallback(lambda left, right: chained.signalMessage(left))
     received: list[Any] = []
@@ -260,7 +260,7 @@ def test_a_set_comes_out_exactly_when_one_exists(
     arrivals=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), max_size=40),
     queue_size=st.integers(1, 5),
 )
-def test_exact_synchroniser_agrees_with_a_model(
+def test_exact_synchronizer_agrees_with_a_model(
     arrivals: list[tuple[int, int]], queue_size: int
 ) -> None:
     bench = Bench(TimeSynchronizer, 2, queue_size)

@@ -115,7 +115,7 @@ def test_unknown_argument_is_refused(node: Node) -> None:
 @pytest.mark.parametrize(
     'reliability', [QoSReliabilityPolicy.RELIABLE, QoSReliabilityPolicy.BEST_EFFORT]
 )
-def test_synchronised_pair_crosses_dds(
+def test_synchronized_pair_crosses_dds(
     node: Node,
     executor: SingleThreadedExecutor,
     reliability: QoSReliabilityPolicy,

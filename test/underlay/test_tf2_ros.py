@@ -31,7 +31,7 @@ HALF = math.sqrt(0.5)
 def pose(
     parent: str, child: str, x: float = 0.0, *, at: int = 0, turn: float = 0.0
 ) -> TransformStamped:
-    """Return a pose x metres ahead, turned about z by an angle in degrees."""
+    """Return a pose x meters ahead, turned about z by an angle in degrees."""
     made = TransformStamped(child_frame_id=child)
     made.header.frame_id, made.header.stamp = parent, Stamp(sec=at)
     made.transform.translation.x = x

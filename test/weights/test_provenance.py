@@ -46,10 +46,12 @@ def test_our_weights_get_margins_beyond_the_image_and_others_around(tmp_path: Pa
     left, right = (torch.rand(40, 50, 3, generator=generator) * 255 for _ in range(2))
     found = {}
     for file in (ours, plain):
-        with StereoMatcher.open(file, device='cpu', backend='torch') as matcher:
+        with StereoMatcher.open(
+            file, device='cpu', backend='torch', precision='float32'
+        ) as matcher:
             found[file] = matcher.match(left, right).disparity
     for file, place in ((ours, (0, 0)), (plain, (12, 7))):
-        padding = Padding(40, 50, 'beyond' if file == ours else 'around')
+        padding = Padding(40, 50, 'bottom_right' if file == ours else 'center')
         assert (padding.top, padding.left) == place
         planes = [padding.pad(image.permute(2, 0, 1)[None]) for image in (left, right)]
         with torch.no_grad():

@@ -83,11 +83,11 @@ INLINE void adjust(const Depth &job, int row, float *adjusted) {
   }
 }
 
-// Adjusted disparities of a row and of its neighbours, where the filter looks at them.
+// Adjusted disparities of a row and of its neighbors, where the filter looks at them.
 class Rows {
  public:
   explicit Rows(const Depth &job) : job_(job), memory_(3 * static_cast<size_t>(job.width) + 2) {
-    // One float before the first and after the last, for pointers to neighbours.
+    // One float before the first and after the last, for pointers to neighbors.
     for (int i = 0; i < 3; ++i) row_[i] = memory_.data() + 1 + i * static_cast<size_t>(job.width);
   }
 
@@ -141,7 +141,7 @@ INLINE void remove_between(const Depth &job, const float *before, const float *h
 template <bool UNIT>
 INLINE void remove_flying(const Depth &job, const Rows &rows, int row, int columns, float *depth) {
   const float *here = rows.here();
-  // The ends of a row and of a column have one neighbour only.
+  // The ends of a row and of a column have one neighbor only.
   const int end = job.width < 2 ? 0 : (job.width - 2) / job.step + 1;
   remove_between<UNIT>(job, here - 1, here, here + 1, 1, end, depth);
   if (row > 0 && row + 1 < job.height)
@@ -265,7 +265,7 @@ FOR_EVERY_PROCESSOR void pixel_kernel_depth(const Depth *job, float *depth) {
     any_depth_row(*job, rows, r, size.columns, depth + static_cast<size_t>(r) * size.columns);
 }
 
-// Write the records, for each pixel or, unorganised, for those of known depth; return how many.
+// Write the records, for each pixel or, unorganized, for those of known depth; return how many.
 FOR_EVERY_PROCESSOR int64_t pixel_kernel_cloud(const Depth *job, const Cloud *cloud) {
   const Size size = size_of(*job);
   const size_t row_size = static_cast<size_t>(size.columns) * cloud->record_size;

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from s2m2_ros.inference.backend import BackendOptions, Maps
-from s2m2_ros.inference.backends.network import Network, load_for_inference, match_padded
-from s2m2_ros.inference.errors import ClosedError
+from s2m2_ros.inference.backend import Backend, BackendOptions
+from s2m2_ros.inference.backends.engines import Engines
+from s2m2_ros.inference.backends.network import Network, PaddedBackend, load_for_inference
+from s2m2_ros.inference.export import ExportSize
+from s2m2_ros.network import positional
 
 # cuDNN and cuBLAS choose their algorithms and allocate their workspaces in the first passes;
 # neither may happen while a graph is captured.
 PASSES_BEFORE_CAPTURE = 3
-# Each graph holds the memory of one whole pass.
-GRAPHS_KEPT = 4
-
-Key = tuple[torch.Size, torch.dtype]
+# The positional tables are those of the map at this fraction of the image.
+COARSEST_LEVEL = 32
 
 
 def unavailable(options: BackendOptions) -> str | None:
@@ -27,72 +27,59 @@ def unavailable(options: BackendOptions) -> str | None:
     return None
 
 
-def open_backend(options: BackendOptions) -> CudaGraphBackend:
-    """Load the network; graphs are captured when their size comes first."""
-    return CudaGraphBackend(load_for_inference(options), options)
+def open_backend(options: BackendOptions) -> Backend:
+    """Load the network; graphs are captured when their size is used first."""
+    graphs = GraphedNetwork(load_for_inference(options), options.device)
+    return PaddedBackend('cudagraph', Engines('cudagraph', options, graphs.capture), options)
 
 
 @dataclass(frozen=True)
-class _Captured:
-    """A graph and the buffers it reads and writes."""
+class CapturedGraph:
+    """A graph and the memory that it reads and writes; see `network.Network`."""
 
     graph: torch.cuda.CUDAGraph
     left: torch.Tensor
     right: torch.Tensor
-    maps: Maps
+    maps: Sequence[torch.Tensor]
+    # Read by the graph, kept by nobody else once the network's cache of them is full.
+    tables: positional.PositionalTables
+
+    def __call__(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Return disparity, visibility and confidence of padded images."""
+        self.left.copy_(left)
+        self.right.copy_(right)
+        self.graph.replay()
+        return [m.clone() for m in self.maps]
 
 
-class CudaGraphBackend:
-    """Padding, network and cropping in one graph, with static buffers.
+class GraphedNetwork:
+    """Captures the network as one CUDA graph per size, with static buffers.
 
-    In steady state a call makes one launch, two copies into the buffers, and three small
-    allocations for the result, which the caching allocator serves without asking the driver.
+    The images arrive padded, as float32 with three channels, so that gray and color, bytes and
+    floats of a size share one graph.
     """
 
-    def __init__(self, network: Network, options: BackendOptions) -> None:
-        self.name = 'cudagraph'
-        self.device = options.device
-        self.precision = options.precision
-        self._margin = options.margin
-        self._network: Network | None = network
-        self._graphs: OrderedDict[Key, _Captured] = OrderedDict()
+    def __init__(self, network: Network, device: torch.device) -> None:
+        self._network = network
+        self._device = device
 
-    def infer(self, left: torch.Tensor, right: torch.Tensor) -> Maps:
-        """Match B pairs; see `Backend.infer`. The first of a size takes several passes."""
-        captured = self._captured(left, right)
-        captured.left.copy_(left)
-        captured.right.copy_(right)
-        captured.graph.replay()
-        return Maps(*(m.clone() for m in captured.maps))
-
-    def close(self) -> None:
-        """Free the graphs, their memory and the weights."""
-        self._graphs.clear()
-        self._network = None
-
-    def _captured(self, left: torch.Tensor, right: torch.Tensor) -> _Captured:
-        key = (left.shape, left.dtype)
-        if key in self._graphs:
-            self._graphs.move_to_end(key)
-        else:
-            while len(self._graphs) >= GRAPHS_KEPT:
-                self._graphs.popitem(last=False)
-            self._graphs[key] = self._capture(left, right)
-        return self._graphs[key]
-
-    def _capture(self, left: torch.Tensor, right: torch.Tensor) -> _Captured:
-        if self._network is None:
-            raise ClosedError
-        static_left = torch.empty_like(left).copy_(left)
-        static_right = torch.empty_like(right).copy_(right)
-        # torch wants the passes before a capture on another stream than the default one.
-        side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream(self.device))
+    def capture(self, size: ExportSize) -> CapturedGraph:
+        """Return the graph of a size; takes several passes."""
+        shape = (size.batch, 3, size.height, size.width)
+        left, right = (torch.zeros(shape, device=self._device) for _ in range(2))
+        # torch wants the passes before a capture on another stream than the default one. The
+        # capture is on the same: torch's own stream for captures is that of the first device.
+        side = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(side):
             for _ in range(PASSES_BEFORE_CAPTURE):
-                match_padded(self._network, static_left, static_right, self._margin)
-        torch.cuda.current_stream(self.device).wait_stream(side)
+                self._network(left, right)
+        torch.cuda.current_stream(self._device).wait_stream(side)
+        tables = positional.positional_tables(
+            size.height // COARSEST_LEVEL, size.width // COARSEST_LEVEL, self._device
+        )
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            maps = match_padded(self._network, static_left, static_right, self._margin)
-        return _Captured(graph, static_left, static_right, maps)
+        # Other threads, of other matchers, may allocate memory meanwhile.
+        with torch.cuda.graph(graph, stream=side, capture_error_mode='thread_local'):
+            maps = self._network(left, right)
+        return CapturedGraph(graph, left, right, maps, tables)

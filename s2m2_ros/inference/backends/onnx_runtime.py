@@ -1,145 +1,135 @@
 """The `onnxruntime` backend: the exported network under ONNX Runtime.
 
-On a CUDA device its TensorRT provider is used if the installed ONNX Runtime has it, with engines
-cached on disk, else its CUDA provider; inputs and outputs stay in torch's memory.
+On a CUDA device its CUDA provider runs on torch's memory, on a stream of its own. Its TensorRT
+provider is left out: it knows TensorRT's global half precision only, which takes coordinates and
+transport with it, and cannot switch TF32 off. The `tensorrt` backend does both right.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from s2m2_ros.inference.backend import Backend, BackendOptions
-from s2m2_ros.inference.backends.network import PaddedBackend
+from s2m2_ros.inference.backends.devices import OwnStream
+from s2m2_ros.inference.backends.engines import Engines
+from s2m2_ros.inference.backends.network import Network, PaddedBackend
 from s2m2_ros.inference.export import INPUTS, OUTPUTS, ExportSize
 from s2m2_ros.inference.exported_models import ExportedModels
+from s2m2_ros.inference.versions import how_to_install, lacks_exporter, version_pair
 from s2m2_ros.optional_packages import missing_packages
-from s2m2_ros.weights import private_folder
 
 _logger = logging.getLogger(__name__)
 
-GPU_PROVIDERS = ('TensorrtExecutionProvider', 'CUDAExecutionProvider')
+CUDA_PROVIDER = 'CUDAExecutionProvider'
 # ONNX Runtime's severities go from 0, verbose, to 4, fatal.
 ERRORS_ONLY = 3
+# The first with the option `use_tf32`; older ones use TF32 and say nothing.
+OLDEST_VERSION_ON_CUDA = (1, 18)
 
 
 def unavailable(options: BackendOptions) -> str | None:
     """Return why this backend cannot be opened, or None."""
-    reason = missing_packages('onnxruntime', 'onnx', 'onnxscript')
+    reason = missing_packages('onnxruntime', 'onnx', 'onnxscript') or lacks_exporter()
     if reason is not None:
         return reason
     if options.precision == 'bfloat16':
         return 'ONNX Runtime has no bfloat16 convolutions; use float16 or float32'
-    if options.device.type == 'cuda' and not _gpu_providers():
-        return (
-            'the installed ONNX Runtime is a CPU build (pip uninstall onnxruntime; '
-            'pip install onnxruntime-gpu)'
-        )
-    if options.device.type not in ('cpu', 'cuda'):
+    if options.device.type == 'cuda':
+        return _unavailable_on_cuda()
+    if options.device.type != 'cpu':
         return f'it runs on cpu and cuda, not on {options.device.type}'
     return None
 
 
+def _unavailable_on_cuda() -> str | None:
+    import onnxruntime
+
+    if CUDA_PROVIDER not in onnxruntime.get_available_providers():
+        advice = how_to_install('onnxruntime-gpu')
+        return (
+            f'the installed ONNX Runtime is a CPU build (pip uninstall onnxruntime; then {advice})'
+        )
+    if version_pair(onnxruntime.__version__) < OLDEST_VERSION_ON_CUDA:
+        oldest = '.'.join(map(str, OLDEST_VERSION_ON_CUDA))
+        advice = how_to_install('onnxruntime-gpu', f"'onnxruntime-gpu>={oldest}'")
+        return f'ONNX Runtime {onnxruntime.__version__} is too old for CUDA ({advice})'
+    return None
+
+
 def open_backend(options: BackendOptions) -> Backend:
-    """Return the backend; models are exported when their size comes first."""
-    return PaddedBackend('onnxruntime', OnnxNetwork(options), options)
+    """Return the backend; models are exported when their size is used first."""
+    import onnxruntime
+
+    build = OnnxSessions(options).open
+    engines = Engines('onnxruntime', options, build, onnxruntime=onnxruntime.__version__)
+    return PaddedBackend('onnxruntime', engines, options)
 
 
-class OnnxNetwork:
-    """The network as one ONNX Runtime session per size; see `padded.Network`."""
+class OnnxSessions:
+    """Opens an ONNX Runtime session for a size."""
 
     def __init__(self, options: BackendOptions) -> None:
-        self._options = options
+        self._device = options.device
         self._models = ExportedModels(options)
-        self._sessions: dict[ExportSize, Any] = {}
+        self._stream = OwnStream(options.device) if options.device.type == 'cuda' else None
 
-    def __call__(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
-        """Return disparity, visibility and confidence of padded images."""
-        batch, _, height, width = left.shape
-        size = ExportSize(height, width, batch)
-        if size not in self._sessions:
-            self._sessions[size] = self._open(size)
-        session = self._sessions[size]
-        if self._options.device.type == 'cuda':
-            return self._run_bound(session, left.contiguous(), right.contiguous())
-        images = {
-            name: np.ascontiguousarray(image.numpy())
-            for name, image in zip(INPUTS, (left, right), strict=True)
-        }
-        return [torch.from_numpy(m) for m in session.run(list(OUTPUTS), images)]
-
-    def _open(self, size: ExportSize) -> Any:
+    def open(self, size: ExportSize) -> Network:
+        """Return the network of padded images of a size."""
         import onnxruntime
 
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = ERRORS_ONLY
         settings.intra_op_num_threads = torch.get_num_threads()
         session = onnxruntime.InferenceSession(
-            self._models.onnx(size), settings, providers=self._providers(size)
+            self._models.onnx(size), settings, providers=self._providers()
         )
         _logger.info('ONNX Runtime runs on %s', session.get_providers()[0])
-        return session
+        if self._stream is None:
+            return partial(_run_on_host, session)
+        return partial(_run_on_cuda, session, self._stream)
 
-    def _providers(self, size: ExportSize) -> list[Any]:
-        if self._options.device.type == 'cpu':
+    def _providers(self) -> list[Any]:
+        if self._stream is None:
             return ['CPUExecutionProvider']
-        available = _gpu_providers()
-        common = {
-            'device_id': self._options.device.index or 0,
-            # Its work is queued behind torch's, on the same stream, so nobody has to wait.
-            'user_compute_stream': str(
-                torch.cuda.current_stream(self._options.device).cuda_stream
-            ),
+        settings = {
+            'device_id': self._device.index or 0,
+            'user_compute_stream': str(self._stream.handle),
+            'use_tf32': '0',
         }
-        settings: list[Any] = []
-        if 'TensorrtExecutionProvider' in available:
-            import onnxruntime
+        return [(CUDA_PROVIDER, settings), 'CPUExecutionProvider']
 
-            # This provider reads and writes whole folders of its own making; ours names all
-            # that an engine depends on, so a folder never holds a stale one.
-            key = self._models.key('onnxruntime-trt', size, onnxruntime=onnxruntime.__version__)
-            folder = private_folder(self._options.cache_folder, 'engines', key.filename)
-            settings.append(
-                (
-                    'TensorrtExecutionProvider',
-                    {
-                        **common,
-                        'trt_engine_cache_enable': True,
-                        'trt_engine_cache_path': str(folder),
-                        'trt_timing_cache_enable': True,
-                        'trt_timing_cache_path': str(folder),
-                        'trt_fp16_enable': self._options.precision == 'float16',
-                    },
-                )
-            )
-        settings.append(('CUDAExecutionProvider', common))
-        return [*settings, 'CPUExecutionProvider']
 
-    def _run_bound(
-        self, session: Any, left: torch.Tensor, right: torch.Tensor
-    ) -> Sequence[torch.Tensor]:
-        """Run on torch's memory, without copies."""
-        binding = session.io_binding()
-        batch, _, height, width = left.shape
-        maps = [left.new_empty(batch, 1, height, width) for _ in OUTPUTS]
-        for name, image in zip(INPUTS, (left, right), strict=True):
-            binding.bind_input(name, *_location(image))
-        for name, values in zip(OUTPUTS, maps, strict=True):
-            binding.bind_output(name, *_location(values))
+def _run_on_host(session: Any, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
+    images = {
+        name: np.ascontiguousarray(image.numpy())
+        for name, image in zip(INPUTS, (left, right), strict=True)
+    }
+    return [torch.from_numpy(m) for m in session.run(list(OUTPUTS), images)]
+
+
+def _run_on_cuda(
+    session: Any, stream: OwnStream, left: torch.Tensor, right: torch.Tensor
+) -> Sequence[torch.Tensor]:
+    """Run on torch's memory, without copies."""
+    binding = session.io_binding()
+    batch, _, height, width = left.shape
+    images = (left.contiguous(), right.contiguous())
+    maps = [left.new_empty(batch, 1, height, width) for _ in OUTPUTS]
+    for name, image in zip(INPUTS, images, strict=True):
+        binding.bind_input(name, *_location(image))
+    for name, values in zip(OUTPUTS, maps, strict=True):
+        binding.bind_output(name, *_location(values))
+    with stream.turn():
         session.run_with_iobinding(binding)
-        return maps
+    return maps
 
 
 def _location(tensor: torch.Tensor) -> tuple[str, int, type, list[int], int]:
     """Return what ONNX Runtime's binding wants to know of a contiguous float32 CUDA tensor."""
     return 'cuda', tensor.device.index or 0, np.float32, list(tensor.shape), tensor.data_ptr()
-
-
-def _gpu_providers() -> list[str]:
-    import onnxruntime
-
-    return [p for p in onnxruntime.get_available_providers() if p in GPU_PROVIDERS]

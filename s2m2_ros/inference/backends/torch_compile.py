@@ -13,9 +13,12 @@ from collections.abc import Sequence
 import torch
 
 from s2m2_ros.inference.backend import Backend, BackendOptions
-from s2m2_ros.inference.backends.network import PaddedBackend, load_for_inference
+from s2m2_ros.inference.backends.engines import Engines
+from s2m2_ros.inference.backends.network import Network, PaddedBackend, load_for_inference
 from s2m2_ros.inference.export import ExportSize
 from s2m2_ros.inference.exported_models import ExportedModels
+from s2m2_ros.inference.proof import made_pair
+from s2m2_ros.inference.versions import OLDEST_TORCH_FOR_COMPILING, torch_too_old
 from s2m2_ros.optional_packages import missing_packages
 
 _logger = logging.getLogger(__name__)
@@ -26,6 +29,9 @@ SIZES_COMPILED = 64
 
 def unavailable(options: BackendOptions) -> str | None:
     """Return why this backend cannot be opened, or None."""
+    reason = torch_too_old(OLDEST_TORCH_FOR_COMPILING, 'this backend')
+    if reason is not None:
+        return reason
     if options.device.type == 'cuda':
         return missing_packages('triton')
     compiler = os.environ.get('CXX', 'g++')
@@ -35,46 +41,41 @@ def unavailable(options: BackendOptions) -> str | None:
 
 
 def open_backend(options: BackendOptions) -> Backend:
-    """Load the network; it is compiled when a size comes first."""
-    return PaddedBackend('compiled', CompiledNetwork(options), options)
+    """Load the network; it is compiled when a size is used first."""
+    engines = Engines('compiled', options, CompiledNetwork(options).compile)
+    return PaddedBackend('compiled', engines, options)
 
 
 class CompiledNetwork:
-    """The network under torch.compile; see `padded.Network`."""
+    """The network under torch.compile."""
 
     def __init__(self, options: BackendOptions) -> None:
+        self._device = options.device
         self._entries = ExportedModels(options)
         self._compiled = torch.compile(load_for_inference(options), dynamic=False)
         self._sizes: set[ExportSize] = set()
 
-    def __call__(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
-        """Return disparity, visibility and confidence of padded images."""
-        batch, _, height, width = left.shape
-        size = ExportSize(height, width, batch)
-        # Gradients are switched on so that the network does not unroll its loop over chunks of
-        # rows; nothing requires any.
-        with torch.enable_grad():
-            if size in self._sizes:
-                return self._run(left, right)
-            return self._compile(size, left, right)
-
-    def _run(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
-        with torch._dynamo.config.patch(recompile_limit=SIZES_COMPILED):
-            maps: Sequence[torch.Tensor] = self._compiled(left, right)
-        return maps
-
-    def _compile(
-        self, size: ExportSize, left: torch.Tensor, right: torch.Tensor
-    ) -> Sequence[torch.Tensor]:
+    def compile(self, size: ExportSize) -> Network:
+        """Return the network of padded images of a size."""
+        if size not in self._sizes and len(self._sizes) >= SIZES_COMPILED:
+            _logger.info('compiled for %d sizes: forgetting them', len(self._sizes))
+            torch.compiler.reset()
+            self._sizes.clear()
         key = self._entries.key('compiled', size)
         kept = self._entries.cache.load(key)
         if kept is not None:
             torch.compiler.load_cache_artifacts(kept)
-        else:
-            _logger.info('compiling for %dx%d, which may take minutes', size.width, size.height)
-        maps = self._run(left, right)
+        left, right = made_pair(size)
+        self._run(left.to(self._device), right.to(self._device))
         made = torch.compiler.save_cache_artifacts()
         if kept is None and made is not None:
             self._entries.cache.store(key, made[0])
         self._sizes.add(size)
+        return self._run
+
+    def _run(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
+        # Gradients are switched on so that the network does not unroll its loop over chunks of
+        # rows; nothing requires any.
+        with torch.enable_grad(), torch._dynamo.config.patch(recompile_limit=SIZES_COMPILED):
+            maps: Sequence[torch.Tensor] = self._compiled(left, right)
         return maps

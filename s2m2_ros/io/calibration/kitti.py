@@ -52,7 +52,7 @@ def _camera(
 ) -> CameraModel:
     path = document.path
     P = list(numbers(path, f'P{camera}', entries['P', camera], 12))
-    # The published matrices hold millimetre offsets in the last column that a rectified pair
+    # The published matrices hold millimeter offsets in the last column that a rectified pair
     # cannot have; the third camera's differ by microns.
     P[7] = P[11] = 0.0
     width, height = image_size

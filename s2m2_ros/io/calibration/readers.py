@@ -1,4 +1,4 @@
-"""Calibrations of rectified stereo pairs from files, recognised by what they hold."""
+"""Calibrations of rectified stereo pairs from files, recognized by what they hold."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ SUFFIXES = (
 )  # fmt: skip
 # KITTI's development kit: disparity in 1/256 pixel, 0 for unknown.
 DISPARITY_STEPS = 256.0
-# REP 118: depth in millimetres, 0 for unknown.
+# REP 118: depth in millimeters, 0 for unknown.
 DEPTH_STEPS = 1000.0
 LARGEST_STEP = 65535
 
@@ -88,7 +88,7 @@ def _without_alpha(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def write_png(path: Path, picture: Picture) -> None:
-    """Write a picture, (H, W) grey or (H, W, 3) RGB, as PNG."""
+    """Write a picture, (H, W) gray or (H, W, 3) RGB, as PNG."""
     _write(path, '.png', picture if picture.ndim == 2 else picture[..., ::-1])
 
 
@@ -114,7 +114,7 @@ def write_steps(path: Path, values: FloatMap, steps: float) -> int:
 def write_ply(path: Path, records: FloatMap) -> None:
     """Write a cloud of colored points as binary PLY.
 
-    `records` are (N, 4): x, y, z in metres and the color as ROS packs it, a float32 whose bytes
+    `records` are (N, 4): x, y, z in meters and the color as ROS packs it, a float32 whose bytes
     are blue, green, red and unused.
     """
     packed = np.ascontiguousarray(records[:, 3]).view(np.uint8).reshape(-1, 4)
@@ -125,7 +125,7 @@ def write_ply(path: Path, records: FloatMap) -> None:
     properties += [f'property uchar {name}' for name in ('red', 'green', 'blue')]
     header = (
         'ply\nformat binary_little_endian 1.0\n'
-        f'comment metres, x right, y down, z forward\nelement vertex {len(records)}\n'
+        f'comment meters, x right, y down, z forward\nelement vertex {len(records)}\n'
     )
     text = f'{header}{chr(10).join(properties)}\nend_header\n'
     _store(path, text.encode('ascii') + vertices.tobytes())
@@ -149,9 +149,9 @@ def disparity_picture(
 
 
 def share_picture(share: FloatMap) -> Picture:
-    """Return grey (H, W) of values in 0..1, white for 1."""
-    grey: Picture = np.rint(np.nan_to_num(share).clip(0, 1) * 255).astype(np.uint8)
-    return grey
+    """Return gray (H, W) of values in 0..1, white for 1."""
+    gray: Picture = np.rint(np.nan_to_num(share).clip(0, 1) * 255).astype(np.uint8)
+    return gray
 
 
 def _write(path: Path, suffix: str, image: npt.NDArray[np.generic]) -> None:

@@ -14,7 +14,7 @@ class RawImage:
     """One decoded image whose values are not scaled yet.
 
     Attributes:
-        pixels: (H, W) grey or (H, W, 3) RGB; uint8, uint16 or float32.
+        pixels: (H, W) gray or (H, W, 3) RGB; uint8, uint16 or float32.
         largest: the value of white by the type or the encoding; None for floating point, where
             nothing names it.
         exact: whether the encoding itself names `largest` (mono10: 1023), so that there is

@@ -46,7 +46,7 @@ def decode_raw(message: Image) -> RawImage:
 
 
 def decode_image(message: Image) -> np.ndarray:
-    """Return the image as (H, W) grey or (H, W, 3) RGB, uint8, or float32 in 0..255.
+    """Return the image as (H, W) gray or (H, W, 3) RGB, uint8, or float32 in 0..255.
 
     As :func:`decode_raw`, and 16 bits are scaled by their full range: 65535 is 255.0.
     """

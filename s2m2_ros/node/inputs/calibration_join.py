@@ -19,7 +19,7 @@ USUAL = 2
 
 
 @dataclass(frozen=True, eq=False)
-class ImagePair:
+class PairedImages:
     """Two images that belong together, and whose calibrations are right for them."""
 
     images: tuple[TimedImage, TimedImage]
@@ -48,13 +48,13 @@ class CalibrationJoin:
     def __init__(
         self,
         drop: Callable[[DropCause, int], None],
-        dispatch: Callable[[ImagePair, Any, Any], None],
+        dispatch: Callable[[PairedImages, Any, Any], None],
     ) -> None:
         self._drop = drop
         self._dispatch = dispatch
         self._caches = (CalibrationCache(), CalibrationCache())
-        self._pending: deque[ImagePair] = deque()
-        self._last: ImagePair | None = None
+        self._pending: deque[PairedImages] = deque()
+        self._last: PairedImages | None = None
         self._usual = 0
         self.configure(cached=True, tolerance=0, size=1)
 
@@ -88,7 +88,7 @@ class CalibrationJoin:
         self._caches[side].add(info, publisher)
         self._serve()
 
-    def add_pair(self, pair: ImagePair) -> None:
+    def add_pair(self, pair: PairedImages) -> None:
         """Take a pair; dispatch it if its calibration is there."""
         self.flush()
         if self._last is not None:
@@ -126,7 +126,7 @@ class CalibrationJoin:
                     self._drop(DropCause.NO_CALIBRATION, 1)
                 self._dispatch(pair, *infos)
 
-    def _own(self, pair: ImagePair) -> tuple[Any, Any] | None:
+    def _own(self, pair: PairedImages) -> tuple[Any, Any] | None:
         """Return the calibrations of the pair's own timestamps."""
         tolerance = 0 if self._cached else self._tolerance
         left, right = (
@@ -137,7 +137,7 @@ class CalibrationJoin:
         )
         return None if left is None or right is None else (left, right)
 
-    def _newest(self, pair: ImagePair) -> tuple[Any, Any] | None:
+    def _newest(self, pair: PairedImages) -> tuple[Any, Any] | None:
         left, right = (
             self._caches[side].newest(pair.accepted[side], pair.frame(side)) for side in SIDES
         )

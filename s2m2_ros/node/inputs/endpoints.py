@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 
-from s2m2_ros.node.inputs.frames import printable
+from s2m2_ros.text_safety import safe_text
 
 # Some distributions fill the identifier of an endpoint up with zeros.
 GID_BYTES = 16
 PARTICIPANT_BYTES = 12
+# What the graph says until the names of a process have arrived.
+UNKNOWN_NODE = '_NODE_NAME_UNKNOWN_'
 
 
 class Topic(NamedTuple):
@@ -69,7 +71,7 @@ def publishers_of(node: Any, topic: str) -> tuple[Endpoint, ...]:
     """Return the publishers of a topic, given by its full name."""
     return tuple(
         Endpoint(
-            node=printable(f'{info.node_namespace.rstrip("/")}/{info.node_name}'),
+            node=_full_name(info),
             kind=info.topic_type,
             gid=bytes(info.endpoint_gid)[:GID_BYTES],
             reliable=info.qos_profile.reliability == ReliabilityPolicy.RELIABLE,
@@ -77,6 +79,12 @@ def publishers_of(node: Any, topic: str) -> tuple[Endpoint, ...]:
         )
         for info in node.get_publishers_info_by_topic(topic)
     )
+
+
+def _full_name(info: Any) -> str:
+    if info.node_name == UNKNOWN_NODE:
+        return 'a node whose name is not known yet'
+    return safe_text(f'{info.node_namespace.rstrip("/")}/{info.node_name}')
 
 
 def gid_of(message_info: Any) -> bytes | None:

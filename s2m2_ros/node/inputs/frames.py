@@ -6,20 +6,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from s2m2_ros.node.faults import Fault, FaultLog
+from s2m2_ros.text_safety import LIMIT, safe_text
 
-LONGEST_TEXT = 200
 # A driver has a few frames; more come from one that changes them all the time.
 MOST_NAMES = 100
-
-
-def printable(text: str, limit: int = LONGEST_TEXT) -> str:
-    """Return text from a message for a log: control characters escaped, cut to `limit`."""
-    # Cut first as well: escaping megabytes takes seconds.
-    escaped = ''.join(
-        character if character.isprintable() else ascii(character)[1:-1]
-        for character in text[: limit + 1]
-    )
-    return escaped if len(escaped) <= limit else f'{escaped[: limit - 3]}...'
 
 
 class Frame(NamedTuple):
@@ -75,8 +65,8 @@ def explain_frames(frames: Sequence[Frame]) -> str | None:
     for image, info in zip(frames[:2], frames[2:], strict=True):
         if image.frame_id.lstrip('/') != info.frame_id.lstrip('/'):
             reasons.append(
-                f"{image.topic} has the frame_id '{printable(image.frame_id)}' and {info.topic} "
-                f"'{printable(info.frame_id)}': does the calibration belong to this camera? The "
+                f"{image.topic} has the frame_id '{safe_text(image.frame_id)}' and {info.topic} "
+                f"'{safe_text(info.frame_id)}': does the calibration belong to this camera? The "
                 "outputs carry the left image's frame"
             )
     return '; '.join(reasons) or None
@@ -85,19 +75,19 @@ def explain_frames(frames: Sequence[Frame]) -> str | None:
 def _explain(frame: Frame) -> str | None:
     name = frame.frame_id.lstrip('/')
     if not name.strip():
-        found = f"'{printable(frame.frame_id)}' as frame_id" if frame.frame_id else 'no frame_id'
+        found = f"'{safe_text(frame.frame_id)}' as frame_id" if frame.frame_id else 'no frame_id'
         return (
             f'{frame.topic} has {found}: tf2, rviz2 and Nav2 drop messages without a frame; set '
             'the frame in the camera driver'
         )
     if name != frame.frame_id:
         return (
-            f"{frame.topic} has the frame_id '{printable(frame.frame_id)}': tf2 refuses a leading "
-            f"slash, so it is removed ('{printable(name)}'); set it without one in the driver"
+            f"{frame.topic} has the frame_id '{safe_text(frame.frame_id)}': tf2 refuses a leading "
+            f"slash, so it is removed ('{safe_text(name)}'); set it without one in the driver"
         )
-    if len(name) > LONGEST_TEXT or not name.isprintable():
+    if len(name) > LIMIT or not name.isprintable():
         return (
             f'{frame.topic} has an unusable frame_id of {len(name)} characters, '
-            f"'{printable(name)}': set a plain name in the camera driver"
+            f"'{safe_text(name)}': set a plain name in the camera driver"
         )
     return None

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.inputs.calibration_cache import MOST_PUBLISHERS, Accepted, TimedInfo
-from s2m2_ros.node.inputs.calibration_join import CalibrationJoin, ImagePair
+from s2m2_ros.node.inputs.calibration_join import CalibrationJoin, PairedImages
 from s2m2_ros.node.inputs.delivery import explain_loss, explain_mismatch, image_size
 from s2m2_ros.node.inputs.endpoints import node_names
 from s2m2_ros.node.inputs.frames import FrameWatch
@@ -37,6 +37,8 @@ __all__ = ['PairSynchronizer', 'StereoMessages', 'StereoTopics']
 
 # Seconds that a pair waits for the camera_info of its own timestamps, where there usually is one.
 COMPANION_WAIT = 0.1
+# Fewer messages than this in `sync_timeout` are what gets through a transport that loses most.
+HARDLY_ANY = 3
 FAULTS = (
     Fault.SYNCHRONIZATION,
     Fault.RATES,
@@ -150,8 +152,8 @@ class PairSynchronizer:
 
     def _follow(self) -> None:
         """Subscribe as the publishers require, which may have changed."""
-        for index in self._inputs.follow(self._settings.image_transport):
-            self.topics[index].recent.clear()
+        if self._inputs.follow(self._settings.image_transport) & set(IMAGES):
+            self._restart()
         now = time.monotonic()
         for index in IMAGES:
             self._publishers.follow(
@@ -234,7 +236,7 @@ class PairSynchronizer:
     def _paired(self, images: tuple[TimedImage, TimedImage]) -> None:
         self._counters.match()
         left, right = (self._accepted(side) for side in IMAGES)
-        self._join.add_pair(ImagePair(images, (left, right)))
+        self._join.add_pair(PairedImages(images, (left, right)))
         if self._join.waits:
             self._wait_timer.reset()
 
@@ -247,7 +249,7 @@ class PairSynchronizer:
         self._wait_timer.cancel()
         self._join.flush()
 
-    def _send(self, pair: ImagePair, left_info: Any, right_info: Any) -> None:
+    def _send(self, pair: PairedImages, left_info: Any, right_info: Any) -> None:
         now, names = time.monotonic(), self._inputs.names
         left, right = (image.message for image in pair.images)
         self._progress_at = now
@@ -261,7 +263,7 @@ class PairSynchronizer:
             subscription = self._inputs.subscription(index)
             publishers = self._inputs.endpoints(index)
             reason = explain_mismatch(subscription, publishers)
-            if reason is None and starved and index in IMAGES:
+            if reason is None and index in IMAGES and starved and self._loses(index):
                 reason = explain_loss(
                     subscription,
                     publishers,
@@ -271,6 +273,11 @@ class PairSynchronizer:
             if reason is not None:
                 reasons.append(reason)
         return '; '.join(reasons) or None
+
+    def _loses(self, index: int) -> bool:
+        """Tell whether hardly any message of an input arrived in the last `sync_timeout`."""
+        since = time.monotonic() - self._settings.sync_timeout
+        return len(self.topics[index].stamps_since(since)) < HARDLY_ANY
 
     def _image_size(self, index: int) -> range:
         known = self._image_bytes.get(index)

@@ -44,7 +44,7 @@ def disparity_message(
 
 
 def depth_message(outputs: HostOutputs, header: Header) -> Image:
-    """Return the depth image, 32FC1 in metres, NaN where unknown (REP 118)."""
+    """Return the depth image, 32FC1 in meters, NaN where unknown (REP 118)."""
     return _image(outputs.arrays[Output.DEPTH], '32FC1', header)
 
 
@@ -90,7 +90,7 @@ def occlusion_mask_message(outputs: HostOutputs, header: Header) -> Image:
 
 
 class CloudMemory(Workspace):
-    """A workspace that lies in a message's data, so that an organised cloud is never copied.
+    """A workspace that lies in a message's data, so that an organized cloud is never copied.
 
     The message is used again from one pair to the next: publish it first.
     """

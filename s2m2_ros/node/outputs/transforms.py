@@ -64,7 +64,7 @@ class Transforms:
 def rigid_transform(
     translation: Sequence[float], quaternion: Sequence[float], *, frame_id: str
 ) -> RigidTransform:
-    """Return the transform into ``frame_id`` of a pose: metres, and a quaternion (x, y, z, w).
+    """Return the transform into ``frame_id`` of a pose: meters, and a quaternion (x, y, z, w).
 
     The pose is that of the left optical frame, seen from ``frame_id``. Raises ValueError for a
     quaternion of zero length or numbers that are not finite.

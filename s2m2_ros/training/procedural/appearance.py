@@ -24,9 +24,9 @@ class Appearance:
     texture: Tensor
     """(B, K, 2) int64: the surface's texture and the one that it mirrors."""
     turn: Tensor
-    """(B, K, 6): the affine map from pixels around the centre to texels."""
+    """(B, K, 6): the affine map from pixels around the center to texels."""
     base: Tensor
-    """(B, K, 3): mean colour, 0..1."""
+    """(B, K, 3): mean color, 0..1."""
     tint: Tensor
     """(B, K, 3): how strongly the texture shows in each channel."""
     gradient: Tensor
@@ -37,8 +37,8 @@ class Appearance:
     """(B, K, 2): share of the mirrored texture, its shift between the views in texels."""
     opacity: Tensor
     """(B, K): 1 but for translucent surfaces."""
-    grey: Tensor
-    """(B, 1, 1, 1): 1 for scenes without colour."""
+    gray: Tensor
+    """(B, 1, 1, 1): 1 for scenes without color."""
 
 
 def draw_appearance(
@@ -77,29 +77,29 @@ def draw_appearance(
         * torch.tensor([0.25, 12.0], device=random.device)
         * mirrors,
         opacity=opacity,
-        grey=random.chance((batch, 1, 1, 1), options.grey_share).float(),
+        gray=random.chance((batch, 1, 1, 1), options.gray_share).float(),
     )
 
 
 def shade(world: World, appearance: Appearance, bank: Tensor, rays: Rays, hits: Hits) -> Tensor:
     """Return the image (B, 3, H, W), 0..1, of rays whose first hits are known."""
-    colour = _colour(world, appearance, bank, rays, hits.index)
+    color = _color(world, appearance, bank, rays, hits.index)
     few = world.translucent
     if few:
         behind, some = world.behind_translucent(), rays.scenes(slice(0, few))
-        through = _colour(behind, appearance, bank, some, behind.trace(some).index)
+        through = _color(behind, appearance, bank, some, behind.trace(some).index)
         index = hits.index[:few]
         opacity = appearance.opacity[:few].gather(1, index.flatten(1)).view(*index.shape, 1)
-        front = through + (colour[:few] - through) * opacity
-        colour = torch.cat([front, colour[few:]])
-    image = colour.permute(0, 3, 1, 2).clamp(0, 1)
-    return image + appearance.grey * (image.mean(1, keepdim=True) - image)
+        front = through + (color[:few] - through) * opacity
+        color = torch.cat([front, color[few:]])
+    image = color.permute(0, 3, 1, 2).clamp(0, 1)
+    return image + appearance.gray * (image.mean(1, keepdim=True) - image)
 
 
-def _colour(
+def _color(
     world: World, appearance: Appearance, bank: Tensor, rays: Rays, index: Tensor
 ) -> Tensor:
-    """Return the colour (B, H, W, 3) of the surface ``index`` (B, H, W) at each ray."""
+    """Return the color (B, H, W, 3) of the surface ``index`` (B, H, W) at each ray."""
     s, t, _ = rays.meet(world.surfaces.pick(index))
     right = float(rays.right)
     turn = _per_pixel(appearance.turn, index).unbind(-1)

@@ -68,7 +68,7 @@ class Camera:
         )
 
     def record(self, image: Tensor, random: SeededRandom) -> Tensor:
-        """Return the image (B, 3, H, W), 0..1, quantised to 8 bits as a file would hold it."""
+        """Return the image (B, 3, H, W), 0..1, quantized to 8 bits as a file would hold it."""
         image = gaussian_blur(image, self.blur)
         image = (image.clamp(1e-4, 1.0) ** self.gamma * self.gain).clamp(0, 1)
         image = image + random.normal(tuple(image.shape)) * self.noise
@@ -97,7 +97,7 @@ def gaussian_blur(image: Tensor, deviation: Tensor, *, radius: int = 3) -> Tenso
 
 
 def compress(image: Tensor, step: Tensor) -> Tensor:
-    """Quantise 8x8 blocks in the cosine domain as JPEG does (ITU-T T.81, without subsampling).
+    """Quantize 8x8 blocks in the cosine domain as JPEG does (ITU-T T.81, without subsampling).
 
     ``image``: (B, 3, H, W), 0..1, H and W multiples of 8. ``step`` (B, 1, 1, 1) is the step of
     the lowest frequency; steps grow with frequency, and 0 leaves an image as it is.
@@ -115,7 +115,7 @@ def compress(image: Tensor, step: Tensor) -> Tensor:
 
 
 def _erase(right: Tensor, random: SeededRandom, uneven: Tensor) -> Tensor:
-    """Fill a rectangle of the right image with its mean colour in a third of uneven pairs."""
+    """Fill a rectangle of the right image with its mean color in a third of uneven pairs."""
     batch, _, height, width = right.shape
     chosen = random.chance((batch, 1, 1, 1), 1 / 3) & (uneven > 0)
     cx, cy, half_width, half_height = random.uniform((4, batch, 1, 1, 1))

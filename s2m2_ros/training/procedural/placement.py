@@ -44,7 +44,7 @@ class SceneOptions:
     """Objects that are curved."""
     flat_share: float = 0.25
     """Surfaces with almost no texture."""
-    grey_share: float = 0.3
+    gray_share: float = 0.3
     specular_share: float = 0.1
     mirror_share: float = 0.1
     translucent_share: float = 0.05
@@ -92,12 +92,12 @@ class Room:
     width: int
 
 
-def _plain(centre_x: Tensor, centre_y: Tensor, offset: Tensor) -> Surfaces:
+def _plain(center_x: Tensor, center_y: Tensor, offset: Tensor) -> Surfaces:
     """Return active surfaces that face the cameras."""
     zero = torch.zeros_like(offset)
     return Surfaces(
-        centre_x=centre_x.expand_as(offset),
-        centre_y=centre_y.expand_as(offset),
+        center_x=center_x.expand_as(offset),
+        center_y=center_y.expand_as(offset),
         offset=offset,
         slope_x=zero,
         slope_y=zero,
@@ -118,7 +118,7 @@ def _planes(random: SeededRandom, room: Room) -> Surfaces:
     back = _plain(floor * 0 + width / 2, floor * 0 + height / 2, floor)
     wall_level = floor + (reach - floor) * random.uniform((batch, 1)).square() * 0.5
     wall = replace(
-        _plain(back.centre_x, back.centre_y, wall_level),
+        _plain(back.center_x, back.center_y, wall_level),
         slope_x=random.uniform((batch, 1), -0.5, 0.5) * reach / width,
         slope_y=random.uniform((batch, 1), -0.3, 0.3) * reach / height,
         active=chance[:, :1] < 0.8,
@@ -126,7 +126,7 @@ def _planes(random: SeededRandom, room: Room) -> Surfaces:
     horizon = random.uniform((batch, 1), 0.25, 0.8) * height
     rise = (reach - floor) * random.uniform((batch, 1), 0.3, 1.0)
     ground = replace(
-        _plain(back.centre_x, horizon, floor),
+        _plain(back.center_x, horizon, floor),
         slope_y=rise / (height - horizon),
         slope_x=random.normal((batch, 1), 0.02),
         active=chance[:, 1:2] < 0.5,
@@ -135,7 +135,7 @@ def _planes(random: SeededRandom, room: Room) -> Surfaces:
     rise = (reach - floor) * random.uniform((batch, 1), 0.2, 0.8)
     start = random.uniform((batch, 1), 0.3, 0.7)
     side_wall = replace(
-        _plain(start * width, back.centre_y, floor),
+        _plain(start * width, back.center_y, floor),
         slope_x=(side * rise / (0.5 * width)).clamp(-0.7, 0.5),
         active=chance[:, 2:] < 0.35,
     )

@@ -119,7 +119,7 @@ def render(
         disparity=disparity,
         visibility=visibility(world, left, hits)[:, None].float(),
         valid=(disparity >= frame.lowest).float(),
-        labelled=torch.ones_like(disparity),
+        labeled=torch.ones_like(disparity),
     )
 
 

@@ -1,8 +1,8 @@
 """Surfaces of a procedural scene and the z-buffer that sees them.
 
-A surface gives every left pixel ``(x, y)`` a disparity that is quadratic around its centre:
-``d = offset + slope_x s + slope_y t + bend_x s^2 + bend_y t^2`` with ``s = x - centre_x`` and
-``t = y - centre_y``, in pixels. The same point lies at ``x - d`` in the right view; solving that
+A surface gives every left pixel ``(x, y)`` a disparity that is quadratic around its center:
+``d = offset + slope_x s + slope_y t + bend_x s^2 + bend_y t^2`` with ``s = x - center_x`` and
+``t = y - center_y``, in pixels. The same point lies at ``x - d`` in the right view; solving that
 for ``s`` is a quadratic equation, so both views are sampled from one surface without error.
 """
 
@@ -21,15 +21,15 @@ SURFACES_AT_ONCE_GPU = 8
 """Surfaces tested in one go: many on a GPU, which else waits; one on a CPU, for its caches."""
 
 RADII = 64
-"""Samples of an outline's radius around its centre."""
+"""Samples of an outline's radius around its center."""
 
 
 @dataclass(frozen=True)
 class Surfaces:
     """K surfaces in each of B scenes; float32 tensors (B, K) unless said otherwise."""
 
-    centre_x: Tensor
-    centre_y: Tensor
+    center_x: Tensor
+    center_y: Tensor
     offset: Tensor
     slope_x: Tensor
     slope_y: Tensor
@@ -64,8 +64,8 @@ def concatenate(groups: list[Surfaces]) -> Surfaces:
 
 def from_left(surfaces: Surfaces, columns: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return ``(s, t, disparity)`` of left pixels; all shapes broadcast."""
-    s = columns - surfaces.centre_x
-    t = rows - surfaces.centre_y
+    s = columns - surfaces.center_x
+    t = rows - surfaces.center_y
     along_x = s * (surfaces.slope_x + surfaces.bend_x * s)
     along_y = t * (surfaces.slope_y + surfaces.bend_y * t)
     return s, t, surfaces.offset + along_x + along_y
@@ -74,23 +74,23 @@ def from_left(surfaces: Surfaces, columns: Tensor, rows: Tensor) -> tuple[Tensor
 def from_right(surfaces: Surfaces, columns: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return ``(s, t, disparity)`` of right pixels; all shapes broadcast.
 
-    With ``g = x_right - centre_x + offset + slope_y t + bend_y t^2`` the point solves
+    With ``g = x_right - center_x + offset + slope_y t + bend_y t^2`` the point solves
     ``bend_x s^2 - (1 - slope_x) s + g = 0``; the root that stays finite for ``bend_x = 0`` is
     ``2 g / (p + sqrt(p^2 - 4 bend_x g))``, ``p = 1 - slope_x``. Where no point solves it the
     value is outside of every outline that `outline_reach` allows.
     """
-    t = rows - surfaces.centre_y
+    t = rows - surfaces.center_y
     along_y = t * (surfaces.slope_y + surfaces.bend_y * t)
-    g = columns - surfaces.centre_x + surfaces.offset + along_y
+    g = columns - surfaces.center_x + surfaces.offset + along_y
     p = 1.0 - surfaces.slope_x
     root = (p * p - 4.0 * surfaces.bend_x * g).clamp_min(1e-6).sqrt()
     s = 2.0 * g / (p + root)
-    return s, t, s + surfaces.centre_x - columns
+    return s, t, s + surfaces.center_x - columns
 
 
 @dataclass(frozen=True)
 class Outlines:
-    """Closed outlines, star-shaped around their centres: radius over angle, scaled and turned."""
+    """Closed outlines, star-shaped around their centers: radius over angle, scaled and turned."""
 
     cosine: Tensor
     sine: Tensor
@@ -128,7 +128,7 @@ class Strokes:
     """Thin structures and glyphs: the points near one of a few straight strokes."""
 
     ends: Tensor
-    """(B, K, strokes, 4): x and y of both ends, in pixels from the centre."""
+    """(B, K, strokes, 4): x and y of both ends, in pixels from the center."""
     thickness: Tensor
     """(B, K), half of the stroke's width in pixels."""
 

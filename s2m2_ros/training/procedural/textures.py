@@ -74,7 +74,7 @@ def power_noise(random: SeededRandom, count: int, size: int) -> Tensor:
 
 
 def dead_leaves(random: SeededRandom, count: int, size: int, *, leaves: int = 150) -> Tensor:
-    """Return overlapping discs and boxes of one colour each (count, 3, size, size).
+    """Return overlapping discs and boxes of one color each (count, 3, size, size).
 
     Sizes follow a power law, as in the dead leaves model of Matheron (1968).
     """
@@ -87,8 +87,8 @@ def dead_leaves(random: SeededRandom, count: int, size: int, *, leaves: int = 15
         dx, dy = _wrapped(x - cx, size).abs() * aspect, _wrapped(y - cy, size).abs()
         disc = random.chance((count, 1, 1), 0.6)
         inside = torch.where(disc, dx * dx + dy * dy < radius * radius, dx.maximum(dy) < radius)
-        colour = random.uniform((count, 3, 1, 1))
-        image = torch.where(inside[:, None], colour, image)
+        color = random.uniform((count, 3, 1, 1))
+        image = torch.where(inside[:, None], color, image)
     return 0.85 * image + 0.15 * power_noise(random, count, size)
 
 
@@ -97,7 +97,7 @@ def cells(
 ) -> tuple[Tensor, Tensor]:
     """Return cellular textures (Worley 1996): distance to the nearest point, and cracks.
 
-    Both are (count, 3, size, size): the first coloured by the distance itself, the second by
+    Both are (count, 3, size, size): the first colored by the distance itself, the second by
     the gap between the distances to the two nearest points.
     """
     y, x = _grid(size, random.device)
@@ -142,7 +142,7 @@ def repetitive(random: SeededRandom, count: int, size: int) -> Tensor:
 
 
 def look_up(bank: Tensor, index: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Return the bilinear colour (N..., 3) of texture ``index`` at column u and row v, in texels.
+    """Return the bilinear color (N..., 3) of texture ``index`` at column u and row v, in texels.
 
     ``bank``: (count, size, size, 3); the positions may be any finite value and wrap around.
     """

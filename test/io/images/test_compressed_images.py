@@ -58,11 +58,11 @@ class TestFormats:
     @pytest.mark.parametrize(
         'form', ['mono8; png compressed ', 'png', 'mono8; png compressed mono8']
     )
-    def test_grey(self, form: str) -> None:
+    def test_gray(self, form: str) -> None:
         decoded = decode_compressed_image(message(RGB[..., 0], '.png', form))
         np.testing.assert_array_equal(decoded, RGB[..., 0])
 
-    def test_grey_jpeg(self) -> None:
+    def test_gray_jpeg(self) -> None:
         image = message(np.full((16, 16), 90, np.uint8), '.jpg', 'mono8; jpeg compressed ')
         assert decode_compressed_image(image).tolist() == [[90] * 16] * 16
 

@@ -91,9 +91,9 @@ def test_images_are_read_as_rgb(tmp_path: Path) -> None:
     alpha = np.dstack((picture[..., ::-1], np.full((32, 33), 9, np.uint8)))
     cv2.imwrite(str(tmp_path / 'alpha.png'), alpha)
     assert np.array_equal(read_image(tmp_path / 'alpha.png'), picture)
-    grey = np.full((32, 33), 40000, np.uint16)
-    cv2.imwrite(str(tmp_path / 'grey.png'), grey)
-    assert np.array_equal(read_image(tmp_path / 'grey.png'), grey)
+    gray = np.full((32, 33), 40000, np.uint16)
+    cv2.imwrite(str(tmp_path / 'gray.png'), gray)
+    assert np.array_equal(read_image(tmp_path / 'gray.png'), gray)
 
 
 def test_what_is_no_image_is_refused_by_name(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ class TestTypes:
         assert np.abs(found.astype(int) - scene()).mean() < 8
 
     @pytest.mark.parametrize('kind', ['u1', 'u2', 'i2', 'f4', 'f8'])
-    def test_grey_types_of_tiff(self, tmp_path: Path, kind: str) -> None:
+    def test_gray_types_of_tiff(self, tmp_path: Path, kind: str) -> None:
         content = tiff(scene()[..., 0].astype(kind), _339={'u': 1, 'i': 2, 'f': 3}[kind[0]])
         (tmp_path / 'a.tif').write_bytes(content)
         raw = read_raw(tmp_path / 'a.tif')
@@ -215,10 +215,10 @@ class TestTypes:
             with pytest.raises(ImageError, match=words):
                 read_raw(tmp_path / f'{number}.npy')
 
-    def test_bits_palettes_and_grey_with_alpha(self, tmp_path: Path) -> None:
-        grey = np.array([[0, 255], [255, 0]], np.uint8)
-        (tmp_path / 'bits.png').write_bytes(encoded(grey, '.png', cv2.IMWRITE_PNG_BILEVEL, 1))
-        assert read_raw(tmp_path / 'bits.png').pixels.tolist() == grey.tolist()
+    def test_bits_palettes_and_gray_with_alpha(self, tmp_path: Path) -> None:
+        gray = np.array([[0, 255], [255, 0]], np.uint8)
+        (tmp_path / 'bits.png').write_bytes(encoded(gray, '.png', cv2.IMWRITE_PNG_BILEVEL, 1))
+        assert read_raw(tmp_path / 'bits.png').pixels.tolist() == gray.tolist()
         palette = bytes([255, 0, 0, 0, 255, 0])
         (tmp_path / 'palette.png').write_bytes(png(2, 1, 8, 3, b'\x00\x00\x01', PLTE=palette))
         found = read_raw(tmp_path / 'palette.png').pixels
@@ -274,9 +274,9 @@ class TestOrientation:
         (tmp_path / 'a').write_bytes(self.file(suffix, exif(orientation, order), orientation))
         found = read_raw(tmp_path / 'a').pixels
         assert found.shape[:2] == ((16, 32) if orientation < 5 else (32, 16))
-        grey = found if found.ndim == 2 else found[..., 0]
-        height, width = grey.shape
-        corners = grey[height // 4 :: height // 2, width // 4 :: width // 2]
+        gray = found if found.ndim == 2 else found[..., 0]
+        height, width = gray.shape
+        corners = gray[height // 4 :: height // 2, width // 4 :: width // 2]
         labels = np.rint((corners - 20.0) / 60).astype(int)
         assert ' '.join(''.join(map(str, row)) for row in labels) == SHOWN[orientation]
 
@@ -305,7 +305,7 @@ class TestOrientation:
 
 
 def tiff(pixels: np.ndarray, orientation: int = 1, **tags: int) -> bytes:
-    """Return an uncompressed grey TIFF; tags by their number, as _256=9."""
+    """Return an uncompressed gray TIFF; tags by their number, as _256=9."""
     data, (height, width) = pixels.tobytes(), pixels.shape
     entries = {256: width, 257: height, 258: 8 * pixels.itemsize, 259: 1, 262: 1, 273: 8,
                274: orientation, 277: 1, 278: height, 279: len(data), 339: 1}  # fmt: skip

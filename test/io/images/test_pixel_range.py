@@ -12,7 +12,7 @@ from s2m2_ros.errors import ImageError, S2M2Error
 from s2m2_ros.io.images.pixel_range import SETTINGS, PixelRange, scale_pair
 from s2m2_ros.io.images.raw_image import RawImage, raw_image
 
-GREY = np.random.default_rng(0).integers(5, 250, (60, 80))
+GRAY = np.random.default_rng(0).integers(5, 250, (60, 80))
 
 
 def pair(pixels: npt.NDArray[np.generic]) -> tuple[RawImage, RawImage]:
@@ -29,7 +29,7 @@ def scaled(pixels: npt.NDArray[np.generic], pixel_range: PixelRange) -> npt.NDAr
 @pytest.mark.parametrize('bits', [8, 10, 12, 14, 16])
 def test_the_bits_of_a_sensor_in_16_are_found(bits: int) -> None:
     pixel_range = PixelRange()
-    pixels = (GREY * ((1 << bits) - 1) / 255).astype(np.uint16)
+    pixels = (GRAY * ((1 << bits) - 1) / 255).astype(np.uint16)
     found = scaled(pixels, pixel_range)
     np.testing.assert_allclose(found, pixels / ((1 << bits) - 1) * 255, rtol=1e-5)
     if bits == 16:
@@ -42,7 +42,7 @@ def test_the_bits_of_a_sensor_in_16_are_found(bits: int) -> None:
 
 @pytest.mark.parametrize('low', [3000, 7400, 29000, 60000])
 def test_thermal_counts_in_a_narrow_band_get_a_range_of_their_own(low: int) -> None:
-    pixels = (low + GREY * 2).astype(np.uint16)
+    pixels = (low + GRAY * 2).astype(np.uint16)
     found = scaled(pixels, PixelRange())
     assert found.min() > 0
     assert found.max() < 255
@@ -55,20 +55,20 @@ def test_thermal_counts_in_a_narrow_band_get_a_range_of_their_own(low: int) -> N
 
 @pytest.mark.parametrize('white', [1.0, 255.0, 1023.0, 65535.0])
 def test_floating_point(white: float) -> None:
-    pixels = (GREY / 255 * white).astype(np.float32)
+    pixels = (GRAY / 255 * white).astype(np.float32)
     found = scaled(pixels, PixelRange())
-    np.testing.assert_allclose(found, GREY, atol=0.01)
+    np.testing.assert_allclose(found, GRAY, atol=0.01)
 
 
 def test_floating_point_below_zero() -> None:
-    degrees = (GREY / 255 * 30 - 10).astype(np.float32)
+    degrees = (GRAY / 255 * 30 - 10).astype(np.float32)
     found = scaled(degrees, PixelRange())
     assert 0 < found.min() < 60
     assert 195 < found.max() < 255
 
 
 def test_resampling_may_overshoot() -> None:
-    pixels = (GREY / 250).astype(np.float32)
+    pixels = (GRAY / 250).astype(np.float32)
     pixels[::7, ::5] = 1.03
     pixels[::9, ::5] = -0.03
     found = scaled(pixels, PixelRange())
@@ -86,16 +86,16 @@ def test_both_images_share_one_range() -> None:
 
 
 def test_types_that_differ_have_their_own_ranges() -> None:
-    deep, shallow = raw_image((GREY * 4).astype(np.uint16)), raw_image(GREY.astype(np.uint8))
+    deep, shallow = raw_image((GRAY * 4).astype(np.uint16)), raw_image(GRAY.astype(np.uint8))
     left, right = scale_pair(deep, shallow, PixelRange())
-    np.testing.assert_allclose(left, GREY * 4 / 1023 * 255, rtol=1e-5)
-    np.testing.assert_array_equal(right, GREY)
+    np.testing.assert_allclose(left, GRAY * 4 / 1023 * 255, rtol=1e-5)
+    np.testing.assert_array_equal(right, GRAY)
     assert right.dtype == np.uint8
 
 
 def test_it_widens_at_once_and_never_narrows_until_reset() -> None:
     pixel_range = PixelRange()
-    dark, bright = (GREY * 3).astype(np.uint16), (GREY * 200).astype(np.uint16)
+    dark, bright = (GRAY * 3).astype(np.uint16), (GRAY * 200).astype(np.uint16)
     np.testing.assert_allclose(scaled(dark, pixel_range), dark / 1023 * 255, rtol=1e-5)
     note = pixel_range.note
     scaled(dark, pixel_range)
@@ -109,8 +109,8 @@ def test_it_widens_at_once_and_never_narrows_until_reset() -> None:
 
 def test_a_band_that_drifts_keeps_its_scale_within_the_margin() -> None:
     pixel_range = PixelRange()
-    first = scaled((29000 + GREY * 20).astype(np.uint16), pixel_range)
-    moved = scaled((29200 + GREY * 20).astype(np.uint16), pixel_range)
+    first = scaled((29000 + GRAY * 20).astype(np.uint16), pixel_range)
+    moved = scaled((29200 + GRAY * 20).astype(np.uint16), pixel_range)
     step = (moved - first)[0, 0]
     np.testing.assert_allclose(moved - first, step, atol=1e-3)
     assert step > 0
@@ -121,7 +121,7 @@ def test_a_band_that_drifts_keeps_its_scale_within_the_margin() -> None:
 def test_ranges_only_ever_grow(frames: list[tuple[int, int]]) -> None:
     pixel_range, before = PixelRange(), None
     for low, gain in frames:
-        image = raw_image((low + GREY * gain).astype(np.uint16))
+        image = raw_image((low + GRAY * gain).astype(np.uint16))
         (now,) = pixel_range.update([image])
         if before is not None and gain:
             assert now.low <= before.low
@@ -141,14 +141,14 @@ def test_the_noise_of_a_blank_image_stays_small() -> None:
 
 @pytest.mark.parametrize('level', [0, 65535])
 def test_a_blank_first_pair_decides_nothing(level: int) -> None:
-    pixel_range, thermal = PixelRange(), (29000 + GREY * 20).astype(np.uint16)
+    pixel_range, thermal = PixelRange(), (29000 + GRAY * 20).astype(np.uint16)
     expected = scaled(thermal, PixelRange())
     scaled(np.full((60, 80), level, np.uint16), pixel_range)
     np.testing.assert_array_equal(scaled(thermal, pixel_range), expected)
 
 
 def test_hot_pixels_and_counters_do_not_decide() -> None:
-    pixels = (GREY * 4).astype(np.uint16)
+    pixels = (GRAY * 4).astype(np.uint16)
     pixels[0, 0] = 65535
     found = scaled(pixels, PixelRange())
     np.testing.assert_allclose(found[1:], pixels[1:] / 1023 * 255, rtol=1e-5)
@@ -165,7 +165,7 @@ def test_a_number_of_bits_is_taken_as_it_is(bits: str) -> None:
 
 def test_values_above_the_bits_that_were_set_are_white_and_told() -> None:
     pixel_range = PixelRange('10')
-    found = scaled((GREY * 16).astype(np.uint16), pixel_range)
+    found = scaled((GRAY * 16).astype(np.uint16), pixel_range)
     assert found.max() == 255
     assert pixel_range.note is not None
     assert pixel_range.note.is_warning
@@ -173,25 +173,25 @@ def test_values_above_the_bits_that_were_set_are_white_and_told() -> None:
 
 
 def test_the_full_range_of_the_type() -> None:
-    pixels = (GREY * 4).astype(np.uint16)
+    pixels = (GRAY * 4).astype(np.uint16)
     np.testing.assert_allclose(scaled(pixels, PixelRange('full')), pixels / 257, rtol=1e-6)
 
 
 def test_eight_bits_stay_as_they_are() -> None:
     for setting in SETTINGS:
-        left = GREY.astype(np.uint8)
+        left = GRAY.astype(np.uint8)
         found, _ = scale_pair(raw_image(left), raw_image(left), PixelRange(setting))
         assert found is left
 
 
 def test_named_bits_are_not_guessed() -> None:
-    dark = RawImage((GREY * 3).astype(np.uint16), 4095.0, exact=True)
+    dark = RawImage((GRAY * 3).astype(np.uint16), 4095.0, exact=True)
     left, _ = scale_pair(dark, dark, PixelRange())
-    np.testing.assert_allclose(left, GREY * 3 / 4095 * 255, rtol=1e-5)
+    np.testing.assert_allclose(left, GRAY * 3 / 4095 * 255, rtol=1e-5)
 
 
 def test_pixels_without_a_number_are_black_and_images_of_them_refused() -> None:
-    pixels = (GREY / 255).astype(np.float32)
+    pixels = (GRAY / 255).astype(np.float32)
     pixels[0, :3] = (np.nan, np.inf, -np.inf)
     left, _ = scale_pair(*pair(pixels), PixelRange())
     assert left[0, :3].tolist() == [0, 0, 0]

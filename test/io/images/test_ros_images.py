@@ -48,7 +48,7 @@ class TestEightBit:
             ('bgra8', [2, 1, 0, 0]),
         ],
     )
-    def test_colours(self, encoding: str, channels: list[int], padding: int) -> None:
+    def test_colors(self, encoding: str, channels: list[int], padding: int) -> None:
         pixels = RGB[..., channels].astype(np.uint8)
         decoded = decode_image(message(pixels, encoding, padding=padding))
         assert decoded.dtype == np.uint8
@@ -107,7 +107,7 @@ class TestSixteenBit:
         ('encoding', 'channels'),
         [('rgb16', [0, 1, 2]), ('bgr16', [2, 1, 0]), ('rgba16', [0, 1, 2, 0])],
     )
-    def test_colours(self, encoding: str, channels: list[int], is_bigendian: bool) -> None:
+    def test_colors(self, encoding: str, channels: list[int], is_bigendian: bool) -> None:
         pixels = (RGB * 257)[..., channels].astype(np.uint16)
         image = message(pixels, encoding, padding=3, is_bigendian=is_bigendian)
         np.testing.assert_array_equal(decode_image(image), RGB.astype(np.float32))
@@ -123,7 +123,7 @@ MOSAICS = {
 
 class TestBayer:
     @pytest.mark.parametrize('pattern', MOSAICS)
-    def test_one_colour_everywhere(self, pattern: str) -> None:
+    def test_one_color_everywhere(self, pattern: str) -> None:
         color = np.array([200, 100, 50], np.uint8)
         mosaic = np.tile(color[np.array(MOSAICS[pattern])], (3, 4))
         decoded = decode_image(message(mosaic, f'bayer_{pattern}8', padding=2))
@@ -166,7 +166,7 @@ class TestYuv:
             ('yuyv', 'yuyv'),
         ],
     )
-    def test_two_pixels_share_a_colour(self, encoding: str, order: str) -> None:
+    def test_two_pixels_share_a_color(self, encoding: str, order: str) -> None:
         u, v, luma = 90, 170, iter([60, 180])
         row = [u if c == 'u' else v if c == 'v' else next(luma) for c in order]
         pixels = np.array([[row[:2], row[2:]]], np.uint8)

@@ -8,7 +8,7 @@ from typing import Any
 
 from s2m2_ros.node.faults import DropCause
 from s2m2_ros.node.inputs.calibration_cache import Accepted, TimedInfo
-from s2m2_ros.node.inputs.calibration_join import CalibrationJoin, ImagePair
+from s2m2_ros.node.inputs.calibration_join import CalibrationJoin, PairedImages
 from s2m2_ros.node.inputs.pairing import TimedImage
 
 FIRST, SECOND = b'first', b'second'
@@ -32,14 +32,14 @@ class Bench:
         if count:
             self.dropped[cause] += count
 
-    def dispatch(self, pair: ImagePair, left: Any, right: Any) -> None:
+    def dispatch(self, pair: PairedImages, left: Any, right: Any) -> None:
         self.sent.append((pair.images[0].stamp, left.name, right.name))
 
     def pair(
         self, stamp: int, frame: str = 'camera', accepted: Accepted = None, size: int = 1
     ) -> None:
         images = TimedImage(stamp, message(frame), size), TimedImage(stamp, message(frame), size)
-        self.join.add_pair(ImagePair(images, (accepted, accepted)))
+        self.join.add_pair(PairedImages(images, (accepted, accepted)))
 
     def infos(
         self, stamp: int, name: str, frame: str = 'camera', publisher: bytes = FIRST

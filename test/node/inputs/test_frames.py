@@ -6,11 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from s2m2_ros.node.faults import Fault, FaultLog, Level
-from s2m2_ros.node.inputs.frames import Frame, FrameWatch, explain_frames, printable
+from s2m2_ros.node.inputs.frames import Frame, FrameWatch, explain_frames
 
 TOPICS = ('left', 'right', 'left_info', 'right_info')
 
@@ -86,15 +84,3 @@ def test_frames_without_end_take_no_memory_without_end() -> None:
     for number in range(1000):
         watch.correct('left', message(f'/frame_{number}'))
     assert len(watch._with_slash) <= 101
-
-
-@given(st.text(max_size=500), st.integers(3, 300))
-def test_printable_text_is_printable_and_short(text: str, limit: int) -> None:
-    shown = printable(text, limit)
-    assert shown.isprintable()
-    assert len(shown) <= limit
-
-
-def test_printable_text_stays_as_it_is() -> None:
-    assert printable("camera/left 'ü'") == "camera/left 'ü'"
-    assert printable('a' * 201) == 'a' * 197 + '...'

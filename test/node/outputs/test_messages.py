@@ -189,7 +189,7 @@ class TestPointCloud:
         assert points['x'][0, 0] == pytest.approx(-50 / 700 * 2)
         assert points['y'][0, 0] == pytest.approx(-1 / 700 * 2)
         valid = point_cloud2.read_points(self.cloud(), skip_nans=True)
-        assert valid.shape == (199,)  # the colour is never NaN
+        assert valid.shape == (199,)  # the color is never NaN
 
     def test_padded_layout_with_confidence(self) -> None:
         cloud = self.cloud(padded=True, confidence=True)
@@ -277,7 +277,7 @@ class TestEstimate:
         visibility = pixels(message.visibility)
         np.testing.assert_allclose(visibility, 1 - pixels(message.confidence), atol=1e-6)
 
-    def test_it_survives_serialisation(self) -> None:
+    def test_it_survives_serialization(self) -> None:
         message = messages.estimate_message(outputs(), HEADER)
         received = deserialize_message(serialize_message(message), StereoEstimate)
         assert received.confidence == message.confidence

@@ -17,11 +17,11 @@ from s2m2_ros.training.procedural.scenes import SceneGenerator
 from s2m2_ros.training.procedural.seeded_random import SeededRandom
 from s2m2_ros.training.procedural.textures import photograph_patches
 
-COLOUR = torch.tensor([0.2, 0.4, 0.6])
-PLAIN = COLOUR[:, None, None].expand(3, 40, 90).contiguous()
+COLOR = torch.tensor([0.2, 0.4, 0.6])
+PLAIN = COLOR[:, None, None].expand(3, 40, 90).contiguous()
 
 
-def test_files_are_read_in_order_as_colours_from_0_to_1(tmp_path: Path) -> None:
+def test_files_are_read_in_order_as_colors_from_0_to_1(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / 'b.png'), np.full((4, 6), 51, np.uint8))
     blue_green_red = np.full((5, 7, 3), [0, 13107, 65535], np.uint16)
     cv2.imwrite(str(tmp_path / 'a.PNG'), blue_green_red)
@@ -41,14 +41,14 @@ def test_a_folder_without_images_and_a_damaged_one_are_told(tmp_path: Path) -> N
         read_photographs(tmp_path)
 
 
-def test_patches_keep_the_colours_in_some_order() -> None:
+def test_patches_keep_the_colors_in_some_order() -> None:
     patches = photograph_patches(SeededRandom(0), [PLAIN], count=40, size=16)
     assert patches.shape == (40, 16, 16, 3)
     levels = patches.flatten(1, 2)
     assert torch.allclose(levels, levels[:, :1], atol=1e-6)
-    assert torch.allclose(levels[:, 0].sort(-1).values, COLOUR.expand(40, 3))
+    assert torch.allclose(levels[:, 0].sort(-1).values, COLOR.expand(40, 3))
     # Half of them have their channels exchanged: 20 expected, with a deviation of 3.2.
-    exchanged = (levels[:, 0] - COLOUR).abs().amax(-1) > 0.1
+    exchanged = (levels[:, 0] - COLOR).abs().amax(-1) > 0.1
     assert 8 <= int(exchanged.sum()) <= 32
 
 

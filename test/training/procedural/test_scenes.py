@@ -56,7 +56,7 @@ def test_curved_surface_by_hand() -> None:
     surfaces = make_world(0).surfaces.part(0, 1)
     zero = torch.zeros(1, 1, 1, 1)
     surface = type(surfaces)(
-        centre_x=zero + 50, centre_y=zero, offset=zero + 10, slope_x=zero + 0.1, slope_y=zero,
+        center_x=zero + 50, center_y=zero, offset=zero + 10, slope_x=zero + 0.1, slope_y=zero,
         bend_x=zero + 0.01, bend_y=zero, active=zero > -1,
     )  # fmt: skip
     _, _, disparity = from_left(surface, zero + 60, zero)
@@ -67,7 +67,7 @@ def test_curved_surface_by_hand() -> None:
 
 
 def test_warped_right_view_equals_left_view_where_visible() -> None:
-    # Smooth textures: then linear interpolation of the right pixels is exact to a grey level.
+    # Smooth textures: then linear interpolation of the right pixels is exact to a gray level.
     options = SceneOptions(**{**vars(PLAIN), 'texture_scale': (0.02, 0.05)})
     random = SeededRandom(5)
     bank = make_bank(random, count=6, size=64)
@@ -172,7 +172,7 @@ def test_batches_depend_on_seed_and_index_alone() -> None:
     assert not torch.equal(SceneGenerator(8, bank_size=6).batch(3, 2, HEIGHT, WIDTH).left, a.left)
 
 
-def test_images_are_whole_grey_levels_within_range() -> None:
+def test_images_are_whole_gray_levels_within_range() -> None:
     pairs = SceneGenerator(2, bank_size=6).batch(0, 4, HEIGHT, WIDTH)
     for image in (pairs.left, pairs.right):
         assert image.shape == (4, 3, HEIGHT, WIDTH)
@@ -210,7 +210,7 @@ def test_texture_look_up_is_linear_and_wraps_around() -> None:
     bank[0, :, :, 0] = torch.tensor([0.0, 1.0, 2.0, 3.0])
     bank[0, :, :, 1] = torch.tensor([0.0, 10.0, 20.0, 30.0])[:, None]
     index = torch.zeros(3, dtype=torch.int64)
-    colour = look_up(bank, index, torch.tensor([1.25, 3.5, -0.5]), torch.tensor([2.5, 0.0, 3.75]))
+    color = look_up(bank, index, torch.tensor([1.25, 3.5, -0.5]), torch.tensor([2.5, 0.0, 3.75]))
     # Column 3.5 lies between 3 and 0 (wrapped); row 3.75 between 30 and 0: 30 * 0.25 = 7.5.
-    assert torch.allclose(colour[:, 0], torch.tensor([1.25, 1.5, 1.5]))
-    assert torch.allclose(colour[:, 1], torch.tensor([25.0, 0.0, 7.5]))
+    assert torch.allclose(color[:, 0], torch.tensor([1.25, 1.5, 1.5]))
+    assert torch.allclose(color[:, 1], torch.tensor([25.0, 0.0, 7.5]))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from ._colours import convert
+from ._colors import convert
 from ._encodings import CvBridgeError, cv_type_of, parse
 
 _DECODED_FAMILIES = {1: 'mono', 3: 'bgr', 4: 'bgra'}
@@ -70,10 +70,10 @@ class CvBridge:
         self, cmprs_img_msg: CompressedImage, desired_encoding: str = 'passthrough'
     ) -> npt.NDArray[Any]:
         """
-        Return the decoded image: grey, BGR or BGRA, of 8 or 16 bits, or as desired.
+        Return the decoded image: gray, BGR or BGRA, of 8 or 16 bits, or as desired.
 
         Better than the real package, which takes every file for `bgr8` and returns None for one
-        that it cannot decode: grey and 16-bit files convert rightly, others raise CvBridgeError.
+        that it cannot decode: gray and 16-bit files convert rightly, others raise CvBridgeError.
         """
         data = np.frombuffer(cmprs_img_msg.data, dtype=np.uint8)
         image: npt.NDArray[Any] | None = (
@@ -92,7 +92,7 @@ class CvBridge:
     def cv2_to_compressed_imgmsg(
         self, cvim: npt.NDArray[Any], dst_format: str = 'jpg'
     ) -> CompressedImage:
-        """Return a message with the grey, BGR or BGRA image as a file (`jpg`, `png`, ...)."""
+        """Return a message with the gray, BGR or BGRA image as a file (`jpg`, `png`, ...)."""
         _shape(cvim)
         try:
             encoded, data = cv2.imencode(f'.{dst_format}', cvim)

@@ -1,4 +1,4 @@
-"""Image encodings of sensor_msgs: element type, channels and colour family."""
+"""Image encodings of sensor_msgs: element type, channels and color family."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ _DEPTHS: dict[str, np.dtype[Any]] = {
 }
 _DEPTH_NAMES = {dtype: name for name, dtype in _DEPTHS.items()}
 _GENERIC = re.compile(r'(8U|8S|16U|16S|32S|32F|64F)C(\d+)')
-_COLOUR = re.compile(r'(rgb|bgr|rgba|bgra|mono|bayer_(?:rggb|bggr|gbrg|grbg))(8|16)')
-_COLOUR_CHANNELS = {'rgb': 3, 'bgr': 3, 'rgba': 4, 'bgra': 4}
+_COLOR = re.compile(r'(rgb|bgr|rgba|bgra|mono|bayer_(?:rggb|bggr|gbrg|grbg))(8|16)')
+_COLOR_CHANNELS = {'rgb': 3, 'bgr': 3, 'rgba': 4, 'bgra': 4}
 _YUV_FAMILIES = {'yuv422': 'uyvy', 'uyvy': 'uyvy', 'yuv422_yuy2': 'yuyv', 'yuyv': 'yuyv'}
 
 
@@ -53,9 +53,9 @@ def parse(name: str) -> Encoding:
     """Return what the encoding means; raise CvBridgeError for an unknown one."""
     if name in _YUV_FAMILIES:
         return Encoding(name, _DEPTHS['8U'], 2, _YUV_FAMILIES[name])
-    if colour := _COLOUR.fullmatch(name):
-        family, bits = colour.groups()
-        return Encoding(name, _DEPTHS[f'{bits}U'], _COLOUR_CHANNELS.get(family, 1), family)
+    if color := _COLOR.fullmatch(name):
+        family, bits = color.groups()
+        return Encoding(name, _DEPTHS[f'{bits}U'], _COLOR_CHANNELS.get(family, 1), family)
     if generic := _GENERIC.fullmatch(name):
         return Encoding(name, _DEPTHS[generic[1]], int(generic[2]))
     raise CvBridgeError(f'Unrecognized image encoding [{name}]')

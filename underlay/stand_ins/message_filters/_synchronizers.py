@@ -1,4 +1,4 @@
-"""Synchronisers: one output for messages of several filters with equal or similar stamps."""
+"""Synchronizers: one output for messages of several filters with equal or similar stamps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Queue = dict[int, Any]
 
 
 class _Filter(Protocol):
-    """Anything a synchroniser can listen to."""
+    """Anything a synchronizer can listen to."""
 
     def registerCallback(self, cb: Callable[..., object], *args: Any) -> object:  # noqa: N802
         """Call `cb(message, *args)` for every message."""

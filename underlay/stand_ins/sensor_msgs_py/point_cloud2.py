@@ -3,7 +3,7 @@ Read and create sensor_msgs/PointCloud2 with NumPy.
 
 A cloud that does not fit the arguments raises AssertionError, as in the real package.
 
-Width and height follow the real package in all respects, even where that surprises: for organised
+Width and height follow the real package in all respects, even where that surprises: for organized
 clouds it puts the first axis of an array down as `width` and the second as `height`, and reads
 back the same way. An (H, W) cloud of image rows therefore needs its message built elsewhere.
 """
@@ -107,7 +107,7 @@ def create_cloud(
     """
     dtype = dtype_from_fields(fields, point_step)
     structured = _structured(points, fields, dtype)
-    _require(structured.ndim <= 2, 'Points can be organised along two axes at most.')
+    _require(structured.ndim <= 2, 'Points can be organized along two axes at most.')
     width = structured.shape[0]
     return PointCloud2(
         header=header,

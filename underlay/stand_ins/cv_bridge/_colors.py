@@ -20,8 +20,8 @@ def convert(image: Image, source: Encoding, target: Encoding) -> Image:
     """
     Return the image (H, W) or (H, W, C) in the target encoding.
 
-    Colours are rearranged or mixed, and 8 and 16 bits scaled so that white stays white. Between
-    encodings that say nothing of colour (`16UC1`, `32FC1`) only the element type changes, with
+    Colors are rearranged or mixed, and 8 and 16 bits scaled so that white stays white. Between
+    encodings that say nothing of color (`16UC1`, `32FC1`) only the element type changes, with
     saturation. Raises CvBridgeError where a conversion has no meaning, as in the real package:
     from `16UC1` to `mono8`, for instance.
     """
@@ -50,7 +50,7 @@ def _require_plain_conversion(source: Encoding, target: Encoding) -> None:
 
 
 def _conversion_code(source: Encoding, target: Encoding) -> int:
-    """Return OpenCV's code for a change of colour family; raise CvBridgeError if it has none."""
+    """Return OpenCV's code for a change of color family; raise CvBridgeError if it has none."""
     start, end = source.family or '', _OPENCV_NAMES.get(target.family or '')
     if start in _OPENCV_YUV:
         name = f'COLOR_YUV2{end}_{_OPENCV_YUV[start]}'

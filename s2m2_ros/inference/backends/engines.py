@@ -1,0 +1,135 @@
+"""What is built for one size of images: built once, proven, kept while it is in use.
+
+A failure to build, or a result that differs from torch's, is remembered as long as the process
+runs: nobody waits minutes for the same failure with every pair.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from s2m2_ros.errors import S2M2Error
+from s2m2_ros.inference.artifact_cache import ArtifactKey
+from s2m2_ros.inference.backend import BackendOptions
+from s2m2_ros.inference.backends.network import Network
+from s2m2_ros.inference.device_memory import is_out_of_memory
+from s2m2_ros.inference.errors import BackendUnavailableError, WrongResultsError
+from s2m2_ros.inference.export import ExportSize
+from s2m2_ros.inference.exported_models import ExportedModels
+from s2m2_ros.inference.proof import Proof, load_proof, prove, store_proof
+
+_logger = logging.getLogger(__name__)
+
+# Each engine holds the memory of one whole pass.
+ENGINES_KEPT = 4
+_failures: dict[ArtifactKey, str] = {}
+_failures_lock = threading.Lock()
+
+
+class Engines:
+    """The engines of one backend by size of the padded images; see `network.Network`.
+
+    Args:
+        name: of the backend.
+        options: what the backend was opened with.
+        build: makes the engine of a size; whatever it raises makes the backend unavailable for
+            that size, but for a lack of memory, which passes.
+        versions: of the libraries that the result depends on, by name.
+
+    """
+
+    def __init__(
+        self,
+        name: str,
+        options: BackendOptions,
+        build: Callable[[ExportSize], Network],
+        **versions: str,
+    ) -> None:
+        self._name = name
+        self._options = options
+        self._build = build
+        self._versions = versions
+        self._models = ExportedModels(options)
+        self._engines: OrderedDict[ExportSize, Network] = OrderedDict()
+
+    def __call__(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Return disparity, visibility and confidence of padded images.
+
+        Raises BackendUnavailableError if the engine of the size cannot be built or is wrong.
+        """
+        batch, _, height, width = left.shape
+        size = ExportSize(height, width, batch)
+        if size in self._engines:
+            self._engines.move_to_end(size)
+        else:
+            while len(self._engines) >= ENGINES_KEPT:
+                self._engines.popitem(last=False)
+            self._engines[size] = self._proven(size)
+        return self._engines[size](left, right)
+
+    def _proven(self, size: ExportSize) -> Network:
+        key = self._models.key(f'proof-{self._name}', size, **self._versions)
+        with _remembering_failures(self._name, key):
+            kept = load_proof(self._models.cache, key)
+            if kept is not None:
+                self._require_agreement(kept)
+                return self._timed_build(size)
+            engine = self._timed_build(size)
+            proof = prove(engine, self._options, size)
+            store_proof(self._models.cache, key, proof)
+            self._require_agreement(proof)
+            _logger.info('%s agrees with torch in float32: %s', self._name, proof)
+            return engine
+
+    def _require_agreement(self, proof: Proof) -> None:
+        if complaint := proof.complaint(self._options.precision):
+            raise WrongResultsError(self._name, complaint, proof)
+
+    def _timed_build(self, size: ExportSize) -> Network:
+        what = f'{self._name} for {size.width}x{size.height}, batch {size.batch}'
+        _logger.info('preparing %s in %s', what, self._options.precision)
+        started = time.monotonic()
+        engine = self._build(size)
+        _logger.info('prepared %s in %.1f s', what, time.monotonic() - started)
+        return engine
+
+
+@contextmanager
+def _remembering_failures(backend: str, key: ArtifactKey) -> Iterator[None]:
+    """Raise what failed before in this process, and remember what fails now.
+
+    Raises BackendUnavailableError; a lack of memory passes through and is not remembered.
+    """
+    with _failures_lock:
+        known = _failures.get(key)
+    if known is not None:
+        raise BackendUnavailableError(backend, f'{known} (not tried again until restart)')
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        reason = _reason(error)
+        with _failures_lock:
+            _failures[key] = reason
+        _logger.warning('%s is not used: %s', backend, reason)
+        if isinstance(error, BackendUnavailableError):
+            raise
+        raise BackendUnavailableError(backend, reason) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the reason in one line."""
+    if isinstance(error, BackendUnavailableError):
+        return error.reason
+    if isinstance(error, S2M2Error):
+        return str(error)
+    first_line = next(iter(str(error).strip().splitlines()), '')
+    return f'{type(error).__name__}: {first_line}'

@@ -1,0 +1,105 @@
+"""Each backend of this machine beside torch in float32: the table of `s2m2 doctor --verify`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from s2m2_ros.inference.backend import BackendOptions
+from s2m2_ros.inference.device_memory import is_out_of_memory, release
+from s2m2_ros.inference.devices import resolve_device
+from s2m2_ros.inference.errors import BackendUnavailableError, WrongResultsError
+from s2m2_ros.inference.export import ExportSize
+from s2m2_ros.inference.proof import Proof, compare, made_pair
+from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
+from s2m2_ros.inference.selection import open_named
+from s2m2_ros.weights import find_checkpoint
+
+PRECISIONS_OF_DEVICE = {'cpu': ('float32', 'bfloat16'), 'cuda': PRECISIONS}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a backend does in a precision: its figures, or why there are none.
+
+    `complaint` is what is wrong with the results, or why the backend is unavailable; empty if the
+    backend agrees with torch.
+    """
+
+    backend: str
+    precision: str
+    device: str
+    proof: Proof | None
+    complaint: str
+
+
+def verify(
+    checkpoint: str | Path,
+    size: ExportSize,
+    *,
+    device: str = 'auto',
+    backends: Sequence[str] = (),
+) -> Iterator[Verdict]:
+    """Compare backends with torch in float32 on a made pair; yield each as it is done.
+
+    Everything is built and measured anew: nothing is read from the cache of engines, and nothing
+    is left there. Compiling may take minutes.
+
+    Args:
+        checkpoint: registered name or file.
+        size: of the pair in pixels.
+        device: as for `StereoMatcher.open`.
+        backends: names; empty for all that run the network.
+
+    Raises:
+        S2M2Error: the checkpoint or the device does not exist, or torch itself fails.
+
+    """
+    chosen = resolve_device(device)
+    names = backends or [name for name, entry in BACKENDS.items() if entry.needs_checkpoint]
+    with TemporaryDirectory() as folder:
+        options = BackendOptions(
+            checkpoint=find_checkpoint(checkpoint),
+            device=chosen,
+            precision='float32',
+            refine_iterations=3,
+            allow_negative=False,
+            cache_folder=Path(folder),
+        )
+        expected = _maps('torch', options, size)
+        for name in names:
+            for precision in PRECISIONS_OF_DEVICE[chosen.type]:
+                yield _verdict(name, replace(options, precision=precision), size, expected)
+
+
+def _verdict(
+    name: str, options: BackendOptions, size: ExportSize, expected: Sequence[torch.Tensor]
+) -> Verdict:
+    proof, complaint = None, ''
+    try:
+        proof = compare(_maps(name, options, size), expected)
+        complaint = proof.complaint(options.precision)
+    except WrongResultsError as error:
+        proof, complaint = error.proof, error.reason
+    except BackendUnavailableError as error:
+        complaint = error.reason
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        complaint = 'the memory of the device is too small'
+    release(options.device)
+    return Verdict(name, options.precision, str(options.device), proof, complaint)
+
+
+def _maps(name: str, options: BackendOptions, size: ExportSize) -> list[torch.Tensor]:
+    left, right = (image.to(options.device) for image in made_pair(size))
+    backend = open_named(name, options)
+    try:
+        with torch.inference_mode():
+            return [m.cpu() for m in backend.infer(left, right)]
+    finally:
+        backend.close()
