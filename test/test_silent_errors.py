@@ -161,7 +161,9 @@ def test_match_reports_what_the_node_reports(
     change: Callable[[Image, Image], tuple[Image, Image]],
     words: str,
 ) -> None:
-    left, right = (cv2.resize(view, (640, 480)) for view in PlaneScene().images())
+    left, right = (
+        np.asarray(cv2.resize(view, (640, 480)), np.uint8) for view in PlaneScene().images()
+    )
     files = [str(tmp_path / name) for name in ('left.png', 'right.png')]
     for file, view in zip(files, change(left, right), strict=True):
         assert cv2.imwrite(file, view)
