@@ -70,7 +70,7 @@ class StereoPipeline:
         network = self.matcher.checkpoint or self.matcher.backend
         result = _trusted(result, prepared, network)
         working_size = self.matcher.working_size(height, width)
-        scale = width / working_size[1]
+        scale = width / self.matcher.matched_width(height, width)
         host = compute_outputs(
             prepared.camera,
             result,
@@ -112,7 +112,7 @@ def examine_outputs(
         examination,
         allow_negative=options.allow_negative,
         max_vertical_misalignment=options.max_vertical_misalignment,
-        baseline=outputs.camera.baseline if outputs.camera else None,
+        calibrated=outputs.camera is not None,
     )
     return examination, found
 
