@@ -66,7 +66,7 @@ def test_loggers_propagate_after_a_test_that_imports_launch(
     protected: bool, tmp_path: Path
 ) -> None:
     (tmp_path / 'test_loggers.py').write_text(LOGGERS)
-    (tmp_path / 'pytest.ini').write_text('[pytest]\nmarkers =\n    slow\n')
+    (tmp_path / 'pytest.ini').write_text('[pytest]\n')
     if protected:
         shutil.copy(SOURCE / 'test' / 'conftest.py', tmp_path)
     done = subprocess.run(
