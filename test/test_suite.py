@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def test_plugins_of_launch_are_off(tmp_path: Path) -> None:
     """A made-up plugin under launch's name, which ends pytest as soon as it is loaded."""
     settings = configparser.ConfigParser()
     settings.read(SOURCE / 'setup.cfg')
-    options = settings['tool:pytest']['addopts'].split()
+    options = shlex.split(settings['tool:pytest']['addopts'])
     info = tmp_path / 'launch_testing-1.0.dist-info'
     info.mkdir()
     (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: launch_testing\nVersion: 1.0\n')
@@ -34,7 +35,7 @@ def test_plugins_of_launch_are_off(tmp_path: Path) -> None:
     (info / 'entry_points.txt').write_text(f'[pytest11]\n{lines}')
     (tmp_path / 'plugin_of_launch.py').write_text("raise SystemExit('loaded')\n")
     (tmp_path / 'test_nothing.py').write_text('def test_nothing():\n    pass\n')
-    (tmp_path / 'pytest.ini').write_text('[pytest]\n')
+    (tmp_path / 'pytest.ini').write_text('[pytest]\nmarkers =\n    slow\n')
     command = [sys.executable, '-m', 'pytest', '-p', 'no:cacheprovider']
     for chosen, status in (([], 1), (options, 0)):
         done = subprocess.run(
