@@ -1,4 +1,4 @@
-"""`s2m2 demo`: real rooms through the whole ROS 2 node, with pictures of what comes out."""
+"""`s2m2 demo`: real scenes through the whole ROS 2 node, with pictures of what comes out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is played, by what it is matched, and where the results go."""
     parser.add_argument('--output', type=Path, default=Path('demo_output'), help='folder to fill')
     parser.add_argument(
-        '--source', type=Path, help='folder of pairs or recording; else rooms are downloaded once'
+        '--source', type=Path, help='folder of pairs or recording; else scenes are downloaded once'
     )
     parser.add_argument('--calibration', type=Path, help='calibration of the source')
     parser.add_argument(

@@ -77,7 +77,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     for verdict in verify(
         arguments.checkpoint, size, device=arguments.device, backends=arguments.backends or ()
     ):
-        wrong |= verdict.proof is not None and bool(verdict.complaint)
+        wrong |= verdict.proof is not None and bool(verdict.problem)
         print(_row(verdict), flush=True)
     return 1 if wrong else 0
 
@@ -86,10 +86,10 @@ def _row(verdict: Verdict) -> str:
     head = f'{verdict.backend:12} {verdict.device:7} {verdict.precision:9}'
     proof = verdict.proof
     if proof is None:
-        return f'-       {head} unavailable: {verdict.complaint}'
-    mark = 'WRONG' if verdict.complaint else 'ok'
+        return f'-       {head} unavailable: {verdict.problem}'
+    mark = 'WRONG' if verdict.problem else 'ok'
     figures = (
         f'{proof.median_px:9.2g} {proof.p99_px:9.2g} {proof.median_visibility:10.2g} '
         f'{proof.median_confidence:10.2g}'
     )
-    return f'{mark:6}  {head} {figures}' + (f'  {verdict.complaint}' if verdict.complaint else '')
+    return f'{mark:6}  {head} {figures}' + (f'  {verdict.problem}' if verdict.problem else '')

@@ -84,7 +84,7 @@ def _run(argv: Sequence[str]) -> int:
     try:
         return int(arguments.run(arguments))
     except BrokenPipeError:
-        return EXIT_FAILED  # whoever read the output has seen enough
+        return EXIT_FAILED  # the reader closed the pipe
     except (S2M2Error, OSError, MemoryError) as error:
         if not output_is_written():
             return EXIT_FAILED

@@ -33,14 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--crops', default='', help='until:HxWxBATCH,... instead of those of the preset'
     )
-    parser.add_argument('--allow-negative', action='store_true', help='disparities below 0 too')
+    parser.add_argument('--allow-negative', action='store_true', help='allow negative disparities')
     parser.add_argument('--init', type=Path, help='start from these weights (.pth, .safetensors)')
-    parser.add_argument('--resume', action='store_true', help='go on exactly where FOLDER stands')
+    parser.add_argument('--resume', action='store_true', help='continue the run in FOLDER exactly')
     parser.add_argument('--data', type=Path, nargs='*', default=[], help='folders of real pairs')
     parser.add_argument(
-        '--photographs', type=Path, help='folder of images that lend their textures to the scenes'
+        '--photographs', type=Path, help='folder of images to take textures of scenes from'
     )
-    parser.add_argument('--scenes-share', type=float, default=0.5, help='with --data: the rest')
+    parser.add_argument(
+        *('--scenes-fraction', '--scenes-share'),
+        type=float,
+        default=0.5,
+        help='with --data: fraction of batches from procedural scenes',
+    )
     parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, ...')
     parser.add_argument(
         '--precision', default='auto', choices=('auto', 'float32', 'bfloat16', 'float16')
@@ -52,7 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--save-every', type=float, default=60.0, help='seconds')
     parser.add_argument('--preview', type=Path, help='write a sheet of pairs (PNG) and stop')
     parser.add_argument('--export', type=Path, help='write the best weights (.safetensors), stop')
-    parser.add_argument('--stop-gap', action='store_true', help='with --export: mark it as one')
+    parser.add_argument(
+        *('--baseline', '--stop-gap'),
+        action='store_true',
+        help='with --export: mark the file as baseline weights, which log a warning when loaded',
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -185,7 +194,7 @@ def _source(
     from s2m2_ros.training.folders import FolderSource, Mixture  # which need OpenCV
 
     folders = FolderSource(arguments.data, seed=options.seed)
-    return Mixture(folders, scenes, scenes_share=arguments.scenes_share, seed=options.seed)
+    return Mixture(folders, scenes, scenes_fraction=arguments.scenes_fraction, seed=options.seed)
 
 
 def _preview(arguments: argparse.Namespace, options: TrainOptions, device: torch.device) -> int:
@@ -201,6 +210,6 @@ def _preview(arguments: argparse.Namespace, options: TrainOptions, device: torch
 def _export(arguments: argparse.Namespace) -> int:
     from s2m2_ros.training.export import export_best
 
-    facts = export_best(arguments.folder, arguments.export, stop_gap=arguments.stop_gap)
+    facts = export_best(arguments.folder, arguments.export, baseline=arguments.baseline)
     print(f'wrote {arguments.export}: {facts}')
     return 0

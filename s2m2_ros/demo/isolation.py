@@ -20,7 +20,7 @@ class NoFreeDomainError(S2M2Error):
 
 
 def claim_domain() -> tuple[int, socket.socket]:
-    """Return a domain id that nobody else claimed this way, and the lock that keeps it.
+    """Return a domain id that no other process claimed this way, and the lock that keeps it.
 
     The lock is an abstract Unix socket: it leaves no file and ends with the process, however that
     dies. Keep a reference to it.

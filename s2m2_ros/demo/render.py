@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 BACKGROUND = (24, 24, 28)
-# The share of points that is looked at; the farthest few would draw the view away.
+# Percentile of the depth up to which points set the view; the rest is too far away.
 FAR_PERCENTILE = 95.0
 NEAREST_M = 0.05
-# The gap between neighbors seen from where they were seen first, and a margin for the slant.
+# The gap between neighboring pixels in the original view, with a margin for slanted surfaces.
 GAP_PIXELS = 1.8
 
 

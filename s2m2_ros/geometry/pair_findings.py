@@ -101,7 +101,7 @@ def findings(
     Args:
         examination: what `examine` returned.
         allow_negative: negative disparities are expected (verged cameras), so that images in the
-            right order cannot be told from swapped ones.
+            right order cannot be distinguished from swapped ones.
         max_vertical_misalignment: in pixels; offset plus spread above it are reported.
         baseline: signed distance in meters from the left to the right camera as the calibrations
             say; negative if P[3] of the right camera has the wrong sign. None without one.

@@ -22,7 +22,7 @@ class Prediction(NamedTuple):
     confidence: Tensor
 
     def detached(self) -> Prediction:
-        """Return the maps without their history: refinement does not teach what it starts from."""
+        """Return the maps without their history: refinement does not train what it starts from."""
         return Prediction(*(maps.detach() for maps in self))
 
 

@@ -15,13 +15,13 @@ from s2m2_ros.node.matcher_supervisor import MatcherState
 from s2m2_ros.node.process_memory import peak_device_memory
 from s2m2_ros.node.statistics import Session
 
-# A fall of the mean confidence by this much is worth a look at the lenses.
+# A fall of the mean confidence by this much can mean dirty lenses.
 CONFIDENCE_FALL = 0.15
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that the diagnostics tell; `topics` is empty while nothing is subscribed."""
+    """Everything that the diagnostics report; `topics` is empty while nothing is subscribed."""
 
     node_name: str
     lifecycle_state: str

@@ -49,7 +49,7 @@ class ServiceGuard:
             self._watch(service)
 
     def send_waiting(self) -> None:
-        """Send the answers that wait, as far as the time allows, and drop those nobody needs."""
+        """Send the answers that wait, as far as the time allows, and drop expired ones."""
         while self._waiting and self._clock() >= self._resume_at:
             answer = self._waiting.pop()
             if self._clock() - answer.made_at > LONGEST_WAIT:

@@ -77,7 +77,7 @@ def video_jobs(left: Path, right: Path | None, options: JobOptions) -> Iterator[
 
 
 def is_video_file(path: Path) -> bool:
-    """Tell whether a path is a video, by its name."""
+    """Return whether a path is a video, by its name."""
     return path.is_file() and is_video(path)
 
 

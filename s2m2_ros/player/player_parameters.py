@@ -133,7 +133,7 @@ def _declare(node: Node, name: str, default: Any, metadata: Mapping[str, Any]) -
 
 
 def publishes_raw(options: PlayerOptions) -> bool:
-    """Tell whether images with a calibration file are raw; raises PlaybackError."""
+    """Return whether images with a calibration file are raw; raises PlaybackError."""
     try:
         rectified = Rectified(options.rectified)
     except ValueError as error:

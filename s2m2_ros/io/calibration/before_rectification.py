@@ -1,4 +1,4 @@
-"""Files that describe the cameras before rectification: refused in words that say what to do."""
+"""Files that describe the cameras before rectification: rejected with what to do."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def recognises(document: Document) -> bool:
     return bool(kind_of(document))
 
 
-def refuse(document: Document, image_size: Size) -> NoReturn:
+def reject(document: Document, image_size: Size) -> NoReturn:
     """Raise CalibrationError: says what the file is and what to do."""
     raise CalibrationError(f'{document.path}: this is {kind_of(document)}: {WHAT_TO_DO}')
 
@@ -87,7 +87,7 @@ def has_projections_of_raw_cameras(document: Document) -> bool:
     return whole and pair_of(found, 'R') is None and not {'1', '2'} <= set(found['P'])
 
 
-def refuse_projections(document: Document, image_size: Size) -> NoReturn:
+def reject_projections(document: Document, image_size: Size) -> NoReturn:
     """Raise CalibrationError: says why the projections are not taken, and how to have them so."""
     raise CalibrationError(
         f'{document.path}: it holds camera matrices and distortion beside the projection '

@@ -35,7 +35,7 @@ READERS = (
     StereoReader(
         'projections beside camera matrices',
         before_rectification.has_projections_of_raw_cameras,
-        before_rectification.refuse_projections,
+        before_rectification.reject_projections,
     ),
     StereoReader(
         'P1 and P2 or Q of OpenCV (YAML, XML, JSON, npz, npy)', opencv.recognises, opencv.read
@@ -147,7 +147,7 @@ def _read_camera(document: Document, image_size: Size) -> CameraModel:
 
 def _unknown(document: Document, image_size: Size) -> CalibrationError:
     if before_rectification.recognises(document):
-        before_rectification.refuse(document, image_size)
+        before_rectification.reject(document, image_size)
     reason = _why_unknown(document)
     return CalibrationError(
         f'{document.path}: not a known calibration{reason}; known are {KNOWN_FORMATS}'

@@ -1,4 +1,4 @@
-"""Compressed images as pixels; damaged and oversized ones are refused before they cost memory.
+"""Compressed images as pixels; damaged and oversized ones are rejected before decoding.
 
 Only JPEG and PNG, recognized by their content: other formats that OpenCV decodes could announce
 any size in ways of their own, and no transport of ROS sends them.
@@ -28,7 +28,7 @@ def decompress(
     """Return the pixels, uint8 or uint16, (H, W) or (H, W, 3 or 4) in OpenCV's order B, G, R, A.
 
     Raises ValueError for data that is no JPEG or PNG, is damaged or cut short, or announces more
-    than `max_pixels` or another size than expected; cv2.error for what OpenCV refuses.
+    than `max_pixels` or another size than expected; cv2.error for what OpenCV rejects.
     """
     encoded = bytes(data)
     if not encoded:

@@ -67,9 +67,9 @@ def decode_compressed_raw(
 
     Args:
         message: the message.
-        max_pixels: refuse larger images before they are decoded.
+        max_pixels: reject larger images before they are decoded.
         expected_size: width and height that the image must have, if they are known; another size
-            is refused before it is decoded.
+            is rejected before it is decoded.
 
     Raises ImageError.
     """

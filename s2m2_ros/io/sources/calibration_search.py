@@ -49,7 +49,7 @@ def find_calibration(start: Path) -> list[Path] | None:
 
     One file, or the left and the right camera's. Looks into ``start``, then into the folders above
     it, and in each into folders like `calib`; the nearest wins, and one of the image's own name
-    before those that all images share. Only names are looked at.
+    before those that all images share. Only names are considered.
     """
     return CalibrationLookup().found(start)
 

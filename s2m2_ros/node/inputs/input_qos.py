@@ -46,7 +46,7 @@ class Quality:
         return quality_in_words(self.reliable, self.transient_local)
 
     def receives(self, publisher: Endpoint) -> bool:
-        """Tell whether DDS lets this subscription receive from the publisher."""
+        """Return whether DDS lets this subscription receive from the publisher."""
         return (publisher.reliable or not self.reliable) and (
             publisher.transient_local or not self.transient_local
         )
@@ -59,7 +59,7 @@ def matching_quality(publishers: Iterable[Endpoint], *, latched: bool) -> Qualit
     """
     known = list(publishers)
     if not known:
-        return Quality()  # matches whoever comes
+        return Quality()  # matches any publisher
     return Quality(
         reliable=all(publisher.reliable for publisher in known),
         transient_local=latched and all(publisher.transient_local for publisher in known),

@@ -22,9 +22,9 @@ from s2m2_ros.io.images.image_files import (
     DEPTH_STEPS,
     DISPARITY_STEPS,
     disparity_picture,
+    fraction_picture,
     read_image,
     read_raw,
-    share_picture,
     write_pfm,
     write_ply,
     write_png,
@@ -118,7 +118,7 @@ def test_disparity_picture_goes_from_blue_to_red_and_unknown_is_black() -> None:
 
 def test_share_picture() -> None:
     share = np.array([[0.0, 0.5, 1.0, np.nan, 2.0]], np.float32)
-    assert share_picture(share).tolist() == [[0, 128, 255, 0, 255]]
+    assert fraction_picture(share).tolist() == [[0, 128, 255, 0, 255]]
 
 
 def test_failed_writing_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:

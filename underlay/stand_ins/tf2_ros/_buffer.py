@@ -33,7 +33,7 @@ class Buffer:
         self._changed = threading.Condition()
 
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
-        """Take in a transform that holds at its stamp."""
+        """Take in a transform that holds at its timestamp."""
         self._set(transform, static=False)
 
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:

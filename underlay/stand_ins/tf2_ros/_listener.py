@@ -46,7 +46,7 @@ class TransformListener:
         )
 
     def callback(self, data: TFMessage) -> None:
-        """Take in transforms that hold at their stamps."""
+        """Take in transforms that hold at their timestamps."""
         for transform in data.transforms:
             self.buffer.set_transform(transform, 'default_authority')
 
@@ -56,6 +56,6 @@ class TransformListener:
             self.buffer.set_transform_static(transform, 'default_authority')
 
     def unregister(self) -> None:
-        """Stop listening."""
+        """Unsubscribe from both topics."""
         self.node.destroy_subscription(self.tf_sub)
         self.node.destroy_subscription(self.tf_static_sub)
