@@ -1,4 +1,4 @@
-"""A home for processes without one: containers run under numbers that no user has."""
+"""A home folder for processes without one: containers run under numbers that no user has."""
 
 from __future__ import annotations
 

@@ -31,11 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ...')
     parser.add_argument('--backend', default='auto', help='what runs the network')
     parser.add_argument(
-        '--max-width', type=int, default=0, help='work at this width at most; 0: no limit'
+        '--max-width', type=int, default=0, help='match at this width at most; 0: no limit'
     )
     parser.add_argument('--pairs', type=int, default=8, help='pairs to match with each')
     parser.add_argument(
-        '--seconds', type=float, default=50.0, help='longest time for that, for each'
+        '--seconds', type=float, default=50.0, help='time limit for these pairs, for each'
     )
     parser.add_argument(
         '--view', action='store_true', help='show the live cloud in the browser afterwards'

@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--pixel-range',
         choices=SETTINGS,
         default='auto',
-        help='values of images of more than 8 bits: auto, full, or so many bits',
+        help='values of images of more than 8 bits: auto, full, or a number of bits',
     )
     parser.add_argument(
         '--depth-scale', type=float, default=1.0, help='correction that calibrate-check found'

@@ -22,13 +22,13 @@ SUMMARY = 'train or fine-tune a network, on procedural scenes or on real pairs'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this subcommand."""
-    parser.add_argument('folder', type=Path, help='where checkpoints and logs go')
+    parser.add_argument('folder', type=Path, help='folder for checkpoints and logs')
     parser.add_argument('--preset', choices=('auto', 'gpu', 'cpu'), default='auto', help='sizes')
     parser.add_argument('--variant', default='XS', help='XS, S, M, L or XL')
     parser.add_argument('--minutes', type=float, default=25.0, help='length of the run')
     parser.add_argument('--steps', type=int, default=0, help='length in steps, instead of minutes')
-    parser.add_argument('--seed', type=int, default=0, help='of scenes and first weights')
-    parser.add_argument('--learning-rate', type=float, default=4e-4, help='peak of the cycle')
+    parser.add_argument('--seed', type=int, default=0, help='of scenes and initial weights')
+    parser.add_argument('--learning-rate', type=float, default=4e-4, help='peak of the schedule')
     parser.add_argument('--average', type=float, default=0.999, help='decay of averaged weights')
     parser.add_argument(
         '--crops', default='', help='until:HxWxBATCH,... instead of those of the preset'
@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--precision', default='auto', choices=('auto', 'float32', 'bfloat16', 'float16')
     )
     parser.add_argument('--compile', action='store_true', help='compile the network first')
-    parser.add_argument('--threads', type=int, default=0, help='of the CPU; 0: all')
-    parser.add_argument('--validation', default='', help='COUNTxHEIGHTxWIDTH of fixed pairs')
+    parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0: all')
+    parser.add_argument('--validation', default='', help='fixed pairs: COUNTxHEIGHTxWIDTH')
     parser.add_argument('--validate-every', type=float, default=120.0, help='seconds')
     parser.add_argument('--save-every', type=float, default=60.0, help='seconds')
     parser.add_argument('--preview', type=Path, help='write a sheet of pairs (PNG) and stop')

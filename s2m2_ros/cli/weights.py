@@ -24,15 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
     parser.set_defaults(cache_folder=None)
     actions = parser.add_subparsers(dest='action', metavar='ACTION', help='default: list')
-    listing = actions.add_parser('list', help='show which checkpoints exist and which are here')
+    listing = actions.add_parser(
+        'list', help='show the known checkpoints and which are downloaded'
+    )
     fetching = actions.add_parser('download', help='fetch a published checkpoint')
     fetching.add_argument('name', choices=sorted(CHECKPOINTS))
     fetching.add_argument(
         '--accept-license', action='store_true', help='agree to the licence of the weights'
     )
-    locating = actions.add_parser('path', help='print where a checkpoint lies')
+    locating = actions.add_parser('path', help='print the path of a checkpoint')
     locating.add_argument('name')
-    verifying = actions.add_parser('verify', help='compare the files here with their checksums')
+    verifying = actions.add_parser('verify', help='verify the checksums of downloaded files')
     for action in (listing, fetching, locating, verifying):
         action.add_argument(
             '--cache-folder', type=Path, help='instead of $S2M2_ROS_CACHE or ~/.cache/s2m2_ros'

@@ -1,4 +1,4 @@
-"""A DDS domain of one's own, so that processes side by side never meet."""
+"""A DDS domain for each run, so that parallel runs never mix."""
 
 from __future__ import annotations
 

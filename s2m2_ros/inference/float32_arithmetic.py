@@ -1,4 +1,4 @@
-"""Float32 that is float32: without TF32, which keeps 10 of its 23 bits."""
+"""Full float32 precision: without TF32, which keeps 10 of its 23 bits."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def store_proof(cache: ArtifactCache, key: ArtifactKey, proof: Proof) -> None:
 
 
 def prove(engine: Network, options: BackendOptions, size: ExportSize) -> Proof:
-    """Compare an engine for padded images of a size with torch in float32 on a made pair.
+    """Compare an engine for padded images of a size with torch in float32 on a synthetic pair.
 
     The reference runs on the engine's device, or on the processor where the device's memory does
     not hold both.

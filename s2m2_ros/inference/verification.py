@@ -44,7 +44,7 @@ def verify(
     device: str = 'auto',
     backends: Sequence[str] = (),
 ) -> Iterator[Verdict]:
-    """Compare backends with torch in float32 on a made pair; yield each as it is done.
+    """Compare backends with torch in float32 on a synthetic pair; yield each as it is done.
 
     Everything is built and measured anew: nothing is read from the cache of engines, and nothing
     is left there. Compiling may take minutes.

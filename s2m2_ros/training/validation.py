@@ -48,7 +48,7 @@ class ValidationScores:
 
     @property
     def ranking(self) -> float:
-        """Return what the best weights have least of: bad 2.0, and a hundredth of the EPE.
+        """Return the score that ranks weights, lower is better: bad 2.0 + EPE / 100.
 
         The second part keeps weights out that are wild in places, which bad 2.0 hardly sees.
         """

@@ -141,7 +141,7 @@ class _Job:
     def check_time(self) -> None:
         if self.seconds_left <= 0:
             raise WeightsError(
-                'it takes too long; what was received is kept, and the same command goes on there'
+                'it takes too long; what was received is kept: run the same command to resume'
             )
 
     def failure(self, reason: str) -> WeightsError:
@@ -156,7 +156,7 @@ def _move_into_place(job: _Job, file: PartialFile) -> None:
     if not found.startswith(expected):
         file.path.unlink()
         raise job.failure(
-            f'the file received is not it (SHA-256 {found[:12]}..., expected {expected[:12]}...)'
+            f'another file was received (SHA-256 {found[:12]}..., expected {expected[:12]}...)'
         )
     file.finish(job.target)
 

@@ -14,6 +14,7 @@ import pytest
 import s2m2_ros
 from s2m2_ros.cli.main import main
 from s2m2_ros.network import S2M2, S2M2Config, load_network, save_network
+from s2m2_ros.network.checkpoint import read_metadata
 
 TINY = ['--steps', '2', '--crops', '1:32x64x1', '--validation', '1x32x64', '--device', 'cpu']
 

@@ -15,6 +15,7 @@ from s2m2_ros.training.checkpoints import save_weights
 from s2m2_ros.weights.provenance import caution, is_trained_by_us
 
 
+@pytest.mark.parametrize('key', ['baseline_weights', 'stop_gap'])
 @pytest.mark.parametrize('marked', [True, False])
 def test_loading_baseline_weights_logs_a_warning(
     key: str, marked: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture

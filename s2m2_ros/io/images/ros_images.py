@@ -95,7 +95,7 @@ def decode_compressed_image(message: CompressedImage) -> np.ndarray:
 
 
 def _through_cv_bridge(message: Image) -> RawImage:
-    """Return what cv_bridge makes of an encoding that is none of ours; raises ImageError.
+    """Return what cv_bridge makes of an encoding that is not in our table; raises ImageError.
 
     It is asked last: released versions garble padded rows of some encodings.
     """

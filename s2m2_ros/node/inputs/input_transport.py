@@ -107,8 +107,8 @@ def explain_other_transports(node: Any, topics: ImageTopics) -> str:
     if not others:
         return ''
     return (
-        f'no publishers on {raw}, only on {", ".join(sorted(others))}, which the node cannot read: '
-        f'{REPUBLISH}'
+        f'no publishers on {raw}, only on {", ".join(sorted(others))}, '
+        f'which this node cannot read: {REPUBLISH}'
     )
 
 

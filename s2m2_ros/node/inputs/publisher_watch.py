@@ -140,7 +140,7 @@ class PublisherWatch:
         )
         if left == right or left is None or right is None:
             return False
-        # Nodes that offer both sides and send one, or sides that had another publisher just before.
+        # Nodes that offer both sides and send one, or sides that had another publisher before.
         offers_both = left in self._sides[1].sources() or right in self._sides[0].sources()
         return offers_both or any(len(side.seen) > 1 for side in self._sides)
 
