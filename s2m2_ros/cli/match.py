@@ -38,7 +38,14 @@ INPUT_OPTIONS = (
     'depth_scale',
     'disparity_offset',
 )
-MATCHER_OPTIONS = ('refine_iterations', 'allow_negative', 'max_width')
+MATCHER_OPTIONS = (
+    'refine_iterations',
+    'allow_negative',
+    'max_width',
+    'sgbm_search_fraction',
+    'sgbm_working_width',
+    'sgbm_speckle_size',
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

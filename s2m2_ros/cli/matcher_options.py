@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from s2m2_ros.inference import registry
+from s2m2_ros.inference.sgbm_options import SgbmOptions
 
 if TYPE_CHECKING:
     from s2m2_ros.inference import StereoMatcher
@@ -43,6 +44,30 @@ def add_matcher_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--max-width', type=int, default=0, help='match at this width at most; 0: no limit'
     )
+    add_sgbm_arguments(parser)
+
+
+def add_sgbm_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the sgbm backend."""
+    parser.add_argument(
+        '--sgbm-search-fraction',
+        type=float,
+        default=SgbmOptions.search_fraction,
+        help='largest disparity that sgbm searches, as a fraction of the width; nearer surfaces '
+        'than fx * baseline / (fraction * width) stay unknown',
+    )
+    parser.add_argument(
+        '--sgbm-working-width',
+        type=int,
+        default=SgbmOptions.working_width,
+        help='sgbm matches wider images at this width; 0: no limit',
+    )
+    parser.add_argument(
+        '--sgbm-speckle-size',
+        type=int,
+        default=SgbmOptions.speckle_size,
+        help='sgbm removes connected regions of at most so many pixels; 0: none',
+    )
 
 
 def open_matcher(arguments: argparse.Namespace) -> StereoMatcher:
@@ -59,6 +84,11 @@ def open_matcher(arguments: argparse.Namespace) -> StereoMatcher:
             refine_iterations=arguments.refine_iterations,
             allow_negative=arguments.allow_negative,
             max_width=arguments.max_width,
+            sgbm=SgbmOptions(
+                search_fraction=arguments.sgbm_search_fraction,
+                working_width=arguments.sgbm_working_width,
+                speckle_size=arguments.sgbm_speckle_size,
+            ),
         )
     except ValueError as error:
         raise S2M2Error(str(error)) from error

@@ -160,6 +160,15 @@ class StereoMatcher:
         """Return the height and width the backend works at for images of this size."""
         return working_size(height, width, self.max_width)
 
+    def matched_width(self, height: int, width: int) -> int:
+        """Return the width at which images of this size are really matched.
+
+        The `sgbm` backend may shrink what it gets once more, by options of its own.
+        """
+        working = self.working_size(height, width)[1]
+        options = getattr(self._backend, 'options', None)
+        return options.effective_width(working) if isinstance(options, SgbmOptions) else working
+
     def warm_up(self, height: int, width: int, *, channels: int = 3, batch: int = 1) -> None:
         """Match gray images of this size once, so that the first real pair is not slower.
 

@@ -28,6 +28,7 @@ def open_matcher(settings: Settings, backend: str) -> StereoMatcher:
         refine_iterations=settings.refine_iterations,
         allow_negative=settings.allow_negative,
         max_width=settings.max_width,
+        sgbm=settings.sgbm_options(),
     )
     try:
         if settings.warm_up_width:

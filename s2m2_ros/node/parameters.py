@@ -11,6 +11,7 @@ from typing import Any
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
+from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.io.images.pixel_range import SETTINGS
 from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.pipeline import PipelineOptions, output_options
@@ -84,6 +85,26 @@ class Settings:
     )
     allow_negative: bool = _parameter(
         False, 'Allow negative disparities (verged cameras).', read_only=True
+    )
+    sgbm_search_fraction: float = _parameter(
+        0.25,
+        'Largest disparity that the sgbm backend searches, as a fraction of the width of the '
+        'images. Nearer surfaces than fx * baseline / (fraction * width) meters stay unknown.',
+        read_only=True,
+        range=(0.01, 1.0),
+    )
+    sgbm_working_width: int = _parameter(
+        800,
+        'The sgbm backend matches wider images at this width, in pixels; its time grows with the '
+        'cube of the width. 0: no limit.',
+        read_only=True,
+        range=(0, 8192),
+    )
+    sgbm_speckle_size: int = _parameter(
+        200,
+        'The sgbm backend removes connected regions of at most so many pixels. 0: none.',
+        read_only=True,
+        range=(0, 1000000),
     )
     warm_up_width: int = _parameter(
         0,
@@ -261,6 +282,10 @@ class Settings:
             )
         if bool(self.warm_up_width) != bool(self.warm_up_height):
             raise ParameterError('set warm_up_width and warm_up_height both, or neither')
+        if 0 < self.sgbm_working_width < 32:
+            raise ParameterError(
+                f'sgbm_working_width = {self.sgbm_working_width} must be 0 or at least 32'
+            )
         if 0 < self.max_width < 32:
             raise ParameterError(f'max_width = {self.max_width} must be 0 or at least 32')
         if self.points_frame and importlib.util.find_spec('tf2_ros') is None:
@@ -268,6 +293,14 @@ class Settings:
                 f"points_frame = '{self.points_frame}' needs tf2_ros, which is not installed: "
                 'leave it empty for the left camera optical frame'
             )
+
+    def sgbm_options(self) -> SgbmOptions:
+        """Return how the sgbm backend matches."""
+        return SgbmOptions(
+            search_fraction=self.sgbm_search_fraction,
+            working_width=self.sgbm_working_width,
+            speckle_size=self.sgbm_speckle_size,
+        )
 
     def pipeline_options(self) -> PipelineOptions:
         """Return what the pipeline needs to know; the cloud's transform is not among it."""

@@ -70,7 +70,7 @@ class StereoPipeline:
         network = self.matcher.checkpoint or self.matcher.backend
         result = _trusted(result, prepared, network)
         working_size = self.matcher.working_size(height, width)
-        scale = width / working_size[1]
+        scale = width / self.matcher.matched_width(height, width)
         host = compute_outputs(
             prepared.camera,
             result,

@@ -15,6 +15,7 @@ from s2m2_ros.geometry import CalibrationError, CameraModel, Output
 from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.geometry.pair_findings import FindingKind
 from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.pipeline import (
     PairInput,
     PairOutputs,
@@ -298,3 +299,11 @@ def test_depth_comes_with_its_deviation(pipeline: StereoPipeline) -> None:
     # f B = 20 px m and a sigma_d of 0.1 to 0.5 px at high confidence.
     relative = deviation[known] * 20 / depth[known] ** 2
     assert 0.1 < np.median(relative) < 0.5
+
+
+def test_the_resolution_knows_that_sgbm_shrinks_by_itself() -> None:
+    with StereoMatcher.open(backend='sgbm', sgbm=SgbmOptions(working_width=80)) as matcher:
+        outputs = StereoPipeline(matcher).process(
+            pair(), {Output.DEPTH}, PipelineOptions(), PipelineState()
+        )
+    assert outputs.resolution == 2 / 16

@@ -80,13 +80,13 @@ class SemiGlobalBackend:
         self.name = 'sgbm'
         self.precision = 'float32'
         self.device = torch.device('cpu')
-        self._options = options or SgbmOptions()
+        self.options = options or SgbmOptions()
         self._allow_negative = allow_negative
 
     def infer(self, left: torch.Tensor, right: torch.Tensor) -> Maps:
         """Match B pairs one by one; see `Backend.infer`."""
         height, width = left.shape[-2:]
-        size = _working_size(height, width, self._options)
+        size = _working_size(height, width, self.options)
         pairs = zip(_gray(left, size), _gray(right, size), strict=True)
         found = [self._match(*pair, scale=size[1] / width) for pair in pairs]
         if size != (height, width):
@@ -100,7 +100,7 @@ class SemiGlobalBackend:
         self, left: ByteImage, right: ByteImage, scale: float = 1.0
     ) -> tuple[FloatImage, ...]:
         """Return the maps at the working size, which is `scale` times the images' own."""
-        options = self._options
+        options = self.options
         search = search_range(
             left.shape[1], options.search_fraction, allow_negative=self._allow_negative
         )
