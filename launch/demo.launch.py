@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 ARGUMENTS = (
     Argument('source', '', 'What stereo_player plays. Empty: the scenes of the demo.'),
     Argument(
-        'calibration', '', 'Calibration of the source. Empty: as recorded, or one beside it.'
+        'calibration', '', 'Calibration of the source. Empty: as recorded, or one next to it.'
     ),
     Argument('rate', '2.0', 'Pairs per second.', kind=float),
 )

@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='for depth and cloud: Middlebury calib.txt, KITTI calib, P1 and P2 or Q of OpenCV '
         '(YAML, XML, npz), K.txt, ost.txt, or camera_info YAML; one file of both cameras, the '
-        'left and the right file, or a folder that holds them; default: one that lies beside '
+        'left and the right file, or a folder that holds them; default: one next to '
         'the images',
     )
     parser.add_argument('--output', type=Path, default=Path('s2m2_output'), help='folder to fill')

@@ -59,7 +59,7 @@ def render(points: np.ndarray, colors: np.ndarray, view: View) -> np.ndarray:
 def _draw(picture: np.ndarray, u: np.ndarray, v: np.ndarray, colors: np.ndarray) -> None:
     """Set pixels; of several points on one pixel the last one, the nearest, stays."""
     flat = v * picture.shape[1] + u
-    # NumPy leaves open which of repeated indices wins: keep the last of each.
+    # NumPy does not define which of repeated indices is used: keep the last of each.
     _, last = np.unique(flat[::-1], return_index=True)
     chosen = len(flat) - 1 - last
     picture.reshape(-1, 3)[flat[chosen]] = colors[chosen]

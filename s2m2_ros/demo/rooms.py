@@ -17,7 +17,7 @@ from s2m2_ros.weights import cache_folder, file_sha256, private_folder
 
 _logger = logging.getLogger(__name__)
 
-# Published under the MIT licence by Nicolas Burrus; pictures of an OAK-D, 640x480, gray.
+# Published under the MIT license by Nicolas Burrus; pictures of an OAK-D, 640x480, gray.
 PACKAGE = 'stereodemo==0.7'
 WHEEL_SHA256 = 'effd07da657295e834aa1b0c89cc962e953d66b506a75365ad32a1114f2389ec'
 PICTURES = 'stereodemo/datasets/oak-d'

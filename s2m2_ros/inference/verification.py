@@ -46,7 +46,7 @@ def verify(
 ) -> Iterator[Verdict]:
     """Compare backends with torch in float32 on a synthetic pair; yield each as it is done.
 
-    Everything is built and measured anew: nothing is read from the cache of engines, and nothing
+    Everything is built and measured again: nothing is read from the cache of engines, and nothing
     is left there. Compiling may take minutes.
 
     Args:

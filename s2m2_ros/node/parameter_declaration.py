@@ -74,7 +74,7 @@ class Parameters:
         self._callbacks.append(callback)
 
     def _aliased(self, node: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values given under other packages' names; ours win where both are given."""
+        """Return the values given under other packages' names; ours override them."""
         values = {}
         for alias, name in ALIASES.items():
             if alias not in overrides:

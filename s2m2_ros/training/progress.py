@@ -40,7 +40,7 @@ class Progress:
         """Store the scores of OpenCV SGBM on the validation pairs."""
         self._baseline = scores
         if scores is None:
-            _logger.info('OpenCV is not installed: no SGBM beside the validation')
+            _logger.info('OpenCV is not installed: validation without SGBM')
             return
         self._line('sgbm', 0, vars(scores))
 

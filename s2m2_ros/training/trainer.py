@@ -38,7 +38,7 @@ INFERENCE_STEPS = 3
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a run is carried out; none of it changes what is learnt."""
+    """How a run is carried out; none of it changes the result."""
 
     folder: Path
     device: torch.device

@@ -29,7 +29,7 @@ CHUNK_BYTES = 1 << 18
 TIMEOUT_S = 30.0
 # Failures in a row with hardly any new bytes before giving up.
 ATTEMPTS = 5
-# Fewer new bytes than these are no progress: a very slow server would be asked for ever.
+# Fewer new bytes than these are no progress: a very slow server would be asked forever.
 FRUITFUL_BYTES = 1 << 20
 # No download goes on for longer than at this rate.
 SLOWEST_BYTES_PER_S = 20_000

@@ -25,10 +25,10 @@ SECTION_OF_ZED = re.compile(r'^\[(?:LEFT|RIGHT)_CAM_\w{1,20}\]', re.MULTILINE)
 
 def kind_of(document: Document) -> str:
     """Return what a file from before rectification is called; empty if it is none."""
-    return next((name for name, recognises in KINDS.items() if recognises(document)), '')
+    return next((name for name, recognizes in KINDS.items() if recognizes(document)), '')
 
 
-def recognises(document: Document) -> bool:
+def recognizes(document: Document) -> bool:
     """Return whether a file describes cameras before rectification."""
     return bool(kind_of(document))
 

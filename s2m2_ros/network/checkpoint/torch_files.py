@@ -134,7 +134,7 @@ class _Tensors:
 
 
 def _is_size(value: Any) -> bool:
-    """Return whether a value can be a size; products of larger numbers take for ever."""
+    """Return whether a value can be a size; products of larger numbers take forever."""
     return type(value) is int and 0 <= value < LARGEST_SIZE
 
 

@@ -79,7 +79,7 @@ class _InputFilter(Subscriber):  # type: ignore[misc]  # message_filters has no 
 
 
 class InputSubscription:
-    """Subscribes to one input, anew whenever type, topic or the offered quality changes.
+    """Subscribes to one input, again whenever type, topic or the offered quality changes.
 
     `callback(message, message_info)` gets the messages; `on_graph_change()` is called when a
     publisher comes or goes, where ROS reports that (from Iron on). With `latched` the former
@@ -157,7 +157,7 @@ class InputSubscription:
             self.kind,
             self.topic.name,
             qos_profile=profile,
-            # Only what the user has set: a declared parameter would fix the first choice for ever.
+            # Only what the user has set: a declared parameter would fix the first choice forever.
             qos_overriding_options=QoSOverridingOptions(sorted(self._overridden)),
             **_events(self._on_graph_change),
         )

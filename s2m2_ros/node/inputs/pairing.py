@@ -70,7 +70,7 @@ class _Queue:
 class StereoPairing:
     """Joins left and right images whose timestamps are equal or, if `slop` > 0, near.
 
-    Equal timestamps always win. Near ones are joined if they differ by less than `slop`
+    Equal timestamps are always preferred. Near ones are joined if they differ by less than `slop`
     nanoseconds and by less than half of the measured period, because an image further away
     belongs to the next exposure. While most pairs have equal timestamps, others are lost images
     of synchronized cameras and are not joined at all.

@@ -216,7 +216,7 @@ class PairSynchronizer:
             self._faults.report(
                 Fault.TIMESTAMPS,
                 f'the timestamps of {topic.name} jumped back by {back:.3g} s: a recording that '
-                'loops, a clock that was set, or two publishers; synchronizing anew',
+                'loops, a clock that was set, or two publishers; synchronizing again',
             )
             self._restart()
         if stamp == 0:

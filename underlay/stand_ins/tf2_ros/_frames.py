@@ -45,7 +45,7 @@ class Frame:
 
     @property
     def newest(self) -> int | None:
-        """The last timestamp; None for one that holds for ever."""
+        """The last timestamp; None for one that holds forever."""
         return None if self.static else self._timestamps[-1]
 
     def matrix(self, stamp: int) -> np.ndarray:

@@ -51,7 +51,7 @@ class TransformListener:
             self.buffer.set_transform(transform, 'default_authority')
 
     def static_callback(self, data: TFMessage) -> None:
-        """Take in transforms that hold for ever."""
+        """Take in transforms that hold forever."""
         for transform in data.transforms:
             self.buffer.set_transform_static(transform, 'default_authority')
 
