@@ -9,7 +9,7 @@ RUN := underlay/run
 TEST := OMP_NUM_THREADS=1 $(RUN) python -m pytest --numprocesses=$(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help env build test demo soak determinism fuzz lint format clean
+.PHONY: help env build test demo docs soak determinism fuzz lint format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,10 +43,15 @@ demo: env  ## real rooms through the node, into demo_output/ (VIEW=1 to look aro
 endif
 	@$(RUN) s2m2 demo $(if $(VIEW),--view) $(ARGS)
 
+docs: env  ## write config/stereo.yaml and the tables of doc/ from the code
+	@$(RUN) python doc/generate.py
+
 MINUTES ?= 30
 soak: env  ## work for MINUTES (30) while listeners come and go; memory must not grow
 	@OMP_NUM_THREADS=1 SOAK_MINUTES=$(MINUTES) $(RUN) python -m pytest \
 	  test/robustness/test_soak.py -o log_cli=true --log-cli-level=INFO
+	@OMP_NUM_THREADS=1 SHUTDOWN_RUNS=60 $(RUN) python -m pytest -o timeout=7200 \
+	  test/robustness/test_shutdown.py
 
 determinism: env  ## compare the bytes of every backend of a CPU, the compiled one too (minutes)
 	@OMP_NUM_THREADS=1 COMPILED=1 $(RUN) python -m pytest -o timeout=3600 \

@@ -16,7 +16,6 @@ class FindingKind(Enum):
     BLANK = 'blank'
     IDENTICAL = 'identical'
     SWAPPED = 'swapped'
-    CALIBRATION_SIGN = 'calibration_sign'
     MISALIGNED = 'misaligned'
     ROTATED = 'rotated'
     UNRELATED = 'unrelated'
@@ -55,23 +54,6 @@ SWAPPED_UNCALIBRATED = (
     'image topics (or files); if both cameras are mounted or read out upside down or mirrored, '
     'turn their images in the driver, or exchange them'
 )
-ALL_SWAPPED = (
-    'left and right are swapped, images and calibrations alike: most points lie beyond infinity, '
-    'and P[3] of the right camera says that it stands {distance:g} m left of the left one. '
-    'Exchange the topics (or files) of images and calibrations alike'
-)
-WRONG_SIGN = (
-    'the images are in the right order, but the calibration is not: P[3] of the right camera says '
-    'that it stands {distance:g} m left of the left one. Do not exchange the images: the sign of '
-    'P[3] is wrong in the driver (it must be -fx * baseline, negative), or the calibrations alone '
-    'are swapped (P[3] belongs to the right image); exchange them or correct the sign'
-)
-UNKNOWN_SIGN = (
-    'P[3] of the right camera says that it stands {distance:g} m left of the left one; it must be '
-    '-fx * baseline, negative. Either left and right are swapped (exchange the topics or files of '
-    'images and calibrations alike), or the sign is wrong in the driver or the calibrations alone '
-    'are swapped (exchange these or correct the sign); the images do not show which'
-)
 MISALIGNED = (
     'the views are misaligned vertically by {offset:.1f} px (spread {spread:.1f} px), more than '
     '{limit:g} px, so rows do not correspond and depth is wrong: are the images rectified, is the '
@@ -94,7 +76,7 @@ def findings(
     *,
     allow_negative: bool = False,
     max_vertical_misalignment: float,
-    baseline: float | None = None,
+    calibrated: bool = True,
 ) -> tuple[Finding, ...]:
     """Return what is wrong with a pair; empty if nothing is.
 
@@ -103,12 +85,11 @@ def findings(
         allow_negative: negative disparities are expected (verged cameras), so that images in the
             right order cannot be distinguished from swapped ones.
         max_vertical_misalignment: in pixels; offset plus spread above it are reported.
-        baseline: signed distance in meters from the left to the right camera as the calibrations
-            say; negative if P[3] of the right camera has the wrong sign. None without one.
+        calibrated: there is a calibration, which swapped images must not take with them.
 
     """
     content = content_findings(examination.content)
-    order = order_finding(examination.order, allow_negative=allow_negative, baseline=baseline)
+    order = order_finding(examination.order, allow_negative=allow_negative, calibrated=calibrated)
     return (
         *content,
         *((order,) if order else ()),
@@ -130,21 +111,12 @@ def content_findings(content: ContentCheck) -> tuple[Finding, ...]:
 
 
 def order_finding(
-    order: ViewOrder, *, allow_negative: bool = False, baseline: float | None = None
+    order: ViewOrder, *, allow_negative: bool = False, calibrated: bool = True
 ) -> Finding | None:
-    """Return what is wrong with the order of images and calibrations, or None."""
-    if allow_negative:
-        order = ViewOrder.UNKNOWN
-    if baseline is not None and baseline < 0:
-        kind, text = {
-            ViewOrder.SWAPPED: (FindingKind.SWAPPED, ALL_SWAPPED),
-            ViewOrder.CORRECT: (FindingKind.CALIBRATION_SIGN, WRONG_SIGN),
-            ViewOrder.UNKNOWN: (FindingKind.CALIBRATION_SIGN, UNKNOWN_SIGN),
-        }[order]
-        return Finding(kind, text.format(distance=-baseline))
-    if order is ViewOrder.SWAPPED:
-        return Finding(FindingKind.SWAPPED, SWAPPED_UNCALIBRATED if baseline is None else SWAPPED)
-    return None
+    """Return what is wrong with the order of the images, or None."""
+    if order is not ViewOrder.SWAPPED or allow_negative:
+        return None
+    return Finding(FindingKind.SWAPPED, SWAPPED if calibrated else SWAPPED_UNCALIBRATED)
 
 
 def _geometry_findings(examination: Examination, limit: float) -> tuple[Finding, ...]:

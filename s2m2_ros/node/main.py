@@ -14,6 +14,7 @@ from s2m2_ros.errors import S2M2Error
 from s2m2_ros.executable import StopSignals, run_executable
 from s2m2_ros.logging_bridge import send_logging_to
 from s2m2_ros.node.process_memory import keep_freed_memory
+from s2m2_ros.text_safety import safe_text
 
 if TYPE_CHECKING:
     from s2m2_ros.node.stereo_node import StereoNode
@@ -77,7 +78,7 @@ def _spin(node: StereoNode) -> None:
             except Exception as error:
                 # A signal invalidates the context at any moment; anything else must not end the
                 # node.
-                node.report(f'executor: {error!r}')
+                node.report(f'executor: {safe_text(repr(error))}')
                 time.sleep(PAUSE)
     finally:
         # It holds on to the handles that it waited for, and they would outlive the node.

@@ -33,6 +33,7 @@ from s2m2_ros.pipeline import (
     StereoPipeline,
     examine_outputs,
 )
+from s2m2_ros.text_safety import safe_text
 
 
 class CameraPort(Protocol):
@@ -117,7 +118,7 @@ class PairProcessor:
         except Exception as error:
             session.counters.drop(DropCause.FAILED)
             if not session.ended:
-                camera.faults.report(Fault.OUTPUT, f'a pair was lost: {error!r}')
+                camera.faults.report(Fault.OUTPUT, f'a pair was lost: {safe_text(repr(error))}')
 
     def _process(self, job: Job) -> PairOutputs:
         camera, session = job.camera, job.session
@@ -255,7 +256,7 @@ def _examine(camera: CameraPort, session: Session, outputs: PairOutputs) -> None
     try:
         examination, found = examine_outputs(outputs, camera.settings.pipeline_options())
     except Exception as error:  # a failed check must not drop the pair
-        camera.faults.report(Fault.EXAMINATION, f'no calibration check: {error!r}')
+        camera.faults.report(Fault.EXAMINATION, f'no calibration check: {safe_text(repr(error))}')
         return
     session.examination = examination
     # Too few features say nothing, neither that something is wrong nor that it is not.

@@ -22,6 +22,7 @@ from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import reset_peak_device_memory
 from s2m2_ros.node.service_guard import ServiceGuard
 from s2m2_ros.node.worker import Worker
+from s2m2_ros.text_safety import safe_text
 
 # Seconds between checks for a shutdown request while the worker loads a network.
 SHUTDOWN_CHECK_PERIOD = 0.1
@@ -197,7 +198,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             try:
                 callback(*arguments)
             except Exception as error:
-                self.report(f'{callback.__name__}: {error!r}')
+                self.report(f'{callback.__name__}: {safe_text(repr(error))}')
 
         return guarded
 

@@ -112,7 +112,7 @@ def examine_outputs(
         examination,
         allow_negative=options.allow_negative,
         max_vertical_misalignment=options.max_vertical_misalignment,
-        baseline=outputs.camera.baseline if outputs.camera else None,
+        calibrated=outputs.camera is not None,
     )
     return examination, found
 

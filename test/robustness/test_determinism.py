@@ -32,8 +32,10 @@ for backend in backends:
             print(backend, hashlib.sha256(data).hexdigest(), flush=True)
 """
 BURN = """
+import os
+parent = os.getppid()
 print('burning', flush=True)
-while True:
+while os.getppid() == parent:  # never longer than the tests, however these end
     pass
 """
 

@@ -32,6 +32,7 @@ from s2m2_ros.node.inputs.stereo_inputs import (
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic, explain_rates, explain_silence
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.statistics import Counters
+from s2m2_ros.text_safety import safe_text
 
 __all__ = ['PairSynchronizer', 'StereoMessages', 'StereoTopics']
 
@@ -168,7 +169,7 @@ class PairSynchronizer:
             if not self._closed:
                 self._follow()
         except Exception as error:  # an error in a callback would end the node
-            self._faults.report(Fault.DISPATCH, f'{error!r}')
+            self._faults.report(Fault.DISPATCH, safe_text(repr(error)))
 
     def _arrived(self, index: int, message: Any, gid: bytes | None) -> None:
         try:
@@ -178,7 +179,7 @@ class PairSynchronizer:
             else:
                 self._take_info(index, message, gid)
         except Exception as error:  # an error in a callback would end the node
-            self._faults.report(Fault.DISPATCH, f'{error!r}')
+            self._faults.report(Fault.DISPATCH, safe_text(repr(error)))
 
     def _take_info(self, index: int, message: Any, gid: bytes | None) -> None:
         stamp = _nanoseconds(message)
