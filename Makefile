@@ -6,7 +6,8 @@ DISTRO ?= $(or $(ROS_DISTRO),kilted)
 export DISTRO
 RUN := underlay/run
 # One thread a worker: the workers already share the cores.
-TEST := OMP_NUM_THREADS=1 $(RUN) python -m pytest --numprocesses=$(JOBS)
+TEST := OMP_NUM_THREADS=1 $(RUN) python -m pytest --numprocesses=$(JOBS) \
+  $(if $(COVERAGE),--cov --cov-config=setup.cfg --cov-report=term)
 
 .DEFAULT_GOAL := help
 .PHONY: help env build test demo docs soak determinism fuzz lint format clean
@@ -30,9 +31,9 @@ endif
 endif
 
 ifdef ROS_DISTRO
-test: build  ## run the tests (ARGS="-k name" for some)
+test: build  ## run the tests (ARGS="-k name" for some, COVERAGE=1 to count)
 else
-test: env  ## run the tests (ARGS="-k name" for some)
+test: env  ## run the tests (ARGS="-k name" for some, COVERAGE=1 to count)
 endif
 	@$(TEST) $(ARGS)
 

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from support.isolation import isolate
@@ -16,6 +17,9 @@ DOMAIN_LOCK = pytest.StashKey[object]()
 def pytest_configure(config: pytest.Config) -> None:
     """Give this test process (each worker is one) a DDS domain and log folder of its own."""
     config.stash[DOMAIN_LOCK] = isolate()
+    # A busy machine is no error.
+    hypothesis.settings.register_profile('s2m2_ros', deadline=None)
+    hypothesis.settings.load_profile('s2m2_ros')
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -11,7 +11,8 @@ from array import array
 import cv2
 import numpy as np
 
-from s2m2_ros.io.images.image_headers import MAX_PIXELS, image_format, read_header
+from s2m2_ros.io.images.image_formats import image_format
+from s2m2_ros.io.images.image_headers import MAX_PIXELS, read_header
 
 __all__ = ['MAX_PIXELS', 'announced_size', 'decompress']
 

@@ -18,7 +18,8 @@ from s2m2_ros.io.file_bytes import read_regular_file
 from s2m2_ros.io.images.array_files import decode_npy
 from s2m2_ros.io.images.compressed_images import decode_encoded
 from s2m2_ros.io.images.exif import orientation, upright
-from s2m2_ros.io.images.image_headers import MAX_PIXELS, image_format, read_header
+from s2m2_ros.io.images.image_formats import image_format
+from s2m2_ros.io.images.image_headers import MAX_PIXELS, read_header
 from s2m2_ros.io.images.pfm import decode_pfm, encode_pfm
 from s2m2_ros.io.images.pixel_range import PixelRange, scale
 from s2m2_ros.io.images.raw_image import RawImage, raw_image
