@@ -62,7 +62,7 @@ def pairs_of(name: str) -> Iterator[StereoPair]:
         return
     _, seed, size = name.split(':')
     count, height, width = three_numbers(size)
-    scenes = SceneGenerator(int(seed), options=SceneOptions(negative_share=0.0), bank_size=36)
+    scenes = SceneGenerator(int(seed), options=SceneOptions(negative_fraction=0.0), bank_size=36)
     for index in range(count):
         batch = scenes.batch(index, 1, height, width)
         left, right = (

@@ -194,10 +194,10 @@ def print_difference(network: S2M2, images: tuple[Tensor, Tensor]) -> None:
     exact = network.float()(*images).disparity
     distance = (lowered - exact).abs().flatten()
     finite = bool(lowered.isfinite().all())
-    share = (distance > 1.0).float().mean()
+    fraction = (distance > 1.0).float().mean()
     print(
         f'finite {finite}; from float32: median {distance.median():.4f} px, '
-        f'mean {distance.mean():.4f} px, {share:.2%} off by more than 1 px'
+        f'mean {distance.mean():.4f} px, {fraction:.2%} off by more than 1 px'
     )
 
 

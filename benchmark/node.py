@@ -2,9 +2,9 @@
 
 Run it as `python benchmark/node.py`. The node runs in a process of its own, with a stand-in
 matcher that returns prepared maps at once, or with a real one (`--backend sgbm`). Pairs are sent
-one after the other. `inside` is the sum of all stages but inference, as InferenceStats tells it.
+one after the other. `inside` is the sum of all stages but inference, as InferenceStats reports it.
 `outside` is the time from publishing the pair to receiving its last output, less inference: it
-adds the transport both ways, with this process as camera and listener on the same cores. `relay`
+adds the transport both ways, with this process as camera and subscriber on the same cores. `relay`
 is what that transport takes by itself: the same, measured at a process that does nothing but
 receive each pair and publish finished messages of the same sizes. `processor` is the time that
 the process took on all cores, matcher included.
@@ -53,7 +53,7 @@ from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
 PROFILES = Path(__file__).resolve().parents[1] / 'config' / 'fastdds_large_messages.xml'
 OUTPUTS = {'all': [topic for topic in TYPES if topic != STATS], 'points': ['points']}
 STAGES: tuple[str, ...] = ('decode', 'upload', 'geometry', 'download', 'publish')
-PATIENCE = 90.0
+DISCOVERY_TIMEOUT_S = 90.0
 
 
 class Instant:
@@ -155,7 +155,7 @@ def relay(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
 
 
 class Bench:
-    """Camera and listener."""
+    """Camera and subscriber."""
 
     def __init__(self, namespace: str, width: int, height: int) -> None:
         self.node = rclpy.create_node('bench', namespace=namespace)
@@ -166,7 +166,7 @@ class Bench:
         )
         self.arrived: dict[str, float] = {}
         self.stats: InferenceStats | None = None
-        self._listeners: list[Any] = []
+        self._subscriptions: list[Any] = []
         kinds = {'image_rect': Image, 'camera_info': CameraInfo}
         self._cameras = {
             f'{side}/{name}': self.node.create_publisher(kind, f'{side}/{name}', self._quality)
@@ -174,15 +174,15 @@ class Bench:
             for name, kind in kinds.items()
         }
         self._messages = _pair(width, height)
-        self._listen(STATS)
+        self._subscribe(STATS)
 
-    def listen(self, topics: Sequence[str]) -> None:
+    def subscribe(self, topics: Sequence[str]) -> None:
         """Subscribe to these outputs, instead of those before."""
-        for listener in self._listeners:
-            self.node.destroy_subscription(listener)
-        self._listeners = [self._listen(topic) for topic in topics]
+        for subscription in self._subscriptions:
+            self.node.destroy_subscription(subscription)
+        self._subscriptions = [self._subscribe(topic) for topic in topics]
 
-    def _listen(self, topic: str) -> Any:
+    def _subscribe(self, topic: str) -> Any:
         # Raw, so that this process does not measure its own deserialization.
         return self.node.create_subscription(
             TYPES[topic], topic, lambda data: self._heard(topic, data), self._quality, raw=True
@@ -241,8 +241,8 @@ class Figures:
 def measure(bench: Bench, process: subprocess.Popen[bytes], name: str, pairs: int) -> Figures:
     """Send pairs one after the other, once they all come back."""
     topics = OUTPUTS[name]
-    bench.listen(topics)
-    limit = time.perf_counter() + PATIENCE
+    bench.subscribe(topics)
+    limit = time.perf_counter() + DISCOVERY_TIMEOUT_S
     warm = 0
     while warm < 5:  # discovery, then caches
         if time.perf_counter() > limit:

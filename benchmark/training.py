@@ -1,4 +1,4 @@
-"""Measure training: throughput of scenes and steps, and learning a few pairs by heart.
+"""Measure training: throughput of scenes and steps, and overfitting on a few pairs.
 
 python3 benchmark/training.py throughput --crop 224x448x32 --device cuda
 python3 benchmark/training.py overfit --device cpu
@@ -22,7 +22,7 @@ from s2m2_ros.training.validation import validate_network
 
 
 class Fixed:
-    """The same batch for ever."""
+    """Yields the same batch every time."""
 
     def __init__(self, pairs: StereoBatch) -> None:
         self.pairs = pairs
@@ -65,7 +65,7 @@ def throughput(arguments: argparse.Namespace, device: torch.device) -> None:
 
 
 def overfit(arguments: argparse.Namespace, device: torch.device) -> None:
-    """Print the scores on four pairs before, while and after they are learnt by heart."""
+    """Print the scores on four pairs before, during and after overfitting on them."""
     crop = Crop(1.0, 64, 128, 4)
     options = TrainOptions(
         channels=32, crops=(crop,), steps=arguments.steps, objects=(3, 5), learning_rate=1e-3

@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 ARGUMENTS = (
     Argument('source', '', 'What stereo_player plays. Empty: the scenes of the demo.'),
     Argument(
-        'calibration', '', 'Calibration of the source. Empty: as recorded, or one beside it.'
+        'calibration', '', 'Calibration of the source. Empty: as recorded, or one next to it.'
     ),
     Argument('rate', '2.0', 'Pairs per second.', kind=float),
 )
@@ -74,7 +74,7 @@ def player_node(
 
 
 def launch_all(context: LaunchContext) -> list[Any]:
-    """Return stereo.launch.py and the player, in this order: what the former refuses ends both."""
+    """Return stereo.launch.py and the player, in this order: what the former rejects ends both."""
     # Whoever includes stereo.launch.py may set all of its arguments.
     names = {argument.name for argument in (*ARGUMENTS, *PASSED_ON)}
     check_names(Path(__file__), names)

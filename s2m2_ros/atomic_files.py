@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Atomic writing of files: readers never see a partial one."""
 
 from __future__ import annotations
 

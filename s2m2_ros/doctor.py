@@ -33,7 +33,7 @@ LEAST_SHARED_MEMORY = 256 << 20
 # What the developers of Cyclone DDS and ROS advise for images.
 LEAST_RECEIVE_BUFFER = 2 << 20
 RECEIVE_BUFFER_SETTING = Path('/proc/sys/net/core/rmem_max')
-SHARED_MEMORY = Path('/dev/shm')  # noqa: S108 (looked at, not written to)
+SHARED_MEMORY = Path('/dev/shm')  # noqa: S108 (read, not written to)
 
 
 class Health(enum.IntEnum):
@@ -47,7 +47,7 @@ class Health(enum.IntEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was looked at, how it is, and what to do, if anything."""
+    """What was checked, its health, and what to do, if anything."""
 
     subject: str
     health: Health

@@ -20,7 +20,7 @@ ROS arguments, each after --ros-args:
 
 
 class StopSignals:
-    """Handles SIGINT and SIGTERM, so that neither a second one nor both at once leave a trace.
+    """Handles SIGINT and SIGTERM, so that not even a second one ends in a traceback.
 
     rclpy's own handlers, installed later, end the spinning and call these too. Without them
     Python would raise KeyboardInterrupt, again for each signal, anywhere in the shutdown.

@@ -1,4 +1,4 @@
-"""A home for processes without one: containers run under numbers that no user has."""
+"""A home folder for processes without one: containers run under numbers that no user has."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _temporary_home() -> Path:
         found = folder.lstat()
     except OSError:
         return Path(tempfile.mkdtemp(prefix='s2m2_ros-'))
-    # Somebody else may have made it before, to read or plant what is kept there.
+    # Another user may have made it before, to read or replace what is kept there.
     private = found.st_uid == os.getuid() and not found.st_mode & 0o077
     if stat.S_ISDIR(found.st_mode) and private:
         return folder

@@ -1,4 +1,4 @@
-"""How Fast DDS is told to make room for images and clouds, which its defaults lose.
+"""Configure Fast DDS for images and clouds, which its default settings lose.
 
 The profile makes the shared-memory segment of a publisher larger. Which variable names its file
 depends on the ROS 2 distribution.
@@ -17,7 +17,7 @@ OLD_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 TRANSPORTS_VARIABLE = 'FASTDDS_BUILTIN_TRANSPORTS'
 # A cloud of 1280x720 points has 15 MB.
 ENOUGH_SEGMENT = 16 << 20
-# Files in the working directory that Fast DDS reads unasked.
+# Files in the working directory that Fast DDS reads by default.
 LOCAL_PROFILES = ('DEFAULT_FASTDDS_PROFILES.xml', 'DEFAULT_FASTRTPS_PROFILES.xml')
 # Distributions before Kilted ignore the new name; Kilted warns about the old one.
 READING_OLD_NAME_ONLY = frozenset({'humble', 'iron', 'jazzy'})
@@ -25,7 +25,7 @@ FIRST_RCLPY_WITH_NEW_NAME = 8
 
 
 def reads_new_name(environment: Mapping[str, str]) -> bool | None:
-    """Tell whether this distribution's Fast DDS reads the new variable; None if unknown.
+    """Return whether this distribution's Fast DDS reads the new variable; None if unknown.
 
     Goes by `ROS_DISTRO`, or by the version of rclpy where that is not set (ROS 2 from wheels).
     """

@@ -172,5 +172,5 @@ def require_package(name: str, argument: str) -> None:
         package = f'ros-$ROS_DISTRO-{name.replace("_", "-")}'
         raise LaunchArgumentError(
             f'{argument} needs {name}, which is not installed: '
-            f'sudo apt-get install {package}, or leave {argument} out'
+            f'sudo apt-get install {package}, or omit {argument}'
         ) from None

@@ -1,4 +1,4 @@
-"""Text that others chose (messages, parameters, files), made fit for logs and diagnostics."""
+"""Text that others chose (messages, parameters, files), made safe for logs and diagnostics."""
 
 from __future__ import annotations
 

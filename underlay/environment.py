@@ -62,7 +62,7 @@ class Stage:
 
 
 def has_ros(environment: Mapping[str, str]) -> bool:
-    """Tell whether a ROS 2 installation is sourced."""
+    """Return whether a ROS 2 installation is sourced."""
     return bool(environment.get('ROS_DISTRO'))
 
 
@@ -217,7 +217,7 @@ def digest(paths: Iterable[Path]) -> str:
 
 
 def is_generated(part: str) -> bool:
-    """Tell whether a part of a path is what Python or pip leave behind."""
+    """Return whether a part of a path is what Python or pip leave behind."""
     return part in {'__pycache__', 'build'} or part.endswith('.egg-info')
 
 
@@ -236,7 +236,7 @@ def create(folder: Path, *, ros: bool) -> None:
 
 
 def install(folder: Path, stage: Stage) -> bool:
-    """Run one stage unless it is up to date; tell whether it ran."""
+    """Run one stage unless it is up to date; return whether it ran."""
     stamp = folder / f'stage-{stage.name}'
     wanted = digest(stage.inputs)
     if stamp.is_file() and stamp.read_text() == wanted:
@@ -254,7 +254,7 @@ def install(folder: Path, stage: Stage) -> bool:
     ]
     if subprocess.run(command, check=False, env=clean_environment()).returncode:
         raise SetupError(
-            f'pip could not install the {stage.name} (its message stands above): mend that and '
+            f'pip could not install the {stage.name} (its message stands above): fix that and '
             'run `make env` again, which goes on from here'
         )
     stamp.write_text(wanted)

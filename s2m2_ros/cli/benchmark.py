@@ -1,4 +1,4 @@
-"""`s2m2 benchmark`: time and memory of matching, over many configurations or two in turns."""
+"""`s2m2 benchmark`: time and memory of many configurations, or of two in alternation."""
 
 from __future__ import annotations
 
@@ -46,10 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--against',
         nargs='+',
         metavar='KEY=VALUE',
-        help='compare with the same configuration but for these, e.g. backend=onnxruntime; keys: '
+        help='compare with the same configuration changed so, e.g. backend=onnxruntime; keys: '
         + ', '.join(CHANGEABLE),
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there too')
+    parser.add_argument(
+        '--json', type=Path, metavar='FILE', help='also write the figures to this file'
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs=2,
         metavar=('LEFT', 'RIGHT'),
-        help='images of the target at another distance, to tell a wrong scale from an offset',
+        help='images of the target at another distance, to separate scale from offset',
     )
     parser.add_argument(
         '--distance2', type=float, metavar='METERS', help='the distance in --pair2'

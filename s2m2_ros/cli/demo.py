@@ -1,4 +1,4 @@
-"""`s2m2 demo`: real rooms through the whole ROS 2 node, with pictures of what comes out."""
+"""`s2m2 demo`: real scenes through the whole ROS 2 node, with pictures of what comes out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is played, by what it is matched, and where the results go."""
     parser.add_argument('--output', type=Path, default=Path('demo_output'), help='folder to fill')
     parser.add_argument(
-        '--source', type=Path, help='folder of pairs or recording; else rooms are downloaded once'
+        '--source', type=Path, help='folder of pairs or recording; else scenes are downloaded once'
     )
     parser.add_argument('--calibration', type=Path, help='calibration of the source')
     parser.add_argument(
@@ -31,11 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ...')
     parser.add_argument('--backend', default='auto', help='what runs the network')
     parser.add_argument(
-        '--max-width', type=int, default=0, help='work at this width at most; 0: no limit'
+        '--max-width', type=int, default=0, help='match at this width at most; 0: no limit'
     )
     parser.add_argument('--pairs', type=int, default=8, help='pairs to match with each')
     parser.add_argument(
-        '--seconds', type=float, default=50.0, help='longest time for that, for each'
+        '--seconds', type=float, default=50.0, help='time limit for these pairs, for each'
     )
     parser.add_argument(
         '--view', action='store_true', help='show the live cloud in the browser afterwards'

@@ -28,16 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--checkpoint',
         default='starter',
-        help='of --verify: name (see `s2m2 weights list`) or path',
+        help='for --verify: name (see `s2m2 weights list`) or path',
     )
     parser.add_argument(
-        '--device', default='auto', help='of --verify: auto, cpu, cuda, cuda:1, ...'
+        '--device', default='auto', help='for --verify: auto, cpu, cuda, cuda:1, ...'
     )
     parser.add_argument(
-        '--size', type=parse_size, default=(128, 192), metavar='HxW', help='of --verify'
+        '--size', type=parse_size, default=(128, 192), metavar='HxW', help='for --verify'
     )
     parser.add_argument(
-        '--backends', nargs='+', choices=NETWORK_BACKENDS, help='of --verify: these only'
+        '--backends', nargs='+', choices=NETWORK_BACKENDS, help='for --verify: only these'
     )
 
 
@@ -67,7 +67,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         raise S2M2Error(str(error)) from error
     print(
         f'difference from torch in float32: {arguments.checkpoint}, '
-        f'{size.width}x{size.height}, a made pair'
+        f'{size.width}x{size.height}, a synthetic pair'
     )
     print(
         f'{"":6}  {"backend":12} {"device":7} {"precision":9} {"median px":>9} {"99 % px":>9} '
@@ -77,7 +77,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     for verdict in verify(
         arguments.checkpoint, size, device=arguments.device, backends=arguments.backends or ()
     ):
-        wrong |= verdict.proof is not None and bool(verdict.complaint)
+        wrong |= verdict.proof is not None and bool(verdict.problem)
         print(_row(verdict), flush=True)
     return 1 if wrong else 0
 
@@ -86,10 +86,10 @@ def _row(verdict: Verdict) -> str:
     head = f'{verdict.backend:12} {verdict.device:7} {verdict.precision:9}'
     proof = verdict.proof
     if proof is None:
-        return f'-       {head} unavailable: {verdict.complaint}'
-    mark = 'WRONG' if verdict.complaint else 'ok'
+        return f'-       {head} unavailable: {verdict.problem}'
+    mark = 'WRONG' if verdict.problem else 'ok'
     figures = (
         f'{proof.median_px:9.2g} {proof.p99_px:9.2g} {proof.median_visibility:10.2g} '
         f'{proof.median_confidence:10.2g}'
     )
-    return f'{mark:6}  {head} {figures}' + (f'  {verdict.complaint}' if verdict.complaint else '')
+    return f'{mark:6}  {head} {figures}' + (f'  {verdict.problem}' if verdict.problem else '')

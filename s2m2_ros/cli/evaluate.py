@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--limit', type=int, default=0, help='only so many pairs; 0: all')
     parser.add_argument('--size', default='24x256x512', help='COUNTxHEIGHTxWIDTH, procedural only')
     parser.add_argument(
-        '--no-sgbm', action='store_true', help='leave SGBM out (ignored with --backend sgbm)'
+        '--no-sgbm', action='store_true', help='skip SGBM (ignored with --backend sgbm)'
     )
     parser.add_argument('--json', type=Path, help='write all numbers to this file')
     parser.add_argument('--pictures', type=Path, help='write pictures of errors to this folder')

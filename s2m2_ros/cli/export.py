@@ -23,7 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare format, size, precision and which network."""
     parser.add_argument('--format', choices=SUFFIXES, default='onnx')
     parser.add_argument(
-        '--size', type=parse_size, required=True, metavar='HxW', help='e.g. 480x640; of 32 each'
+        '--size',
+        type=parse_size,
+        required=True,
+        metavar='HxW',
+        help='e.g. 480x640; multiples of 32',
     )
     parser.add_argument(
         '--dynamic',
@@ -31,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='leave the batch size open (ONNX only; height and width are always fixed)',
     )
     parser.add_argument('--precision', choices=('fp32', 'fp16'), default='fp32')
-    parser.add_argument('--output', type=Path, help='default: named after what is in it')
+    parser.add_argument('--output', type=Path, help='default: named after its content')
     add_network_arguments(parser)
 
 

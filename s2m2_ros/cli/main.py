@@ -47,7 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(prog='s2m2', description='Stereo matching with S2M2.')
     parser.add_argument('--version', action='version', version=f's2m2_ros {s2m2_ros.__version__}')
-    parser.add_argument('-v', '--verbose', action='store_true', help='log what happens inside')
+    parser.add_argument(
+        '-v', '--verbose', action='store_true', help='log details, and the traceback of errors'
+    )
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     for name in COMMANDS:
         module = importlib.import_module(f's2m2_ros.cli.{name.replace("-", "_")}')
@@ -84,7 +86,7 @@ def _run(argv: Sequence[str]) -> int:
     try:
         return int(arguments.run(arguments))
     except BrokenPipeError:
-        return EXIT_FAILED  # whoever read the output has seen enough
+        return EXIT_FAILED  # the reader closed the pipe
     except (S2M2Error, OSError, MemoryError) as error:
         if not output_is_written():
             return EXIT_FAILED

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'right',
         type=Path,
         nargs='?',
-        help='right image, folder of right images, or video; left out where LEFT holds both',
+        help='right image, folder of right images, or video; omit it where LEFT holds both',
     )
     parser.add_argument(
         '--calibration',
@@ -69,8 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='for depth and cloud: Middlebury calib.txt, KITTI calib, P1 and P2 or Q of OpenCV '
         '(YAML, XML, npz), K.txt, ost.txt, or camera_info YAML; one file of both cameras, the '
-        'left and the right file, or a folder that holds them; left out, one that lies beside '
-        'the images is taken',
+        'left and the right file, or a folder that holds them; default: one next to '
+        'the images',
     )
     parser.add_argument('--output', type=Path, default=Path('s2m2_output'), help='folder to fill')
     _add_output_arguments(parser)
@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--pixel-range',
         choices=SETTINGS,
         default='auto',
-        help='values of images of more than 8 bits: auto, full, or so many bits',
+        help='values of images of more than 8 bits: auto, full, or a number of bits',
     )
     parser.add_argument(
         '--depth-scale', type=float, default=1.0, help='correction that calibrate-check found'

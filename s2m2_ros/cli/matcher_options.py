@@ -42,7 +42,7 @@ def add_matcher_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ...')
     parser.add_argument('--precision', choices=PRECISIONS, default='auto')
     parser.add_argument(
-        '--max-width', type=int, default=0, help='work at this width at most; 0: no limit'
+        '--max-width', type=int, default=0, help='match at this width at most; 0: no limit'
     )
     add_sgbm_arguments(parser)
 

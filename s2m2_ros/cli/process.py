@@ -132,7 +132,7 @@ def output_is_written() -> bool:
     try:
         sys.stdout.flush()
     except OSError as failed:
-        # Python flushes once more at its end, and would complain then.
+        # Python flushes once more at its end, and would report the error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         error = failed
     if error is not None and not isinstance(error, BrokenPipeError):
@@ -141,7 +141,7 @@ def output_is_written() -> bool:
 
 
 def complain(text: str) -> None:
-    """Print a line on standard error, if there is anybody to read it."""
+    """Print a line on standard error, if it is open."""
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:

@@ -22,37 +22,46 @@ SUMMARY = 'train or fine-tune a network, on procedural scenes or on real pairs'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this subcommand."""
-    parser.add_argument('folder', type=Path, help='where checkpoints and logs go')
+    parser.add_argument('folder', type=Path, help='folder for checkpoints and logs')
     parser.add_argument('--preset', choices=('auto', 'gpu', 'cpu'), default='auto', help='sizes')
     parser.add_argument('--variant', default='XS', help='XS, S, M, L or XL')
     parser.add_argument('--minutes', type=float, default=25.0, help='length of the run')
     parser.add_argument('--steps', type=int, default=0, help='length in steps, instead of minutes')
-    parser.add_argument('--seed', type=int, default=0, help='of scenes and first weights')
-    parser.add_argument('--learning-rate', type=float, default=4e-4, help='peak of the cycle')
+    parser.add_argument('--seed', type=int, default=0, help='of scenes and initial weights')
+    parser.add_argument('--learning-rate', type=float, default=4e-4, help='peak of the schedule')
     parser.add_argument('--average', type=float, default=0.999, help='decay of averaged weights')
     parser.add_argument(
         '--crops', default='', help='until:HxWxBATCH,... instead of those of the preset'
     )
-    parser.add_argument('--allow-negative', action='store_true', help='disparities below 0 too')
+    parser.add_argument('--allow-negative', action='store_true', help='allow negative disparities')
     parser.add_argument('--init', type=Path, help='start from these weights (.pth, .safetensors)')
-    parser.add_argument('--resume', action='store_true', help='go on exactly where FOLDER stands')
+    parser.add_argument('--resume', action='store_true', help='continue the run in FOLDER exactly')
     parser.add_argument('--data', type=Path, nargs='*', default=[], help='folders of real pairs')
     parser.add_argument(
-        '--photographs', type=Path, help='folder of images that lend their textures to the scenes'
+        '--photographs', type=Path, help='folder of images to take textures of scenes from'
     )
-    parser.add_argument('--scenes-share', type=float, default=0.5, help='with --data: the rest')
+    parser.add_argument(
+        *('--scenes-fraction', '--scenes-share'),
+        type=float,
+        default=0.5,
+        help='with --data: fraction of batches from procedural scenes',
+    )
     parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, ...')
     parser.add_argument(
         '--precision', default='auto', choices=('auto', 'float32', 'bfloat16', 'float16')
     )
     parser.add_argument('--compile', action='store_true', help='compile the network first')
-    parser.add_argument('--threads', type=int, default=0, help='of the CPU; 0: all')
-    parser.add_argument('--validation', default='', help='COUNTxHEIGHTxWIDTH of fixed pairs')
+    parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0: all')
+    parser.add_argument('--validation', default='', help='fixed pairs: COUNTxHEIGHTxWIDTH')
     parser.add_argument('--validate-every', type=float, default=120.0, help='seconds')
     parser.add_argument('--save-every', type=float, default=60.0, help='seconds')
     parser.add_argument('--preview', type=Path, help='write a sheet of pairs (PNG) and stop')
     parser.add_argument('--export', type=Path, help='write the best weights (.safetensors), stop')
-    parser.add_argument('--stop-gap', action='store_true', help='with --export: mark it as one')
+    parser.add_argument(
+        *('--baseline', '--stop-gap'),
+        action='store_true',
+        help='with --export: mark the file as baseline weights, which log a warning when loaded',
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -185,7 +194,7 @@ def _source(
     from s2m2_ros.training.folders import FolderSource, Mixture  # which need OpenCV
 
     folders = FolderSource(arguments.data, seed=options.seed)
-    return Mixture(folders, scenes, scenes_share=arguments.scenes_share, seed=options.seed)
+    return Mixture(folders, scenes, scenes_fraction=arguments.scenes_fraction, seed=options.seed)
 
 
 def _preview(arguments: argparse.Namespace, options: TrainOptions, device: torch.device) -> int:
@@ -201,6 +210,6 @@ def _preview(arguments: argparse.Namespace, options: TrainOptions, device: torch
 def _export(arguments: argparse.Namespace) -> int:
     from s2m2_ros.training.export import export_best
 
-    facts = export_best(arguments.folder, arguments.export, stop_gap=arguments.stop_gap)
+    facts = export_best(arguments.folder, arguments.export, baseline=arguments.baseline)
     print(f'wrote {arguments.export}: {facts}')
     return 0

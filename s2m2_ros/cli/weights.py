@@ -24,15 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
     parser.set_defaults(cache_folder=None)
     actions = parser.add_subparsers(dest='action', metavar='ACTION', help='default: list')
-    listing = actions.add_parser('list', help='show which checkpoints exist and which are here')
+    listing = actions.add_parser(
+        'list', help='show the known checkpoints and which are downloaded'
+    )
     fetching = actions.add_parser('download', help='fetch a published checkpoint')
     fetching.add_argument('name', choices=sorted(CHECKPOINTS))
     fetching.add_argument(
-        '--accept-license', action='store_true', help='agree to the licence of the weights'
+        '--accept-license', action='store_true', help='agree to the license of the weights'
     )
-    locating = actions.add_parser('path', help='print where a checkpoint lies')
+    locating = actions.add_parser('path', help='print the path of a checkpoint')
     locating.add_argument('name')
-    verifying = actions.add_parser('verify', help='compare the files here with their checksums')
+    verifying = actions.add_parser('verify', help='verify the checksums of downloaded files')
     for action in (listing, fetching, locating, verifying):
         action.add_argument(
             '--cache-folder', type=Path, help='instead of $S2M2_ROS_CACHE or ~/.cache/s2m2_ros'
@@ -53,11 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(folder: Path | None) -> int:
-    print(f'{"name":8} {"variant":8} {"size":>9}  {"licence":13} where')
+    print(f'{"name":8} {"variant":8} {"size":>9}  {"license":13} where')
     for checkpoint in CHECKPOINTS.values():
         path = checkpoint_path(checkpoint, folder=folder)
         size = path.stat().st_size if is_present(path) else checkpoint.size_bytes
-        where = path if is_present(path) else f'not here; {checkpoint.address or "reinstall"}'
+        missing = f'not downloaded; {checkpoint.address or "reinstall"}'
+        where = path if is_present(path) else missing
         print(
             f'{checkpoint.name:8} {checkpoint.variant:8} {size / 1e6:6.0f} MB  '
             f'{checkpoint.licence:13} {where}'
@@ -69,9 +72,9 @@ def _download(checkpoint: Checkpoint, folder: Path | None, *, agreed: bool) -> i
     from tqdm import tqdm
 
     print(f'{checkpoint.name}: {checkpoint.address}')
-    print(f'Licence of these weights: {checkpoint.licence}. {checkpoint.licence_terms}')
+    print(f'License of these weights: {checkpoint.licence}. {checkpoint.licence_terms}')
     if not agreed:
-        raise WeightsError('if you agree to the licence, run this again with --accept-license')
+        raise WeightsError('if you agree to the license, run this again with --accept-license')
     with tqdm(unit='B', unit_scale=True, desc=checkpoint.filename) as bar:
 
         def show(done: int, total: int) -> None:
@@ -98,9 +101,9 @@ def _verify(folder: Path | None) -> int:
     for checkpoint in CHECKPOINTS.values():
         path = checkpoint_path(checkpoint, folder=folder)
         if not is_present(path):
-            state = 'not here'
+            state = 'not downloaded'
         elif not checkpoint.sha256_prefix:
-            state = 'here; its checksum is not known'
+            state = 'present; its checksum is unknown'
         elif is_intact(checkpoint, path):
             state = 'intact' + _how_far_known(checkpoint)
         else:

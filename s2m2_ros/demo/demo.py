@@ -1,4 +1,4 @@
-"""The demo: real rooms, played and matched by separate processes, seen by a stranger."""
+"""The demo: real scenes, played, matched and received by separate processes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class DemoOptions:
 
     Attributes:
         output: folder to fill; what an earlier demo left there is replaced.
-        source: folder of pairs or recording; None for the rooms, which are fetched once.
+        source: folder of pairs or recording; None for the scenes, which are fetched once.
         calibration: of the source, if it is a folder of pairs.
         checkpoint, device, backend, max_width: parameters of the network's node.
         pairs: how many pairs to wait for from each node.
@@ -88,7 +88,7 @@ class Scene:
 def run_demo(options: DemoOptions) -> dict[str, Any]:
     """Run the demo and return its summary, which is in ``summary.json`` too.
 
-    Raises :class:`S2M2Error` if there is no checkpoint, the rooms cannot be fetched, or no
+    Raises :class:`S2M2Error` if there is no checkpoint, the scenes cannot be fetched, or no
     outputs arrive.
     """
     if options.backend != CLASSIC:
@@ -187,23 +187,23 @@ class Observer:
         """
         log = self._logs / f'{name}.log'
         with ExitStack() as stack:
-            listener = stack.enter_context(OutputSubscriber(self._context, name))
+            subscriber = stack.enter_context(OutputSubscriber(self._context, name))
             node = stack.enter_context(demo_processes.stereo_node(name, parameters, log=log))
             bar = stack.enter_context(tqdm(total=self._options.pairs, desc=name, unit='pair'))
             deadline = time.monotonic() + START_LIMIT_S
             pairs: list[ReceivedPair] = []
             while time.monotonic() < deadline and not self._enough(pairs, until):
-                listener.spin(WAIT_S)
+                subscriber.spin(WAIT_S)
                 node.check()
                 self._player.check()
-                if not pairs and listener.complete_pairs:
+                if not pairs and subscriber.complete_pairs:
                     deadline = time.monotonic() + self._options.seconds
-                pairs = listener.complete_pairs
+                pairs = subscriber.complete_pairs
                 if len(pairs) > bar.n:
                     bar.update(min(len(pairs), self._options.pairs) - bar.n)
             if not pairs:
                 raise DemoError(
-                    f'no outputs of {name} within {START_LIMIT_S:g} s: {node.last_words()}'
+                    f'no outputs of {name} within {START_LIMIT_S:g} s: {node.log_tail()}'
                 )
         return pairs
 

@@ -1,4 +1,4 @@
-"""A DDS domain of one's own, so that processes side by side never meet."""
+"""A DDS domain for each run, so that parallel runs never mix."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class NoFreeDomainError(S2M2Error):
 
 
 def claim_domain() -> tuple[int, socket.socket]:
-    """Return a domain id that nobody else claimed this way, and the lock that keeps it.
+    """Return a domain id that no other process claimed this way, and the lock that keeps it.
 
-    The lock is an abstract Unix socket: it leaves no file and ends with the process, however that
-    dies. Keep a reference to it.
+    The lock is an abstract Unix socket: it leaves no file and ends with the process, also if
+    that is killed. Keep a reference to it.
     """
     for domain in random.sample(DOMAINS, len(DOMAINS)):
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -161,7 +161,7 @@ def _show(
     axis.set_title(title)
     axis.set_xticks([])
     axis.set_yticks([])
-    axis.set_facecolor(UNKNOWN)  # shines through where a value is NaN
+    axis.set_facecolor(UNKNOWN)  # shown where a value is NaN
     return axis.imshow(values, cmap=colors, vmin=limits[0], vmax=limits[1])
 
 

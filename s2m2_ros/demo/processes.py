@@ -24,7 +24,7 @@ LAST_LINES = 5
 
 
 class NodeEndedError(S2M2Error):
-    """A node of the demo ended by itself; says what it logged last."""
+    """A node of the demo ended by itself; the message has the end of its log."""
 
 
 class NodeProcess:
@@ -44,12 +44,12 @@ class NodeProcess:
         """Raise :class:`NodeEndedError` if the node is not running any more."""
         status = self._process.poll()
         if status is not None:
-            raise NodeEndedError(f'{self._name} ended with status {status}: {self.last_words()}')
+            raise NodeEndedError(f'{self._name} ended with status {status}: {self.log_tail()}')
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Return the end of the log."""
         lines = self._log.read_text(errors='replace').splitlines()
-        return '\n'.join(lines[-LAST_LINES:]) or 'it said nothing'
+        return '\n'.join(lines[-LAST_LINES:]) or 'its log is empty'
 
     def __enter__(self) -> NodeProcess:
         return self
@@ -75,7 +75,7 @@ def player(source: Path, calibration: Path | None, *, rate: float, log: Path) ->
 
 
 def stereo_node(name: str, parameters: Mapping[str, Any], *, log: Path) -> NodeProcess:
-    """Start a stereo node in the namespace ``/<name>`` that listens to the camera."""
+    """Start a stereo node in the namespace ``/<name>`` that subscribes to the camera."""
     arguments = ['-r', f'__ns:=/{name}']
     for topic in INPUTS:
         arguments += ['-r', f'{topic}:={CAMERA}/{topic}']

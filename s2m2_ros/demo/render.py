@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 BACKGROUND = (24, 24, 28)
-# The share of points that is looked at; the farthest few would draw the view away.
+# Percentile of the depth up to which points set the view; the rest is too far away.
 FAR_PERCENTILE = 95.0
 NEAREST_M = 0.05
-# The gap between neighbors seen from where they were seen first, and a margin for the slant.
+# The gap between neighboring pixels in the original view, with a margin for slanted surfaces.
 GAP_PIXELS = 1.8
 
 
@@ -59,7 +59,7 @@ def render(points: np.ndarray, colors: np.ndarray, view: View) -> np.ndarray:
 def _draw(picture: np.ndarray, u: np.ndarray, v: np.ndarray, colors: np.ndarray) -> None:
     """Set pixels; of several points on one pixel the last one, the nearest, stays."""
     flat = v * picture.shape[1] + u
-    # NumPy leaves open which of repeated indices wins: keep the last of each.
+    # NumPy does not define which of repeated indices is used: keep the last of each.
     _, last = np.unique(flat[::-1], return_index=True)
     chosen = len(flat) - 1 - last
     picture.reshape(-1, 3)[flat[chosen]] = colors[chosen]

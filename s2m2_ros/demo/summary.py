@@ -13,8 +13,8 @@ from s2m2_ros.demo.subscriber import ReceivedPair, disparity, pixels, read_cloud
 
 # A pixel counts for the comparison where both matchers are at least this confident.
 CONFIDENT = 0.5
-# Fewer pixels than this share in common tell nothing.
-LEAST_COMMON_SHARE = 0.01
+# Smaller fractions of common pixels are no basis for a comparison.
+LEAST_COMMON_FRACTION = 0.01
 
 
 def node_summary(pairs: Sequence[ReceivedPair]) -> dict[str, Any]:
@@ -43,17 +43,17 @@ def node_summary(pairs: Sequence[ReceivedPair]) -> dict[str, Any]:
 def agreement(one: ReceivedPair, other: ReceivedPair) -> dict[str, float | None]:
     """Return how far two matchers' disparities of the same pair are apart, in pixels.
 
-    Only where both are confident; None where that is too little of the image to tell.
+    Only where both are confident; None where that is too little of the image.
     """
     trusted = np.logical_and(
         *(pixels(p.messages['confidence']) >= CONFIDENT for p in (one, other))
     )
     apart = np.abs(disparity(one.messages['disparity']) - disparity(other.messages['disparity']))
     common = apart[trusted & np.isfinite(apart)]
-    share = common.size / apart.size
-    enough = share >= LEAST_COMMON_SHARE
+    fraction = common.size / apart.size
+    enough = fraction >= LEAST_COMMON_FRACTION
     return {
-        'common_share': _rounded(share),
+        'common_share': _rounded(fraction),
         'median_difference_px': _rounded(float(np.median(common))) if enough else None,
         'share_within_2_px': _rounded(float((common < 2).mean())) if enough else None,
     }

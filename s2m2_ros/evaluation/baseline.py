@@ -1,4 +1,4 @@
-"""OpenCV's semi-global block matcher, the yardstick beside every score."""
+"""OpenCV's semi-global block matcher, the reference for every score."""
 
 from __future__ import annotations
 

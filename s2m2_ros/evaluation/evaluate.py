@@ -56,7 +56,7 @@ class MethodScores:
     """Over pixels that both views show."""
     seconds: float
     visibility_ap: float = float('nan')
-    """Average precision of visibility; NaN where the data set does not tell it."""
+    """Average precision of visibility; NaN where the data set does not provide it."""
     occlusion_ap: float = float('nan')
     confidence_ap: float = float('nan')
     sparsification: float = float('nan')
@@ -79,7 +79,7 @@ def evaluate_pairs(
     name: str = 'S2M2',
     sgbm: Match | None = None,
 ) -> Iterator[PairReport]:
-    """Yield a report per pair; a matcher that is None is left out.
+    """Yield a report per pair; a matcher that is None is skipped.
 
     `sgbm`, a matcher that leaves holes, is scored twice: holes counted as wrong, and filled.
     """
@@ -108,14 +108,14 @@ def _matched(pair: StereoPair, match: Match) -> tuple[FloatMap, MethodScores]:
     confidence = maps.confidence.float().cpu()[known]
     found = torch.isfinite(error)
     seen, visibility = visible_mask(pair), maps.visibility.float().cpu()
-    told = known if seen is not None else torch.zeros_like(known)
+    labeled = known if seen is not None else torch.zeros_like(known)
     labels = torch.from_numpy(seen) if seen is not None else known
     scores = MethodScores(
         every=plain.every,
         visible=plain.visible,
         seconds=seconds,
-        visibility_ap=average_precision(visibility[told], labels[told]),
-        occlusion_ap=average_precision(1 - visibility[told], ~labels[told]),
+        visibility_ap=average_precision(visibility[labeled], labels[labeled]),
+        occlusion_ap=average_precision(1 - visibility[labeled], ~labels[labeled]),
         confidence_ap=average_precision(confidence, error < RIGHT_ERROR),
         sparsification=sparsification_error(confidence[found], error[found]),
     )
@@ -136,11 +136,11 @@ def _scores(pair: StereoPair, estimate: Tensor, seconds: float) -> MethodScores:
 
 
 def visible_mask(pair: StereoPair) -> Mask | None:
-    """Return which pixels both views show, as the data set or else dense truth tells it.
+    """Return which pixels both views show, from the data set or else from dense truth.
 
-    Without a mask, truth that covers more than 80 % of the image is thrown forward into the
+    Without a mask, truth that covers more than 80 % of the image is projected into the
     right view: a pixel is hidden if its match lies outside of the image or within a pixel of a
-    match that is nearer by more than 1 px. Sparse truth cannot tell; then None.
+    match that is nearer by more than 1 px. None for sparse truth.
     """
     if pair.visible is not None:
         return pair.visible

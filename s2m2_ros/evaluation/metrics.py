@@ -23,13 +23,13 @@ class DisparityScores:
     epe: float
     """Mean absolute error of the pixels that have an estimate, in pixels."""
     bad_05: float
-    """Share of pixels, 0..1, that err by more than 0.5 px or have no estimate."""
+    """Fraction of pixels, 0..1, that err by more than 0.5 px or have no estimate."""
     bad_1: float
     bad_2: float
     bad_4: float
     d1: float
     density: float
-    """Share of the pixels, 0..1, that have an estimate."""
+    """Fraction of the pixels, 0..1, that have an estimate."""
     pixels: int
 
 
@@ -37,7 +37,7 @@ def disparity_scores(estimate: Tensor, truth: Tensor, chosen: Tensor) -> Dispari
     """Return the scores over ``chosen`` pixels.
 
     All three tensors have one shape: estimate and truth in pixels, chosen boolean. A
-    non-finite estimate is a hole: it counts as wrong in every share, and not in the EPE.
+    non-finite estimate is a hole: it counts as wrong in every fraction, and not in the EPE.
     """
     estimate, truth = estimate[chosen].double(), truth[chosen].double()
     pixels = estimate.numel()

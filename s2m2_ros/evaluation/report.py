@@ -29,7 +29,7 @@ def mean_report(reports: list[PairReport]) -> dict[str, MethodScores]:
 def table(reports: list[PairReport]) -> str:
     """Return a Markdown table of every pair and method, and of the means over several pairs.
 
-    Shares are percentages. Empty fields: the data set or the method does not tell.
+    Fractions are in percent. Empty fields: unknown to the data set or the method.
     """
     lines = [
         '| ' + ' | '.join(('pair', 'method', *COLUMNS, *EXTRA_COLUMNS)) + ' |',
@@ -83,10 +83,10 @@ def write_picture(folder: Path, report: PairReport) -> Path:
 
 def _line(name: str, method: str, scores: MethodScores) -> str:
     every = scores.every
-    shares = (every.bad_05, every.bad_1, every.bad_2, every.bad_4, every.d1, every.density)
+    fractions = (every.bad_05, every.bad_1, every.bad_2, every.bad_4, every.d1, every.density)
     fields = [
         _number(every.epe),
-        *(_percent(share) for share in shares),
+        *(_percent(fraction) for fraction in fractions),
         _percent(scores.visible.bad_2),
         _number(scores.visibility_ap, 3),
         _number(scores.occlusion_ap, 3),

@@ -75,7 +75,7 @@ class Comparison:
         moved = (
             right[row, first] * (1 - part) + right[row, np.minimum(first + 1, width - 1)] * part
         )
-        # Candidates that move nearly everything out of the image have nothing to be wrong about.
+        # Candidates that move nearly all pixels out of the image cannot be judged.
         known = int(np.count_nonzero(np.isfinite(target)))
         fraction = int(np.count_nonzero(inside)) / known
         return float(np.abs(left[inside] - moved).mean()) / fraction

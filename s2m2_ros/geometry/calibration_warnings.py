@@ -1,4 +1,4 @@
-"""What is suspicious of a calibration that can be used all the same."""
+"""Warnings about calibrations that are usable but suspicious."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NARROWEST_VIEW = 3.0
 
 
 def calibration_warnings(left: CameraModel, right: CameraModel) -> tuple[str, ...]:
-    """Return what to tell of two calibrations that `StereoCamera.from_projection` accepts.
+    """Return warnings about two calibrations that `StereoCamera.from_projection` accepts.
 
     Each is a whole sentence that begins with the source (topic or file). Sizes and matrices are
     those of the full resolution, before ROI and binning, so a cropped image is no cause.

@@ -110,7 +110,7 @@ def _check_projection(model: CameraModel) -> None:
             'positive; the camera is probably not calibrated'
         )
     noise = RELATIVE_NOISE * P[0]
-    # P[7] and P[11] have a meaning only beside the other camera's: StereoCamera checks them.
+    # P[7] and P[11] only have a meaning with the other camera's: StereoCamera checks them.
     must_vanish = (P[1], P[4], P[8], P[9])
     if any(abs(value) > noise for value in must_vanish) or abs(P[10] - 1) > RELATIVE_NOISE:
         raise CalibrationError(

@@ -1,6 +1,6 @@
 """Whether two views hold anything to match: blank images, and one picture on both sides.
 
-Cheap enough for every pair: it looks at a reduced copy, and looks closer only in doubt.
+Cheap enough for every pair: it uses a reduced copy, and full resolution only in doubt.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FloatImage = npt.NDArray[np.float32]
 WORKING_WIDTH = 320
 # Side in working pixels of the mean that is taken off: removes vignetting and light leaks.
 DETAIL_WINDOW = 5
-# Side in working pixels of the blocks whose means tell content from pixel noise.
+# Side in working pixels of the blocks whose means separate content from pixel noise.
 BLOCK = 4
 # Detail of this many gray levels, and of this many robust standard deviations, is no noise ...
 STRONG_DETAIL = 15.0
@@ -52,7 +52,7 @@ IDENTICAL_TEXTURE = 6.0
 # ... if the squared difference is below this fraction of both views' squared detail.
 MAX_BLOCK_DIFFERENCE = 0.5
 MAX_DIFFERING_BLOCKS = 2
-# A window says something if the uncertainty of its shift, in pixels, is below this.
+# A window counts if the uncertainty of its shift, in pixels, is below this.
 MAX_SHIFT_DEVIATION = 0.03
 
 
@@ -236,7 +236,7 @@ def _windows(detail: FloatImage, shape: tuple[int, ...]) -> list[tuple[int, int]
 def _shift(left: ByteImage, right: ByteImage, top: int, base: int) -> float | None:
     """Return how far the right window is shifted against the left one in pixels, by least squares.
 
-    None where there is too little texture to tell.
+    None where there is too little texture.
     """
     place = np.s_[top : top + IDENTICAL_WINDOW, base : base + IDENTICAL_WINDOW]
     first, second = (

@@ -3,7 +3,7 @@
 A plane is exactly linear in disparity, so a plane is fitted to the disparity of a region, and
 compared at the region's center with what the distance asks for. A wrong baseline or focal length
 scales depth; a wrong difference of the principal points adds to the disparity. One distance
-cannot tell them apart; with two, ``Z (d + offset) = f B scale`` is solved for both.
+cannot separate them; with two, ``Z (d + offset) = f B scale`` is solved for both.
 """
 
 from __future__ import annotations
@@ -336,11 +336,11 @@ def _conclusions(camera: StereoCamera, check: DistanceCheck) -> tuple[str, ...]:
         return ('depth agrees with the tape within the uncertainty: no correction is needed',)
     if check.kind is ErrorKind.UNKNOWN:
         return (
-            'one distance cannot tell a wrong scale from an offset in disparity',
+            'one distance cannot separate a wrong scale from an offset in disparity',
             f'if it is a scale, {as_scale}',
             f'if it is an offset, {as_offset}',
             'measure a second target, at least 1.5 times as far or as near (--pair2, '
-            '--distance2), to tell them apart',
+            '--distance2), to separate them',
         )
     if check.kind is ErrorKind.SCALE:
         return (f'the error looks like a scale: {as_scale}, disparity_offset = 0',)

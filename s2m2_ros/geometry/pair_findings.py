@@ -83,7 +83,7 @@ def findings(
     Args:
         examination: what `examine` returned.
         allow_negative: negative disparities are expected (verged cameras), so that images in the
-            right order cannot be told from swapped ones.
+            right order cannot be distinguished from swapped ones.
         max_vertical_misalignment: in pixels; offset plus spread above it are reported.
         calibrated: there is a calibration, which swapped images must not take with them.
 

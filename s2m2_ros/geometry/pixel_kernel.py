@@ -122,7 +122,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def serves(maps: DisparityMaps) -> bool:
-    """Tell whether the library is there and can work on these maps."""
+    """Return whether the library is there and can work on these maps."""
     disparity = maps.disparity
     return disparity.device.type == 'cpu' and disparity.ndim == 2 and library() is not None
 

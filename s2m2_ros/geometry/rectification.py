@@ -87,7 +87,7 @@ def needs_rectification(model: RawCalibration) -> bool:
     """Return whether the calibration describes a camera whose images are not rectified.
 
     It does if lens distortion or rotation are not negligible. An image that was rectified by
-    ``image_proc`` comes with the camera_info of the raw one, which this cannot tell: ask it only
+    ``image_proc`` comes with the camera_info of the raw one, which this cannot detect: ask it only
     where the images may be raw.
     """
     rotation = np.asarray(model.R or IDENTITY)

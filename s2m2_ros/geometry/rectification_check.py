@@ -135,7 +135,7 @@ def examine(
 def rectification_helps(before: Examination, after: Examination) -> bool | None:
     """Return whether the rows of a pair correspond better after rectification than before.
 
-    None if too few features were matched to tell. For images that may have been rectified
+    None if too few features were matched to decide. For images that may have been rectified
     already, although their calibration still is that of the raw camera.
     """
     errors = [abs(e.vertical_offset) + e.vertical_spread for e in (before, after)]

@@ -165,7 +165,7 @@ class StereoCamera:
             )
 
     def adjusted(self, disparity: torch.Tensor) -> torch.Tensor:
-        """Return ``d = disparity - (cx_left - cx_right)``, NaN where it tells no depth.
+        """Return ``d = disparity - (cx_left - cx_right)``, NaN where it has no depth.
 
         ``disparity``: raw, float32 (..., H, W). Unknown are NaN, infinity, ``d <= 0`` (at or
         beyond infinity) and raw disparities as wide as the image or wider.
@@ -235,7 +235,7 @@ def _check_rectified_together(
 
 
 def _check_offsets(left: CameraModel, right: CameraModel, baseline: float) -> None:
-    """Refuse cameras that stand one above the other, or one before the other."""
+    """Raise CalibrationError for cameras one above or in front of the other."""
     down = left.P[7] / left.P[5] - right.P[7] / right.P[5]
     forward = left.P[11] - right.P[11]
     allowed = max(MAX_RELATIVE_OFFSET * abs(baseline), RELATIVE_NOISE)

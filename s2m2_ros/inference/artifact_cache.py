@@ -1,7 +1,7 @@
 """A folder of things that took long to build: engines, exported models, compiled code.
 
 An entry is one file: a line of JSON that repeats the whole key and the content's SHA-256, then
-the content. It is believed only if both agree, so a stale, truncated or damaged entry is built
+the content. It is used only if both match, so a stale, truncated or damaged entry is built
 again. Files are written beside their place and moved into it.
 """
 
@@ -84,7 +84,7 @@ class ArtifactCache:
         if not path.exists():
             return None
         try:
-            # An engine is code: it is believed only where nobody else can write.
+            # An engine is code: it is used only if no other user can write to its folder.
             check_private(self._folder.parent, self._folder)
             header, _, content = path.read_bytes().partition(b'\n')
         except (OSError, WeightsError) as error:

@@ -44,8 +44,8 @@ def why_not_bfloat16(options: BackendOptions) -> str | None:
             if not is_out_of_memory(error):
                 raise
             return 'there is no memory to compare bfloat16 with it'
-    complaint = proof.complaint('bfloat16')
-    return f'in bfloat16, {complaint}' if complaint else None
+    problem = proof.problem('bfloat16')
+    return f'in bfloat16, {problem}' if problem else None
 
 
 def _measure(options: BackendOptions, key: ArtifactKey, models: ExportedModels) -> Proof:

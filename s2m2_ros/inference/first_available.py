@@ -16,7 +16,7 @@ _logger = logging.getLogger(__name__)
 class FirstAvailable:
     """Uses the first backend that can be opened, and the next one where its engines fail.
 
-    `name`, `precision` and `device` are those of the backend in use. Engines are built, and prove
+    `name`, `precision` and `device` are those of the backend in use. Engines are built, and verify
     themselves, when their size is used first: that is when a backend may turn out to be
     unavailable. It is then closed for good.
 

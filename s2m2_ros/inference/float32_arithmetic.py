@@ -1,4 +1,4 @@
-"""Float32 that is float32: without TF32, which keeps 10 of its 23 bits."""
+"""Full float32 precision: without TF32, which keeps 10 of its 23 bits."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def without_tf32() -> Iterator[None]:
         yield
 
 
-# PyTorch 2.9 brought new names for both settings, and refuses to read the old ones once the new
-# ones were used in a process. Who uses the old ones (or none) must find them readable here too.
+# PyTorch 2.9 brought new names for both settings, and fails to read the old ones once the new
+# ones were used in a process. The old ones must stay readable for code that uses only these.
 
 
 def _exact_products() -> Callable[[], None]:

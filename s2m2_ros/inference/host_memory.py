@@ -20,7 +20,7 @@ class GroupFiles:
 
 VERSION_1 = GroupFiles('memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file')
 VERSION_2 = GroupFiles('memory.max', 'memory.current', 'inactive_file')
-# A limit of version 1 that nobody set is the largest whole number of pages.
+# An unset limit of version 1 is the largest whole number of pages.
 UNLIMITED = 1 << 60
 # Limits of a process, and the fields of /proc/self/status that count against them.
 PROCESS_LIMITS = ((resource.RLIMIT_AS, 'VmSize'), (resource.RLIMIT_DATA, 'VmData'))

@@ -1,4 +1,4 @@
-"""An engine proves itself before it is used: its results beside those of torch in float32.
+"""Verify an engine before it is used: compare its results with torch in float32.
 
 Exporters, compilers and engine builders have returned finite, plausible and wrong disparities. So
 whatever they make is run once, on a pair made for it, and compared with the network as PyTorch
@@ -43,7 +43,7 @@ class Proof:
     median_visibility: float
     median_confidence: float
 
-    def complaint(self, precision: str) -> str:
+    def problem(self, precision: str) -> str:
         """Return what is beyond the limits of a precision; empty if nothing is."""
         for name, value, limit, unit in (
             ('disparity', self.median_px, MEDIAN_LIMIT_PX[precision], ' px'),
@@ -83,7 +83,7 @@ def store_proof(cache: ArtifactCache, key: ArtifactKey, proof: Proof) -> None:
 
 
 def prove(engine: Network, options: BackendOptions, size: ExportSize) -> Proof:
-    """Compare an engine for padded images of a size with torch in float32 on a made pair.
+    """Compare an engine for padded images of a size with torch in float32 on a synthetic pair.
 
     The reference runs on the engine's device, or on the processor where the device's memory does
     not hold both.
@@ -102,7 +102,7 @@ def compare(found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> 
     disparity, visibility, confidence = (d.nan_to_num(torch.inf) for d in differences)
     return Proof(
         median_px=float(disparity.median()),
-        # Not `quantile`, which refuses more than 2^24 values.
+        # Not `quantile`, which rejects more than 2^24 values.
         p99_px=float(disparity.kthvalue(max(1, round(0.99 * disparity.numel()))).values),
         median_visibility=float(visibility.median()),
         median_confidence=float(confidence.median()),

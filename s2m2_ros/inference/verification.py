@@ -26,7 +26,7 @@ PRECISIONS_OF_DEVICE = {'cpu': ('float32', 'bfloat16'), 'cuda': PRECISIONS}
 class Verdict:
     """How a backend does in a precision: its figures, or why there are none.
 
-    `complaint` is what is wrong with the results, or why the backend is unavailable; empty if the
+    `problem` is what is wrong with the results, or why the backend is unavailable; empty if the
     backend agrees with torch.
     """
 
@@ -34,7 +34,7 @@ class Verdict:
     precision: str
     device: str
     proof: Proof | None
-    complaint: str
+    problem: str
 
 
 def verify(
@@ -44,9 +44,9 @@ def verify(
     device: str = 'auto',
     backends: Sequence[str] = (),
 ) -> Iterator[Verdict]:
-    """Compare backends with torch in float32 on a made pair; yield each as it is done.
+    """Compare backends with torch in float32 on a synthetic pair; yield each as it is done.
 
-    Everything is built and measured anew: nothing is read from the cache of engines, and nothing
+    Everything is built and measured again: nothing is read from the cache of engines, and nothing
     is left there. Compiling may take minutes.
 
     Args:
@@ -79,20 +79,20 @@ def verify(
 def _verdict(
     name: str, options: BackendOptions, size: ExportSize, expected: Sequence[torch.Tensor]
 ) -> Verdict:
-    proof, complaint = None, ''
+    proof, problem = None, ''
     try:
         proof = compare(_maps(name, options, size), expected)
-        complaint = proof.complaint(options.precision)
+        problem = proof.problem(options.precision)
     except WrongResultsError as error:
-        proof, complaint = error.proof, error.reason
+        proof, problem = error.proof, error.reason
     except BackendUnavailableError as error:
-        complaint = error.reason
+        problem = error.reason
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        complaint = 'the memory of the device is too small'
+        problem = 'the memory of the device is too small'
     release(options.device)
-    return Verdict(name, options.precision, str(options.device), proof, complaint)
+    return Verdict(name, options.precision, str(options.device), proof, problem)
 
 
 def _maps(name: str, options: BackendOptions, size: ExportSize) -> list[torch.Tensor]:

@@ -13,10 +13,10 @@ def read_regular_file(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     """Return the content of a file.
 
     Raises OSError, in words for the user, for what cannot be read, is no regular file (a FIFO
-    would wait for ever, a device never ends) or is larger than `max_bytes`.
+    would wait forever, a device never ends) or is larger than `max_bytes`.
     """
     try:
-        # Opening a FIFO waits for a writer unless told not to.
+        # Without O_NONBLOCK, opening a FIFO waits for a writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError as error:
         raise OSError(None, f'{error}') from error

@@ -78,8 +78,8 @@ class GatedFusion(nn.Module):
 
     def _combine(self, a: Tensor, b: Tensor, gate: Tensor, fused: Tensor) -> Tensor:
         """Finish from what both first convolutions give after their activation."""
-        share = project(gate, self.feature_gate.second).sigmoid().clamp(0.01, 0.99)
-        return project(fused, self.feature_fusion.second, add=torch.lerp(b, a, share))
+        gate_value = project(gate, self.feature_gate.second).sigmoid().clamp(0.01, 0.99)
+        return project(fused, self.feature_fusion.second, add=torch.lerp(b, a, gate_value))
 
 
 class ConvBlock(nn.Module):

@@ -110,7 +110,7 @@ def match_rows(rows: Tensor, *, allow_negative: bool) -> Prediction:
 
 
 def masked_scores(rows: Tensor, *, allow_negative: bool) -> Tensor:
-    """Return correlations (..., w, w) with disparities below 0 made hopeless unless allowed."""
+    """Return correlations (..., w, w) with disparities below 0 excluded unless allowed."""
     if allow_negative:
         return rows
     width = rows.shape[-1]

@@ -145,9 +145,7 @@ class S2M2(nn.Module):
         """Return the last hidden state, and the estimates before and after every step."""
         hidden = context.tanh()
         estimates = [matching._replace(disparity=filled)]
-        fixed = Context(
-            self.refiner.context_share(context), correlation, pool_columns(correlation)
-        )
+        fixed = Context(self.refiner.context_part(context), correlation, pool_columns(correlation))
         for _ in range(self.refine_iterations):
             hidden, estimate = self.refiner(State(hidden, estimates[-1].detached()), fixed)
             estimates.append(bound(estimate, allow_negative=self.allow_negative))

@@ -14,7 +14,7 @@ class Prediction(NamedTuple):
         disparity: column of the left pixel minus that of its match, in pixels of this map.
             At least 0 unless the network allows negative disparities.
         visibility: 1 visible in both views, 0 occluded or matching outside the right image.
-        confidence: probability-like, trained towards 1 where the error is below 4 pixels.
+        confidence: probability-like, trained toward 1 where the error is below 4 pixels.
     """
 
     disparity: Tensor
@@ -22,7 +22,7 @@ class Prediction(NamedTuple):
     confidence: Tensor
 
     def detached(self) -> Prediction:
-        """Return the maps without their history: refinement does not teach what it starts from."""
+        """Return the maps without their history: refinement does not train what it starts from."""
         return Prediction(*(maps.detach() for maps in self))
 
 

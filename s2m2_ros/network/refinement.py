@@ -94,7 +94,7 @@ def gru_step(hidden: Tensor, x: Tensor, convs: tuple[nn.Conv2d, nn.Conv2d, nn.Co
 class Context(NamedTuple):
     """What stays the same in all refinement steps, left view at 1/4."""
 
-    share: Tensor  # (B, 2C, h, w), share of the context in the first fusing convolution
+    part: Tensor  # (B, 2C, h, w), what the context adds in the first fusing convolution
     correlation: Tensor  # (B, h, w, w) float32
     pooled: Tensor  # (B, h, w, w/2) float32
 
@@ -121,7 +121,7 @@ class Refiner(nn.Module):
         self.conf_occ_update = update_head(channels, 2)
         self.gru = ConvGRU(channels)
 
-    def context_share(self, context: Tensor) -> Tensor:
+    def context_part(self, context: Tensor) -> Tensor:
         """Return what the context adds to the first fusing convolution, bias included."""
         layer = self.disp_corr_ctx_cat.first
         channels = context.shape[1]
@@ -147,19 +147,19 @@ class Refiner(nn.Module):
     def _fuse(self, disparity: Tensor, logits: Tensor, context: Context) -> Tensor:
         """Return the features (B, C, h, w) of the current estimate and of its costs."""
         full, pooled = self._read(disparity, context)
-        dtype = context.share.dtype
+        dtype = context.part.dtype
         sources = (
             self._disparity_features(disparity / _DISPARITY_UNIT, dtype),
             full.to(dtype),
             pooled.to(dtype),
             apply_conv(self.conf_occ_feat.first, logits.to(dtype), gelu=True),
-            context.share,
+            context.part,
         )
         mixed = in_bands(self._mix, *map(to_tokens, sources))
         return apply_conv(self.disp_corr_ctx_cat.second, to_maps(mixed))
 
     def _mix(
-        self, disparity: Tensor, full: Tensor, pooled: Tensor, logits: Tensor, share: Tensor
+        self, disparity: Tensor, full: Tensor, pooled: Tensor, logits: Tensor, part: Tensor
     ) -> Tensor:
         """Embed what is looked up and join it with the rest: tokens (B, rows, w, 2C)."""
         parts = (
@@ -170,7 +170,7 @@ class Refiner(nn.Module):
         )
         weight = self.disp_corr_ctx_cat.first.weight.flatten(1)
         varying = torch.cat((weight[:, :_CONTEXT_AT], weight[:, -_LOGIT_CHANNELS:]), dim=1)
-        return gelu(product(torch.cat(parts, dim=-1), varying, None, add=share))
+        return gelu(product(torch.cat(parts, dim=-1), varying, None, add=part))
 
     def _read(self, disparity: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Return both cost look-ups, (B, 9, h, w) float32 each."""

@@ -178,7 +178,7 @@ class Camera:
             waiting.session.counters.drop(cause)
 
     def _follow_points_frame(self) -> None:
-        """Listen to transforms while the cloud goes into another frame."""
+        """Subscribe to transforms while the cloud goes into another frame."""
         wanted = bool(self.settings.points_frame) and not self.session.ended
         if wanted and self.transforms is None:
             self.transforms = Transforms(self._node)

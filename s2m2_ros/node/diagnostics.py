@@ -15,13 +15,13 @@ from s2m2_ros.node.matcher_supervisor import MatcherState
 from s2m2_ros.node.process_memory import peak_device_memory
 from s2m2_ros.node.statistics import Session
 
-# A fall of the mean confidence by this much is worth a look at the lenses.
+# A fall of the mean confidence by this much can mean dirty lenses.
 CONFIDENCE_FALL = 0.15
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that the diagnostics tell; `topics` is empty while nothing is subscribed."""
+    """Everything that the diagnostics report; `topics` is empty while nothing is subscribed."""
 
     node_name: str
     lifecycle_state: str
@@ -100,8 +100,8 @@ def _outputs(snapshot: Snapshot) -> dict[str, str]:
         'rate [Hz]': _number(session.output_rate.rate()),
         'latency from arrival, median [ms]': _number(latency.median),
         'latency from arrival, 95 % [ms]': _number(latency.percentile_95),
-        'latency from stamp, median [ms]': _number(stamp_latency.median),
-        'latency from stamp, 95 % [ms]': _number(stamp_latency.percentile_95),
+        'latency from timestamp, median [ms]': _number(stamp_latency.median),
+        'latency from timestamp, 95 % [ms]': _number(stamp_latency.percentile_95),
         'pairs processed': str(counts.processed),
         'pairs waiting': str(counts.waiting),
         'pairs dropped': str(counts.dropped),

@@ -35,7 +35,7 @@ class Part(Enum):
 class Fault(Enum):
     """Each thing that can be wrong: its name, where diagnostics report it, its level.
 
-    A transient fault need not be cleared: it is over once nobody has reported it for ten seconds.
+    A transient fault need not be cleared: it is over when not reported for ten seconds.
     """
 
     SYNCHRONIZATION = 'synchronization', Part.INPUTS
@@ -101,9 +101,9 @@ class _Lasting:
 
 
 class FaultLog:
-    """Keeps what is wrong, by fault; may be used from several threads.
+    """The present faults; may be used from several threads.
 
-    `log(level, text)` is called for what a person should read: once for a new fault, seldom while
+    `log(level, text)` logs for the user: once for a new fault, seldom while
     it lasts, once when it is over.
     """
 

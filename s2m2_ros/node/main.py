@@ -88,8 +88,8 @@ def _spin(node: StereoNode) -> None:
 def _end_process(status: int) -> None:
     """End at once: an inference cannot be interrupted, and Python would wait for it or crash.
 
-    Threads of the middleware run on while the interpreter and its libraries take themselves
-    apart, and use what is gone: with other nodes coming and going, one end in twenty was a crash.
+    Threads of the middleware run on while the interpreter and its libraries unload
+    themselves: with other nodes starting and stopping, one shutdown in twenty was a crash.
     The node has left the graph by now, and the system frees the rest.
     """
     logging.shutdown()

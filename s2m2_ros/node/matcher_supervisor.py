@@ -56,7 +56,7 @@ class MatcherSupervisor:
     """Opens the matcher that is asked for, and the fallback while that fails.
 
     For one thread, but for `state`. After three failed pairs in a row, or if it cannot be opened
-    at all, the chosen backend makes way for `fallback_backend`; it is tried again after 10
+    at all, the chosen backend is replaced by `fallback_backend`; it is tried again after 10
     seconds, then after twice as long each time, up to ten minutes. A chosen backend that came
     back must do a pair right before it gets three failures again.
     """
@@ -125,7 +125,7 @@ class MatcherSupervisor:
         if self._failures < FAILURES_BEFORE_FALLBACK or self.state.fallen_back or not given:
             return
         self.close()
-        self._fall_back(settings, f'failed repeatedly, at last: {error}')
+        self._fall_back(settings, f'failed repeatedly, last error: {error}')
 
     def close(self) -> None:
         """Free the matcher's memory."""

@@ -164,7 +164,7 @@ class PairProcessor:
         except (CalibrationError, ImageError) as error:
             camera.faults.report(Fault.INPUT, str(error))
             raise DropError(DropCause.INVALID_INPUT) from error
-        except Exception as error:  # a device can fail in as many ways as there are drivers
+        except Exception as error:  # drivers raise errors of many classes
             self.supervisor.failed(settings, error)
             raise DropError(DropCause.MATCHING_FAILED) from error
         if needed_outputs(topics):
@@ -239,7 +239,7 @@ def _with_transform(options: PipelineOptions, transform: RigidTransform | None) 
 
 
 def _report_findings(camera: CameraPort, outputs: PairOutputs) -> None:
-    """Report what every pair shows: its content, and what is odd of images or calibration."""
+    """Report findings on the content, and warnings on images or calibration."""
     _report(camera, outputs.findings, CONTENT_FAULTS)
     if outputs.warnings:
         camera.faults.report(Fault.CALIBRATION, '; '.join(outputs.warnings))
@@ -255,7 +255,7 @@ def _examine(camera: CameraPort, session: Session, outputs: PairOutputs) -> None
     session.examined_at = now
     try:
         examination, found = examine_outputs(outputs, camera.settings.pipeline_options())
-    except Exception as error:  # an aid that fails must not cost a pair
+    except Exception as error:  # a failed check must not drop the pair
         camera.faults.report(Fault.EXAMINATION, f'no calibration check: {safe_text(repr(error))}')
         return
     session.examination = examination

@@ -22,7 +22,7 @@ RCLPY_NAMES = ('use_sim_time', 'start_type_description_service', 'qos_overrides'
 # From this similarity on, an unknown name is taken for a misspelt one.
 MISSPELT = 0.8
 
-SettingsListener = Callable[[Settings, Settings], None]
+SettingsCallback = Callable[[Settings, Settings], None]
 
 
 def descriptor(name: str, default: Any) -> ParameterDescriptor:
@@ -66,15 +66,15 @@ class Parameters:
             )
         values = {name: node.get_parameter(name).value for name in CONSTRAINTS}
         self.settings = Settings(**{**values, **self._aliased(node, overrides)})
-        self._listeners: list[SettingsListener] = []
+        self._callbacks: list[SettingsCallback] = []
         node.add_on_set_parameters_callback(self._set)
 
-    def on_change(self, listener: SettingsListener) -> None:
-        """Call `listener(before, after)` with both snapshots after each accepted change."""
-        self._listeners.append(listener)
+    def on_change(self, callback: SettingsCallback) -> None:
+        """Call `callback(before, after)` with both snapshots after each accepted change."""
+        self._callbacks.append(callback)
 
     def _aliased(self, node: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values given under other packages' names; ours win where both are given."""
+        """Return the values given under other packages' names; ours override them."""
         values = {}
         for alias, name in ALIASES.items():
             if alias not in overrides:
@@ -105,8 +105,8 @@ class Parameters:
             self.settings = replace(before, **changes)
         except (ParameterError, TypeError) as error:
             return SetParametersResult(successful=False, reason=str(error))
-        for listener in self._listeners:
-            listener(before, self.settings)
+        for callback in self._callbacks:
+            callback(before, self.settings)
         return SetParametersResult(successful=True)
 
 

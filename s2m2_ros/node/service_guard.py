@@ -1,10 +1,10 @@
-"""Keeps calls of services from holding up images and diagnostics.
+"""Limits the time of service calls, so that they do not delay images and diagnostics.
 
-To answer a client that has vanished takes rmw_fastrtps 100 ms, and rclpy holds the interpreter's
-lock meanwhile, so that a thread of its own for services would stop all others just the same. The
-queues of the six parameter services hold 1000 requests each: ten minutes of this. So answers may
-cost a fixed fraction of the time and no more; those that have to wait are sent newest first, since
-the newest is the likeliest that somebody still waits for.
+Answering a client that has vanished takes rmw_fastrtps 100 ms, and rclpy holds the interpreter's
+lock meanwhile, so that a separate thread for services would not help. The queues of the six
+parameter services hold 1000 requests each: ten minutes of this. So answers may take a fixed
+fraction of the time only; waiting ones are sent newest first, since a client most probably still
+waits for the newest.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ServiceGuard:
             self._watch(service)
 
     def send_waiting(self) -> None:
-        """Send the answers that wait, as far as the time allows, and drop those nobody needs."""
+        """Send the answers that wait, as far as the time allows, and drop expired ones."""
         while self._waiting and self._clock() >= self._resume_at:
             answer = self._waiting.pop()
             if self._clock() - answer.made_at > LONGEST_WAIT:

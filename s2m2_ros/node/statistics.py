@@ -30,7 +30,7 @@ class Counts:
 
     @property
     def waiting(self) -> int:
-        """Left images without partners yet, the pair next in turn, and that being matched."""
+        """Left images still without matching messages, the next pair, and that being matched."""
         return self.received - self.processed - self.dropped
 
 
@@ -48,7 +48,7 @@ class Counters:
             self._received += 1
 
     def match(self) -> None:
-        """Count a left image whose three partners have come."""
+        """Count a left image whose three matching messages have arrived."""
         with self._lock:
             self._matched += 1
 
@@ -162,8 +162,8 @@ class Session:
     """Written by the worker, read by the diagnostics; `ended` by the executor's thread.
 
     `latency` is from the arrival of the last message of a pair to its last output,
-    `stamp_latency` from the left image's stamp, both in milliseconds. `examined_at` is in seconds
-    of a monotonic clock. `noted` are the remarks that were logged.
+    `stamp_latency` from the left image's timestamp, both in milliseconds. `examined_at` is in
+    seconds of a monotonic clock. `noted` are the remarks that were logged.
     """
 
     counters: Counters = field(default_factory=Counters)

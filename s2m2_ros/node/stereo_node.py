@@ -24,7 +24,7 @@ from s2m2_ros.node.service_guard import ServiceGuard
 from s2m2_ros.node.worker import Worker
 from s2m2_ros.text_safety import safe_text
 
-# Seconds between looks at a shutdown request while the worker loads a network.
+# Seconds between checks for a shutdown request while the worker loads a network.
 SHUTDOWN_CHECK_PERIOD = 0.1
 # Seconds that the end of the process waits for an inference.
 INFERENCE_TIMEOUT_AT_EXIT = 0.5

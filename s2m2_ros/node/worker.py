@@ -18,7 +18,7 @@ _logger = logging.getLogger(__name__)
 class Worker(Generic[Item]):
     """Processes items one at a time in a thread of its own; each slot keeps the newest.
 
-    Nothing queues: an item that still waits in its slot when the next is offered is handed back.
+    Nothing queues: an item that still waits in its slot when the next is offered is returned.
     Slots take turns, calls (`call`) come before items. The thread is a daemon, since a running
     inference cannot be interrupted: whoever ends the process decides with `close` how long to
     wait for it.
@@ -92,7 +92,7 @@ class Worker(Generic[Item]):
     def _handle(self, item: Any) -> None:
         try:
             self._process(item)
-        except Exception:  # the last resort: the thread must outlive whatever happens
+        except Exception:  # the thread must survive any error
             _logger.exception('an error that the worker did not expect')
 
 

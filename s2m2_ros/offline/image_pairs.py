@@ -77,7 +77,7 @@ class PairMatcher:
     state: PipelineState = field(default_factory=PipelineState)
 
     def is_done(self, job: PairJob) -> bool:
-        """Tell whether every result is there, made from the same inputs in the same way."""
+        """Return whether every result is there, made from the same inputs in the same way."""
         complete = all((job.output / name).is_file() for name in job.results)
         return complete and is_recorded(job.output, self._recipe(job))
 
@@ -136,9 +136,9 @@ def _write_maps(folder: Path, outputs: PairOutputs) -> None:
     _report_lost(lost, folder / 'disparity.png', 'disparities of 0 to 255.996 px')
     picture = image_files.disparity_picture(disparity)
     image_files.write_png(folder / 'disparity_color.png', picture)
-    confidence = image_files.share_picture(arrays[Output.CONFIDENCE])
+    confidence = image_files.fraction_picture(arrays[Output.CONFIDENCE])
     image_files.write_png(folder / 'confidence.png', confidence)
-    occlusion = image_files.share_picture(1 - arrays[Output.VISIBILITY])
+    occlusion = image_files.fraction_picture(1 - arrays[Output.VISIBILITY])
     image_files.write_png(folder / 'occlusion.png', occlusion)
 
 

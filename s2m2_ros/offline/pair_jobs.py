@@ -28,7 +28,7 @@ class JobOptions:
 
     Attributes:
         output: folder for the results; of several pairs each gets a folder in it.
-        calibration: files for `read_calibration`; empty for those that lie beside the images.
+        calibration: files for `read_calibration`; empty for those next to the images.
             Without either there is neither depth nor cloud.
         layout: how the views lie in an image.
 
@@ -77,7 +77,7 @@ def video_jobs(left: Path, right: Path | None, options: JobOptions) -> Iterator[
 
 
 def is_video_file(path: Path) -> bool:
-    """Tell whether a path is a video, by its name."""
+    """Return whether a path is a video, by its name."""
     return path.is_file() and is_video(path)
 
 

@@ -68,7 +68,7 @@ class Recipe:
 
 
 def is_recorded(folder: Path, recipe: Recipe) -> bool:
-    """Tell whether the folder's record says that its results were made by this recipe."""
+    """Return whether the folder's record says that its results were made by this recipe."""
     try:
         content = json.loads((folder / RECORD).read_text(encoding='utf-8'))
     except (OSError, ValueError, RecursionError):

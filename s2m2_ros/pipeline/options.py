@@ -1,4 +1,4 @@
-"""What is asked of the pipeline, beside the outputs that are wanted."""
+"""Options of the pipeline, besides the outputs that are wanted."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from s2m2_ros.pipeline.state import PipelineState
 
 Image = np.ndarray | torch.Tensor
 
-CANNOT_TELL = (
-    '{left} and {right}: the calibration is that of a raw camera, and too little is seen to tell '
+UNDECIDED = (
+    '{left} and {right}: the calibration is that of a raw camera, and too few matches show '
     'whether the images were rectified already; they are taken as rectified. Set rectify to true '
     'or false'
 )
@@ -67,7 +67,7 @@ def prepare(
     if rectify:
         notes.append(RECTIFYING.format(**names))
     elif rectify is None:
-        warnings.append(CANNOT_TELL.format(**names))
+        warnings.append(UNDECIDED.format(**names))
     images: tuple[Image, Image] = (left, right)
     valid = None
     if rectify:

@@ -58,7 +58,7 @@ class PlayerOptions:
     calibration: str = _option(
         '',
         'calibration that `s2m2 match` reads: a file, or a folder with left.yaml and right.yaml; '
-        'overrides the recorded one; empty: the recorded one, or one that lies beside the source',
+        'overrides the recorded one; empty: the recorded one, or one next to the source',
     )
     right_calibration: str = _option(
         '', 'camera_info file of the right camera; where calibration is that of the left one'
@@ -133,7 +133,7 @@ def _declare(node: Node, name: str, default: Any, metadata: Mapping[str, Any]) -
 
 
 def publishes_raw(options: PlayerOptions) -> bool:
-    """Tell whether images with a calibration file are raw; raises PlaybackError."""
+    """Return whether images with a calibration file are raw; raises PlaybackError."""
     try:
         rectified = Rectified(options.rectified)
     except ValueError as error:

@@ -180,7 +180,7 @@ def play(player: StereoPlayer) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the node; return 2 if it was told to play what cannot be played."""
+    """Run the node; return 2 if the source cannot be played."""
     return run_executable(_run, arguments, usage=USAGE)
 
 

@@ -22,7 +22,7 @@ FORMAT = 1
 
 @dataclass
 class RunState:
-    """Where a run stands, beside the tensors."""
+    """The progress of a run, besides the tensors."""
 
     step: int = 0
     """Optimizer steps done; also the number of the next batch."""

@@ -12,10 +12,10 @@ from s2m2_ros.training.options import TrainingError
 LICENCE = 'Apache-2.0'
 
 
-def export_best(folder: Path, file: Path, *, stop_gap: bool = False) -> dict[str, Any]:
+def export_best(folder: Path, file: Path, *, baseline: bool = False) -> dict[str, Any]:
     """Write the best averaged weights of the run in ``folder`` as float16 to ``file``.
 
-    ``stop_gap`` marks weights that were trained far too briefly. Returns the facts written.
+    ``baseline`` marks weights that were trained too briefly to be good. Returns the facts written.
 
     Raises:
         TrainingError: if the run has not validated yet.
@@ -24,6 +24,6 @@ def export_best(folder: Path, file: Path, *, stop_gap: bool = False) -> dict[str
     best = folder / checkpoints.BEST
     if not best.is_file():
         raise TrainingError(f'{best}: no such file; the run has not validated yet')
-    facts = {**checkpoints.read_facts(best), 'stop_gap': stop_gap}
+    facts = {**checkpoints.read_facts(best), 'baseline_weights': baseline}
     save_network(load_network(best), file, licence=LICENCE, precision='float16', training=facts)
     return facts

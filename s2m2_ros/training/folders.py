@@ -59,15 +59,15 @@ class Mixture:
     """Batches from folders and procedural scenes by turns."""
 
     def __init__(
-        self, folders: BatchSource, scenes: BatchSource, *, scenes_share: float, seed: int
+        self, folders: BatchSource, scenes: BatchSource, *, scenes_fraction: float, seed: int
     ) -> None:
         self.folders, self.scenes = folders, scenes
-        self.scenes_share, self.seed = scenes_share, seed
+        self.scenes_fraction, self.seed = scenes_fraction, seed
 
     def batch(self, index: int, batch_size: int, height: int, width: int) -> StereoBatch:
         """Return batch ``index`` of one of the sources, drawn for each index."""
         draw = np.random.default_rng((self.seed, index, 1)).random()
-        source = self.scenes if draw < self.scenes_share else self.folders
+        source = self.scenes if draw < self.scenes_fraction else self.folders
         return source.batch(index, batch_size, height, width)
 
 

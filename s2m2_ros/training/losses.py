@@ -52,7 +52,7 @@ def total_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted sum and each of its parts, scalars, the parts detached.
 
-    ``visible_only`` leaves pixels that the right view does not show out of the disparity losses.
+    ``visible_only`` excludes pixels that the right view does not show from the disparity losses.
     """
     counted = truth.valid * truth.visibility if visible_only else truth.valid
     parts = {
@@ -70,10 +70,10 @@ def total_loss(
     }
     steps = len(stages.iterations)
     for number, maps in enumerate(stages.iterations):
-        share = weights.decay ** (steps - 1 - number) / steps
+        part = weights.decay ** (steps - 1 - number) / steps
         error = cell_error(maps.disparity, truth, counted, weights)
-        parts[f'step{number + 1}_disparity'] = weights.step_disparity * share * error
-        parts[f'step{number + 1}_masks'] = share * mask_loss(maps, truth, weights)
+        parts[f'step{number + 1}_disparity'] = weights.step_disparity * part * error
+        parts[f'step{number + 1}_masks'] = part * mask_loss(maps, truth, weights)
     total = torch.stack(list(parts.values())).sum()
     return total, {name: value.detach() for name, value in parts.items()}
 
@@ -152,7 +152,7 @@ def mask_loss(maps: Prediction, truth: StereoBatch, weights: LossWeights) -> Ten
 
 
 def visibility_loss(visibility: Tensor, truth: StereoBatch) -> Tensor:
-    """Return the cross entropy of the visibility; quarter maps meet the share of their cell."""
+    """Return the cross entropy of the visibility; quarter maps meet the fraction of their cell."""
     labeled = truth.valid * truth.labeled
     target = truth.visibility
     if visibility.shape != target.shape:

@@ -18,7 +18,7 @@ class Crop:
     """Size of the pairs, in pixels, and how many make a batch, up to a point of the run."""
 
     until: float
-    """Share of the run, 0..1, at which the next crop takes over."""
+    """Fraction of the run, 0..1, at which the next crop takes over."""
     height: int
     width: int
     batch: int
@@ -45,7 +45,7 @@ class TrainOptions:
     crops: tuple[Crop, ...] = field(default=GPU_CROPS)
     learning_rate: float = 4e-4
     warm_up: float = 0.04
-    """Share of the run over which the learning rate rises."""
+    """Fraction of the run over which the learning rate rises."""
     weight_decay: float = 1e-4
     clip: float = 1.0
     """Largest norm of the gradient."""
@@ -53,11 +53,11 @@ class TrainOptions:
     """Decay of the moving average of the weights, which is what is validated and shipped."""
     refine_iterations: int = 2
     visible_only: float = 0.3
-    """Share of the run during which occluded pixels do not count in the disparity losses."""
+    """Fraction of the run during which occluded pixels do not count in the disparity losses."""
     allow_negative: bool = False
     objects: tuple[int, int] = (10, 30)
     widest_range: float = 0.45
-    """Largest disparity of a scene as a share of the width."""
+    """Largest disparity of a scene as a fraction of the width."""
     texture_scale: tuple[float, float] = (0.25, 1.6)
     """Texels per pixel: finer than in validation, as photographs are."""
 

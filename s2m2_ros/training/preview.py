@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from s2m2_ros.evaluation.pictures import Picture, histogram_picture
-from s2m2_ros.io.images.image_files import disparity_picture, share_picture, write_png
+from s2m2_ros.io.images.image_files import disparity_picture, fraction_picture, write_png
 from s2m2_ros.training.batch import StereoBatch
 
 HISTOGRAM_HEIGHT = 120
@@ -35,7 +35,7 @@ def _row(pairs: StereoBatch, number: int) -> Picture:
         [
             *images,
             disparity_picture(disparity, 0.0, float(disparity.max())),
-            np.repeat(share_picture(pairs.visibility[number, 0].numpy())[..., None], 3, axis=2),
+            np.repeat(fraction_picture(pairs.visibility[number, 0].numpy())[..., None], 3, axis=2),
         ],
         axis=1,
     )

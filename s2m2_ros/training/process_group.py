@@ -1,6 +1,6 @@
 """Several processes of one training run: each draws its own pairs, all take the same steps.
 
-``torchrun`` starts them and says in the environment who they are. On a computer with several
+``torchrun`` starts them and sets their ranks in the environment. On a computer with several
 GPUs every process has one; on a processor two processes of one thread are faster than one of two
 threads, because most operations of the network are too short to share.
 """
@@ -24,7 +24,7 @@ class ProcessGroup:
 
     @classmethod
     def join(cls, device: torch.device) -> ProcessGroup:
-        """Meet the other processes that ``torchrun`` started; alone without it."""
+        """Join the processes that ``torchrun`` started; a group of one without it."""
         if int(os.environ.get('WORLD_SIZE', '1')) == 1:
             return cls()
         distributed.init_process_group('nccl' if device.type == 'cuda' else 'gloo')
@@ -55,11 +55,11 @@ class ProcessGroup:
         return float(shared)
 
     def wait(self) -> None:
-        """Wait until all processes have come to this point."""
+        """Wait until all processes have reached this point."""
         if self.size > 1:
             distributed.barrier()
 
     def leave(self) -> None:
-        """Part from the other processes."""
+        """Leave the process group."""
         if self.size > 1:
             distributed.destroy_process_group()

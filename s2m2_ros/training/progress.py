@@ -1,4 +1,4 @@
-"""What a run says: a progress bar, a log that programs can read, TensorBoard."""
+"""Progress of a run: a progress bar, a log that programs can read, TensorBoard."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Progress:
         self._line('options', 0, options.as_dictionary())
 
     def baseline(self, scores: DisparityScores | None) -> None:
-        """Remember how OpenCV SGBM does on the validation pairs."""
+        """Store the scores of OpenCV SGBM on the validation pairs."""
         self._baseline = scores
         if scores is None:
-            _logger.info('OpenCV is not installed: no SGBM beside the validation')
+            _logger.info('OpenCV is not installed: validation without SGBM')
             return
         self._line('sgbm', 0, vars(scores))
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 FINAL_SHARE = 0.01
-"""The learning rate ends at this share of its peak."""
+"""The learning rate ends at this fraction of its peak."""
 
 
 def one_cycle(progress: float, *, warm_up: float) -> float:
-    """Return the learning rate as a share of its peak, at ``progress`` 0..1 through the run.
+    """Return the learning rate as a fraction of its peak, at ``progress`` 0..1 through the run.
 
-    A linear rise over the share ``warm_up``, then half a cosine down (Smith and Topin 2018).
+    A linear rise over the fraction ``warm_up``, then half a cosine down (Smith and Topin 2018).
     """
     if progress < warm_up:
         return max(progress / warm_up, 0.02)

@@ -38,7 +38,7 @@ INFERENCE_STEPS = 3
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a run is carried out; none of it changes what is learnt."""
+    """How a run is carried out; none of it changes the result."""
 
     folder: Path
     device: torch.device
@@ -75,7 +75,7 @@ class Trainer:
         """
         validate(options)
         if options.seed == SEED:
-            raise TrainingError(f'seed {SEED} is that of the validation pairs: take another')
+            raise TrainingError(f'seed {SEED} is that of the validation pairs: choose another')
         self.options, self.settings, self.source = options, settings, source
         self.validation = validation
         self.weights = weights or LossWeights()

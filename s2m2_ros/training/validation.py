@@ -24,7 +24,7 @@ from s2m2_ros.training.procedural.placement import SceneOptions
 from s2m2_ros.training.procedural.scenes import SceneGenerator
 
 SEED = 987_654_321
-"""Runs refuse this seed."""
+"""Rejected as the seed of a run."""
 
 Match = Callable[[Tensor, Tensor], Prediction]
 
@@ -48,7 +48,7 @@ class ValidationScores:
 
     @property
     def ranking(self) -> float:
-        """Return what the best weights have least of: bad 2.0, and a hundredth of the EPE.
+        """Return the score that ranks weights, lower is better: bad 2.0 + EPE / 100.
 
         The second part keeps weights out that are wild in places, which bad 2.0 hardly sees.
         """
@@ -72,7 +72,7 @@ class ValidationScores:
 
 def validation_pairs(count: int, height: int, width: int) -> StereoBatch:
     """Return ``count`` pairs of height x width pixels, the same on every machine's CPU."""
-    options = SceneOptions(negative_share=0.0)
+    options = SceneOptions(negative_fraction=0.0)
     scenes = SceneGenerator(SEED, options=options, bank_size=36)
     return stack([scenes.batch(i, 1, height, width) for i in range(count)])
 

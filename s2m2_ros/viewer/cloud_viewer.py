@@ -1,7 +1,7 @@
 """An interactive 3-D view of a cloud in the browser, through viser.
 
 viser serves a page of its own over a socket, needs no display and no internet, and binds to the
-loopback interface. `request_guard` keeps out whoever does not know the address.
+loopback interface. `request_guard` rejects requests without the secret address.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _start_server(guard: RequestGuard, port: int) -> Any:
         def disconnect_share_url(self) -> None:
             return None
 
-    # viser prints an address without the token, which would be refused.
+    # viser prints an address without the token, which would be rejected.
     with guarded_servers(guard), _quiet():
         server = LocalServer(host=LOOPBACK, port=port, verbose=False)
     try:

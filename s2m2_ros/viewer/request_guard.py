@@ -1,9 +1,9 @@
-"""Who may speak with the viewer: the page that the user opened, and nobody else.
+"""Access control of the viewer: it serves the page that the user opened only.
 
 A server on the loopback interface is reached by every web page that the user visits, and by every
 user of the computer. Three checks keep them out: the name in ``Host`` (a foreign page can let its
 own name point to this machine), the ``Origin`` that a browser states, and a random token in the
-address, which only the user is told.
+address, which only the user is shown.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class RequestGuard:
         self.token = secrets.token_urlsafe(TOKEN_BYTES)
         self._in_place = False
 
-    def refusal(self, path: str, hosts: list[str], origins: list[str]) -> str | None:
-        """Return why a request is refused, or None.
+    def rejection(self, path: str, hosts: list[str], origins: list[str]) -> str | None:
+        """Return why a request is rejected, or None.
 
         ``hosts`` and ``origins`` are the values of these headers. A program that is no browser
         states no origin.
@@ -69,7 +69,9 @@ class RequestGuard:
 
         def checked(connection: ServerConnection, request: Request) -> Response | None:
             headers = request.headers
-            reason = self.refusal(request.path, headers.get_all('Host'), headers.get_all('Origin'))
+            reason = self.rejection(
+                request.path, headers.get_all('Host'), headers.get_all('Origin')
+            )
             if reason is not None:
                 return connection.respond(http.HTTPStatus.FORBIDDEN, REFUSAL.format(reason=reason))
             if process_request is None:
@@ -97,7 +99,7 @@ def guarded_servers(guard: RequestGuard) -> Iterator[None]:
     """Put the guard before every server that ``websockets`` starts meanwhile.
 
     viser passes no hook on to the ``websockets.asyncio.server.serve`` that it calls, and a proxy
-    before it would leave viser's own port open to everybody. So this public function is replaced
+    before it would leave viser's own port open to all. So this public function is replaced
     while viser starts; `RequestGuard.require_in_place` says whether viser did call it.
     """
     from websockets.asyncio import server

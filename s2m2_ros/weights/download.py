@@ -29,14 +29,14 @@ CHUNK_BYTES = 1 << 18
 TIMEOUT_S = 30.0
 # Failures in a row with hardly any new bytes before giving up.
 ATTEMPTS = 5
-# Fewer new bytes than these are no progress: a server that drips would be asked for ever.
+# Fewer new bytes than these are no progress: a very slow server would be asked forever.
 FRUITFUL_BYTES = 1 << 20
 # No download goes on for longer than at this rate.
 SLOWEST_BYTES_PER_S = 20_000
 LEAST_TIME_LIMIT_S = 600.0
 TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 RANGE_NOT_SATISFIABLE = 416
-# A server's number of bytes; longer ones are nonsense.
+# A server's number of bytes; longer ones are invalid.
 LENGTH = re.compile(r'[0-9]{1,18}')
 
 
@@ -45,7 +45,7 @@ class _InterruptedError(Exception):
 
 
 class HttpsStaysHttps(urllib.request.HTTPRedirectHandler):
-    """Follows no redirection from https to an address that anybody on the way can change."""
+    """Rejects redirections from https to an insecure address."""
 
     def redirect_request(  # noqa: PLR0917 (urllib's signature)
         self,
@@ -64,7 +64,7 @@ class HttpsStaysHttps(urllib.request.HTTPRedirectHandler):
 
 
 def _ignore_progress(done: int, total: int) -> None:
-    """Report to nobody."""
+    """Report nothing."""
 
 
 def download(
@@ -113,7 +113,7 @@ def download(
             resumed = file.size > 0
             _fetch(job, file)
             if resumed and not is_intact(checkpoint, file.path):
-                _logger.warning('the resumed download does not fit together: starting afresh')
+                _logger.warning('the resumed download is inconsistent: starting again')
                 file.cut(0)
                 _fetch(job, file)
             _move_into_place(job, file)
@@ -141,7 +141,7 @@ class _Job:
     def check_time(self) -> None:
         if self.seconds_left <= 0:
             raise WeightsError(
-                'it takes too long; what was received is kept, and the same command goes on there'
+                'it takes too long; what was received is kept: run the same command to resume'
             )
 
     def failure(self, reason: str) -> WeightsError:
@@ -156,7 +156,7 @@ def _move_into_place(job: _Job, file: PartialFile) -> None:
     if not found.startswith(expected):
         file.path.unlink()
         raise job.failure(
-            f'the file received is not it (SHA-256 {found[:12]}..., expected {expected[:12]}...)'
+            f'another file was received (SHA-256 {found[:12]}..., expected {expected[:12]}...)'
         )
     file.finish(job.target)
 
@@ -197,7 +197,7 @@ def _transfer(job: _Job, file: PartialFile) -> None:
         total = 0 if length is None else offset + length
         _check_size(checkpoint, total)
         size = offset
-        # read1 returns what has come: a server that drips does not hold up the look at the clock.
+        # read1 returns what has come: a slow server does not delay the check of the time.
         while chunk := response.read1(CHUNK_BYTES):
             file.append(chunk)
             size += len(chunk)
@@ -244,6 +244,6 @@ def _resumed_offset(response: http.client.HTTPResponse, wanted: int) -> int:
 
 
 def _check_size(checkpoint: Checkpoint, size: int) -> None:
-    """Refuse what is far too large to be the checkpoint, before it fills the disk."""
+    """Raise WeightsError for far too many bytes, before they fill the disk."""
     if size > 1.5 * checkpoint.size_bytes + (1 << 20):
         raise WeightsError(f'the server sends far more than {checkpoint.size_bytes} bytes')

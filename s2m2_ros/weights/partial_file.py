@@ -1,4 +1,4 @@
-"""What a download has brought so far, on the disk."""
+"""The partial file of a download, on the disk."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PartialFile:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Tell errors of the disk from those of the network, which are worth another attempt."""
+        """Turn errors of the disk, unlike those of the network, into WeightsError."""
         try:
             yield
         except OSError as error:

@@ -39,7 +39,7 @@ def private_folder(root: Path, *names: str) -> Path:
 
 
 def check_private(*folders: Path) -> None:
-    """Raise WeightsError if anybody but this user and root can change what is in the folders."""
+    """Raise WeightsError if others than this user and root can change what is in the folders."""
     for folder in folders:
         try:
             # Whoever owns a link decides where it leads.

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: where it comes from, and what a user should hear."""
+"""The metadata of a checkpoint: who trained it, and what a user should be warned of."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from s2m2_ros.network.checkpoint import CheckpointError, item_names, read_metadata
 
-STOP_GAP = (
-    'these weights are a stop-gap, trained for two hours on a CPU: expect soft edges and lost '
+BASELINE_WEIGHTS = (
+    'these are baseline weights, trained for two hours on a CPU: expect soft edges and lost '
     'thin structures (s2m2_ros/weights/starter.md has the figures)'
 )
 
@@ -32,7 +32,10 @@ def caution(file: Path) -> str:
 
     Files that are no checkpoint have none either: whoever loads them says what is wrong.
     """
-    return STOP_GAP if _training(file).get('stop_gap') else ''
+    training = _training(file)
+    # Files of earlier versions, the starter's among them, have the key `stop_gap`.
+    is_baseline = training.get('baseline_weights') or training.get('stop_gap')
+    return BASELINE_WEIGHTS if is_baseline else ''
 
 
 def _training(file: Path) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Checkpoint:
 
     @property
     def licence_terms(self) -> str:
-        """What the licence asks of whoever uses the weights, in a sentence."""
+        """What the license asks of whoever uses the weights, in a sentence."""
         return PUBLISHED_TERMS if self.licence == PUBLISHED_LICENCE else ''
 
 

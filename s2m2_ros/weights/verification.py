@@ -1,4 +1,4 @@
-"""Telling an intact checkpoint file from a damaged or foreign one."""
+"""Detecting damaged and foreign checkpoint files."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def file_sha256(path: Path) -> str:
 
 
 def is_intact(checkpoint: Checkpoint, path: Path) -> bool:
-    """Tell whether a file is what is published, as far as its SHA-256 is known."""
+    """Return whether a file is what is published, as far as its SHA-256 is known."""
     return file_sha256(path).startswith(checkpoint.sha256_prefix)

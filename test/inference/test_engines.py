@@ -237,7 +237,7 @@ def test_what_is_not_a_number_is_beyond_every_limit() -> None:
     for index, name in enumerate(('disparity', 'visibility', 'confidence')):
         found = [zeros, zeros, zeros]
         found[index] = zeros + torch.nan
-        assert f'its {name} differs' in compare(found, [zeros] * 3).complaint('float16')
+        assert f'its {name} differs' in compare(found, [zeros] * 3).problem('float16')
 
 
 def test_the_made_pair_is_the_same_everywhere_and_differs_within_a_batch() -> None:

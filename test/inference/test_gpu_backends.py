@@ -223,7 +223,7 @@ def test_engine_that_is_always_refused_makes_the_backend_unavailable(
     fake: FakeTensorRt, options: BackendOptions
 ) -> None:
     fake.refusals = 2
-    with pytest.raises(BackendUnavailableError, match='refuses'):
+    with pytest.raises(BackendUnavailableError, match='rejects'):
         tensor_rt.open_backend(options).infer(images(), images())
 
 

@@ -141,7 +141,7 @@ MIDDLEBURY = 'cam0=[250 0 160; 0 250 120; 0 0 1]\ncam1=[250 0 160; 0 250 120; 0 
 class TestUnits:
     def test_baseline_of_middlebury_in_meters(self, tmp_path: Path) -> None:
         found = refused(tmp_path, MIDDLEBURY + 'doffs=0\nbaseline=0.12\n')
-        assert 'the baseline must be in millimetres; for 0.12 m write baseline=120' in found
+        assert 'the baseline must be in millimeters; for 0.12 m write baseline=120' in found
 
     def test_doffs_that_contradicts_cx(self, tmp_path: Path) -> None:
         found = refused(tmp_path, MIDDLEBURY + 'doffs=20\nbaseline=120\n')

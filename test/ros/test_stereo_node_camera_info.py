@@ -93,7 +93,7 @@ def test_without_calibration_the_missing_topics_are_named(
 ) -> None:
     camera.call('stream', topics=IMAGES, rate=10.0)
     left, right = (f'{bench.namespace}/{topic}' for topic in INFOS)
-    text = bench.wait_reported(f'nobody publishes {left}, {right} (', since=bench.mark())
+    text = bench.wait_reported(f'no publishers on {left}, {right} (', since=bench.mark())
     assert 'image_rect' not in text
 
 

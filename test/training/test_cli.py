@@ -14,6 +14,7 @@ import pytest
 import s2m2_ros
 from s2m2_ros.cli.main import main
 from s2m2_ros.network import S2M2, S2M2Config, load_network, save_network
+from s2m2_ros.network.checkpoint import read_metadata
 
 TINY = ['--steps', '2', '--crops', '1:32x64x1', '--validation', '1x32x64', '--device', 'cpu']
 
@@ -58,7 +59,9 @@ def test_train_resume_and_export(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(['train', run, *TINY]) == 0
     assert main(['train', run, '--resume', '--device', 'cpu', '--validation', '1x32x64']) == 0
     file = tmp_path / 'starter.safetensors'
-    assert main(['train', run, '--export', str(file), '--stop-gap']) == 0
+    for option in ('--stop-gap', '--baseline'):  # the former name, too
+        assert main(['train', run, '--export', str(file), option]) == 0
+        assert '"baseline_weights": true' in read_metadata(file)['training']
     assert file.stat().st_size < 14e6
     assert 'wrote' in capsys.readouterr().out
 

@@ -75,7 +75,7 @@ def test_batches_depend_on_seed_and_index_alone(folder: Path) -> None:
 def test_a_mixture_draws_from_both(folder: Path) -> None:
     folders = FolderSource([folder], seed=0)
     scenes = SceneGenerator(0, bank_size=6)
-    mixture = Mixture(folders, scenes, scenes_share=0.5, seed=0)
+    mixture = Mixture(folders, scenes, scenes_fraction=0.5, seed=0)
     full = [bool((mixture.batch(i, 1, 32, 64).labeled == 1).all()) for i in range(8)]
     assert {True, False} == set(full)
-    assert Mixture(folders, scenes, scenes_share=1.0, seed=0).batch(1, 1, 32, 64).labeled.all()
+    assert Mixture(folders, scenes, scenes_fraction=1.0, seed=0).batch(1, 1, 32, 64).labeled.all()

@@ -208,10 +208,10 @@ def test_log_and_export_hold_the_facts(tmp_path: Path) -> None:
     assert kinds[-1] == 'validation'
     assert 0 <= lines[-1]['bad_2'] <= 1
     file = tmp_path / 'starter.safetensors'
-    facts = export_best(tmp_path, file, stop_gap=True)
+    facts = export_best(tmp_path, file, baseline=True)
     assert facts['steps'] == 6
     assert facts['pairs'] == 3 * 2 + 3 * 1
-    assert facts['stop_gap'] is True
+    assert facts['baseline_weights'] is True
     network = load_network(file)
     average = torch.load(tmp_path / checkpoints.BEST, weights_only=True)['state_dict']
     assert {value.dtype for value in average.values()} == {torch.float16}

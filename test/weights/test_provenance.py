@@ -1,4 +1,4 @@
-"""A stop-gap says that it is one, and weights of our own training get the margins they know."""
+"""Baseline weights say that they are, and weights of `s2m2 train` get the padding they know."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from s2m2_ros.training.checkpoints import save_weights
 from s2m2_ros.weights.provenance import caution, is_trained_by_us
 
 
+@pytest.mark.parametrize('key', ['baseline_weights', 'stop_gap'])
 @pytest.mark.parametrize('marked', [True, False])
-def test_loading_a_stop_gap_logs_a_warning(
-    marked: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_loading_baseline_weights_logs_a_warning(
+    key: str, marked: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / 'weights.safetensors'
     network = S2M2(S2M2Config(8, 1))
-    save_network(network, file, licence='Apache-2.0', training={'stop_gap': marked})
+    save_network(network, file, licence='Apache-2.0', training={key: marked})
     with caplog.at_level(logging.WARNING):
         StereoMatcher.open(file, device='cpu', backend='torch').close()
-    assert ('stop-gap' in caplog.text) is marked
+    assert ('baseline weights' in caplog.text) is marked
 
 
 def test_other_files_give_no_caution(tmp_path: Path) -> None:

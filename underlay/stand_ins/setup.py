@@ -39,7 +39,7 @@ class Binary(Distribution):  # type: ignore[misc]
     """Compiled messages fit one platform only."""
 
     def has_ext_modules(self) -> bool:
-        """Tell that there are some."""
+        """Return True: there are some."""
         return True
 
 

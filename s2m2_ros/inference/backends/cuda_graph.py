@@ -41,7 +41,7 @@ class CapturedGraph:
     left: torch.Tensor
     right: torch.Tensor
     maps: Sequence[torch.Tensor]
-    # Read by the graph, kept by nobody else once the network's cache of them is full.
+    # Read by the graph; the only reference once the network's cache of them is full.
     tables: positional.PositionalTables
 
     def __call__(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:

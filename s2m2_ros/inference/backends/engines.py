@@ -1,7 +1,7 @@
-"""What is built for one size of images: built once, proven, kept while it is in use.
+"""What is built for one size of images: built once, verified, kept while it is in use.
 
 A failure to build, or a result that differs from torch's, is remembered as long as the process
-runs: nobody waits minutes for the same failure with every pair.
+runs, so that the same failure does not cost minutes with every pair.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class Engines:
             return engine
 
     def _require_agreement(self, proof: Proof) -> None:
-        if complaint := proof.complaint(self._options.precision):
-            raise WrongResultsError(self._name, complaint, proof)
+        if problem := proof.problem(self._options.precision):
+            raise WrongResultsError(self._name, problem, proof)
 
     def _timed_build(self, size: ExportSize) -> Network:
         what = f'{self._name} for {size.width}x{size.height}, batch {size.batch}'

@@ -156,6 +156,6 @@ class TensorRtEngines:
             if engine is not None:
                 return engine
             # Intact, yet not for this driver or device after all.
-            _logger.warning('TensorRT refuses the engine %s: building it again', key.filename)
+            _logger.warning('TensorRT rejects the engine %s: building it again', key.filename)
             self._models.cache.discard(key)
-        raise InferenceError('TensorRT refuses the engine that it has just built')
+        raise InferenceError('TensorRT rejects the engine that it has just built')

@@ -1,4 +1,4 @@
-"""Files that describe the cameras before rectification: refused in words that say what to do."""
+"""Files that describe the cameras before rectification: rejected with what to do."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ SECTION_OF_ZED = re.compile(r'^\[(?:LEFT|RIGHT)_CAM_\w{1,20}\]', re.MULTILINE)
 
 def kind_of(document: Document) -> str:
     """Return what a file from before rectification is called; empty if it is none."""
-    return next((name for name, recognises in KINDS.items() if recognises(document)), '')
+    return next((name for name, recognizes in KINDS.items() if recognizes(document)), '')
 
 
-def recognises(document: Document) -> bool:
+def recognizes(document: Document) -> bool:
     """Return whether a file describes cameras before rectification."""
     return bool(kind_of(document))
 
 
-def refuse(document: Document, image_size: Size) -> NoReturn:
+def reject(document: Document, image_size: Size) -> NoReturn:
     """Raise CalibrationError: says what the file is and what to do."""
     raise CalibrationError(f'{document.path}: this is {kind_of(document)}: {WHAT_TO_DO}')
 
@@ -87,7 +87,7 @@ def has_projections_of_raw_cameras(document: Document) -> bool:
     return whole and pair_of(found, 'R') is None and not {'1', '2'} <= set(found['P'])
 
 
-def refuse_projections(document: Document, image_size: Size) -> NoReturn:
+def reject_projections(document: Document, image_size: Size) -> NoReturn:
     """Raise CalibrationError: says why the projections are not taken, and how to have them so."""
     raise CalibrationError(
         f'{document.path}: it holds camera matrices and distortion beside the projection '

@@ -24,7 +24,7 @@ D_NAMES = ('distortion_coefficients', 'd', 'D')
 R_NAMES = ('rectification_matrix', 'r', 'R')
 
 
-def recognises(document: Document) -> bool:
+def recognizes(document: Document) -> bool:
     """Return whether a file holds two camera_infos: as documents, a list, or by name."""
     return _two(document) is not None
 
@@ -35,7 +35,7 @@ def read(document: Document, image_size: Size) -> StereoModels:
     return left, right
 
 
-def recognises_one_camera(document: Document) -> bool:
+def recognizes_one_camera(document: Document) -> bool:
     """Return whether there is the camera_info of one camera."""
     return _value(document.content, P_NAMES) is not None
 

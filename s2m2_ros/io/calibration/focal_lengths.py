@@ -38,7 +38,7 @@ MEANINGS = {name: meaning for meaning, names in NAMES.items() for name in names}
 Scalars = dict[str, Any]
 
 
-def recognises(document: Document) -> bool:
+def recognizes(document: Document) -> bool:
     """Return whether fx, cx, cy (or K) and a baseline are there, and no distortion."""
     found = scalars(document.content)
     return (

@@ -16,7 +16,7 @@ LINE = re.compile(r'(P|P_rect_|S_rect_)(\d{1,3}):[ \t]*([-+.\d][-+.\deE \t]*)')
 PAIRS = ((2, 3), (0, 1), (101, 103))
 
 
-def recognises(document: Document) -> bool:
+def recognizes(document: Document) -> bool:
     """Return whether a line is one of ``P2: ...`` or ``P_rect_02: ...`` with numbers."""
     return any(name != 'S' for name, _ in _entries(document.text))
 

@@ -19,7 +19,7 @@ DOFFS_TOLERANCE = 0.5
 LONGEST_MATRIX = 1000
 
 
-def recognises(document: Document) -> bool:
+def recognizes(document: Document) -> bool:
     """Return whether a line begins with ``cam0=``."""
     return FIRST_KEY.search(document.text) is not None
 
@@ -31,7 +31,7 @@ def read(document: Document, image_size: Size) -> StereoModels:
     baseline = number(path, 'baseline', _required(path, entries, 'baseline')) / 1000
     if 0 < baseline < MIN_BASELINE:
         raise CalibrationError(
-            f'{path}: baseline={baseline * 1000:g}: the baseline must be in millimetres; for '
+            f'{path}: baseline={baseline * 1000:g}: the baseline must be in millimeters; for '
             f'{baseline * 1000:g} m write baseline={baseline * 1e6:g}'
         )
     _check_doffs(path, entries, cameras[0][2], cameras[1][2])

@@ -29,7 +29,7 @@ HEIGHTS = ('height', 'image_height', 'imageheight', 'img_height')
 SIZES = ('size', 'image_size', 'imagesize', 'img_size', 'img_shape', 'resolution')
 
 
-def recognises(document: Document) -> bool:
+def recognizes(document: Document) -> bool:
     """Return whether P1 and P2, or Q, are there by any of the usual names."""
     found = matrices_by_kind(document.content)
     return pair_of(found, 'P') is not None or NO_SIDE in found.get('Q', {})
@@ -48,7 +48,7 @@ def read(document: Document, image_size: Size) -> StereoModels:
     return _with_raw(path, models_of_p(path, P, size), found)
 
 
-def recognises_one_camera(document: Document) -> bool:
+def recognizes_one_camera(document: Document) -> bool:
     """Return whether there is one 3x4 matrix, of one camera."""
     return _one(document) is not None
 

@@ -25,7 +25,7 @@ MOST_SECTIONS = 20
 Sections = dict[str, dict[str, list[str]]]
 
 
-def recognises(document: Document) -> bool:
+def recognizes(document: Document) -> bool:
     """Return whether there are the sections of two cameras."""
     return len(_cameras(document)) > 1
 
@@ -44,7 +44,7 @@ def read(document: Document, image_size: Size) -> StereoModels:
     return left, right
 
 
-def recognises_one_camera(document: Document) -> bool:
+def recognizes_one_camera(document: Document) -> bool:
     """Return whether there is the section of one camera."""
     return len(_cameras(document)) == 1
 

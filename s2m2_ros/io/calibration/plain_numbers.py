@@ -15,7 +15,7 @@ K_AND_BASELINE, ONE_P, Q, TWO_P = 10, 12, 16, 24
 LONGEST_TEXT = 4096
 
 
-def recognises(document: Document) -> bool:
+def recognizes(document: Document) -> bool:
     """Return whether there are K and a baseline, Q, or P1 and P2, and nothing else."""
     found = _numbers(document)
     if len(found) == K_AND_BASELINE:
@@ -25,7 +25,7 @@ def recognises(document: Document) -> bool:
     return len(found) == TWO_P and found[10] == found[22] == 1
 
 
-def recognises_one_camera(document: Document) -> bool:
+def recognizes_one_camera(document: Document) -> bool:
     """Return whether there is one 3x4 matrix and nothing else."""
     found = _numbers(document)
     return len(found) == ONE_P and found[10] == 1

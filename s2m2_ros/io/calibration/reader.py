@@ -18,14 +18,14 @@ class StereoReader:
 
     Attributes:
         name: what an error calls the format.
-        recognises: whether a file is of this format, right or not; raises nothing.
+        recognizes: whether a file is of this format, right or not; raises nothing.
         read: returns the left and the right camera, given the width and height of the images for
             formats that leave them out; raises CalibrationError.
 
     """
 
     name: str
-    recognises: Callable[[Document], bool]
+    recognizes: Callable[[Document], bool]
     read: Callable[[Document, Size], StereoModels]
 
 
@@ -34,5 +34,5 @@ class CameraReader:
     """A format in which one file describes one camera of the pair; fields as `StereoReader`."""
 
     name: str
-    recognises: Callable[[Document], bool]
+    recognizes: Callable[[Document], bool]
     read: Callable[[Document, Size], CameraModel]

@@ -21,39 +21,39 @@ from s2m2_ros.io.calibration.folders import files_of
 from s2m2_ros.io.calibration.reader import CameraReader, StereoModels, StereoReader
 from s2m2_ros.io.calibration.values import Size
 
-# Both cameras in one file; the first reader that recognises a file reads it.
+# Both cameras in one file; the first reader that recognizes a file reads it.
 READERS = (
-    StereoReader('Middlebury calib.txt', middlebury.recognises, middlebury.read),
-    StereoReader('KITTI and DrivingStereo', kitti.recognises, kitti.read),
-    StereoReader('ost.txt of ROS', ost.recognises, ost.read),
+    StereoReader('Middlebury calib.txt', middlebury.recognizes, middlebury.read),
+    StereoReader('KITTI and DrivingStereo', kitti.recognizes, kitti.read),
+    StereoReader('ost.txt of ROS', ost.recognizes, ost.read),
     StereoReader(
         'K.txt (3x3 matrix, then the baseline in meters)',
-        plain_numbers.recognises,
+        plain_numbers.recognizes,
         plain_numbers.read,
     ),
-    StereoReader('camera_info of both cameras', camera_info.recognises, camera_info.read),
+    StereoReader('camera_info of both cameras', camera_info.recognizes, camera_info.read),
     StereoReader(
         'projections beside camera matrices',
         before_rectification.has_projections_of_raw_cameras,
-        before_rectification.refuse_projections,
+        before_rectification.reject_projections,
     ),
     StereoReader(
-        'P1 and P2 or Q of OpenCV (YAML, XML, JSON, npz, npy)', opencv.recognises, opencv.read
+        'P1 and P2 or Q of OpenCV (YAML, XML, JSON, npz, npy)', opencv.recognizes, opencv.read
     ),
-    StereoReader('fx, cx, cy and baseline by name', focal_lengths.recognises, focal_lengths.read),
+    StereoReader('fx, cx, cy and baseline by name', focal_lengths.recognizes, focal_lengths.read),
 )
 # One camera in a file; the left camera's file comes with the right one's.
 CAMERA_READERS = (
     CameraReader(
-        'camera_info YAML of ROS', camera_info.recognises_one_camera, camera_info.read_one_camera
+        'camera_info YAML of ROS', camera_info.recognizes_one_camera, camera_info.read_one_camera
     ),
-    CameraReader('ost.txt of ROS', ost.recognises_one_camera, ost.read_one_camera),
+    CameraReader('ost.txt of ROS', ost.recognizes_one_camera, ost.read_one_camera),
     CameraReader(
-        'projection matrix by name', opencv.recognises_one_camera, opencv.read_one_camera
+        'projection matrix by name', opencv.recognizes_one_camera, opencv.read_one_camera
     ),
     CameraReader(
         'projection matrix as text',
-        plain_numbers.recognises_one_camera,
+        plain_numbers.recognizes_one_camera,
         plain_numbers.read_one_camera,
     ),
 )
@@ -85,7 +85,7 @@ def read_calibration(paths: Sequence[Path], *, image_size: Size) -> StereoModels
             paths[0],
             is_pair=_is_pair,
             is_camera=_is_camera,
-            is_raw=before_rectification.recognises,
+            is_raw=before_rectification.recognizes,
         )
     if len(paths) not in (1, 2):
         raise CalibrationError(f'a calibration is one file or two, not {len(paths)}')
@@ -115,16 +115,16 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_pair(document: Document) -> bool:
-    return any(reader.recognises(document) for reader in READERS)
+    return any(reader.recognizes(document) for reader in READERS)
 
 
 def _is_camera(document: Document) -> bool:
-    return any(reader.recognises(document) for reader in CAMERA_READERS)
+    return any(reader.recognizes(document) for reader in CAMERA_READERS)
 
 
 def _read_pair(document: Document, image_size: Size) -> StereoModels:
     for reader in READERS:
-        if reader.recognises(document):
+        if reader.recognizes(document):
             return reader.read(document, image_size)
     if _is_camera(document):
         raise CalibrationError(
@@ -136,7 +136,7 @@ def _read_pair(document: Document, image_size: Size) -> StereoModels:
 
 def _read_camera(document: Document, image_size: Size) -> CameraModel:
     for reader in CAMERA_READERS:
-        if reader.recognises(document):
+        if reader.recognizes(document):
             return reader.read(document, image_size)
     if _is_pair(document):
         raise CalibrationError(
@@ -146,8 +146,8 @@ def _read_camera(document: Document, image_size: Size) -> CameraModel:
 
 
 def _unknown(document: Document, image_size: Size) -> CalibrationError:
-    if before_rectification.recognises(document):
-        before_rectification.refuse(document, image_size)
+    if before_rectification.recognizes(document):
+        before_rectification.reject(document, image_size)
     reason = _why_unknown(document)
     return CalibrationError(
         f'{document.path}: not a known calibration{reason}; known are {KNOWN_FORMATS}'

@@ -1,6 +1,6 @@
-"""Compressed images as pixels; damaged and oversized ones are refused before they cost memory.
+"""Compressed images as pixels; damaged and oversized ones are rejected before decoding.
 
-Only JPEG and PNG, recognized by their content: other formats that OpenCV decodes could announce
+Only JPEG and PNG, recognized by their content: other formats that OpenCV decodes could declare
 any size in ways of their own, and no transport of ROS sends them.
 """
 
@@ -28,8 +28,8 @@ def decompress(
 ) -> np.ndarray:
     """Return the pixels, uint8 or uint16, (H, W) or (H, W, 3 or 4) in OpenCV's order B, G, R, A.
 
-    Raises ValueError for data that is no JPEG or PNG, is damaged or cut short, or announces more
-    than `max_pixels` or another size than expected; cv2.error for what OpenCV refuses.
+    Raises ValueError for data that is no JPEG or PNG, is damaged or cut short, or declares more
+    than `max_pixels` or another size than expected; cv2.error for what OpenCV rejects.
     """
     encoded = bytes(data)
     if not encoded:
@@ -59,12 +59,12 @@ def decode_encoded(
         raise ValueError(f'the {header.format} is empty: {width}x{height} pixels')
     if expected_size is not None and (width, height) != expected_size:
         raise ValueError(
-            f'it announces {width}x{height} pixels, but {expected_size[0]}x{expected_size[1]} are '
+            f'it declares {width}x{height} pixels, but {expected_size[0]}x{expected_size[1]} are '
             'expected'
         )
     if width * height > max_pixels:
         raise ValueError(
-            f'it announces an absurd size of {width}x{height} pixels, more than {max_pixels}'
+            f'it declares an implausible size of {width}x{height} pixels, more than {max_pixels}'
         )
     header.require_complete(encoded)
     pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)

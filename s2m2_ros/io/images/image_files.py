@@ -149,9 +149,9 @@ def disparity_picture(
     return np.where(known[..., None], colors[..., ::-1], 0).astype(np.uint8)
 
 
-def share_picture(share: FloatMap) -> Picture:
+def fraction_picture(fraction: FloatMap) -> Picture:
     """Return gray (H, W) of values in 0..1, white for 1."""
-    gray: Picture = np.rint(np.nan_to_num(share).clip(0, 1) * 255).astype(np.uint8)
+    gray: Picture = np.rint(np.nan_to_num(fraction).clip(0, 1) * 255).astype(np.uint8)
     return gray
 
 

@@ -1,6 +1,6 @@
 """Format, size and completeness of encoded images, read from their bytes before decoding.
 
-A few bytes can announce an image of many gigabytes, and decoders fill up images that are cut
+A few bytes can declare an image of many gigabytes, and decoders fill up images that are cut
 short. All functions raise ValueError in words for the user, with the name of the format.
 """
 
@@ -145,7 +145,7 @@ def _tiff(encoded: bytes) -> ImageHeader:
     if entries.get(277, 1) > 4:
         raise ValueError(f'the TIFF has {entries[277]} channels: an image has 1, 3 or 4')
     if tile > MAX_PIXELS:
-        raise ValueError('the TIFF announces tiles of an absurd size')
+        raise ValueError('the TIFF declares tiles of an implausible size')
     return ImageHeader('TIFF', width, height)
 
 

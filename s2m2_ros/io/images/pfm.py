@@ -36,7 +36,7 @@ def decode_pfm(content: bytes, *, max_pixels: int) -> FloatMap:
         raise ValueError('the header of the PFM is damaged')
     width, height = int(found[2]), int(found[3])
     if not width * height or width * height > max_pixels:
-        raise ValueError(f'the PFM announces an absurd size of {width}x{height} pixels')
+        raise ValueError(f'the PFM declares an implausible size of {width}x{height} pixels')
     try:
         scale = float(found[4])
     except ValueError:

@@ -57,7 +57,7 @@ class Layout(Protocol):
     """A way to lie in memory."""
 
     def decode(self, image: ImageBytes) -> RawImage:
-        """Return grey or RGB pixels; a view of the data where the layout allows."""
+        """Return gray or RGB pixels; a view of the data where the layout allows."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Interleaved:
     dtype: str = 'u1'
     channels: int = 1
     to_rgb: int | None = None
-    """OpenCV's conversion; None: the channels are grey or R, G, B and perhaps alpha."""
+    """OpenCV's conversion; None: the channels are gray or R, G, B and perhaps alpha."""
     bits: int | None = None
 
     def decode(self, image: ImageBytes) -> RawImage:
@@ -117,7 +117,7 @@ class Planes420:
         image = _planes(image, color_rows=(1, 2))
         image.require_even(rows=True)
         width, height, step = image.width, image.height, image.step
-        grey = image.plane(0, height, width, step)
+        gray = image.plane(0, height, width, step)
         if self.pairs:
             parts = [image.plane(step * height, height // 2, width, step)]
         else:
@@ -125,7 +125,7 @@ class Planes420:
                 raise LayoutError('the step must be even: the planes of colors have half of it')
             ends = (step * height, step * height + step // 2 * (height // 2))
             parts = [image.plane(end, height // 2, width // 2, step // 2) for end in ends]
-        flat = np.concatenate([plane.reshape(-1) for plane in (grey, *parts)])
+        flat = np.concatenate([plane.reshape(-1) for plane in (gray, *parts)])
         pixels = flat.reshape(height + height // 2, width)
         return raw_image(np.asarray(cv2.cvtColor(pixels, self.to_rgb)))
 
@@ -141,10 +141,10 @@ class Planes422:
         image = _planes(image, color_rows=(1, 1))
         image.require_even(rows=False)
         width, height, step = image.width, image.height, image.step
-        grey = image.plane(0, height, width, step)
+        gray = image.plane(0, height, width, step)
         colors = image.plane(step * height, height, width, step)
         pixels = np.empty((height, width, 2), np.uint8)
-        pixels[..., 0], pixels[..., 1] = grey, colors
+        pixels[..., 0], pixels[..., 1] = gray, colors
         code = cv2.COLOR_YUV2RGB_YVYU if self.swapped else cv2.COLOR_YUV2RGB_YUY2
         return raw_image(np.asarray(cv2.cvtColor(pixels, code)))
 
@@ -159,12 +159,12 @@ class Planes444:
         """Return RGB."""
         image = _planes(image, color_rows=(2, 1))
         width, height, step = image.width, image.height, image.step
-        grey = image.plane(0, height, width, step)
+        gray = image.plane(0, height, width, step)
         # Each row of the second plane is two rows of the first long.
         colors = image.plane(step * height, height, 2 * width, 2 * step)
         # OpenCV converts this range for shared colors only: every pixel becomes a pair of equals.
         pixels = np.empty((height, width, 2, 2), np.uint8)
-        pixels[..., 0] = grey[..., None]
+        pixels[..., 0] = gray[..., None]
         pixels[..., 1] = colors.reshape(height, width, 2)
         code = cv2.COLOR_YUV2RGB_YVYU if self.swapped else cv2.COLOR_YUV2RGB_YUY2
         doubled = np.asarray(cv2.cvtColor(pixels.reshape(height, 2 * width, 2), code))
@@ -218,7 +218,7 @@ class PackedBits:
     to_rgb: int | None = None
 
     def decode(self, image: ImageBytes) -> RawImage:
-        """Return grey, or RGB of a mosaic."""
+        """Return gray, or RGB of a mosaic."""
         groups = -(-image.width // self.group_pixels)
         # Bits in their order end with the last pixel; other groups have parts of it at their end.
         in_order = self.unpack in (lsb_10, lsb_12)
@@ -228,12 +228,12 @@ class PackedBits:
         padded[:, :used] = rows
         grouped = padded.reshape(image.height, groups, self.group_bytes)
         pixels = np.stack(self.unpack(grouped), axis=-1).reshape(image.height, -1)
-        grey = np.ascontiguousarray(pixels[:, : image.width])
-        return raw_image(to_rgb(grey, self.to_rgb), bits=self.bits)
+        gray = np.ascontiguousarray(pixels[:, : image.width])
+        return raw_image(to_rgb(gray, self.to_rgb), bits=self.bits)
 
 
 def to_rgb(pixels: Pixels, code: int | None) -> Pixels:
-    """Return (H, W) grey or (H, W, 3) RGB: OpenCV's conversion `code`, or alpha dropped."""
+    """Return (H, W) gray or (H, W, 3) RGB: OpenCV's conversion `code`, or alpha dropped."""
     if code is None:
         return pixels[..., :3] if pixels.ndim == 3 else pixels
     if code in (cv2.COLOR_BGR2RGB, cv2.COLOR_BGRA2RGB) and pixels.dtype.name not in CONVERTED:

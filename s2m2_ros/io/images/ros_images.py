@@ -67,9 +67,9 @@ def decode_compressed_raw(
 
     Args:
         message: the message.
-        max_pixels: refuse larger images before they are decoded.
+        max_pixels: reject larger images before they are decoded.
         expected_size: width and height that the image must have, if they are known; another size
-            is refused before it is decoded.
+            is rejected before it is decoded.
 
     Raises ImageError.
     """
@@ -95,7 +95,7 @@ def decode_compressed_image(message: CompressedImage) -> np.ndarray:
 
 
 def _through_cv_bridge(message: Image) -> RawImage:
-    """Return what cv_bridge makes of an encoding that is none of ours; raises ImageError.
+    """Return what cv_bridge makes of an encoding that is not in our table; raises ImageError.
 
     It is asked last: released versions garble padded rows of some encodings.
     """

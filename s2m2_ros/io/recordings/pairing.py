@@ -13,7 +13,7 @@ from s2m2_ros.io.sources.stereo_frame import NANOSECONDS
 
 Item = TypeVar('Item')
 
-# Messages of one side that wait for the other one; more means that the other side is silent.
+# Messages of one side that wait for the other one; more means that the other side has no messages.
 QUEUE_LENGTH = 64
 QUEUE_BYTES = 512 << 20
 # Less than half a period: at half, an image has two equally near neighbors.
@@ -37,7 +37,7 @@ def measured_rule(left: Sequence[int], right: Sequence[int]) -> PairingRule:
     Where timestamps are equal, only equal ones are a pair: a missing frame then leaves its
     counterpart alone. Elsewhere the nearest are, within less than half the shorter period.
     """
-    periods = [_period(stamps) for stamps in (left, right)]
+    periods = [_period(timestamps) for timestamps in (left, right)]
     period = min((p for p in periods if p), default=DEFAULT_PERIOD_NS)
     equal = len(set(left) & set(right))
     if equal and equal >= EQUAL_FRACTION * min(len(set(left)), len(set(right))):
@@ -45,8 +45,8 @@ def measured_rule(left: Sequence[int], right: Sequence[int]) -> PairingRule:
     return PairingRule(int(PERIOD_FRACTION * period), period)
 
 
-def _period(stamps: Sequence[int]) -> int:
-    steps = np.diff(np.unique(np.asarray(stamps, np.int64)))
+def _period(timestamps: Sequence[int]) -> int:
+    steps = np.diff(np.unique(np.asarray(timestamps, np.int64)))
     return int(np.median(steps)) if len(steps) else 0
 
 

@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# Images of each side whose timestamps tell how both belong together.
+# Images of each side whose timestamps decide how pairs are matched.
 SURVEYED_IMAGES = 60
 
 
 @dataclass(frozen=True)
 class _Survey:
-    """What the beginning of a recording tells: the rule for pairs, and the first calibrations."""
+    """What the beginning of a recording shows: the rule for pairs, and the first calibrations."""
 
     rule: PairingRule
     infos: dict[str, Any]
@@ -118,7 +118,7 @@ class Recording:
         return choose_shared_topic(topics, named=named, input_layout=self._layout.value)
 
     def _contents(self) -> Iterator[tuple[StoredMessage, Any]]:
-        """Yield the messages of the pair as stored and deserialized; damaged ones are left out."""
+        """Yield the messages of the pair as stored and deserialized; damaged ones are skipped."""
         from s2m2_ros.io.recordings.storage.deserialization import deserialized
 
         topics = self.topics
@@ -132,7 +132,7 @@ class Recording:
     def _report_damage(self, error: PlaybackError) -> None:
         if not self._damage_reported:
             self._damage_reported = True
-            _logger.warning("'%s': %s; damaged messages are left out", self._path, error)
+            _logger.warning("'%s': %s; damaged messages are skipped", self._path, error)
 
     def _pairs(
         self, pairs: PairMaker[Any], message: StoredMessage, content: Any
@@ -150,9 +150,9 @@ class Recording:
         self, left: tuple[int, Any], right: tuple[int, Any], infos: dict[str, Any]
     ) -> StereoFrame:
         left_info, right_info = self._infos(image_size(left[1]), infos)
-        stamps = (left[0], right[0])
+        timestamps = (left[0], right[0])
         name = seconds_text(left[0])
-        return StereoFrame(left[1], right[1], left_info, right_info, name, stamps)
+        return StereoFrame(left[1], right[1], left_info, right_info, name, timestamps)
 
     def _why_empty(self) -> str:
         """Return why no left image has a right one."""
@@ -174,9 +174,9 @@ class Recording:
         return models
 
     def _surveyed(self) -> _Survey:
-        """Read on until the timestamps tell the rule and each calibration came once."""
+        """Read on until the timestamps show the rule and each calibration came once."""
         topics = self.topics
-        stamps: dict[str, deque[int]] = {
+        timestamps: dict[str, deque[int]] = {
             topic: deque(maxlen=2 * SURVEYED_IMAGES) for topic in (topics.left, topics.right)
         }
         infos: dict[str, Any] = {}
@@ -185,15 +185,15 @@ class Recording:
             if message.topic.type_name == INFO_TYPE:
                 infos.setdefault(message.topic.topic, content)
             else:
-                stamps[message.topic.topic].append(_stamp(message, content))
-            surveyed = min(len(side) for side in stamps.values())
+                timestamps[message.topic.topic].append(_stamp(message, content))
+            surveyed = min(len(side) for side in timestamps.values())
             if surveyed >= SURVEYED_IMAGES and awaited <= infos.keys():
                 break
-        left, right = stamps[topics.left], stamps[topics.right]
+        left, right = timestamps[topics.left], timestamps[topics.right]
         return _Survey(measured_rule(left, right), infos, (left, right))
 
     def _has_recorded_infos(self) -> bool:
-        """Tell whether each camera has a calibration of its own in the recording."""
+        """Return whether each camera has a calibration of its own in the recording."""
         topics = self.topics
         infos = self._survey.infos
         own = topics.left_info != topics.right_info

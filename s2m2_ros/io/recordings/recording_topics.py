@@ -85,7 +85,7 @@ def choose_shared_topic(
         ]
         if not ranked or others:
             raise PlaybackError(
-                f'cannot tell which topic holds both views (input_layout is {input_layout}): set '
+                f'no single topic for both views (input_layout is {input_layout}): set '
                 f'recorded_left to it; recorded images are {_listed(images)}'
             )
         chosen = ranked[0].topic
@@ -123,7 +123,7 @@ def _only_pair(topics: Sequence[StoredTopic], images: Sequence[StoredTopic]) -> 
         best.setdefault(_rig(_components(pair[0])), pair)
     if not best:
         raise PlaybackError(
-            'cannot tell which topics are the stereo pair: set recorded_left and recorded_right; '
+            'which topics are the stereo pair is unclear: set recorded_left and recorded_right; '
             f'recorded images are {_listed(images)}{_foreign(topics)}'
         )
     if len(best) > 1:
@@ -160,7 +160,7 @@ def _rank(topic: str) -> tuple[bool, bool, bool, bool, str]:
 
 
 def is_rectified(topic: str) -> bool:
-    """Tell whether a topic's name says that its images are rectified."""
+    """Return whether a topic's name says that its images are rectified."""
     return bool(RECTIFIED.search(topic.lower())) and 'unrect' not in topic.lower()
 
 

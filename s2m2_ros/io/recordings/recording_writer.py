@@ -67,7 +67,7 @@ class RecordingWriter:
         self.counts[topic] = self.counts.get(topic, 0) + 1
 
     def _register(self, message: SerializedMessage) -> None:
-        """Teach the typestore a message, and those in it, that are not ROS's common ones."""
+        """Register a message type, and those in it, that are not ROS's common ones."""
         if message.type_name not in self._types.types:
             found = get_types_from_msg(message.definition, message.type_name)
             known = self._types.types

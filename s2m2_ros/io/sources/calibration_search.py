@@ -1,4 +1,4 @@
-"""The calibration of a pair: the files that were given, or those that lie beside the images."""
+"""The calibration of a pair: the given files, or those found next to the images."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ FOLDERS_BY_IMAGE = ('calib', 'calib_cam_to_cam', 'calibration')
 
 
 def find_calibration(start: Path) -> list[Path] | None:
-    """Return the calibration that lies beside an image or folder, in it or above; None if none.
+    """Return the calibration next to an image or folder, in it or above; None if none.
 
     One file, or the left and the right camera's. Looks into ``start``, then into the folders above
-    it, and in each into folders like `calib`; the nearest wins, and one of the image's own name
-    before those that all images share. Only names are looked at.
+    it, and in each into folders like `calib`; the nearest is used, and one of the image's own name
+    before those that all images share. Only names are considered.
     """
     return CalibrationLookup().found(start)
 
@@ -71,7 +71,7 @@ def _first_whole(candidates: Iterable[list[Path]]) -> list[Path] | None:
 
 
 class CalibrationLookup:
-    """Gives each pair its calibration: the files given, or else those that lie beside it."""
+    """Gives each pair its calibration: the given files, or else those next to it."""
 
     def __init__(self, given: Sequence[Path] = (), *, is_needed: bool = True) -> None:
         """Take the files of a calibration, one or two, or none to look for them.
@@ -109,7 +109,7 @@ class CalibrationLookup:
             if self._is_needed:
                 raise
             _logger.warning(
-                'no depth: the calibration beside the images cannot be used: %s', error
+                'no depth: the calibration next to the images cannot be used: %s', error
             )
             return None
 
@@ -141,7 +141,7 @@ class CalibrationLookup:
         if paths and tuple(paths) not in self._reported:
             self._reported.add(tuple(paths))
             names = ' and '.join(f"'{path}'" for path in paths)
-            _logger.info('calibration: took %s, which lies beside the images', names)
+            _logger.info('calibration: using %s, found next to the images', names)
 
 
 def checked_models(paths: Sequence[Path], size: Size) -> StereoModels:
@@ -158,5 +158,5 @@ def no_calibration(beside: Path) -> CalibrationError:
     """Return the error of images that come without calibration, and with none beside them."""
     return CalibrationError(
         f"no calibration for '{beside}': set the parameter calibration; no file like calib.txt, "
-        'calib_cam_to_cam.txt or left.yaml with right.yaml lies beside it or above'
+        'calib_cam_to_cam.txt or left.yaml with right.yaml is next to it or above'
     )

@@ -24,7 +24,7 @@ class SourceOptions:
     Attributes:
         source: a folder of pairs, an image, a video, a recording, or a camera (`/dev/video0`).
         right_source: the right image, folder or video where ``source`` is its left counterpart.
-        calibration: one file or two; empty for the one recorded, or one that lies beside.
+        calibration: one file or two; empty for the recorded one, or one next to the source.
         layout: where the views are, if one image holds both.
         left_topic, right_topic: images in a recording; empty to find them by their names.
         needs_calibration: whether pairs without calibration are an error.

@@ -1,4 +1,4 @@
-"""Which of two cameras a name belongs to: the words and numbers by which people tell them apart.
+"""Which of two cameras a name belongs to, by the words and numbers that are in use for them.
 
 Serves paths of image files and names of topics alike: both are sequences of components.
 """
@@ -23,14 +23,14 @@ PLACES = LIMBS | frozenset({
 })  # fmt: skip
 NOUNS = 'image|img|camera|cam|frame|view|picture|photo|eye|lens|sensor|stereo|video'
 _NOUN_BEFORE = '|'.join(f'(?<={noun})' for noun in NOUNS.split('|'))
-# 'left' as a word, in camelCase, or grown together with a noun: left_000, imgLeft, leftimage.
+# 'left' as a word, in camelCase, or joined with a noun: left_000, imgLeft, leftimage.
 _WORD = re.compile(
     rf'(?<![A-Za-z])([Ll]eft|[Rr]ight)(?=$|[^a-z]|{NOUNS}|rect|raw|mono|ir\b)'
     r'|(?<=[a-z])(Left|Right)(?![a-z])'
     rf'|(?:{_NOUN_BEFORE})(left|right)(?![a-z])',
 )
 _WORD_ANY_CASE = re.compile(r'(?<![A-Za-z])(left|right)(?![A-Za-z])', re.IGNORECASE)
-# 'l' alone, beside a number, as the capital at the end of a word, or grown together with a noun:
+# 'l' alone, beside a number, as the capital at the end of a word, or joined with a noun:
 # 000_l, L000, 000R, imgL, imgl, lcam.
 _LETTER = re.compile(
     r'(?<![A-Za-z0-9])([lrLR])(?![A-Za-z0-9])|(?<=\d)([lrLR])$|^([lrLR])(?=\d)|(?<=[a-z])([LR])$'
@@ -55,7 +55,7 @@ MULTI_VIEW_PAIRS = {'im': (2, 6, 8), 'view': (1, 5, 6)}
 
 
 class Kind(Enum):
-    """By what a name tells its side."""
+    """What marks the side in a name."""
 
     WORD = 'word'
     LETTER = 'letter'
@@ -65,7 +65,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Mark:
-    """The part of one component that tells the side; ``right`` is what the right camera has.
+    """The part of one component that marks the side; ``right`` is what the right camera has.
 
     ``word_start`` is where the word of a number begins: that of `im` in `im0`.
     """
@@ -187,7 +187,7 @@ class Sides:
 
 
 def without_sides(stem: str) -> str:
-    """Return a stem without the words and letters that tell its side: 'L_000' gives '000'."""
+    """Return a stem without the words and letters that mark its side: 'L_000' gives '000'."""
     result = stem
     for pattern in (_WORD, _WORD_ANY_CASE, _LETTER):
         result = pattern.sub('', result)

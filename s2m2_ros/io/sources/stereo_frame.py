@@ -29,7 +29,7 @@ class StereoFrame:
             CompressedImage as `rosbags` deserializes it.
         left_info, right_info: a CameraModel; or, from a recording, a CameraInfo as `rosbags`
             deserializes it. None where the source has no calibration.
-        name: what tells this pair from the others of its source: a path without suffix, a frame
+        name: what distinguishes this pair within its source: a path without suffix, a frame
             number or a timestamp.
         stamps_ns: when the left and the right image were taken, in nanoseconds on the source's
             own clock; None where it has none (image files).

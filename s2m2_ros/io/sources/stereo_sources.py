@@ -122,13 +122,13 @@ def _walk(folder: Path, visited: set[tuple[int, int]]) -> Iterator[Path]:
 
 
 def _is_result(stem: str) -> bool:
-    """Tell whether a file's name begins or ends with the word of a result: left_disp, disp0GT."""
+    """Return whether a file's name begins or ends with a result's word: left_disp, disp0GT."""
     words = [word for word in tokens(stem) if not word.isdigit() and word not in NEUTRAL]
     return bool(words) and bool(RESULTS.intersection((words[0], words[-1])))
 
 
 def _is_result_folder(name: str) -> bool:
-    """Tell whether a folder's name consists of words of results: disp_occ_0, masks."""
+    """Return whether a folder's name consists of words of results: disp_occ_0, masks."""
     words = [word for word in tokens(name) if not word.isdigit() and word not in NEUTRAL]
     return bool(words) and RESULTS.issuperset(words)
 

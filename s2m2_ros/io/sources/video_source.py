@@ -35,7 +35,7 @@ Capture = Callable[..., Any]
 
 
 def is_video(path: Path) -> bool:
-    """Tell whether a file is a video, by its suffix."""
+    """Return whether a file is a video, by its suffix."""
     return path.suffix.lower() in SUFFIXES
 
 

@@ -21,7 +21,7 @@ class ViewLayout(Enum):
 
     @property
     def in_one_image(self) -> bool:
-        """Tell whether one image holds both views."""
+        """Return whether one image holds both views."""
         return self is not ViewLayout.TWO_TOPICS
 
 

@@ -12,7 +12,7 @@ from s2m2_ros.network.checkpoint.errors import CheckpointError
 from s2m2_ros.network.checkpoint.safetensors_files import header_length
 
 EXPECTED = 'expected a .pth or .safetensors file with the weights of an S2M2 network'
-# As many bytes as tell: a tar archive says what it is at 257.
+# Enough bytes for every signature; that of a tar archive is at 257.
 HEAD = 512
 
 

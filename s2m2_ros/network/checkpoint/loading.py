@@ -156,7 +156,7 @@ def _loaded(entry: StoredTensor, key: str, file: Path) -> Tensor:
 
 
 def _check_amount(file: Path, wanted: Mapping[str, Tensor]) -> None:
-    """Refuse a file that is too small for its weights, which views of few numbers can pretend."""
+    """Raise CheckpointError for a file too small for its weights, as views of few numbers are."""
     count = sum(weight.numel() for weight in wanted.values())
     # Half precision is the shortest form that weights are kept in.
     if file.stat().st_size < 2 * count:

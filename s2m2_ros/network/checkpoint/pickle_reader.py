@@ -99,7 +99,7 @@ class _Machine:
         target = self.stack[-1]
         if isinstance(target, dict):
             for key, value in zip(items[::2], items[1::2], strict=True):
-                # Hashing a nested tuple can take for ever; no name of a tensor is one.
+                # Hashing a nested tuple can take forever; no name of a tensor is one.
                 if isinstance(key, str | int):
                     target[key] = value
 

@@ -134,7 +134,7 @@ class _Tensors:
 
 
 def _is_size(value: Any) -> bool:
-    """Return whether a value can be a size; products of larger numbers take for ever."""
+    """Return whether a value can be a size; products of larger numbers take forever."""
     return type(value) is int and 0 <= value < LARGEST_SIZE
 
 
@@ -182,7 +182,7 @@ def read_archive(file: Path) -> Any:
 
 
 def _check_directory(file: Path) -> None:
-    """Refuse an archive whose directory is missing, or so long that reading it takes minutes."""
+    """Raise CheckpointError if an archive's directory is missing or far too long."""
     length = LONGEST_COMMENT + END_SIZE + LOCATOR_SIZE + END64_SIZE
     with file.open('rb') as stream:
         stream.seek(max(file.stat().st_size - length, 0))

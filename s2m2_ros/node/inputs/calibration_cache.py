@@ -1,4 +1,4 @@
-"""The camera_info of one eye, kept for images, which come at a pace of their own."""
+"""The camera_info of one camera, kept for images, which arrive at their own rate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TimedInfo:
 
 
 class CalibrationCache:
-    """The newest camera_info messages of one eye, by publisher.
+    """The newest camera_info messages of one camera, by publisher.
 
     Publishers are known by their identifiers (None where rclpy does not give them): the names of
     their nodes may become known only later.
@@ -33,7 +33,7 @@ class CalibrationCache:
 
     def __init__(self, size: int = RECENT) -> None:
         self._size = size
-        # The publisher that was heard last comes last.
+        # The publisher of the latest message comes last.
         self._infos: dict[bytes | None, deque[TimedInfo]] = {}
 
     def any(self) -> Any | None:

@@ -1,4 +1,4 @@
-"""Pairs of images get their calibration: that of their own timestamps, or the newest."""
+"""Assign calibrations to pairs of images: by timestamp, or the newest."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class CalibrationJoin:
         return self._cached and any(self._newest(pair) for pair in self._pending)
 
     def lacks_right_info(self, side: int) -> bool:
-        """Tell whether a pair waits though there are calibrations: those of other cameras."""
+        """Return whether a pair waits though there are calibrations: those of other cameras."""
         cache = self._caches[side]
         return cache.any() is not None and any(
             cache.newest(pair.accepted[side], pair.frame(side)) is None for pair in self._pending

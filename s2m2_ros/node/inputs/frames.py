@@ -1,4 +1,4 @@
-"""Frame names of the inputs: what tf2 refuses is corrected or reported; text made printable."""
+"""Frame names of the inputs: what tf2 rejects is corrected or reported; text made printable."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _explain(frame: Frame) -> str | None:
         )
     if name != frame.frame_id:
         return (
-            f"{frame.topic} has the frame_id '{safe_text(frame.frame_id)}': tf2 refuses a leading "
+            f"{frame.topic} has the frame_id '{safe_text(frame.frame_id)}': tf2 rejects a leading "
             f"slash, so it is removed ('{safe_text(name)}'); set it without one in the driver"
         )
     if len(name) > LIMIT or not name.isprintable():

@@ -46,7 +46,7 @@ class Quality:
         return quality_in_words(self.reliable, self.transient_local)
 
     def receives(self, publisher: Endpoint) -> bool:
-        """Tell whether DDS lets this subscription receive from the publisher."""
+        """Return whether DDS lets this subscription receive from the publisher."""
         return (publisher.reliable or not self.reliable) and (
             publisher.transient_local or not self.transient_local
         )
@@ -59,7 +59,7 @@ def matching_quality(publishers: Iterable[Endpoint], *, latched: bool) -> Qualit
     """
     known = list(publishers)
     if not known:
-        return Quality()  # matches whoever comes
+        return Quality()  # matches any publisher
     return Quality(
         reliable=all(publisher.reliable for publisher in known),
         transient_local=latched and all(publisher.transient_local for publisher in known),
@@ -79,7 +79,7 @@ class _InputFilter(Subscriber):  # type: ignore[misc]  # message_filters has no 
 
 
 class InputSubscription:
-    """Subscribes to one input, anew whenever type, topic or the offered quality changes.
+    """Subscribes to one input, again whenever type, topic or the offered quality changes.
 
     `callback(message, message_info)` gets the messages; `on_graph_change()` is called when a
     publisher comes or goes, where ROS reports that (from Iron on). With `latched` the former
@@ -157,7 +157,7 @@ class InputSubscription:
             self.kind,
             self.topic.name,
             qos_profile=profile,
-            # Only what the user has set: a declared parameter would fix the first choice for ever.
+            # Only what the user has set: a declared parameter would fix the first choice forever.
             qos_overriding_options=QoSOverridingOptions(sorted(self._overridden)),
             **_events(self._on_graph_change),
         )

@@ -45,7 +45,7 @@ class ImageTopics(NamedTuple):
 class Choice:
     """What to subscribe to, and all publishers of that topic.
 
-    `remark` is worth telling once, `problem` is why nothing arrives.
+    `remark` is logged once, `problem` is why nothing arrives.
     """
 
     kind: type[Any]
@@ -107,8 +107,8 @@ def explain_other_transports(node: Any, topics: ImageTopics) -> str:
     if not others:
         return ''
     return (
-        f'nobody publishes {raw}, only {", ".join(sorted(others))}, which this node cannot read: '
-        f'{REPUBLISH}'
+        f'no publishers on {raw}, only on {", ".join(sorted(others))}, '
+        f'which this node cannot read: {REPUBLISH}'
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from s2m2_ros.node.faults import DropCause
 
 LEFT, RIGHT = 0, 1
-# The images of both eyes that wait for each other take no more memory than this: with those in
+# The images of both cameras that wait for each other take no more memory than this: with those in
 # calibration_join at most 256 MiB.
 LARGEST_QUEUES = 192 * 2**20
 # The period is this quantile of the time between images: most of them may be lost, which leaves
@@ -20,7 +20,7 @@ PERIOD_QUANTILE = 0.1
 ENOUGH_DIFFERENCES = 4
 RECENT_DIFFERENCES = 20
 RECENT_PAIRS = 10
-# Only this many of the newest left images may still find a near partner.
+# Only this many of the newest left images may still be paired with a near right one.
 NEAR_CANDIDATES = 3
 
 
@@ -70,12 +70,12 @@ class _Queue:
 class StereoPairing:
     """Joins left and right images whose timestamps are equal or, if `slop` > 0, near.
 
-    Equal timestamps always win. Near ones are joined if they differ by less than `slop`
+    Equal timestamps are always preferred. Near ones are joined if they differ by less than `slop`
     nanoseconds and by less than half of the measured period, because an image further away
     belongs to the next exposure. While most pairs have equal timestamps, others are lost images
     of synchronized cameras and are not joined at all.
 
-    Timestamps of one eye must not decrease: call `clear` when they jump back. `drop(cause,
+    Timestamps of one camera must not decrease: call `clear` when they jump back. `drop(cause,
     count)` is called for left images that are given up.
     """
 
@@ -104,13 +104,13 @@ class StereoPairing:
         return len(self._queues[LEFT].images)
 
     def clear(self, cause: DropCause = DropCause.UNMATCHED) -> None:
-        """Forget all images, those of the left eye for this cause."""
+        """Forget all images, the left ones for this cause."""
         self._drop(cause, self.waiting)
         self._queues = (_Queue(), _Queue())
         self._passed_over = -1
 
     def add(self, side: int, image: TimedImage) -> tuple[TimedImage, TimedImage] | None:
-        """Take an image of one eye; return the pair that it completes."""
+        """Take an image of one camera; return the pair that it completes."""
         if self._queues[side].add(image) and side == LEFT:
             self._drop(DropCause.SAME_TIMESTAMP, 1)
         if image.stamp in self._queues[1 - side].images:
@@ -145,13 +145,13 @@ class StereoPairing:
                 continue
             if not synchronized:
                 return left, right
-            if left > self._passed_over:  # evidence that the cameras are synchronized no more
+            if left > self._passed_over:  # evidence that the cameras are no longer synchronized
                 self._passed_over = left
                 self._equal.append(False)
         return None
 
     def _equal_is_lost(self, left: int, right: int) -> bool:
-        """Tell whether the images with the very same timestamps can come no more."""
+        """Return whether the images with the very same timestamps can come no more."""
         lefts, rights = self._queues
         return (lefts.newest or 0) >= right and (rights.newest or 0) >= left
 

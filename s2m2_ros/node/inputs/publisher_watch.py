@@ -11,14 +11,14 @@ from s2m2_ros.node.inputs.endpoints import Endpoint, Source, node_names
 ACTIVE = 2.0
 # Eyes of two nodes belong together once they were the only ones for this many seconds.
 ESTABLISHED = 10.0
-EYES = (0, 1)
+SIDES = (0, 1)
 
 # The publishers of left and right images that are used; None: none so far, or unknown.
 Chosen = tuple[bytes | None, bytes | None]
 
 
 @dataclass
-class _Eye:
+class _Side:
     """The publishers of one image topic: known to the graph, and seen sending."""
 
     topic: str = ''
@@ -42,53 +42,53 @@ class PublisherWatch:
     """Decides whose images are used.
 
     One publisher on each topic needs no decision. Otherwise the images in use so far stay in use
-    while they come; else those of a node that publishes both eyes are used. Where neither
+    while they come; else those of a node that publishes both sides are used. Where neither
     decides, or rclpy does not say who sent a message (before Kilted), no image is used.
     Publishers that only stand in the graph and send nothing, as of a crashed process, count for
-    `ACTIVE` seconds, and where each eye has a node of its own for `ESTABLISHED` seconds.
+    `ACTIVE` seconds, and where each side has a node of its own for `ESTABLISHED` seconds.
     """
 
     def __init__(self) -> None:
-        self._eyes = (_Eye(), _Eye())
+        self._sides = (_Side(), _Side())
         self._chosen: Chosen | None = None
         self._chosen_at = 0.0
         self._last: list[bytes | None] = [None, None]
         self._changed_at = -ACTIVE
         self.several = False
 
-    def follow(self, eye: int, topic: str, endpoints: Sequence[Endpoint], now: float) -> None:
+    def follow(self, side: int, topic: str, endpoints: Sequence[Endpoint], now: float) -> None:
         """Take note of the publishers that the graph knows."""
-        known = self._eyes[eye]
+        known = self._sides[side]
         if known.topic != topic:
             known.seen.clear()
         if known.topic != topic or known.sources() != {e.source for e in endpoints}:
             self._changed_at = now
         known.topic, known.endpoints = topic, tuple(endpoints)
 
-    def knows(self, eye: int, gid: bytes | None) -> bool:
-        """Tell whether the graph has named this publisher already."""
-        return gid is None or self._eyes[eye].source(gid) is not None
+    def knows(self, side: int, gid: bytes | None) -> bool:
+        """Return whether the graph has named this publisher already."""
+        return gid is None or self._sides[side].source(gid) is not None
 
-    def source(self, eye: int) -> Source | None:
-        """Return the node whose images of this eye are in use, None if unknown."""
-        return self._eyes[eye].source(self._chosen[eye]) if self._chosen else None
+    def source(self, side: int) -> Source | None:
+        """Return the node whose images of this side are in use, None if unknown."""
+        return self._sides[side].source(self._chosen[side]) if self._chosen else None
 
-    def admit(self, eye: int, gid: bytes | None, now: float) -> tuple[bool, bool]:
+    def admit(self, side: int, gid: bytes | None, now: float) -> tuple[bool, bool]:
         """Return whether an image of this publisher is used, and whether it is the first of it.
 
         If so, images that wait are of another publisher and must be forgotten.
         """
-        self._eyes[eye].seen[gid] = now
+        self._sides[side].seen[gid] = now
         self._choose(now)
-        if self._chosen is None or self._chosen[eye] != gid:
+        if self._chosen is None or self._chosen[side] != gid:
             return False, False
-        fresh = self._last[eye] not in (None, gid)
-        self._last[eye] = gid
+        fresh = self._last[side] not in (None, gid)
+        self._last[side] = gid
         return True, fresh
 
     @property
-    def refuses(self) -> bool:
-        """Whether no image is used, because nothing tells whose is whose."""
+    def is_ambiguous(self) -> bool:
+        """Whether no image is used, because the publishers of a pair are unknown."""
         return self.several and self._chosen is None
 
     def explain(self) -> str | None:
@@ -96,28 +96,28 @@ class PublisherWatch:
         if not self.several:
             return None
         crowds = [
-            f'{eye.topic} has {len(eye.endpoints)} publishers ({node_names(eye.endpoints)})'
-            for eye in self._eyes
-            if len(eye.endpoints) > 1
+            f'{side.topic} has {len(side.endpoints)} publishers ({node_names(side.endpoints)})'
+            for side in self._sides
+            if len(side.endpoints) > 1
         ]
         crowd = ' and '.join(crowds) or 'an image topic has several publishers'
         if self._chosen is None:
             return (
-                f'{crowd}, and nothing tells which left image belongs to which right one, so no '
+                f'{crowd}, and which left image belongs to which right one is unknown, so no '
                 'pairs are made: stop all cameras but one, or give each its own namespace'
             )
-        used = sorted({source.node for eye in EYES if (source := self.source(eye))})
+        used = sorted({source.node for side in SIDES if (source := self.source(side))})
         return (
             f'{crowd}: only the images of {", ".join(used)} are used, so that cameras are not '
             'mixed; stop the others, or give each camera its own namespace'
         )
 
     def _choose(self, now: float) -> None:
-        active = [eye.active(now) for eye in self._eyes]
+        active = [side.active(now) for side in self._sides]
         crowded = any(len(gids) > 1 for gids in active)
         if not crowded and not self._undecided(active, now):
             self.several = False
-            # An eye that has sent nothing yet may be anybody's.
+            # A side that has sent nothing yet may belong to any camera.
             left, right = (gids[0] if gids else None for gids in active)
             if self._chosen != (left, right):
                 self._chosen, self._chosen_at = (left, right), now
@@ -127,25 +127,25 @@ class PublisherWatch:
         self.several = crowded or self._chosen is None
 
     def _undecided(self, active: Sequence[Sequence[bytes | None]], now: float) -> bool:
-        """Tell whether single senders may be those of two cameras."""
-        if all(len(eye.sources()) < 2 for eye in self._eyes):
+        """Return whether single senders may be those of two cameras."""
+        if all(len(side.sources()) < 2 for side in self._sides):
             return False
         if any(None in gids for gids in active):
-            return True  # nobody knows who sent it
+            return True  # the sender is unknown
         if now - self._changed_at < ACTIVE:
             return True
         left, right = (
-            eye.source(gids[0]) if gids else None
-            for eye, gids in zip(self._eyes, active, strict=True)
+            side.source(gids[0]) if gids else None
+            for side, gids in zip(self._sides, active, strict=True)
         )
         if left == right or left is None or right is None:
             return False
-        # Nodes that offer both eyes and send one, or eyes whose rival was there a moment ago.
-        offers_both = left in self._eyes[1].sources() or right in self._eyes[0].sources()
-        return offers_both or any(len(eye.seen) > 1 for eye in self._eyes)
+        # Nodes that offer both sides and send one, or sides that had another publisher before.
+        offers_both = left in self._sides[1].sources() or right in self._sides[0].sources()
+        return offers_both or any(len(side.seen) > 1 for side in self._sides)
 
     def _stays(self, active: Sequence[Sequence[bytes | None]], now: float) -> bool:
-        """Tell whether the images used so far still come, and surely belong together."""
+        """Return whether the images used so far still come, and surely belong together."""
         if self._chosen is None:
             return False
         chosen = zip(self._chosen, active, strict=True)
@@ -157,12 +157,14 @@ class PublisherWatch:
         if source is None or source != self.source(1):
             return False
         return all(
-            len(_by_source(eye, gids).get(source, ())) == 1
-            for eye, gids in zip(self._eyes, active, strict=True)
+            len(_by_source(side, gids).get(source, ())) == 1
+            for side, gids in zip(self._sides, active, strict=True)
         )
 
     def _both_eyes_of_one_node(self, active: Sequence[Sequence[bytes | None]]) -> Chosen | None:
-        left, right = (_by_source(eye, gids) for eye, gids in zip(self._eyes, active, strict=True))
+        left, right = (
+            _by_source(side, gids) for side, gids in zip(self._sides, active, strict=True)
+        )
         common = [
             source
             for source in left.keys() & right.keys()
@@ -174,10 +176,10 @@ class PublisherWatch:
         return left[source][0], right[source][0]
 
 
-def _by_source(eye: _Eye, gids: Sequence[bytes | None]) -> dict[Source, list[bytes | None]]:
+def _by_source(side: _Side, gids: Sequence[bytes | None]) -> dict[Source, list[bytes | None]]:
     found: dict[Source, list[bytes | None]] = {}
     for gid in gids:
-        source = eye.source(gid)
+        source = side.source(gid)
         if source is not None:
             found.setdefault(source, []).append(gid)
     return found

@@ -38,7 +38,7 @@ class StereoInputs:
 
     `receive(index, message, gid)` gets every message and the identifier of its publisher, None
     if rclpy does not say. `on_change()` is called when a publisher comes or goes, where ROS
-    reports that. Call `follow` then, and regularly: it subscribes anew where that is needed.
+    reports that. Call `follow` then, and regularly: it subscribes again where needed.
     With `one_image` the left topic holds both views, and stands for the right one too.
     """
 

@@ -1,4 +1,4 @@
-"""Why no pair comes together, in words that say what to do."""
+"""Why no pair was matched, and what to do about it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class InputTopic:
     """What arrived on one input lately: timestamps in nanoseconds, and when, in monotonic seconds.
 
     `publishers` counts those that can be received from; `problem` says why there is none, if
-    that is known better than that nobody publishes.
+    that is more than a lack of publishers.
     """
 
     name: str
@@ -42,7 +42,7 @@ class InputTopic:
         """The timestamp of the last message, if there is one."""
         return self.recent[-1][0] if self.recent else None
 
-    def stamps_since(self, moment: float) -> list[int]:
+    def timestamps_since(self, moment: float) -> list[int]:
         """Return the last few timestamps that arrived after that moment."""
         return [stamp for stamp, arrived in self.recent if arrived > moment]
 
@@ -68,20 +68,20 @@ def explain_silence(
 ) -> str:
     """Return why `images` (left, right) and `infos` gave no pair for `sync_timeout` seconds."""
     since = now - settings.sync_timeout
-    silent = [topic for topic in images if not topic.stamps_since(since)]
+    missing = [topic for topic in images if not topic.timestamps_since(since)]
     # One camera_info is enough, whenever it came, if it is kept.
-    silent += [
+    missing += [
         topic
         for topic in infos
-        if not (topic.recent if settings.cache_camera_info else topic.stamps_since(since))
+        if not (topic.recent if settings.cache_camera_info else topic.timestamps_since(since))
     ]
-    if silent:
-        return f'no pairs: {"; ".join(_explain_silent(silent))}'
+    if missing:
+        return f'no pairs: {"; ".join(_explain_missing(missing))}'
     return f'no pairs: {_explain_timestamps(images, infos, settings, since)}'
 
 
 def explain_rates(topics: Sequence[InputTopic], now: float) -> str | None:
-    """Return which topic is much slower than another; None if they keep step, or one stopped."""
+    """Return which topic is much slower than another; None if the rates agree, or one stopped."""
     rates = [(topic.steady_rate(now), topic.name) for topic in topics]
     known = [(rate, name) for rate, name in rates if rate is not None]
     if len(known) < len(rates):
@@ -96,12 +96,12 @@ def explain_rates(topics: Sequence[InputTopic], now: float) -> str | None:
     )
 
 
-def _explain_silent(silent: Sequence[InputTopic]) -> list[str]:
-    reasons = [topic.problem for topic in silent if topic.problem]
-    unpublished = [t.name for t in silent if not t.problem and not t.publishers]
+def _explain_missing(missing: Sequence[InputTopic]) -> list[str]:
+    reasons = [topic.problem for topic in missing if topic.problem]
+    unpublished = [t.name for t in missing if not t.problem and not t.publishers]
     if unpublished:
-        reasons.append(f'nobody publishes {", ".join(unpublished)} (remapped to the camera?)')
-    published = [t for t in silent if not t.problem and t.publishers]
+        reasons.append(f'no publishers on {", ".join(unpublished)} (remapped to the camera?)')
+    published = [t for t in missing if not t.problem and t.publishers]
     for count, group in itertools.groupby(
         sorted(published, key=lambda t: t.publishers), key=lambda t: t.publishers
     ):
@@ -139,7 +139,9 @@ def _explain_timestamps(
 def _explain_images(left: InputTopic, right: InputTopic, apart: float, settings: Settings) -> str:
     found = f'the timestamps of {left.name} and {right.name} are at least {_duration(apart)} apart'
     if apart >= DIFFERENT_CLOCKS:
-        return f'{found}: their clocks differ; synchronize them, or stamp both in one driver'
+        return (
+            f'{found}: their clocks differ; synchronize them, or set both timestamps in one driver'
+        )
     if apart == 0 and not settings.approximate_sync:
         return (
             f'{found}, yet too few of them find their matching messages: raise sync_queue_size '
@@ -160,7 +162,7 @@ def _explain_images(left: InputTopic, right: InputTopic, apart: float, settings:
 
 
 def _smallest_difference(first: InputTopic, second: InputTopic, since: float) -> float:
-    pairs = itertools.product(first.stamps_since(since), second.stamps_since(since))
+    pairs = itertools.product(first.timestamps_since(since), second.timestamps_since(since))
     return min((abs(a - b) for a, b in pairs), default=0) / 1e9
 
 

@@ -38,7 +38,7 @@ __all__ = ['PairSynchronizer', 'StereoMessages', 'StereoTopics']
 
 # Seconds that a pair waits for the camera_info of its own timestamps, where there usually is one.
 COMPANION_WAIT = 0.1
-# Fewer messages than this in `sync_timeout` are what gets through a transport that loses most.
+# Fewer messages than this in `sync_timeout` mean that the transport loses most of them.
 HARDLY_ANY = 3
 FAULTS = (
     Fault.SYNCHRONIZATION,
@@ -89,7 +89,7 @@ class PairSynchronizer:
         self._join = CalibrationJoin(counters.drop, self._send)
         self._publishers = PublisherWatch()
         self._frames = FrameWatch(faults)
-        # Publishers that the graph was asked for, whether it knows them or not.
+        # Publishers that were looked up in the graph, found or not.
         self._asked_for: deque[bytes | None] = deque(maxlen=MOST_PUBLISHERS)
         self._image_bytes: dict[int, int] = {}
         self._closed = False
@@ -139,7 +139,7 @@ class PairSynchronizer:
         if not starved:
             compared = images if self._settings.cache_camera_info else [*images, *infos]
             self._report(Fault.RATES, explain_rates(compared, now))
-        elif not self._publishers.refuses and foreign is None:
+        elif not self._publishers.is_ambiguous and foreign is None:
             text = explain_silence(images, infos, self._settings, now)
             self._faults.report(Fault.SYNCHRONIZATION, text)
 
@@ -217,7 +217,7 @@ class PairSynchronizer:
             self._faults.report(
                 Fault.TIMESTAMPS,
                 f'the timestamps of {topic.name} jumped back by {back:.3g} s: a recording that '
-                'loops, a clock that was set, or two publishers; synchronizing anew',
+                'loops, a clock that was set, or two publishers; synchronizing again',
             )
             self._restart()
         if stamp == 0:
@@ -228,7 +228,7 @@ class PairSynchronizer:
             )
 
     def _restart(self) -> None:
-        """Forget the images that wait: what comes next has nothing to do with them."""
+        """Forget the images that wait: the next ones cannot match them."""
         self._pairing.clear()
         self._join.clear(DropCause.UNMATCHED)
         for index in IMAGES:
@@ -276,18 +276,18 @@ class PairSynchronizer:
         return '; '.join(reasons) or None
 
     def _loses(self, index: int) -> bool:
-        """Tell whether hardly any message of an input arrived in the last `sync_timeout`."""
+        """Return whether hardly any message of an input arrived in the last `sync_timeout`."""
         since = time.monotonic() - self._settings.sync_timeout
-        return len(self.topics[index].stamps_since(since)) < HARDLY_ANY
+        return len(self.topics[index].timestamps_since(since)) < HARDLY_ANY
 
     def _image_size(self, index: int) -> range:
         known = self._image_bytes.get(index)
         if known is None and self._inputs.subscription(index).kind is CompressedImage:
-            known = 0  # the camera_info does not tell
+            known = 0  # unknown to the camera_info
         return image_size(known, self._join.newest_info(index))
 
     def _explain_foreign_infos(self) -> str | None:
-        """Return which calibrations are of other cameras, if pairs wait for want of their own."""
+        """Return which calibrations are of other cameras, if pairs lack their own."""
         for side, index in zip(IMAGES, INFOS, strict=True):
             if self._join.lacks_right_info(side):
                 source = self._publishers.source(side)

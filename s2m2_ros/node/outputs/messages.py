@@ -1,6 +1,6 @@
 """Results as messages: what `geometry.compute_outputs` returned, ready to be published.
 
-Every message carries the header given, the left image's stamp and frame (the cloud's frame may
+Every message carries the header given, the left image's timestamp and frame (the cloud's frame may
 be another, see ``RigidTransform``). Payloads are filled at the speed of a memory copy.
 """
 
@@ -28,7 +28,7 @@ def disparity_message(
 
     ``resolution`` in pixels becomes ``delta_d``: multiply it by the ratio of the widths if the
     network worked on smaller images. ``valid_window`` is the whole image, since the network
-    estimates every pixel; the occlusion mask tells those without a counterpart.
+    estimates every pixel; the occlusion mask marks those without a match.
     """
     camera = outputs.calibrated_camera
     return DisparityImage(

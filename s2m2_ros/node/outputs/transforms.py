@@ -29,7 +29,7 @@ class TransformSource(Protocol):
 
 
 class Transforms:
-    """Listens to tf until it is closed; needs tf2_ros."""
+    """Subscribes to tf until it is closed; needs tf2_ros."""
 
     def __init__(self, node: Any) -> None:
         from tf2_ros import Buffer, TransformListener
@@ -38,7 +38,7 @@ class Transforms:
         self._listener = TransformListener(self._buffer, node)
 
     def find(self, header: Any, frame: str) -> RigidTransform:
-        """Return the transform from the header's frame, at its stamp, into `frame`."""
+        """Return the transform from the header's frame, at its timestamp, into `frame`."""
         from rclpy.duration import Duration
         from rclpy.time import Time
 
@@ -57,7 +57,7 @@ class Transforms:
             ) from error
 
     def close(self) -> None:
-        """Stop listening."""
+        """Unsubscribe from tf."""
         self._listener.unregister()
 
 

@@ -34,7 +34,7 @@ class Appearance:
     highlight: Tensor
     """(B, K, 5): position, radius, shift between the views, strength."""
     mirror: Tensor
-    """(B, K, 2): share of the mirrored texture, its shift between the views in texels."""
+    """(B, K, 2): fraction of the mirrored texture, its shift between the views in texels."""
     opacity: Tensor
     """(B, K): 1 but for translucent surfaces."""
     gray: Tensor
@@ -51,10 +51,14 @@ def draw_appearance(
     scale = random.log_uniform((*shape, 1), *options.texture_scale)
     cosine, sine = angle.cos() * scale, angle.sin() * scale
     origin = random.uniform((*shape, 2), 0.0, 256.0)
-    flat = random.chance((*shape, 1), options.flat_share).float()
+    flat = random.chance((*shape, 1), options.flat_fraction).float()
     contrast = random.uniform((*shape, 1), 0.25, 1.2) * (1 - flat) + 0.03 * flat
-    glossy = random.chance((batch, 1, 1), options.specular_share) & random.chance((*shape, 1), 0.4)
-    mirrors = random.chance((batch, 1, 1), options.mirror_share) & random.chance((*shape, 1), 0.3)
+    glossy = random.chance((batch, 1, 1), options.specular_fraction) & random.chance(
+        (*shape, 1), 0.4
+    )
+    mirrors = random.chance((batch, 1, 1), options.mirror_fraction) & random.chance(
+        (*shape, 1), 0.3
+    )
     opacity = torch.ones(shape, device=random.device)
     opacity[: world.translucent, PLANES] = random.uniform((world.translucent,), 0.55, 0.85)
     spots = random.uniform((*shape, 5))
@@ -77,7 +81,7 @@ def draw_appearance(
         * torch.tensor([0.25, 12.0], device=random.device)
         * mirrors,
         opacity=opacity,
-        gray=random.chance((batch, 1, 1, 1), options.gray_share).float(),
+        gray=random.chance((batch, 1, 1, 1), options.gray_fraction).float(),
     )
 
 
@@ -107,7 +111,7 @@ def _color(
     v = turn[3] * s + turn[4] * t + turn[5]
     texture = _per_pixel(appearance.texture, index)
     detail = look_up(bank, texture[..., 0], u, v) - 0.5
-    share, shift = _per_pixel(appearance.mirror, index).unbind(-1)
+    fraction, shift = _per_pixel(appearance.mirror, index).unbind(-1)
     reflected = look_up(bank, texture[..., 1], u + shift * right, v) - 0.5
     gradient = _per_pixel(appearance.gradient, index).unbind(-1)
     slope = (gradient[0] * s + gradient[1] * t).clamp(-0.3, 0.3)
@@ -117,7 +121,7 @@ def _color(
     return (
         _per_pixel(appearance.base, index)
         + _per_pixel(appearance.tint, index) * detail
-        + (share.abs()[..., None] * reflected)
+        + (fraction.abs()[..., None] * reflected)
         + (slope + glow)[..., None]
     )
 

@@ -1,4 +1,4 @@
-"""Photographs that lend their textures to procedural scenes."""
+"""Photographs as textures of procedural scenes."""
 
 from __future__ import annotations
 

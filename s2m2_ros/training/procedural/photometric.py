@@ -13,15 +13,15 @@ from s2m2_ros.training.procedural.seeded_random import SeededRandom
 
 
 def augment(
-    left: Tensor, right: Tensor, random: SeededRandom, *, asymmetric_share: float = 0.5
+    left: Tensor, right: Tensor, random: SeededRandom, *, asymmetric_fraction: float = 0.5
 ) -> tuple[Tensor, Tensor]:
     """Return both images (B, 3, H, W), 0..1, as two imperfect cameras would record them.
 
-    Every pair shares one random exposure, blur and noise level; ``asymmetric_share`` of the
+    Every pair shares one random exposure, blur and noise level; ``asymmetric_fraction`` of the
     pairs also differ between the views, and in some a rectangle of the right image is erased.
     """
     batch = left.shape[0]
-    uneven = random.chance((batch, 1, 1, 1), asymmetric_share).float()
+    uneven = random.chance((batch, 1, 1, 1), asymmetric_fraction).float()
     common = Camera.draw(random, batch)
     images = []
     for image in (left, right):
@@ -40,9 +40,9 @@ class Camera:
     blur: Tensor
     """Standard deviation in pixels."""
     noise: Tensor
-    """Standard deviation as a share of full scale."""
+    """Standard deviation as a fraction of full scale."""
     jpeg: Tensor
-    """Step of the lowest frequency as a share of full scale; 0: not compressed."""
+    """Step of the lowest frequency as a fraction of full scale; 0: not compressed."""
 
     @classmethod
     def draw(cls, random: SeededRandom, batch: int, *, spread: float = 1.0) -> Camera:
@@ -57,14 +57,14 @@ class Camera:
             jpeg=random.uniform(shape, 0.0, 0.08) * random.chance(shape, 0.3) * spread,
         )
 
-    def mixed(self, other: Camera, share: Tensor) -> Camera:
-        """Return this camera with the deviations of ``other`` added where ``share`` is 1."""
+    def mixed(self, other: Camera, fraction: Tensor) -> Camera:
+        """Return this camera with the deviations of ``other`` added where ``fraction`` is 1."""
         return Camera(
-            gain=self.gain * other.gain**share,
-            gamma=self.gamma * other.gamma**share,
-            blur=(self.blur + other.blur * share),
-            noise=(self.noise + other.noise * share),
-            jpeg=torch.maximum(self.jpeg, other.jpeg * share),
+            gain=self.gain * other.gain**fraction,
+            gamma=self.gamma * other.gamma**fraction,
+            blur=(self.blur + other.blur * fraction),
+            noise=(self.noise + other.noise * fraction),
+            jpeg=torch.maximum(self.jpeg, other.jpeg * fraction),
         )
 
     def record(self, image: Tensor, random: SeededRandom) -> Tensor:

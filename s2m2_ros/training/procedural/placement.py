@@ -27,28 +27,28 @@ PLANES = 4
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """What the scenes contain. Shares are probabilities per scene, lengths are pixels."""
+    """What the scenes contain. Fractions are probabilities per scene, lengths are pixels."""
 
     objects: tuple[int, int] = (10, 30)
     """Fewest and most closed objects."""
     thin_structures: int = 4
     """Thin structures in the scenes that have any."""
-    thin_share: float = 0.4
+    thin_fraction: float = 0.4
     smallest_range: float = 12.0
     """The largest disparity of a scene is log-uniform from this ..."""
     widest_range: float = 0.45
-    """... to this share of the width."""
-    negative_share: float = 0.05
+    """... to this fraction of the width."""
+    negative_fraction: float = 0.05
     """Scenes whose far surfaces have disparities down to -4."""
-    curved_share: float = 0.3
+    curved_fraction: float = 0.3
     """Objects that are curved."""
-    flat_share: float = 0.25
+    flat_fraction: float = 0.25
     """Surfaces with almost no texture."""
-    gray_share: float = 0.3
-    specular_share: float = 0.1
-    mirror_share: float = 0.1
-    translucent_share: float = 0.05
-    vertical_error_share: float = 0.4
+    gray_fraction: float = 0.3
+    specular_fraction: float = 0.1
+    mirror_fraction: float = 0.1
+    translucent_fraction: float = 0.05
+    vertical_error_fraction: float = 0.4
     texture_scale: tuple[float, float] = (0.2, 1.2)
     """Texels per pixel."""
     photometric: bool = True
@@ -61,14 +61,14 @@ def draw_world(
     """Draw the geometry of ``batch`` scenes of height x width pixels."""
     largest = max(options.widest_range * width, options.smallest_range)
     reach = random.log_uniform((batch, 1), options.smallest_range, largest)
-    negative = random.chance((batch, 1), options.negative_share).float()
+    negative = random.chance((batch, 1), options.negative_fraction).float()
     floor = random.uniform((batch, 1)).square() * 0.3 * reach
     floor = floor - negative * (floor + random.uniform((batch, 1), 0.0, 4.0))
     room = Room(floor, reach, height, width)
     planes = _planes(random, room)
     solids, outlines = _solids(random, room, options)
     thins, strokes = _thins(random, room, options)
-    translucent = random.count(batch, options.translucent_share)
+    translucent = random.count(batch, options.translucent_fraction)
     if translucent:
         solids.offset[:translucent, 0] = reach[:translucent, 0] * 0.9
         solids.active[:translucent, 0] = True
@@ -154,7 +154,7 @@ def _solids(random: SeededRandom, room: Room, options: SceneOptions) -> tuple[Su
     size_x, size_y = radius * aspect, radius / aspect
     extent = torch.maximum(size_x, size_y)
     steepest = (0.5 * (depth - floor).clamp_min(0.5) / extent).clamp_max(0.3)
-    curved = random.chance(shape, options.curved_share).float()
+    curved = random.chance(shape, options.curved_fraction).float()
     bend = curved * 0.12 / extent
     surfaces = replace(
         _plain(
@@ -209,7 +209,7 @@ def _thins(random: SeededRandom, room: Room, options: SceneOptions) -> tuple[Sur
             random.uniform(shape, 0.0, 1.0) * height,
             depth,
         ),
-        active=random.chance((shape[0], 1), options.thin_share).expand(shape),
+        active=random.chance((shape[0], 1), options.thin_fraction).expand(shape),
     )
     spread = random.log_uniform((*shape, 1, 1), 0.05, 0.5) * height
     ends = random.uniform((*shape, STROKES, 4), -1.0, 1.0) * spread

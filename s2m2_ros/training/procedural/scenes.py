@@ -33,7 +33,7 @@ def scene_options(options: TrainOptions) -> SceneOptions:
         objects=options.objects,
         widest_range=options.widest_range,
         texture_scale=options.texture_scale,
-        negative_share=0.05 if options.allow_negative else 0.0,
+        negative_fraction=0.05 if options.allow_negative else 0.0,
     )
 
 
@@ -65,8 +65,8 @@ class SceneGenerator:
         bank = self._texture_bank(index)
         world = draw_world(random, batch_size, height, width, options=self.options)
         appearance = draw_appearance(random, world, bank.shape[0], options=self.options)
-        lowest = -torch.inf if self.options.negative_share > 0 else 0.0
-        frame = Frame(height, width, self.options.vertical_error_share, lowest)
+        lowest = -torch.inf if self.options.negative_fraction > 0 else 0.0
+        frame = Frame(height, width, self.options.vertical_error_fraction, lowest)
         scene = render(world, appearance, bank, random, frame)
         if not self.options.photometric:
             return scene
@@ -93,7 +93,7 @@ class Frame:
 
     height: int
     width: int
-    vertical_error_share: float = 0.0
+    vertical_error_fraction: float = 0.0
     lowest: float = 0.0
     """Smallest disparity that counts as valid, pixels."""
 
@@ -110,7 +110,7 @@ def render(
     rows, columns = pixel_grid(batch, frame.height, frame.width, random.device)
     left = Rays(columns, rows, right=False)
     hits = world.trace(left)
-    error = vertical_error(random, columns, share=frame.vertical_error_share)
+    error = vertical_error(random, columns, fraction=frame.vertical_error_fraction)
     right = Rays(columns, rows + error, right=True)
     disparity = hits.disparity[:, None]
     return StereoBatch(
@@ -135,13 +135,13 @@ def visibility(world: World, left: Rays, hits: Hits) -> Tensor:
     return within & (nearest <= hits.disparity + VISIBLE_TOLERANCE)
 
 
-def vertical_error(random: SeededRandom, columns: Tensor, *, share: float) -> Tensor:
+def vertical_error(random: SeededRandom, columns: Tensor, *, fraction: float) -> Tensor:
     """Return by how many pixels the right view's rows are off, (B, H, W).
 
-    In ``share`` of the scenes: up to 1.5 px everywhere and a rotation of up to 0.15 degrees.
+    In ``fraction`` of the scenes: up to 1.5 px everywhere and a rotation of up to 0.15 degrees.
     """
     batch, _, width = columns.shape
-    chosen = random.chance((batch, 1, 1), share).float()
+    chosen = random.chance((batch, 1, 1), fraction).float()
     shift = random.uniform((batch, 1, 1), -1.0, 1.0) * random.uniform((batch, 1, 1), 0.0, 1.5)
     turn = random.uniform((batch, 1, 1), -0.0026, 0.0026)
     return chosen * (shift + turn * (columns - width / 2))

@@ -140,8 +140,8 @@ class Strokes:
             x0, y0, x1, y1 = (self.ends[:, start:stop, stroke, i, None, None] for i in range(4))
             dx, dy = x1 - x0, y1 - y0
             px, py = s - x0, t - y0
-            share = ((px * dx + py * dy) / (dx * dx + dy * dy).clamp_min(1e-6)).clamp(0.0, 1.0)
-            distance = (px - share * dx).square() + (py - share * dy).square()
+            fraction = ((px * dx + py * dy) / (dx * dx + dy * dy).clamp_min(1e-6)).clamp(0.0, 1.0)
+            distance = (px - fraction * dx).square() + (py - fraction * dy).square()
             found |= distance < limit
         return found
 

@@ -20,12 +20,12 @@ def make_bank(random: SeededRandom, *, count: int, size: int = 256) -> Tensor:
     The kinds take turns: 1/f noise, dead leaves, cells, cracks between cells, repetitive
     patterns and mixtures of two others.
     """
-    share = math.ceil(count / KINDS)
-    noise = power_noise(random, share, size)
-    leaves = dead_leaves(random, share, size)
-    near, gap = cells(random, share, size)
-    repeated = repetitive(random, share, size)
-    blend = (power_noise(random, share, size) > 0.5).float()
+    each = math.ceil(count / KINDS)
+    noise = power_noise(random, each, size)
+    leaves = dead_leaves(random, each, size)
+    near, gap = cells(random, each, size)
+    repeated = repetitive(random, each, size)
+    blend = (power_noise(random, each, size) > 0.5).float()
     mixed = blend * leaves.roll(1, 0) + (1 - blend) * noise.roll(1, 0)
     kinds = torch.stack([noise, leaves, near, gap, repeated, mixed], 1)
     return kinds.flatten(0, 1)[:count].permute(0, 2, 3, 1).contiguous()

@@ -22,9 +22,9 @@ from s2m2_ros.io.images.image_files import (
     DEPTH_STEPS,
     DISPARITY_STEPS,
     disparity_picture,
+    fraction_picture,
     read_image,
     read_raw,
-    share_picture,
     write_pfm,
     write_ply,
     write_png,
@@ -118,7 +118,7 @@ def test_disparity_picture_goes_from_blue_to_red_and_unknown_is_black() -> None:
 
 def test_share_picture() -> None:
     share = np.array([[0.0, 0.5, 1.0, np.nan, 2.0]], np.float32)
-    assert share_picture(share).tolist() == [[0, 128, 255, 0, 255]]
+    assert fraction_picture(share).tolist() == [[0, 128, 255, 0, 255]]
 
 
 def test_failed_writing_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
@@ -370,7 +370,7 @@ class TestDamage:
     ) -> None:
         (tmp_path / name).write_bytes(content)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        with pytest.raises(ImageError, match='absurd'):
+        with pytest.raises(ImageError, match='implausible'):
             read_raw(tmp_path / name)
         # In KiB: nothing of the size that was announced was allocated.
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000

@@ -75,8 +75,8 @@ def test_what_is_written_is_read(height: int, width: int, seed: int) -> None:
         (file(b'Pf\n3 2\n0\n'), 'scale factor of the PFM is 0'),
         (file(b'Pf\n3 2\n--1\n'), 'scale factor'),
         (file(b'Pf\n3 2\n-1\n')[:-1], 'cut short'),
-        (b'Pf\n0 2\n-1\n', 'absurd size'),
-        (b'Pf\n999999999 999999999\n-1\n', 'absurd size'),
+        (b'Pf\n0 2\n-1\n', 'implausible size'),
+        (b'Pf\n999999999 999999999\n-1\n', 'implausible size'),
         (b'Pf\n' + b'#' * 100_000, 'header'),
     ],
 )

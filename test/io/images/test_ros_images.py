@@ -324,7 +324,7 @@ class TestDeepPixels:
 
 
 class TestNumericTypes:
-    """Encodings that name a type of OpenCV and no colors: one grey channel, or B, G, R, A."""
+    """Encodings that name a type of OpenCV and no colors: one gray channel, or B, G, R, A."""
 
     @pytest.mark.parametrize('padding', [0, 2])
     @pytest.mark.parametrize('is_bigendian', [False, True])

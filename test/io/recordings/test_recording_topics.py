@@ -104,7 +104,7 @@ def test_several_rigs_are_listed_with_the_parameters_to_set() -> None:
 
 
 def test_arms_are_no_cameras_of_a_pair() -> None:
-    with pytest.raises(PlaybackError, match='cannot tell'):
+    with pytest.raises(PlaybackError, match='is unclear'):
         choose_topics(topics(['/left_arm/camera/image', '/right_arm/camera/image']))
 
 

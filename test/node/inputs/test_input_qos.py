@@ -77,7 +77,7 @@ def test_large_best_effort_images_are_explained() -> None:
     ],
     ids=[
         'reliable',
-        'nobody publishes',
+        'no publishers',
         'about to become reliable',
         'small',
         'another middleware',

@@ -128,6 +128,8 @@ def test_other_transports_are_named_where_nothing_else_is_published() -> None:
         __cam__left_info__ffmpeg=(PACKET, 1),
     )
     text = explain_other_transports(graph, TOPICS)
-    assert text.startswith(f'nobody publishes /cam/left, only /cam/left/ffmpeg ({PACKET}), which')
+    assert text.startswith(
+        f'no publishers on /cam/left, only on /cam/left/ffmpeg ({PACKET}), which'
+    )
     assert 'theora' not in text
     assert explain_other_transports(Graph(), TOPICS) == ''

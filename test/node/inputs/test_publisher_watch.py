@@ -97,7 +97,7 @@ def test_a_publisher_that_sends_nothing_does_not_count_for_long() -> None:
     bench = Bench()
     bench.publishers(LONE, RIVAL)
     assert not bench.admitted(*LONE, seconds=ACTIVE - 0.5)
-    assert bench.watch.refuses
+    assert bench.watch.is_ambiguous
     assert bench.admitted(*LONE, seconds=1.0) == gids(*LONE)
     assert bench.watch.explain() is None
 
@@ -157,7 +157,7 @@ def test_one_node_with_two_publishers_that_both_send_is_refused() -> None:
     twice = endpoint('p1', 'driver', 'l2'), endpoint('p1', 'driver', 'r2')
     bench.publishers(FIRST, twice)
     assert not bench.admitted(*FIRST, *twice)
-    assert bench.watch.refuses
+    assert bench.watch.is_ambiguous
 
 
 def test_without_identifiers_two_cameras_are_refused() -> None:
@@ -167,6 +167,6 @@ def test_without_identifiers_two_cameras_are_refused() -> None:
     bench.publishers(FIRST, SECOND)
     bench.now += 2 * ESTABLISHED
     assert not bench.watch.admit(LEFT, None, bench.now)[0]
-    assert bench.watch.refuses
+    assert bench.watch.is_ambiguous
     bench.publishers(SECOND)
     assert bench.watch.admit(LEFT, None, bench.now)[0]

@@ -31,12 +31,12 @@ def explain(inputs: list[InputTopic], **settings: object) -> str:
 
 def test_nobody_publishes() -> None:
     text = explain(topics([], [], [], [], publishers=(0, 0, 0, 0)))
-    assert text == f'no pairs: nobody publishes {", ".join(NAMES)} (remapped to the camera?)'
+    assert text == f'no pairs: no publishers on {", ".join(NAMES)} (remapped to the camera?)'
 
 
 def test_one_topic_is_silent_with_and_without_publishers() -> None:
     text = explain(topics([1], [], [1], [1], publishers=(1, 0, 1, 1)))
-    assert text.startswith('no pairs: nobody publishes right/image_rect (')
+    assert text.startswith('no pairs: no publishers on right/image_rect (')
     text = explain(topics([1], [], [1], [1]))
     assert 'no messages received on right/image_rect although 1 publisher exists:' in text
     text = explain(topics([1], [], [1], [1], publishers=(1, 2, 1, 1)))
@@ -50,7 +50,7 @@ def test_what_is_known_of_a_topic_is_said_of_it_alone() -> None:
     inputs[0].problem = 'only the compressed topic left/image_rect/compressed is published'
     text = explain(inputs)
     assert 'only the compressed topic' in text
-    assert 'nobody publishes right/image_rect, left/camera_info (' in text
+    assert 'no publishers on right/image_rect, left/camera_info (' in text
     assert 'on right/camera_info although 1 publisher exists' in text
 
 

@@ -24,11 +24,11 @@ HEIGHT, WIDTH = 64, 128
 # Without what the two views may legitimately see differently.
 PLAIN = SceneOptions(
     objects=(6, 10),
-    specular_share=0.0,
-    mirror_share=0.0,
-    translucent_share=0.0,
-    vertical_error_share=0.0,
-    negative_share=0.0,
+    specular_fraction=0.0,
+    mirror_fraction=0.0,
+    translucent_fraction=0.0,
+    vertical_error_fraction=0.0,
+    negative_fraction=0.0,
     photometric=False,
 )
 
@@ -182,7 +182,7 @@ def test_images_are_whole_gray_levels_within_range() -> None:
 
 
 def test_translucent_fronts_show_what_is_behind() -> None:
-    options = SceneOptions(**{**vars(PLAIN), 'translucent_share': 1.0})
+    options = SceneOptions(**{**vars(PLAIN), 'translucent_fraction': 1.0})
     world = make_world(1, options)
     assert world.translucent == 4
     behind = world.behind_translucent()

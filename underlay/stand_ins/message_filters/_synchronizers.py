@@ -1,4 +1,4 @@
-"""Synchronizers: one output for messages of several filters with equal or similar stamps."""
+"""Synchronizers: one output for messages of several filters with equal or similar timestamps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Queue = dict[int, Any]
 
 
 class _Filter(Protocol):
-    """Anything a synchronizer can listen to."""
+    """Anything a synchronizer can take as input."""
 
     def registerCallback(self, cb: Callable[..., object], *args: Any) -> object:  # noqa: N802
         """Call `cb(message, *args)` for every message."""
@@ -25,10 +25,10 @@ class _Filter(Protocol):
 
 class TimeSynchronizer(SimpleFilter):
     """
-    Call back with one message of each filter when their header stamps are equal.
+    Call back with one message of each filter when their header timestamps are equal.
 
-    Every filter has a queue of `queue_size` messages, keyed by the stamp in nanoseconds: a second
-    message of the same stamp replaces the first, and the smallest stamps leave first, so after a
+    Every filter has a queue of `queue_size` messages, keyed by the time in nanoseconds: a second
+    message of the same time replaces the first, and the earliest ones leave first, so after a
     jump back in time each new message leaves at once, as in the real package.
 
     As in the real package callbacks run one at a time, under the lock that all inputs take.
@@ -43,7 +43,7 @@ class TimeSynchronizer(SimpleFilter):
         self.connectInput(fs)
 
     def connectInput(self, fs: Sequence[_Filter]) -> None:  # noqa: N802
-        """Listen to these filters, with empty queues."""
+        """Connect to these filters, with empty queues."""
         self.queues: list[Queue] = [{} for _ in fs]
         self.input_connections = [
             source.registerCallback(self.add, queue, index)
@@ -71,9 +71,9 @@ class TimeSynchronizer(SimpleFilter):
 
 class ApproximateTimeSynchronizer(TimeSynchronizer):
     """
-    Call back with one message of each filter when their stamps lie within `slop` seconds.
+    Call back with one message of each filter when their timestamps lie within `slop` seconds.
 
-    The spread (largest less smallest stamp) must be strictly below `slop`: a slop of 0 never
+    The spread (largest less smallest timestamp) must be strictly below `slop`: a slop of 0 never
     matches. A new message is tried with the queued ones nearest to it in time first, and each
     message is used once. Queues and callbacks are those of `TimeSynchronizer`.
 

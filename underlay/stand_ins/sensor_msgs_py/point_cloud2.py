@@ -48,7 +48,7 @@ def read_points(
     `field_names` selects fields; `skip_nans` drops points with NaN in a selected field; `uvs` are
     indices of points to keep, counted after that. `reshape_organized_cloud` returns the shape
     (width, height). Native byte order; a view on the message where nothing had to be copied. The
-    rows are taken as packed: `row_step` is not looked at.
+    rows are taken as packed: `row_step` is ignored.
     """
     points: npt.NDArray[Any] = np.ndarray(
         shape=(cloud.width * cloud.height,),

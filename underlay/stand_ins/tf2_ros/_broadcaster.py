@@ -1,4 +1,4 @@
-"""Transforms that never change, for all who listen now or later."""
+"""Transforms that never change, for present and later subscribers."""
 
 from __future__ import annotations
 

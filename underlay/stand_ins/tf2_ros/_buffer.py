@@ -33,11 +33,11 @@ class Buffer:
         self._changed = threading.Condition()
 
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
-        """Take in a transform that holds at its stamp."""
+        """Take in a transform that holds at its timestamp."""
         self._set(transform, static=False)
 
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
-        """Take in a transform that holds for ever."""
+        """Take in a transform that holds forever."""
         self._set(transform, static=True)
 
     def _set(self, transform: TransformStamped, *, static: bool) -> None:

@@ -14,12 +14,12 @@ NANOSECONDS = 1_000_000_000
 
 
 class Frame:
-    """Poses of one child frame in its parent, in order of their stamps in nanoseconds."""
+    """Poses of one child frame in its parent, in order of their timestamps in nanoseconds."""
 
     def __init__(self, parent: str, *, static: bool) -> None:
         self.parent = parent
         self.static = static
-        self._stamps: list[int] = []
+        self._timestamps: list[int] = []
         self._poses: list[tuple[np.ndarray, np.ndarray]] = []
 
     def add(self, transform: Any, stamp: int, cache: int) -> None:
@@ -30,46 +30,46 @@ class Frame:
         """
         pose = translation_and_rotation(transform.transform)
         if self.static:
-            self._stamps, self._poses = [stamp], [pose]
+            self._timestamps, self._poses = [stamp], [pose]
             return
-        if self._stamps:
-            oldest = self._stamps[-1] - cache
+        if self._timestamps:
+            oldest = self._timestamps[-1] - cache
             if stamp < oldest:
                 return
-            old = bisect.bisect_left(self._stamps, oldest)
-            del self._stamps[:old], self._poses[:old]
-        place = bisect.bisect_left(self._stamps, stamp)
-        known = place < len(self._stamps) and self._stamps[place] == stamp
-        self._stamps[place : place + known] = [stamp]
+            old = bisect.bisect_left(self._timestamps, oldest)
+            del self._timestamps[:old], self._poses[:old]
+        place = bisect.bisect_left(self._timestamps, stamp)
+        known = place < len(self._timestamps) and self._timestamps[place] == stamp
+        self._timestamps[place : place + known] = [stamp]
         self._poses[place : place + known] = [pose]
 
     @property
     def newest(self) -> int | None:
-        """The last stamp; None for one that holds for ever."""
-        return None if self.static else self._stamps[-1]
+        """The last timestamp; None for one that holds forever."""
+        return None if self.static else self._timestamps[-1]
 
     def matrix(self, stamp: int) -> np.ndarray:
         """Return the 4x4 pose in the parent at a time.
 
-        Raises ExtrapolationException before the first and after the last stamp.
+        Raises ExtrapolationException before the first and after the last timestamp.
         """
         if self.static:
             return _matrix(*self._poses[0])
-        if not self._stamps[0] <= stamp <= self._stamps[-1]:
-            future = stamp > self._stamps[-1]
+        if not self._timestamps[0] <= stamp <= self._timestamps[-1]:
+            future = stamp > self._timestamps[-1]
             direction, end = ('future', 'latest') if future else ('past', 'earliest')
-            at = self._stamps[-1 if future else 0]
+            at = self._timestamps[-1 if future else 0]
             raise ExtrapolationException(
                 f'Lookup would require extrapolation into the {direction}.  Requested time '
                 f'{stamp / NANOSECONDS:.6f} but the {end} data is at time {at / NANOSECONDS:.6f}'
             )
-        after = bisect.bisect_left(self._stamps, stamp)
-        if self._stamps[after] == stamp:
+        after = bisect.bisect_left(self._timestamps, stamp)
+        if self._timestamps[after] == stamp:
             return _matrix(*self._poses[after])
         (p0, q0), (p1, q1) = self._poses[after - 1 : after + 1]
-        first, last = self._stamps[after - 1 : after + 1]
-        share = (stamp - first) / (last - first)
-        return _matrix(p0 + share * (p1 - p0), slerp(q0, q1, share))
+        first, last = self._timestamps[after - 1 : after + 1]
+        fraction = (stamp - first) / (last - first)
+        return _matrix(p0 + fraction * (p1 - p0), slerp(q0, q1, fraction))
 
 
 def translation_and_rotation(transform: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -78,15 +78,15 @@ def translation_and_rotation(transform: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.array([t.x, t.y, t.z]), np.array([q.x, q.y, q.z, q.w])
 
 
-def slerp(first: np.ndarray, last: np.ndarray, share: float) -> np.ndarray:
+def slerp(first: np.ndarray, last: np.ndarray, fraction: float) -> np.ndarray:
     """Return the quaternion between two, along the shorter arc (Shoemake 1985)."""
     cosine = float(first @ last)
     if cosine < 0:
         last, cosine = -last, -cosine
     angle = np.arccos(min(cosine, 1.0))
     if angle < 1e-6:
-        return np.asarray(first + share * (last - first))
-    weights = np.sin([(1 - share) * angle, share * angle]) / np.sin(angle)
+        return np.asarray(first + fraction * (last - first))
+    weights = np.sin([(1 - fraction) * angle, fraction * angle]) / np.sin(angle)
     return np.asarray(weights[0] * first + weights[1] * last)
 
 

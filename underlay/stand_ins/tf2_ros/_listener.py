@@ -46,16 +46,16 @@ class TransformListener:
         )
 
     def callback(self, data: TFMessage) -> None:
-        """Take in transforms that hold at their stamps."""
+        """Take in transforms that hold at their timestamps."""
         for transform in data.transforms:
             self.buffer.set_transform(transform, 'default_authority')
 
     def static_callback(self, data: TFMessage) -> None:
-        """Take in transforms that hold for ever."""
+        """Take in transforms that hold forever."""
         for transform in data.transforms:
             self.buffer.set_transform_static(transform, 'default_authority')
 
     def unregister(self) -> None:
-        """Stop listening."""
+        """Unsubscribe from both topics."""
         self.node.destroy_subscription(self.tf_sub)
         self.node.destroy_subscription(self.tf_static_sub)

@@ -11,7 +11,7 @@ from s2m2_ros.io.sources.stereo_frame import PlaybackError
 
 ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
 LZ4_MAGIC = b'\x04\x22\x4d\x18'
-# Far above a chunk or message of any camera: what announces more is damaged, or made to harm.
+# Far above a chunk or message of any camera: what declares more is damaged or malicious.
 LARGEST_BLOCK = 1 << 30
 # What is decompressed at once.
 PART = 1 << 20
@@ -33,14 +33,12 @@ def decompressed(data: bytes, limit: int = LARGEST_BLOCK) -> bytes:
 
 
 def _gathered(parts: Iterable[bytes], limit: int) -> bytes:
-    """Return the joined parts; memory grows with what is there, not with what is announced."""
+    """Return the joined parts; memory grows with what is there, not with what is declared."""
     whole = bytearray()
     for part in parts:
         whole += part
         if len(whole) > limit:
-            raise PlaybackError(
-                f'compressed data that holds more than the {limit} bytes announced'
-            )
+            raise PlaybackError(f'compressed data that holds more than the {limit} bytes declared')
     return bytes(whole)
 
 

@@ -20,7 +20,7 @@ LARGEST_METADATA = 16 << 20
 
 
 def is_recording(path: Path) -> bool:
-    """Tell whether a file or folder is a recording, by its name or what is in the folder."""
+    """Return whether a file or folder is a recording, by its name or what is in the folder."""
     if not path.is_dir():
         return path.name.lower().endswith(NAMES)
     try:

@@ -28,7 +28,7 @@ _logger = logging.getLogger(__name__)
 
 MAGIC = b'\x89MCAP0\r\n'
 RECORD_HEAD = struct.Struct('<BQ')
-# What `mcap` raises for records whose content is not as announced.
+# What `mcap` raises for records whose content is not as declared.
 DAMAGE = (McapError, struct.error, ValueError, KeyError, OverflowError, MemoryError, StopIteration)
 
 
@@ -190,10 +190,10 @@ class McapFile:
             position = end
 
     def _unpacked(self, chunk: Chunk) -> list[McapRecord]:
-        """Return the records of a chunk; raises for damage and for absurd sizes."""
+        """Return the records of a chunk; raises for damage and for implausible sizes."""
         size = chunk.uncompressed_size
         if size > LARGEST_BLOCK:
-            raise PlaybackError(f'a chunk announces {size} bytes')
+            raise PlaybackError(f'a chunk declares {size} bytes')
         if chunk.compression not in ('', 'zstd', 'lz4'):
             raise PlaybackError(f'its compression {chunk.compression!r} is unknown')
         data = decompressed(chunk.data, size) if chunk.compression else chunk.data

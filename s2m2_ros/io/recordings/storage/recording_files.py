@@ -58,7 +58,7 @@ class RecordingFiles:
     def __init__(self, path: Path) -> None:
         """Open every file; compressed ones are unpacked into a temporary folder for as long.
 
-        Of several files, those that cannot be read are left out, and that is said in the log.
+        Of several files, those that cannot be read are skipped with a warning in the log.
         Raises PlaybackError, which names the file, what is wrong and what to do, if none can.
         """
         self._path = path
@@ -104,19 +104,19 @@ class RecordingFiles:
         self.close()
 
     def _open_all(self, paths: Sequence[Path]) -> None:
-        refusals = []
+        errors = []
         for path in paths:
             try:
                 file = self._open(path)
             except PlaybackError as error:
-                refusals.append(error)
+                errors.append(error)
             else:
                 self._stack.callback(file.close)
                 self._files.append(file)
         if not self._files:
-            raise refusals[0]
-        for refusal in refusals:
-            _logger.warning('%s; the other files are played', refusal)
+            raise errors[0]
+        for unreadable in errors:
+            _logger.warning('%s; the other files are played', unreadable)
 
     def _open(self, name: Path) -> StorageFile:
         path = name
@@ -131,7 +131,7 @@ class RecordingFiles:
                     return reader(path, name)
         except OSError as error:
             raise PlaybackError(f"cannot read '{name}': {error.strerror or error}") from error
-        raise PlaybackError(f"'{name}' is no recording: {_stranger(start)}")
+        raise PlaybackError(f"'{name}' is no recording: {_description(start)}")
 
     def _unpack(self, path: Path, decompress: Callable[[BinaryIO], Any]) -> Path:
         """Return a temporary copy of a compressed file; raises PlaybackError."""
@@ -170,7 +170,7 @@ def _start(path: Path) -> bytes:
         return file.read(LONGEST_MAGIC)
 
 
-def _stranger(start: bytes) -> str:
+def _description(start: bytes) -> str:
     if not start:
         return 'the file is empty (the recorder was killed before it wrote, or the copy failed)'
     for beginning, name in STRANGERS.items():

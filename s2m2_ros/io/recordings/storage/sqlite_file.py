@@ -43,7 +43,7 @@ class SqliteFile:
     def messages(self, topics: Collection[str]) -> Iterator[StoredMessage]:
         """Yield the messages of these topics in the order of their time.
 
-        What cannot be read of a damaged file is left out, and that is said in the log.
+        What cannot be read of a damaged file is skipped with a warning in the log.
         """
         wanted = [number for number, topic in self._topics.items() if topic.topic in topics]
         places = ', '.join('?' * len(wanted))
@@ -104,9 +104,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(f'file:{name}?{option}', uri=True)
         try:
             connection.execute('SELECT count(*) FROM sqlite_master').fetchone()
-        except sqlite3.Error as refused:
+        except sqlite3.Error as failure:
             connection.close()
-            error = refused
+            error = failure
         else:
             return connection
     raise error or sqlite3.OperationalError('cannot be opened')
