@@ -10,7 +10,7 @@ from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import registry
 
 if TYPE_CHECKING:
-    from s2m2_ros.inference.verification import Verdict
+    from s2m2_ros.inference.engines.verification import Verdict
 
 SUMMARY = 'check ROS, DDS, torch, CUDA and the checkpoints, and report what to fix'
 
@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     """Print the table of the backends; 1 if one of them gives wrong results."""
+    from s2m2_ros.inference.engines.verification import verify
     from s2m2_ros.inference.export import ExportSize
-    from s2m2_ros.inference.verification import verify
 
     try:
         size = ExportSize(*arguments.size)

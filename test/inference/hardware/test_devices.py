@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.inference import BackendUnavailableError, StereoMatcher, cpu_bfloat16
+from s2m2_ros.inference import BackendUnavailableError, StereoMatcher
 from s2m2_ros.inference.backend import BackendOptions
 from s2m2_ros.inference.backends import torch_compile, torch_eager
-from s2m2_ros.inference.devices import resolve_device
-from s2m2_ros.inference.float32_arithmetic import without_tf32
-from s2m2_ros.inference.proof import Proof
-from s2m2_ros.inference.versions import lacks_exporter, version_pair
+from s2m2_ros.inference.engines.proof import Proof
+from s2m2_ros.inference.engines.versions import lacks_exporter, version_pair
+from s2m2_ros.inference.hardware import cpu_bfloat16
+from s2m2_ros.inference.hardware.devices import resolve_device
+from s2m2_ros.inference.hardware.float32_arithmetic import without_tf32
 
 CPU = torch.device('cpu')
 

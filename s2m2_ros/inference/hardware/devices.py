@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from s2m2_ros.inference.engines.versions import how_to_install, is_jetson
 from s2m2_ros.inference.errors import BackendUnavailableError, OptionError
-from s2m2_ros.inference.versions import how_to_install, is_jetson
 
 # What other frameworks call an NVIDIA GPU.
 _OTHER_NAMES_OF_CUDA = ('gpu', 'nvidia', 'hip', 'rocm')
