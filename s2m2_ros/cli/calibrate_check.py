@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2m2_ros.cli.calibration_option import add_calibration_argument
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.errors import S2M2Error
 
@@ -38,14 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare images, distances and the matcher's options."""
     parser.add_argument('left', type=Path, help='left image: a flat, textured target')
     parser.add_argument('right', type=Path, help='right image')
-    parser.add_argument(
-        '--calibration',
-        type=Path,
-        nargs='+',
-        required=True,
-        metavar='FILE',
-        help='as `s2m2 match` takes it',
-    )
+    add_calibration_argument(parser, required=True, help='as `s2m2 match` takes it')
     parser.add_argument(
         '--distance',
         type=float,
