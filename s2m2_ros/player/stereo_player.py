@@ -195,8 +195,8 @@ def play(player: StereoPlayer) -> None:
     player.get_logger().info(f'played {player.published} pairs')
     if not player.had_subscribers:
         player.get_logger().warning(
-            'nobody subscribed to the images while they were played: start the subscriber first, '
-            'compare its topics and ROS_DOMAIN_ID, or set loop or wait_for_subscribers to true'
+            'there were no subscribers of the images while they were played: start the subscriber '
+            'first, compare its topics and ROS_DOMAIN_ID, or set loop or wait_for_subscribers to true'
         )
 
 

@@ -142,7 +142,7 @@ def test_what_plays_once_to_nobody_says_so(
     assert main(['--ros-args', *options]) == 0
     printed = ''.join(capfd.readouterr())
     assert 'played 3 pairs' in printed
-    assert printed.count('nobody subscribed to the images') == 1
+    assert printed.count('there were no subscribers of the images') == 1
 
 
 def test_one_pair_is_repeated_with_new_stamps_in_a_namespace(
