@@ -153,6 +153,6 @@ def _measure(
     arrays, camera = outputs.host.arrays, outputs.camera
     adjusted = arrays[Output.RAW_DISPARITY] - camera.principal_point_difference
     trusted = np.where(arrays[Output.CONFIDENCE] >= MIN_CONFIDENCE, adjusted, np.nan)
-    suspect = f'mend what was found in this pair first: {"; ".join(faults)}' if faults else ''
+    suspect = f'fix what was found in this pair first: {"; ".join(faults)}' if faults else ''
     plane = fit_target(trusted, camera, work.region, suspect=suspect)
     return camera, TargetMeasurement(distance, plane)

@@ -85,7 +85,7 @@ def test_misaligned_rows_are_named_before_texture(
     options = ['--distance', '1.5625', '--backend', 'sgbm']
     assert main(['calibrate-check', *pair, *calibration, *options]) == 2
     message = capsys.readouterr().err
-    assert 'mend what was found in this pair first' in message
+    assert 'fix what was found in this pair first' in message
     assert 'texture' not in message
 
 
