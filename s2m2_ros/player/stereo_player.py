@@ -196,7 +196,8 @@ def play(player: StereoPlayer) -> None:
     if not player.had_subscribers:
         player.get_logger().warning(
             'there were no subscribers of the images while they were played: start the subscriber '
-            'first, compare its topics and ROS_DOMAIN_ID, or set loop or wait_for_subscribers to true'
+            'first, compare its topics and ROS_DOMAIN_ID, or set loop or wait_for_subscribers to '
+            'true'
         )
 
 
