@@ -34,6 +34,11 @@ def resolve_device(device: str | torch.device) -> torch.device:
     except RuntimeError as error:
         raise OptionError(f"device must be auto, cpu, cuda or cuda:N, not '{name}'") from error
     if resolved.type == 'cpu':
+        if resolved.index:  # torch would take any number, and use the one processor
+            raise OptionError(
+                f"device must be auto, cpu, cuda or cuda:N, not '{name}': the processor has no "
+                'number'
+            )
         return torch.device('cpu')
     if resolved.type != 'cuda':
         raise BackendUnavailableError(

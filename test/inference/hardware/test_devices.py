@@ -63,7 +63,7 @@ def test_devices_of_torch_that_are_not_supported(name: str) -> None:
         resolve_device(name)
 
 
-@pytest.mark.parametrize('name', ['gpu', 'GPU:0', 'hip', 'cuda:', 'cuda:-1', '', '0'])
+@pytest.mark.parametrize('name', ['cpu:3', 'gpu', 'GPU:0', 'hip', 'cuda:', 'cuda:-1', '', '0'])
 def test_what_is_no_device(name: str) -> None:
     with pytest.raises(S2M2Error, match='must be auto, cpu, cuda or cuda:N, not'):
         resolve_device(name)
