@@ -27,7 +27,7 @@ IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
 @dataclass(frozen=True)
-class StereoMessages:
+class PlayedMessages:
     """One stereo pair with its calibration as messages of rclpy."""
 
     left: Image | CompressedImage
@@ -38,7 +38,7 @@ class StereoMessages:
 
 def stereo_messages(
     frame: StereoFrame, frame_ids: tuple[str, str], *, raw: bool = False
-) -> StereoMessages:
+) -> PlayedMessages:
     """Return a frame's messages; ``frame_ids`` are those of images that name none.
 
     ``raw`` says that the images of a calibration file are not rectified. Raises CalibrationError
@@ -49,7 +49,7 @@ def stereo_messages(
     for image, info, frame_id in zip(images, infos, frame_ids, strict=True):
         image.header.frame_id = image.header.frame_id or frame_id
         info.header.frame_id = info.header.frame_id or image.header.frame_id
-    return StereoMessages(*images, *infos)
+    return PlayedMessages(*images, *infos)
 
 
 def _image(image: Any) -> Any:

@@ -13,7 +13,7 @@ from tf_transformations import quaternion_from_euler
 
 from s2m2_ros.geometry import CalibrationError
 from s2m2_ros.io.ros_calibration import stereo_camera
-from s2m2_ros.player.ros_messages import StereoMessages
+from s2m2_ros.player.ros_messages import PlayedMessages
 
 # REP 103: a body frame looks along x with z up, an optical frame along z with y down.
 BODY_TO_OPTICAL = (-math.pi / 2, 0.0, -math.pi / 2)
@@ -36,7 +36,7 @@ def camera_transforms(
     return transforms
 
 
-def broadcast(node: Node, parent_frame: str, messages: StereoMessages) -> Any:
+def broadcast(node: Node, parent_frame: str, messages: PlayedMessages) -> Any:
     """Publish the transforms of a pair and return the broadcaster, which must be kept.
 
     Returns None, and says so in the log, where tf2_ros is not installed or the calibration is not

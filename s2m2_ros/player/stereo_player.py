@@ -31,7 +31,7 @@ from s2m2_ros.player.player_parameters import (
     publishes_raw,
     source_of,
 )
-from s2m2_ros.player.ros_messages import StereoMessages, stereo_messages
+from s2m2_ros.player.ros_messages import PlayedMessages, stereo_messages
 from s2m2_ros.player.static_transforms import broadcast
 from s2m2_ros.text_safety import utf8_text
 
@@ -112,7 +112,7 @@ class StereoPlayer(Node):  # type: ignore[misc]  # rclpy has no types
         for publisher in self._outputs.values():
             publisher.wait_for_all_acked(ACKNOWLEDGMENT_TIMEOUT)
 
-    def _messages(self, frame: StereoFrame) -> StereoMessages:
+    def _messages(self, frame: StereoFrame) -> PlayedMessages:
         frame_ids = (self.options.left_frame, self.options.right_frame)
         return stereo_messages(frame, frame_ids, raw=self._raw)
 
