@@ -218,7 +218,12 @@ def computing() -> Iterator[CheckResult]:
     except ImportError as error:
         yield CheckResult('torch', Health.BROKEN, str(error), 'pip install torch')
         return
-    from s2m2_ros.inference.versions import OLDEST_TORCH, how_to_install, is_jetson, torch_too_old
+    from s2m2_ros.inference.engines.versions import (
+        OLDEST_TORCH,
+        how_to_install,
+        is_jetson,
+        torch_too_old,
+    )
 
     too_old = torch_too_old(OLDEST_TORCH, 'the network')
     if too_old:

@@ -115,3 +115,19 @@ def test_verify_lists_every_backend(
     assert rows[2][4] == 'unavailable: it needs a CUDA device, not cpu'
     assert main(['doctor', '--verify', *options, 'onnxruntime']) == 1
     assert 'WRONG   onnxruntime  cpu     float32' in capsys.readouterr().out
+
+
+def test_a_broken_checkpoint_is_told_before_the_table_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'broken.pth').write_bytes(b'nothing')
+    assert main(['doctor', '--verify', '--checkpoint', str(tmp_path / 'broken.pth')]) == 2
+    printed = capsys.readouterr()
+    assert 'broken.pth' in printed.err
+    assert not printed.out
+
+
+def test_help_shows_the_size_as_it_is_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(['doctor', '--help'])
+    assert '(default: 128x192)' in ' '.join(capsys.readouterr().out.split())

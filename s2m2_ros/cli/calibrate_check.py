@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2m2_ros.cli.calibration_option import add_calibration_argument
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.errors import S2M2Error
 
@@ -38,14 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare images, distances and the matcher's options."""
     parser.add_argument('left', type=Path, help='left image: a flat, textured target')
     parser.add_argument('right', type=Path, help='right image')
-    parser.add_argument(
-        '--calibration',
-        type=Path,
-        nargs='+',
-        required=True,
-        metavar='FILE',
-        help='as `s2m2 match` takes it',
-    )
+    add_calibration_argument(parser, required=True, help='as `s2m2 match` takes it')
     parser.add_argument(
         '--distance',
         type=float,
@@ -108,14 +102,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _targets(arguments: argparse.Namespace) -> list[tuple[Path, Path, float]]:
+    from s2m2_ros.geometry.distance_check import require_distance
+
     if (arguments.pair2 is None) != (arguments.distance2 is None):
         raise S2M2Error('--pair2 and --distance2 belong together: give both or neither')
     targets = [(arguments.left, arguments.right, arguments.distance)]
     if arguments.pair2:
         targets.append((*arguments.pair2, arguments.distance2))
     for _, _, distance in targets:
-        if not 0 < distance < float('inf'):
-            raise S2M2Error(f'the distance must be above 0 meters, not {distance:g}')
+        require_distance(distance)
     return targets
 
 
@@ -150,11 +145,14 @@ def _measure(
     wanted = {Output.RAW_DISPARITY, Output.CONFIDENCE}
     outputs = StereoPipeline(work.matcher).process(pair, wanted, work.options, PipelineState())
     _, found = examine_outputs(outputs, work.options)
-    for text in (*outputs.notes, *outputs.warnings, *(finding.text for finding in found)):
+    faults = (*outputs.warnings, *(finding.text for finding in found))
+    for text in (*outputs.notes, *faults):
         _logger.warning('%s: %s', files[0], text)
     if outputs.content.nothing_to_match or outputs.camera is None:
         raise S2M2Error(f'{files[0]}: there is nothing to match in this pair')
     arrays, camera = outputs.host.arrays, outputs.camera
     adjusted = arrays[Output.RAW_DISPARITY] - camera.principal_point_difference
     trusted = np.where(arrays[Output.CONFIDENCE] >= MIN_CONFIDENCE, adjusted, np.nan)
-    return camera, TargetMeasurement(distance, fit_target(trusted, camera, work.region))
+    suspect = f'fix what was found in this pair first: {"; ".join(faults)}' if faults else ''
+    plane = fit_target(trusted, camera, work.region, suspect=suspect)
+    return camera, TargetMeasurement(distance, plane)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from typing import TYPE_CHECKING
 
 from s2m2_ros.cli.export import parse_size
@@ -10,7 +11,7 @@ from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import registry
 
 if TYPE_CHECKING:
-    from s2m2_ros.inference.verification import Verdict
+    from s2m2_ros.inference.engines.verification import Verdict
 
 SUMMARY = 'check ROS, DDS, torch, CUDA and the checkpoints, and report what to fix'
 
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--device', default='auto', help='for --verify: auto, cpu, cuda, cuda:1, ...'
     )
     parser.add_argument(
-        '--size', type=parse_size, default=(128, 192), metavar='HxW', help='for --verify'
+        '--size', type=parse_size, default='128x192', metavar='HxW', help='for --verify'
     )
     parser.add_argument(
         '--backends', nargs='+', choices=NETWORK_BACKENDS, help='for --verify: only these'
@@ -58,13 +59,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     """Print the table of the backends; 1 if one of them gives wrong results."""
+    from s2m2_ros.inference.engines.verification import verify
     from s2m2_ros.inference.export import ExportSize
-    from s2m2_ros.inference.verification import verify
 
     try:
         size = ExportSize(*arguments.size)
     except ValueError as error:
         raise S2M2Error(str(error)) from error
+    verdicts = verify(
+        arguments.checkpoint, size, device=arguments.device, backends=arguments.backends or ()
+    )
+    # What is wrong with the checkpoint or the device shows before a table is begun.
+    first = list(itertools.islice(verdicts, 1))
     print(
         f'difference from torch in float32: {arguments.checkpoint}, '
         f'{size.width}x{size.height}, a synthetic pair'
@@ -74,9 +80,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         f'{"visibility":>10} {"confidence":>10}'
     )
     wrong = False
-    for verdict in verify(
-        arguments.checkpoint, size, device=arguments.device, backends=arguments.backends or ()
-    ):
+    for verdict in itertools.chain(first, verdicts):
         wrong |= verdict.proof is not None and bool(verdict.problem)
         print(_row(verdict), flush=True)
     return 1 if wrong else 0

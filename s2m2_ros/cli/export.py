@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SUMMARY = 'write the network as ONNX, TorchScript or a TensorRT engine'
 
+SHORT_NAMES = {'float32': 'fp32', 'float16': 'fp16'}
+EXPORTED_PRECISIONS = tuple(name for name, full in PRECISIONS.items() if full in SHORT_NAMES)
 SUFFIXES = {'onnx': '.onnx', 'torchscript': '.pt', 'tensorrt': '.engine'}
 
 
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='leave the batch size open (ONNX only; height and width are always fixed)',
     )
-    parser.add_argument('--precision', choices=('fp32', 'fp16'), default='fp32')
+    parser.add_argument('--precision', choices=EXPORTED_PRECISIONS, default='fp32')
     parser.add_argument('--output', type=Path, help='default: named after its content')
     add_network_arguments(parser)
 
@@ -60,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise S2M2Error(str(error)) from error
     path: Path = arguments.output or Path(
-        f's2m2_{network.config.name}_{size.height}x{size.width}_{arguments.precision}'
+        f's2m2_{network.config.name}_{size.height}x{size.width}_{SHORT_NAMES[PRECISIONS[arguments.precision]]}'
         f'{SUFFIXES[arguments.format]}'
     )
     if not path.parent.is_dir():

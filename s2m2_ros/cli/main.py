@@ -34,6 +34,8 @@ COMMANDS: tuple[str, ...] = (
     'calibrate-check',
     'doctor',
 )
+# Those whose --calibration takes several files beside images.
+WITH_CALIBRATION = ('match', 'calibrate-check')
 
 EXIT_USER_ERROR = 2
 
@@ -44,13 +46,16 @@ def build_parser() -> argparse.ArgumentParser:
     import importlib
 
     import s2m2_ros
+    from s2m2_ros.cli.calibration_option import CommandParser
 
     parser = argparse.ArgumentParser(prog='s2m2', description='Stereo matching with S2M2.')
     parser.add_argument('--version', action='version', version=f's2m2_ros {s2m2_ros.__version__}')
     parser.add_argument(
         '-v', '--verbose', action='store_true', help='log details, and the traceback of errors'
     )
-    subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    subparsers = parser.add_subparsers(
+        dest='command', metavar='COMMAND', required=True, parser_class=CommandParser
+    )
     for name in COMMANDS:
         module = importlib.import_module(f's2m2_ros.cli.{name.replace("-", "_")}')
         subparser = subparsers.add_parser(
@@ -79,7 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> int:
     import logging
 
-    arguments = build_parser().parse_args(argv)
+    from s2m2_ros.cli.calibration_option import images_first
+
+    takes_images = any(word in argv for word in WITH_CALIBRATION)
+    arguments = build_parser().parse_args(images_first(argv) if takes_images else argv)
     logging.basicConfig(
         level=logging.DEBUG if arguments.verbose else logging.INFO, format='%(message)s'
     )

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from s2m2_ros.cli.calibration_option import add_calibration_argument
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.images.pixel_range import SETTINGS
@@ -61,12 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='?',
         help='right image, folder of right images, or video; omit it where LEFT holds both',
     )
-    parser.add_argument(
-        '--calibration',
-        type=Path,
-        nargs='+',
+    add_calibration_argument(
+        parser,
         default=[],
-        metavar='FILE',
         help='for depth and cloud: Middlebury calib.txt, KITTI calib, P1 and P2 or Q of OpenCV '
         '(YAML, XML, npz), K.txt, ost.txt, or camera_info YAML; one file of both cameras, the '
         'left and the right file, or a folder that holds them; default: one next to '

@@ -2,7 +2,7 @@
 
 | layout | left and right image | truth |
 | --- | --- | --- |
-| Middlebury 2014, 2021, v3; ETH3D two-view | ``SCENE/im0.png``, ``im1.png`` | ``disp0GT.pfm`` or ``disp0.pfm``, beside them or in a folder ``..._gt``; ``mask0nocc.png``: 255 = visible |
+| Middlebury 2014, 2021, v3; ETH3D two-view | ``SCENE/im0.png``, ``im1.png`` | ``disp0GT.pfm`` or ``disp0.pfm`` (or ``disp0GT.npy``; ``disp0GT.png``, 16 bit / 256), beside them or in a folder ``..._gt``; ``mask0nocc.png``: 255 = visible |
 | Middlebury 2005, 2006 | ``SCENE/view1.png``, ``view5.png``, or below ``IllumN/ExpN/`` | ``disp1.png`` |
 | Middlebury 2001, 2003 | ``SCENE/im2.ppm``, ``im6.ppm`` (map: ``im0``, ``im1``; tsukuba: ``scene1.row3.col3``, ``col4``) | ``disp2.pgm`` (``disp0``; ``truedisp.row3.col3``) |
 | KITTI 2012, 2015 | ``image_2/X_10.png``, ``image_3`` (or ``colored_0``, ``image_0``) | ``disp_occ_0`` or ``disp_occ``, 16 bit / 256; visible where ``disp_noc`` has a value |
@@ -21,6 +21,15 @@ from s2m2_ros.evaluation.pairs import DatasetError, StereoFiles
 from s2m2_ros.io.images.image_files import SUFFIXES
 
 KITTI_SCALE = 256.0
+# Names of the truth beside im0 and im1, and by what integers in it are divided.
+TRUTH_NAMES = {
+    'disp0GT.pfm': 1.0,
+    'disp0.pfm': 1.0,
+    'disp0GT.npy': 1.0,
+    'disp0GT.png': KITTI_SCALE,
+}
+# How the names of files begin that may be a truth of another layout.
+TRUTH_WORDS = ('disp', 'gt', 'truth', 'ground', 'depth')
 # Frames of Scene Flow, and of its subset of FlyingThings3D.
 SCENE_FLOW_PASSES = ('frames_cleanpass', 'frames_finalpass', 'image_clean', 'image_final')
 
@@ -39,22 +48,39 @@ def find_labeled_pairs(folder: Path) -> list[StereoFiles]:
     if not found:
         raise DatasetError(
             f'{folder}: no pair with ground truth in the layout of Middlebury, ETH3D, KITTI or '
-            'Scene Flow was found below it'
+            f'Scene Flow was found below it{_unknown_truth(folder)}'
         )
     return found
 
 
+def _unknown_truth(folder: Path) -> str:
+    """Return the end of a sentence that names a file which looks like a truth; else empty."""
+    named = (
+        path
+        for path in sorted(folder.rglob('*'))
+        if path.stem.lower().startswith(TRUTH_WORDS) and path.is_file()
+    )
+    file = next(named, None)
+    if file is None:
+        return ''
+    return (
+        f"; '{file.relative_to(folder)}' is there, but in no such place: beside im0.png and "
+        f'im1.png, write the disparity as {" or ".join(TRUTH_NAMES)} (PNG: 16 bits, in 1/256 '
+        'pixel)'
+    )
+
+
 def middlebury_and_eth3d(folder: Path) -> Iterator[StereoFiles]:
-    """Yield scenes of ``im0``, ``im1`` with a PFM truth: Middlebury 2014, 2021, v3 and ETH3D."""
+    """Yield scenes of ``im0``, ``im1`` with their truth: Middlebury 2014, 2021, v3 and ETH3D."""
     for left in _images(folder, 'im0'):
         scene = left.parent
         apart = scene.parent.with_name(f'{scene.parent.name}_gt') / scene.name
-        names = ('disp0GT.pfm', 'disp0.pfm')
-        truth = _first(*(place / name for place in (scene, apart) for name in names))
+        truth = _first(*(place / name for place in (scene, apart) for name in TRUTH_NAMES))
         right = _image(scene, 'im1')
         if truth and right:
             mask = _first(truth.with_name('mask0nocc.png'))
-            yield StereoFiles(_name(scene, folder), left, right, truth, mask)
+            counts = TRUTH_NAMES[truth.name]
+            yield StereoFiles(_name(scene, folder), left, right, truth, mask, counts)
 
 
 def old_middlebury(folder: Path) -> Iterator[StereoFiles]:

@@ -88,7 +88,7 @@ def load_pair(files: StereoFiles) -> StereoPair:
         DatasetError: if a file cannot be read or the sizes differ.
     """
     left, right = _read_images(files.left, files.right)
-    values, is_integer = _read_values(files.truth)
+    values, is_integer = _read_values(files.truth, in_fractions=(files.scale or 1) > 16)
     visible = None if files.visible is None else _read_visible(files.visible)
     for name, array in (('right image', right), ('truth', values), ('mask', visible)):
         if array is not None and array.shape[:2] != left.shape[:2]:
@@ -153,9 +153,14 @@ def _signed(compare: Comparison, signed: FloatMap) -> FloatMap:
     return -signed if turned < CLEARLY_BETTER * as_is else values
 
 
-def _read_values(file: Path) -> tuple[FloatMap, bool]:
-    """Return the numbers of a map (H, W), NaN = unknown, and whether the file has integers."""
+def _read_values(file: Path, *, in_fractions: bool = False) -> tuple[FloatMap, bool]:
+    """Return the numbers of a map (H, W), NaN = unknown, and whether the file has integers.
+
+    Fractions of a pixel need more than 8 bits: raises DatasetError for a map of fewer.
+    """
     found = _read(file)
+    if in_fractions and found.dtype == np.uint8:
+        raise DatasetError(f'{file}: 8 bits, but disparities in 1/256 pixel have 16')
     values: npt.NDArray[Any] = found if found.ndim == 2 else found[..., 0]
     is_integer = values.dtype.kind != 'f'
     known = np.isfinite(values) & (values != 0)

@@ -35,6 +35,11 @@ DISPARITY_ERROR = 0.1
 MIN_DISTANCE_RATIO = 1.3
 # A correction below this many standard deviations is within the measurement.
 SIGNIFICANT_DEVIATIONS = 2.0
+# Corrections that the node takes; what lies beyond is a mistake, not an error of a rig.
+DEPTH_SCALES = (0.1, 10.0)
+DISPARITY_OFFSETS = (-100.0, 100.0)
+# Nobody measures farther by tape, and no rig is checked there, in meters.
+FARTHEST = 100.0
 # A target turned by more than this, in degrees, has no one distance.
 MAX_TILT = 5.0
 
@@ -132,10 +137,15 @@ def central_region(width: int, height: int) -> RegionOfInterest:
 
 
 def fit_target(
-    disparity: FloatArray, camera: StereoCamera, region: RegionOfInterest | None = None
+    disparity: FloatArray,
+    camera: StereoCamera,
+    region: RegionOfInterest | None = None,
+    *,
+    suspect: str = '',
 ) -> TargetPlane:
     """Fit a plane to the adjusted disparity (H, W) in pixels, NaN = unknown or not trusted.
 
+    `suspect` is what is known to be wrong with the pair: likelier than a target without texture.
     Raises DistanceCheckError if the region lies outside, is unknown, or shows no flat target.
     """
     height, width = disparity.shape
@@ -159,9 +169,12 @@ def fit_target(
     x, y = x - (region.width - 1) / 2, y - (region.height - 1) / 2
     known = np.isfinite(part)
     if known.mean() < MIN_KNOWN_FRACTION:
+        advice = (
+            'the target needs texture (a poster, newspaper, a carpet) and light, and must fill '
+            'the region'
+        )
         raise DistanceCheckError(
-            f'only {known.mean():.0%} of the region has a trusted disparity: the target needs '
-            'texture (a poster, newspaper, a carpet) and light, and must fill the region'
+            f'only {known.mean():.0%} of the region has a trusted disparity: {suspect or advice}'
         )
     design = np.stack((np.ones(int(known.sum())), x[known], y[known]), axis=1)
     solution, residuals = _robust_plane(design, part[known])
@@ -184,12 +197,15 @@ def check_distances(
     """Return how depth is off, from one target or several.
 
     `tape_error` is the standard deviation of the distances in meters. Raises DistanceCheckError
-    for distances that are not positive, or all targets at or beyond infinity.
+    for distances that are not positive or not in meters, for targets at or beyond infinity, and
+    where no correction that the node takes would bring stereo to the tape.
     """
     distance = np.array([m.distance for m in measurements], np.float64)
     disparity = np.array([m.plane.disparity for m in measurements], np.float64)
-    if not len(distance) or not (np.isfinite(distance) & (distance > 0)).all():
-        raise DistanceCheckError('the distances must be positive, in meters')
+    if not len(distance):
+        raise DistanceCheckError('a distance is needed')
+    for value in distance:
+        require_distance(float(value))
     if not (disparity > 0).all():
         raise DistanceCheckError(
             'the target lies at or beyond infinity by its disparity '
@@ -208,6 +224,10 @@ def check_distances(
         correction = as_scale
     elif kind is ErrorKind.OFFSET:
         correction = as_offset
+    # An offset says nothing of the scale; all others could be one.
+    asked = as_scale if kind is ErrorKind.UNKNOWN else correction
+    if kind is not ErrorKind.NONE and not _is_accepted(asked):
+        raise _implausible(distance, product / disparity)
     return DistanceCheck(
         kind=kind,
         depth_errors=tuple(float(e) for e in error),
@@ -215,6 +235,36 @@ def check_distances(
         correction=correction,
         as_scale=as_scale,
         as_offset=as_offset,
+    )
+
+
+def require_distance(distance: float) -> None:
+    """Raise DistanceCheckError unless a distance may be one in meters."""
+    if not 0 < distance < math.inf:
+        raise DistanceCheckError(
+            f'the distance must be positive, in meters: above 0 meters, not {distance:g}'
+        )
+    if distance > FARTHEST:
+        raise DistanceCheckError(
+            f'a distance of {distance:g} m is beyond {FARTHEST:g} m: were millimeters written? '
+            f'({distance:g} mm are {distance / 1000:g} m)'
+        )
+
+
+def _is_accepted(correction: RigCorrection) -> bool:
+    scale, offset = correction.depth_scale, correction.disparity_offset
+    return (
+        DEPTH_SCALES[0] <= scale <= DEPTH_SCALES[1]
+        and DISPARITY_OFFSETS[0] <= offset <= DISPARITY_OFFSETS[1]
+    )
+
+
+def _implausible(distance: FloatArray, depth: FloatArray) -> DistanceCheckError:
+    tape, stereo = (', '.join(f'{z:.4g}' for z in values) for values in (distance, depth))
+    return DistanceCheckError(
+        f'{tape} m by tape and {stereo} m by stereo are too far apart for a correction '
+        f'(depth_scale takes {DEPTH_SCALES[0]:g} to {DEPTH_SCALES[1]:g}): were millimeters or '
+        'centimeters written instead of meters, or does the calibration belong to another rig?'
     )
 
 
@@ -335,11 +385,14 @@ def _conclusions(camera: StereoCamera, check: DistanceCheck) -> tuple[str, ...]:
     if check.kind is ErrorKind.NONE:
         return ('depth agrees with the tape within the uncertainty: no correction is needed',)
     if check.kind is ErrorKind.UNKNOWN:
+        reason = 'one distance cannot'
+        if len(check.depth_errors) > 1:
+            reason = 'the distances are too close to each other to'
         return (
-            'one distance cannot separate a wrong scale from an offset in disparity',
+            f'{reason} separate a wrong scale from an offset in disparity',
             f'if it is a scale, {as_scale}',
             f'if it is an offset, {as_offset}',
-            'measure a second target, at least 1.5 times as far or as near (--pair2, '
+            'measure another target, at least 1.5 times as far or as near (--pair2, '
             '--distance2), to separate them',
         )
     if check.kind is ErrorKind.SCALE:

@@ -210,11 +210,14 @@ class StereoCamera:
 def _check_rectified_together(
     left: CameraModel, first: ImageProjection, right: CameraModel, second: ImageProjection
 ) -> None:
-    names = f'{left.source} and {right.source}'
+    names = left.source
+    if right.source != left.source:
+        names = f'{left.source} and {right.source}'
     if (first.width, first.height) != (second.width, second.height):
         raise CalibrationError(
-            f'{names}: the images are {first.width}x{first.height} and '
-            f'{second.width}x{second.height} (after ROI and binning); a pair has one size'
+            f'{names}: the left camera is calibrated for images of {first.width}x{first.height}, '
+            f'the right one for {second.width}x{second.height} (after ROI and binning); a pair '
+            'has one size'
         )
     tolerance = MAX_RELATIVE_FOCAL_DIFFERENCE
     if (

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
         DeviceMemoryError,
         InferenceError,
     )
+    from s2m2_ros.inference.hardware.timing import StageTimings
     from s2m2_ros.inference.matcher import StereoMatcher
     from s2m2_ros.inference.result import MatchResult
-    from s2m2_ros.inference.timing import StageTimings
 
 _HOMES = {
     'Backend': 's2m2_ros.inference.backend',
@@ -32,7 +32,7 @@ _HOMES = {
     'InferenceError': 's2m2_ros.inference.errors',
     'Maps': 's2m2_ros.inference.backend',
     'MatchResult': 's2m2_ros.inference.result',
-    'StageTimings': 's2m2_ros.inference.timing',
+    'StageTimings': 's2m2_ros.inference.hardware.timing',
     'StereoMatcher': 's2m2_ros.inference.matcher',
 }
 

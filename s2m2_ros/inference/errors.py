@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from s2m2_ros.errors import S2M2Error
 
 if TYPE_CHECKING:
-    from s2m2_ros.inference.proof import Proof
+    from s2m2_ros.inference.engines.proof import Proof
 
 
 class InferenceError(S2M2Error):

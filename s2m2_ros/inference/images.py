@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from s2m2_ros.errors import ImageError
-from s2m2_ros.inference.timing import new_event
+from s2m2_ros.inference.hardware.timing import new_event
 
 Image = npt.NDArray[np.generic] | torch.Tensor
 

@@ -13,13 +13,13 @@ import torch
 from s2m2_ros.inference import selection
 from s2m2_ros.inference.backend import Backend
 from s2m2_ros.inference.backends.devices import on_device
-from s2m2_ros.inference.device_memory import is_out_of_memory, release, width_that_fits
 from s2m2_ros.inference.errors import ClosedError, DeviceMemoryError, OptionError
+from s2m2_ros.inference.hardware.device_memory import is_out_of_memory, release, width_that_fits
+from s2m2_ros.inference.hardware.timing import StageTimings, mark
 from s2m2_ros.inference.images import Image, Uploader, common_format
 from s2m2_ros.inference.result import MatchResult
 from s2m2_ros.inference.scaling import enlarge, shrink, working_size
 from s2m2_ros.inference.sgbm_options import SgbmOptions
-from s2m2_ros.inference.timing import StageTimings, mark
 
 _logger = logging.getLogger(__name__)
 

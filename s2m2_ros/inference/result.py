@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from s2m2_ros.inference.timing import StageTimings
+from s2m2_ros.inference.hardware.timing import StageTimings
 
 
 @dataclass(frozen=True, eq=False)

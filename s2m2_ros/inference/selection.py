@@ -11,10 +11,10 @@ from typing import Protocol, cast
 import torch
 
 from s2m2_ros.inference.backend import Backend, BackendOptions
-from s2m2_ros.inference.cpu_bfloat16 import why_not_bfloat16
-from s2m2_ros.inference.devices import resolve_device
 from s2m2_ros.inference.errors import BackendUnavailableError, OptionError
 from s2m2_ros.inference.first_available import FirstAvailable
+from s2m2_ros.inference.hardware.cpu_bfloat16 import why_not_bfloat16
+from s2m2_ros.inference.hardware.devices import resolve_device
 from s2m2_ros.inference.registry import AUTOMATIC_ORDER, BACKENDS, PRECISIONS
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.weights import cache_folder as default_cache_folder

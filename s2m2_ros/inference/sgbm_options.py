@@ -30,6 +30,8 @@ class SgbmOptions:
         max_left_right_difference: OpenCV's own check in pixels; negative: none.
         penalty_factor: multiplies both smoothness penalties; OpenCV's examples take 3, the number
             of color channels, for gray images too.
+        refine_subpixel: fit the fraction of a pixel to the images' gradients, since SGBM prefers
+            whole pixels.
 
     Raises ValueError if a value is out of range.
 
@@ -44,6 +46,7 @@ class SgbmOptions:
     uniqueness_ratio: int = 5
     max_left_right_difference: int = -1
     penalty_factor: int = 1
+    refine_subpixel: bool = True
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -79,6 +82,7 @@ class SgbmOptions:
             uniqueness_ratio=10,
             max_left_right_difference=1,
             penalty_factor=3,
+            refine_subpixel=False,
         )
 
     def max_disparity(self, width: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sensor_msgs.msg import CompressedImage
@@ -67,7 +68,7 @@ def _raw_images(
         first, second = split_views(both.pixels, layout)
     except ImageError as error:
         raise ImageError(f'{topics.left}: {error}') from error
-    return RawImage(first, both.largest, both.exact), RawImage(second, both.largest, both.exact)
+    return replace(both, pixels=first), replace(both, pixels=second)
 
 
 def _decode(message: Any, topic: str, expected_size: tuple[int, int] | None) -> RawImage:

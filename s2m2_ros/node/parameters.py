@@ -9,7 +9,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.geometry.distance_check import RigCorrection
+from s2m2_ros.geometry.distance_check import (
+    DEPTH_SCALES,
+    DISPARITY_OFFSETS,
+    RigCorrection,
+)
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.io.images.pixel_range import SETTINGS
@@ -161,12 +165,12 @@ class Settings:
     depth_scale: float = _parameter(
         1.0,
         'Correction of this rig: every depth is multiplied by it (s2m2 calibrate-check finds it).',
-        range=(0.1, 10.0),
+        range=DEPTH_SCALES,
     )
     disparity_offset: float = _parameter(
         0.0,
         'Correction of this rig: pixels added to every disparity (s2m2 calibrate-check finds it).',
-        range=(-100.0, 100.0),
+        range=DISPARITY_OFFSETS,
     )
     depth_filter: bool = _parameter(
         False, 'Set low-confidence and occluded pixels of the depth image to NaN.'

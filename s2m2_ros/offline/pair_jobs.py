@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -132,7 +132,7 @@ def _read_images(
     left = image_files.read_raw(pair.left)
     if layout.in_one_image:
         views = split_views(left.pixels, layout)
-        left, right = (RawImage(view, left.largest, left.exact) for view in views)
+        left, right = (replace(left, pixels=view) for view in views)
     else:
         right = image_files.read_raw(pair.right)
     calibration = lookup.models(pair.left, left.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,10 @@ doc/stereo_player.md describes all topics and parameters."""
 QUEUE_DEPTH = 10
 # How often to look whether a subscriber came; only until playing starts.
 POLL_S = 0.02
+# Discovery takes a moment, and what plays once is over before: so long it waits for subscribers,
+# and so long after the first one for those of the other topics.
+DISCOVERY_S = 2.0
+OTHER_TOPICS_S = 0.3
 ACKNOWLEDGMENT_TIMEOUT = Duration(seconds=1)
 NAME = 'stereo_player'
 
@@ -59,6 +64,7 @@ class StereoPlayer(Node):  # type: ignore[misc]  # rclpy has no types
         self._raw = publishes_raw(self.options)
         self.source: PairSource = source_of(self.options)
         self.published = 0
+        self.had_subscribers = False
         self._broadcaster: Any = None
         self._outputs: dict[str, Publisher[Any]] = {}
 
@@ -67,6 +73,16 @@ class StereoPlayer(Node):  # type: ignore[misc]  # rclpy has no types
         if not self._outputs:
             return 0
         return int(min(p.get_subscription_count() for p in self._outputs.values()))
+
+    def notice_subscribers(self) -> bool:
+        """Return whether someone subscribes to an image, and remember it."""
+        found = any(
+            output.get_subscription_count()
+            for topic, output in self._outputs.items()
+            if not topic.endswith('camera_info')
+        )
+        self.had_subscribers |= found
+        return found
 
     def prepare(self, frame: StereoFrame) -> None:
         """Create the publishers that a pair needs, and publish where its cameras are."""
@@ -164,9 +180,7 @@ def play(player: StereoPlayer) -> None:
     frames = repeated(player.source, loop=player.options.loop)
     first = next(frames)
     player.prepare(first)
-    waits = player.options.wait_for_subscribers
-    while waits and player.context.ok() and not player.subscribers():
-        executor.spin_once(timeout_sec=POLL_S)
+    _wait_for_subscribers(player, executor)
     frames = itertools.chain([first], frames)
     for due, frame in schedule(frames, player.options.rate, start=time.monotonic()):
         while player.context.ok() and (left := due - time.monotonic()) > 0:
@@ -174,9 +188,29 @@ def play(player: StereoPlayer) -> None:
         if not player.context.ok():
             return
         executor.spin_once(timeout_sec=0)
+        player.notice_subscribers()
         player.publish(frame)
+    player.notice_subscribers()
     player.finish()
     player.get_logger().info(f'played {player.published} pairs')
+    if not player.had_subscribers:
+        player.get_logger().warning(
+            'there were no subscribers of the images while they were played: start the subscriber '
+            'first, compare its topics and ROS_DOMAIN_ID, or set loop or wait_for_subscribers to '
+            'true'
+        )
+
+
+def _wait_for_subscribers(player: StereoPlayer, executor: SingleThreadedExecutor) -> None:
+    """Wait for subscribers: without end if asked to, else briefly if it plays only once."""
+    endless = player.options.wait_for_subscribers
+    if player.options.loop and not endless:
+        return
+    deadline = math.inf if endless else time.monotonic() + DISCOVERY_S
+    while player.context.ok() and not player.subscribers() and time.monotonic() < deadline:
+        executor.spin_once(timeout_sec=POLL_S)
+        if not (endless or player.had_subscribers) and player.notice_subscribers():
+            deadline = min(deadline, time.monotonic() + OTHER_TOPICS_S)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -65,6 +65,30 @@ def test_one_distance_gives_the_values_of_both_parameters(
         assert words in text
 
 
+def test_millimeters_are_asked_for(
+    tmp_path: Path, calibration: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = wall(tmp_path / 'a', 16)
+    assert main(['calibrate-check', *pair, *calibration, '--distance', '1562.5']) == 2
+    printed = capsys.readouterr()
+    assert 'were millimeters written? (1562.5 mm are 1.5625 m)' in printed.err
+    assert 'depth_scale' not in printed.out
+
+
+def test_misaligned_rows_are_named_before_texture(
+    tmp_path: Path, calibration: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = wall(tmp_path / 'a', 16)
+    right = cv2.imread(pair[1], cv2.IMREAD_GRAYSCALE)
+    assert right is not None
+    cv2.imwrite(pair[1], np.roll(right, 8, axis=0))
+    options = ['--distance', '1.5625', '--backend', 'sgbm']
+    assert main(['calibrate-check', *pair, *calibration, *options]) == 2
+    message = capsys.readouterr().err
+    assert 'fix what was found in this pair first' in message
+    assert 'texture' not in message
+
+
 def test_two_distances_name_the_kind(
     tmp_path: Path, calibration: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

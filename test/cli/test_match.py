@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from s2m2_ros.cli.calibration_option import images_first
 from s2m2_ros.cli.main import main
 from s2m2_ros.io.images.image_files import write_ply
 from s2m2_ros.io.sources.stereo_sources import named_pairs
@@ -225,3 +226,45 @@ def test_viewer_serves_a_page_on_the_loopback_only(tmp_path: Path) -> None:
         assert viewer.address.startswith('http://127.0.0.1:')
         with urllib.request.urlopen(viewer.address, timeout=20) as page:  # noqa: S310
             assert b'<html' in page.read(2000).lower()
+
+
+@pytest.mark.parametrize('order', ['{} {calib} {left} {right}', '{left} {} {calib} {right}',
+                                   '{} {calib} {left} {right} --overwrite',
+                                   '{} {calib} -- {left} {right}'])  # fmt: skip
+def test_images_may_follow_the_calibration(
+    pair: tuple[str, str], tmp_path: Path, order: str
+) -> None:
+    calib = tmp_path / 'calib.txt'
+    calib.write_text(CALIBRATION)
+    words = order.format('--calibration', calib=calib, left=pair[0], right=pair[1]).split()
+    output = tmp_path / 'out'
+    assert main(['match', '--output', str(output), '--backend', 'sgbm', *words]) == 0
+    assert (output / 'cloud.ply').is_file()
+
+
+def test_folders_may_follow_the_calibration(tmp_path: Path) -> None:
+    for side in ('left', 'right'):
+        (tmp_path / side).mkdir()
+    write_pair(tmp_path / 'left/1.png', tmp_path / 'right/1.png')
+    calib = tmp_path / 'calib.txt'
+    calib.write_text(CALIBRATION)
+    words = ['--calibration', str(calib), str(tmp_path / 'left'), str(tmp_path / 'right')]
+    output = tmp_path / 'out'
+    assert main(['match', '--output', str(output), '--backend', 'sgbm', *words]) == 0
+    assert (output / '1/cloud.ply').is_file()
+
+
+def test_what_a_calibration_is_stays_one(tmp_path: Path) -> None:
+    np.save(tmp_path / 'P1.npy', np.eye(3, 4))
+    files = ['left.yaml', 'right.yaml', str(tmp_path / 'P1.npy')]
+    for values in ([str(tmp_path)], files[:2], [files[0], files[2]], ['calib.txt']):
+        words = ['match', 'l.png', 'r.png', '--calibration', *values]
+        assert images_first(words) == words
+
+
+def test_images_that_the_calibration_took_are_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(['match', '--calibration', 'calib.txt', 'no_folder', 'no_folder_either'])
+    assert '--calibration FILE -- LEFT RIGHT' in capsys.readouterr().err

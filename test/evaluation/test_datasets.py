@@ -53,6 +53,34 @@ def test_middlebury_and_eth3d(tmp_path: Path) -> None:
     assert pair.visible.sum() == HEIGHT * WIDTH - 1
 
 
+@pytest.mark.parametrize('name', ['disp0GT.png', 'disp0GT.npy'])
+def test_other_files_of_truth_beside_im0(tmp_path: Path, name: str) -> None:
+    for image in ('im0.png', 'im1.png'):
+        write_image(tmp_path / 'room' / image)
+    if name.endswith('.npy'):
+        np.save(tmp_path / 'room' / name, DISPARITY)
+    else:
+        write_truth(tmp_path / 'room' / name, (DISPARITY * 256).astype(np.uint16))
+    (files,) = find_labeled_pairs(tmp_path)
+    expected = np.where(DISPARITY > 0, DISPARITY, np.nan)
+    np.testing.assert_array_equal(load_pair(files).disparity, expected)
+
+
+def test_a_truth_of_8_bits_is_no_count_of_256ths(tmp_path: Path) -> None:
+    for name in ('im0.png', 'im1.png', 'disp0GT.png'):
+        write_image(tmp_path / 'room' / name)
+    (files,) = find_labeled_pairs(tmp_path)
+    with pytest.raises(DatasetError, match=r'disp0GT\.png: 8 bits'):
+        load_pair(files)
+
+
+def test_a_truth_of_no_layout_is_named(tmp_path: Path) -> None:
+    for name in ('im0.png', 'im1.png', 'disparity.png'):
+        write_image(tmp_path / 'room' / name)
+    with pytest.raises(DatasetError, match=r"'room/disparity\.png' is there, but"):
+        find_labeled_pairs(tmp_path)
+
+
 def test_kitti_counts_in_256ths_and_knows_occlusions(tmp_path: Path) -> None:
     write_image(tmp_path / 'training/image_2/000000_10.png')
     write_image(tmp_path / 'training/image_2/000000_11.png')

@@ -135,7 +135,40 @@ def test_two_distances_tell_both() -> None:
 
 def test_close_distances_cannot_separate_them() -> None:
     targets = [measured(1.0, 24.0), measured(1.1, 21.8)]
-    assert check_distances(CAMERA, targets).kind is ErrorKind.UNKNOWN
+    check = check_distances(CAMERA, targets)
+    assert check.kind is ErrorKind.UNKNOWN
+    text = '\n'.join(report(CAMERA, targets, check))
+    assert 'too close to each other' in text
+    assert 'one distance' not in text
+
+
+def test_close_distances_that_agree_need_no_correction() -> None:
+    targets = [measured(1.0, 25.05), measured(1.1, 22.7)]
+    check = check_distances(CAMERA, targets)
+    assert check.kind is ErrorKind.NONE
+    assert 'no correction is needed' in report(CAMERA, targets, check)[-1]
+
+
+@pytest.mark.parametrize(
+    ('distances', 'words'),
+    [
+        ((3000.0,), '3000 mm are 3 m'),
+        ((1.0, 2000.0), '2000 mm are 2 m'),
+        ((99.0,), 'too far apart for a correction'),  # 24 px are 1.04 m
+        ((30.0, 60.0), 'too far apart for a correction'),
+    ],
+)
+def test_other_units_than_meters_are_asked_for(distances: tuple[float, ...], words: str) -> None:
+    targets = [measured(z, d) for z, d in zip(distances, (24.0, 12.0), strict=False)]
+    with pytest.raises(DistanceCheckError, match='were millimeters') as caught:
+        check_distances(CAMERA, targets)
+    assert words in str(caught.value)
+
+
+def test_what_is_wrong_with_the_pair_is_named_before_texture() -> None:
+    with pytest.raises(DistanceCheckError, match='the rows differ') as caught:
+        fit_target(np.full((240, 320), np.nan), CAMERA, suspect='the rows differ')
+    assert 'texture' not in str(caught.value)
 
 
 def test_exchanged_distances_are_refused() -> None:

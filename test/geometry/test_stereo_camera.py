@@ -335,3 +335,11 @@ def test_projecting_matching_and_reprojecting_returns_the_point(
     # Raw and cx are some 100 px, in float32 6e-6 px apart, of a disparity of 0.5 px or more.
     tolerance = 4e-5 * np.linalg.norm(point[:3])
     np.testing.assert_allclose(found, point[:3], atol=tolerance, rtol=0)
+
+
+def test_a_file_of_two_sizes_is_named_once(make_model: Callable[..., CameraModel]) -> None:
+    left = make_model(source='calib.yaml')
+    right = make_model(tx=-84.0, width=640, source='calib.yaml')
+    with pytest.raises(CalibrationError, match='calibrated for images of 1280x') as caught:
+        StereoCamera.from_projection(left, right)
+    assert str(caught.value).count('calib.yaml') == 1

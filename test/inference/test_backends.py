@@ -145,7 +145,7 @@ def test_onnxruntime_agrees_and_keeps_its_model(
     def refuse(*_: object) -> bytes:
         raise AssertionError('exported again')
 
-    monkeypatch.setattr('s2m2_ros.inference.exported_models.to_onnx', refuse)
+    monkeypatch.setattr('s2m2_ros.inference.engines.exported_models.to_onnx', refuse)
     assert_agree(found(), expected)
     model.write_bytes(model.read_bytes()[:-5])
     with pytest.raises(BackendUnavailableError, match='exported again'):
@@ -163,7 +163,7 @@ def test_compiled_agrees_and_keeps_its_code(
             return [mean, mean.sigmoid(), mean.sin().abs()]
 
     small = Small()
-    for module in ('backends.torch_compile', 'proof'):
+    for module in ('backends.torch_compile', 'engines.proof'):
         monkeypatch.setattr(f's2m2_ros.inference.{module}.load_for_inference', lambda _: small)
     monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'inductor'))
     left = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)

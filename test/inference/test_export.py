@@ -165,6 +165,7 @@ def test_command_writes_the_file(
         ('--size 50x64', 'multiples of 32'),
         ('--size 32x64 --format torchscript --dynamic', '--format onnx only'),
         ('--size 32x64 --output /nowhere/model.onnx', 'no folder'),
+        ('--size 32x64 --precision float16 --output /nowhere/model.onnx', 'no folder'),
         ('--size 32x64 --format tensorrt --output engine', 'pip install tensorrt'),
     ],
 )

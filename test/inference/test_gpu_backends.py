@@ -24,9 +24,9 @@ from s2m2_ros.inference.backends import tensorrt as tensor_rt
 from s2m2_ros.inference.backends.cuda_graph import GraphedNetwork
 from s2m2_ros.inference.backends.devices import OwnStream, on_device
 from s2m2_ros.inference.backends.engines import ENGINES_KEPT
+from s2m2_ros.inference.engines.proof import Proof
 from s2m2_ros.inference.export import ExportSize
 from s2m2_ros.inference.matcher import StereoMatcher
-from s2m2_ros.inference.proof import Proof
 from s2m2_ros.network import positional
 
 CPU = torch.device('cpu')
@@ -160,7 +160,7 @@ class FakeTensorRt:
 def fake(monkeypatch: pytest.MonkeyPatch, waits: list[tuple[int, int]]) -> FakeTensorRt:
     fake = FakeTensorRt()
     monkeypatch.setitem(sys.modules, 'tensorrt', fake.module())
-    monkeypatch.setattr('s2m2_ros.inference.exported_models.to_onnx', lambda *_: b'onnx')
+    monkeypatch.setattr('s2m2_ros.inference.engines.exported_models.to_onnx', lambda *_: b'onnx')
     monkeypatch.setattr('s2m2_ros.inference.backends.engines.prove', lambda *_: GOOD)
     return fake
 
@@ -282,7 +282,7 @@ def test_on_a_jetson_the_advice_is_the_systems_package(
     assert 'pip install tensorrt' in str(tensor_rt.unavailable(on_cuda))
     release = tmp_path / 'nv_tegra_release'
     release.touch()
-    monkeypatch.setattr('s2m2_ros.inference.versions.JETSON_RELEASE', release)
+    monkeypatch.setattr('s2m2_ros.inference.engines.versions.JETSON_RELEASE', release)
     assert 'apt-get install python3-libnvinfer' in str(tensor_rt.unavailable(on_cuda))
     assert 'pip' not in str(tensor_rt.unavailable(on_cuda))
 
@@ -320,8 +320,8 @@ def test_onnxruntime_on_cuda_runs_on_a_real_stream_without_tf32(
         return opened[-1]
 
     monkeypatch.setattr('onnxruntime.InferenceSession', session)
-    monkeypatch.setattr('s2m2_ros.inference.exported_models.to_onnx', lambda *_: b'onnx')
-    monkeypatch.setattr('s2m2_ros.inference.exported_models.device_name', str)
+    monkeypatch.setattr('s2m2_ros.inference.engines.exported_models.to_onnx', lambda *_: b'onnx')
+    monkeypatch.setattr('s2m2_ros.inference.engines.exported_models.device_name', str)
     sessions = onnx_runtime.OnnxSessions(replace(options, device=torch.device('cuda:1')))
     run = sessions.open(ExportSize(64, 64))
     (provider, settings), fallback = opened[0].providers

@@ -1,7 +1,7 @@
 """Networks as wide as the published ones give the same numbers in every form.
 
-Their correlations exceed 100, where exp() of float32 overflows; narrow networks hide that. The
-`slow` ones (M, the compiler, half precision) are run by `make test ARGS="-m slow"`.
+Their correlations exceed 100, where exp() of float32 overflows; narrow networks hide that.
+`make test ARGS='-m "not slow"'` leaves out those that take minutes.
 """
 
 from __future__ import annotations

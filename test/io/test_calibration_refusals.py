@@ -179,6 +179,21 @@ def test_other_files(content: bytes, expected: str, tmp_path: Path) -> None:
     assert expected in refused(tmp_path, content)
 
 
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        ('version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n', 'git lfs pull'),
+        ('<!DOCTYPE html>\n<html><body>Sign in</body></html>', 'a web page'),
+        ('\n<html lang="en"><head></head></html>', 'a web page'),
+    ],
+)
+@pytest.mark.parametrize('name', ['calib.txt', 'stereo.yaml', 'stereo.xml', 'stereo.npz'])
+def test_what_a_failed_download_leaves_is_named(
+    content: str, words: str, name: str, tmp_path: Path
+) -> None:
+    assert words in refused(tmp_path, content, name)
+
+
 def test_an_archive_of_camera_calibration_is_to_be_unpacked(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / 'calibrationdata.tar.gz', 'w:gz') as archive:
         archive.addfile(tarfile.TarInfo('left.yaml'))

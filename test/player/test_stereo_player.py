@@ -125,6 +125,26 @@ def test_every_pair_of_a_folder_arrives_once_in_order(
     assert (left_info.width, left_info.height) == (64, 48)
 
 
+def test_what_plays_once_waits_for_a_subscriber_that_runs_already(
+    node: Node, folder: Path, calibration: Path
+) -> None:
+    options = parameters(source=folder, calibration=calibration, rate=1000.0, loop=False)
+    with python_process(PLAYER, *options) as player:
+        heard = listen(node, {'left/image_rect': Image}, everything(3))
+        assert hear(player) == 'ended 0'
+    assert [message.data[0] for message in heard['left/image_rect']] == [10, 20, 30]
+
+
+def test_what_plays_once_to_nobody_says_so(
+    folder: Path, calibration: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = parameters(source=folder, calibration=calibration, rate=1000.0, loop=False)
+    assert main(['--ros-args', *options]) == 0
+    printed = ''.join(capfd.readouterr())
+    assert 'played 3 pairs' in printed
+    assert printed.count('there were no subscribers of the images') == 1
+
+
 def test_one_pair_is_repeated_with_new_stamps_in_a_namespace(
     node: Node, folder: Path, calibration: Path
 ) -> None:

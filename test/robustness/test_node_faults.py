@@ -42,8 +42,8 @@ def test_simulated_time_stands_still_and_jumps_back() -> None:
         late = made.wait_output('stats', made.show())
         assert 0 < late['latency_ms'] < 60_000
         since = made.mark()
-        made.show(silent=INFOS)
-        made.wait_told('camera_info', 'no messages received', since=since)
+        made.show(silent=['right/image_rect'])
+        made.wait_told('right/image_rect', 'no messages received', since=since)
         assert made.set_parameter('use_sim_time', True) == ''
         made.wait_output('disparity', made.show())
 
@@ -70,7 +70,7 @@ def test_checkpoint_is_deleted_while_running(checkpoint: Path, tmp_path: Path) -
         weights.write_bytes(b'half a file')
         since = made.mark()
         assert not made.change_state('configure')
-        made.wait_told('not a whole .safetensors file', since=since)
+        made.wait_told('expected a .pth or .safetensors file', since=since)
         shutil.copy(checkpoint, weights)
         assert made.change_state('configure')
         assert made.change_state('activate')
@@ -99,4 +99,6 @@ def test_disk_is_full_for_caches(checkpoint: Path, tmp_path: Path) -> None:
         made.node.log.wait(lambda line: 'cannot keep' in line, 'a warning about the cache')
         assert made.change_state('activate')
         made.wait_output('disparity', made.show())
-        assert not [path for path in (tmp_path / 'cache').rglob('*') if path.is_file()]
+        # What was compared is a line of text, which has room.
+        kept = [path.name for path in (tmp_path / 'cache').rglob('*') if path.is_file()]
+        assert not [name for name in kept if not name.startswith('proof-')]

@@ -16,14 +16,14 @@ from contextlib import contextmanager
 import torch
 
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.inference.artifact_cache import ArtifactKey
 from s2m2_ros.inference.backend import BackendOptions
 from s2m2_ros.inference.backends.network import Network
-from s2m2_ros.inference.device_memory import is_out_of_memory
+from s2m2_ros.inference.engines.artifact_cache import ArtifactKey
+from s2m2_ros.inference.engines.exported_models import ExportedModels
+from s2m2_ros.inference.engines.proof import Proof, load_proof, prove, store_proof
 from s2m2_ros.inference.errors import BackendUnavailableError, WrongResultsError
 from s2m2_ros.inference.export import ExportSize
-from s2m2_ros.inference.exported_models import ExportedModels
-from s2m2_ros.inference.proof import Proof, load_proof, prove, store_proof
+from s2m2_ros.inference.hardware.device_memory import is_out_of_memory
 
 _logger = logging.getLogger(__name__)
 

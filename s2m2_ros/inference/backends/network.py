@@ -10,7 +10,7 @@ import torch
 from s2m2_ros.inference.backend import PRECISIONS, BackendOptions, Maps
 from s2m2_ros.inference.backends.devices import on_device
 from s2m2_ros.inference.errors import ClosedError, InferenceError
-from s2m2_ros.inference.float32_arithmetic import without_tf32
+from s2m2_ros.inference.hardware.float32_arithmetic import without_tf32
 from s2m2_ros.inference.padding import Padding, PaddingMode
 from s2m2_ros.network import S2M2, load_network
 

@@ -19,9 +19,9 @@ from s2m2_ros.inference.backend import Backend, BackendOptions
 from s2m2_ros.inference.backends.devices import OwnStream
 from s2m2_ros.inference.backends.engines import Engines
 from s2m2_ros.inference.backends.network import Network, PaddedBackend
+from s2m2_ros.inference.engines.exported_models import ExportedModels
+from s2m2_ros.inference.engines.versions import how_to_install, lacks_exporter, version_pair
 from s2m2_ros.inference.export import INPUTS, OUTPUTS, ExportSize
-from s2m2_ros.inference.exported_models import ExportedModels
-from s2m2_ros.inference.versions import how_to_install, lacks_exporter, version_pair
 from s2m2_ros.optional_packages import missing_packages
 
 _logger = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from s2m2_ros.inference.backend import BackendOptions, Maps
+from s2m2_ros.inference.backends.subpixel import refine
 from s2m2_ros.inference.scaling import EDGE_STEP
 from s2m2_ros.inference.sgbm_options import SgbmOptions, search_range
 
@@ -70,8 +71,9 @@ class SemiGlobalBackend:
 
     Wide images are matched at `SgbmOptions.working_width`. A pixel is kept if the right image's
     own estimate leads back to within 1 px of it (of the working size) and its region is larger
-    than a speckle. Then visibility is 1, and confidence grows with the fraction of known pixels
-    around it. Every other pixel is unknown: disparity NaN, visibility 0, confidence 0.
+    than a speckle. Then its fraction of a pixel is refined (`subpixel`), visibility is 1, and
+    confidence grows with the fraction of known pixels around it. Every other pixel is unknown:
+    disparity NaN, visibility 0, confidence 0.
     """
 
     def __init__(
@@ -114,6 +116,8 @@ class SemiGlobalBackend:
             disparity, difference = check_consistency(disparity, mirrored[:, ::-1])
             disparity = remove_unsupported(disparity, left, options.min_support)
         disparity = remove_speckles(disparity, options.speckle_size)
+        if options.refine_subpixel:
+            disparity = refine(disparity, left, right)
         visibility = np.isfinite(disparity).astype(np.float32)
         return disparity, visibility, confidence_of(disparity, difference, scale)
 

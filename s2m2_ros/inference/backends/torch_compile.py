@@ -15,10 +15,10 @@ import torch
 from s2m2_ros.inference.backend import Backend, BackendOptions
 from s2m2_ros.inference.backends.engines import Engines
 from s2m2_ros.inference.backends.network import Network, PaddedBackend, load_for_inference
+from s2m2_ros.inference.engines.exported_models import ExportedModels
+from s2m2_ros.inference.engines.proof import made_pair
+from s2m2_ros.inference.engines.versions import OLDEST_TORCH_FOR_COMPILING, torch_too_old
 from s2m2_ros.inference.export import ExportSize
-from s2m2_ros.inference.exported_models import ExportedModels
-from s2m2_ros.inference.proof import made_pair
-from s2m2_ros.inference.versions import OLDEST_TORCH_FOR_COMPILING, torch_too_old
 from s2m2_ros.optional_packages import missing_packages
 
 _logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from s2m2_ros.inference.backend import Backend, BackendOptions
 from s2m2_ros.inference.backends.network import PaddedBackend, load_for_inference
-from s2m2_ros.inference.versions import OLDEST_TORCH, torch_too_old
+from s2m2_ros.inference.engines.versions import OLDEST_TORCH, torch_too_old
 
 
 def unavailable(options: BackendOptions) -> str | None:

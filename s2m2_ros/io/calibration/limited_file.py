@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 
 from s2m2_ros.geometry.camera_model import CalibrationError
+from s2m2_ros.io.images.image_formats import image_format
 
 # Far more than any calibration takes in one of the text formats.
 LARGEST_TEXT = 1 << 20
@@ -20,6 +21,13 @@ GZIP_MAGIC = b'\x1f\x8b'
 ZIP_MAGIC = b'PK\x03\x04'
 NPY_MAGIC = b'\x93NUMPY'
 TAR_MAGIC, TAR_MAGIC_AT = b'ustar', 257
+# What lies under a calibration's name where a download or a clone went wrong.
+STRANGERS = {
+    'git-lfs pointer': 'a git-lfs pointer, not the calibration itself: run `git lfs pull`',
+    'web page': 'a web page, not a calibration: the download probably needed a login, or the '
+    'address of the raw file',
+}
+FORMAT_BYTES = 512
 
 
 def read_limited(path: Path) -> bytes:
@@ -27,7 +35,8 @@ def read_limited(path: Path) -> bytes:
 
     Raises:
         CalibrationError: the file is missing, unreadable, not a regular file, or larger than
-            `LARGEST_TEXT` (`LARGEST_ARCHIVE` for files of NumPy).
+            `LARGEST_TEXT` (`LARGEST_ARCHIVE` for files of NumPy); or it is recognized as
+            something else.
 
     """
     try:
@@ -46,6 +55,9 @@ def read_limited(path: Path) -> bytes:
             f'{path}: a tar archive: unpack it and give the files in it, e.g. left.yaml and '
             'right.yaml'
         )
+    stranger = STRANGERS.get(image_format(data[:FORMAT_BYTES]))
+    if stranger:
+        raise CalibrationError(f'{path}: {stranger}')
     if len(data) > LARGEST_TEXT and not data.startswith((ZIP_MAGIC, NPY_MAGIC)):
         raise too_large(path)
     return data

@@ -21,12 +21,14 @@ class StereoReader:
         recognizes: whether a file is of this format, right or not; raises nothing.
         read: returns the left and the right camera, given the width and height of the images for
             formats that leave them out; raises CalibrationError.
+        listed: whether it is named among the formats that are read; some readers only explain.
 
     """
 
     name: str
     recognizes: Callable[[Document], bool]
     read: Callable[[Document, Size], StereoModels]
+    listed: bool = True
 
 
 @dataclass(frozen=True)
@@ -36,3 +38,4 @@ class CameraReader:
     name: str
     recognizes: Callable[[Document], bool]
     read: Callable[[Document, Size], CameraModel]
+    listed: bool = True

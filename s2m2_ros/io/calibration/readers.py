@@ -36,6 +36,7 @@ READERS = (
         'projections beside camera matrices',
         before_rectification.has_projections_of_raw_cameras,
         before_rectification.reject_projections,
+        listed=False,
     ),
     StereoReader(
         'P1 and P2 or Q of OpenCV (YAML, XML, JSON, npz, npy)', opencv.recognizes, opencv.read
@@ -59,10 +60,8 @@ CAMERA_READERS = (
 )
 # Beginnings of pickles of protocols 2 to 5.
 PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
-KNOWN_FORMATS = (
-    'Middlebury calib.txt, KITTI and DrivingStereo (P2 or P_rect_02), OpenCV with P1 and P2 or Q '
-    '(YAML, XML, JSON, npz, npy), K.txt with the baseline, fx, cx, cy and baseline by name, '
-    'ost.txt, and two camera_info files or a folder with both (ROS)'
+KNOWN_FORMATS = ', '.join(
+    dict.fromkeys(reader.name for reader in (*READERS, *CAMERA_READERS) if reader.listed)
 )
 
 

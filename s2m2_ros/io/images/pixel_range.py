@@ -135,7 +135,8 @@ class PixelRange:
             return known or found
         self._ranges[kind] = found
         if known is not None or found != ValueRange(0.0, largest or 0.0):
-            self.note = _note(found, low, high, is_float=is_float)
+            kind_name = images[0].stored or ('floating-point' if is_float else '16-bit')
+            self.note = _note(found, low, high, kind_name)
         return found
 
     def _warn_of_clipping(self, fixed: ValueRange, images: list[RawImage]) -> None:
@@ -227,8 +228,7 @@ def _checked(setting: str) -> str:
     return setting
 
 
-def _note(found: ValueRange, low: float, high: float, *, is_float: bool) -> RangeNote:
-    kind = 'floating-point' if is_float else '16-bit'
+def _note(found: ValueRange, low: float, high: float, kind: str) -> RangeNote:
     return RangeNote(
         f'{kind} images with values from {low:g} to {high:g}: {found.low:g} is taken as black and '
         f'{found.high:g} as white; set pixel_range ({", ".join(SETTINGS[1:])}) if the camera has '

@@ -16,6 +16,9 @@ StereoModels = tuple[CameraModel, CameraModel]
 
 # KITTI's raw data keeps the calibration of a day three folders above the images.
 LEVELS = 5
+# What lies in the images' folder or the one above is theirs; farther up it may be of others.
+FAMILIAR_LEVELS = 1
+COUNTS = {2: 'two', 3: 'three', 4: 'four'}
 SUBFOLDERS = ('', 'calib', 'calibration', 'camera_info', 'config')
 TEXT_NAMES = ('calib', 'calibration', 'stereo', 'stereo_calibration', 'stereo_calib')
 SUFFIXES = ('.txt', '.yaml', '.yml', '.xml', '.json', '.yml.gz', '.xml.gz', '.npz')
@@ -85,6 +88,7 @@ class CalibrationLookup:
         self._by_image: dict[Path, list[Path]] = {}
         self._models: dict[tuple[tuple[Path, ...], Size], StereoModels | None] = {}
         self._reported: set[tuple[Path, ...]] = set()
+        self._remote: set[tuple[Path, ...]] = set()
 
     def models(self, beside: Path, size: Size) -> StereoModels | None:
         """Return the left and the right camera for images of ``size`` (width, height), or None.
@@ -104,21 +108,26 @@ class CalibrationLookup:
         if self._given and not self._is_needed:
             return read_calibration(paths, image_size=size)
         try:
-            return checked_models(paths, size)
+            models = checked_models(paths, size)
         except CalibrationError as error:
             if self._is_needed:
                 raise
-            _logger.warning(
-                'no depth: the calibration next to the images cannot be used: %s', error
-            )
+            _logger.warning('no depth: the calibration that was found cannot be used: %s', error)
             return None
+        if tuple(paths) in self._remote and not _names_size(paths, size):
+            _logger.warning(
+                'calibration: %s names no image size, so nothing can check that it belongs to '
+                'these images',
+                _quoted(paths),
+            )
+        return models
 
     def files(self, beside: Path) -> Sequence[Path]:
         """Return the files of the calibration for an image, folder or recording; empty if none."""
         if self._given:
             return self._given
         found = self.found(beside)
-        self._report(found)
+        self._report(found, beside)
         return found or ()
 
     def found(self, start: Path) -> list[Path] | None:
@@ -137,11 +146,43 @@ class CalibrationLookup:
         ]
         return _first_whole(own) or self._shared[folder]
 
-    def _report(self, paths: list[Path] | None) -> None:
-        if paths and tuple(paths) not in self._reported:
-            self._reported.add(tuple(paths))
-            names = ' and '.join(f"'{path}'" for path in paths)
-            _logger.info('calibration: using %s, found next to the images', names)
+    def _report(self, paths: list[Path] | None, beside: Path) -> None:
+        if not paths or tuple(paths) in self._reported:
+            return
+        self._reported.add(tuple(paths))
+        levels = _levels_above(paths[0], beside.absolute())
+        if levels <= FAMILIAR_LEVELS:
+            place = 'next to the images' if levels == 0 else 'in the folder above the images'
+            _logger.info('calibration: using %s, found %s', _quoted(paths), place)
+            return
+        self._remote.add(tuple(paths))
+        _logger.warning(
+            'calibration: using %s, found %s folders above the images: if it belongs to other '
+            'images, name the right one',
+            _quoted(paths),
+            COUNTS.get(levels, str(levels)),
+        )
+
+
+def _levels_above(found: Path, beside: Path) -> int:
+    """Return how many folders above the images' own the search met the calibration."""
+    folder = beside if beside.is_dir() else beside.parent
+    levels = (folder, *folder.parents)
+    return next(above for above, level in enumerate(levels) if found.is_relative_to(level))
+
+
+def _quoted(paths: Sequence[Path]) -> str:
+    return ' and '.join(f"'{path}'" for path in paths)
+
+
+def _names_size(paths: Sequence[Path], size: Size) -> bool:
+    """Return whether the calibration itself says how large its images are."""
+    other = (size[0] + 1, size[1] + 1)
+    try:
+        models = read_calibration(paths, image_size=other)
+    except CalibrationError:  # fits that size no more, so it depends on its own
+        return True
+    return any((model.width, model.height) != other for model in models)
 
 
 def checked_models(paths: Sequence[Path], size: Size) -> StereoModels:

@@ -38,6 +38,10 @@ NEUTRAL = frozenset({
 IGNORED_FOLDERS = frozenset({'__macosx', '@eadir', 's2m2_output', 'demo_output'})
 
 
+# Units of timestamps since 1970, by their number of digits.
+TIMESTAMP_UNITS = {13: 'ms', 16: 'us', 19: 'ns'}
+
+
 class SourceError(S2M2Error):
     """No stereo pairs where they were looked for; says where and what would be one."""
 
@@ -194,7 +198,36 @@ def _nothing_found(source: Path, images: Sequence[Path], results: Sequence[Path]
     return (
         f"no stereo pairs in '{source}': {found}; name a folder of files like desk_left.png and "
         'desk_right.png or with folders left and right in it, or give the right image or folder '
-        'as right_source; one image with both views needs input_layout'
+        f'as right_source; one image with both views needs input_layout{_folders_apart(images)}'
+    )
+
+
+def _folders_apart(images: Sequence[Path]) -> str:
+    """Return what :func:`_timestamps_apart` does for the images of two folders."""
+    folders: dict[Path, list[Path]] = {}
+    for image in images:
+        folders.setdefault(image.parent, []).append(image)
+    return _timestamps_apart(*folders.values()) if len(folders) == 2 else ''
+
+
+def _timestamps_apart(lefts: Sequence[Path], rights: Sequence[Path]) -> str:
+    """Return the end of a message on names that are timestamps, nearly equal; else empty."""
+    stems = {path.stem for path in (*lefts, *rights)}
+    unit = TIMESTAMP_UNITS.get(len(min(stems, default='')))
+    digits = {len(stem) for stem in stems}
+    if unit is None or len(digits) > 1 or not all(map(str.isdecimal, stems)):
+        return ''
+    if not lefts or not rights:
+        return ''
+    others = [int(path.stem) for path in rights]
+    apart = {path: min(abs(int(path.stem) - other) for other in others) for path in lefts[:100]}
+    nearest = min(apart, key=lambda path: apart[path])
+    counterpart = min(rights, key=lambda path: abs(int(path.stem) - int(nearest.stem)))
+    return (
+        '. The names look like timestamps of each camera: '
+        f'{nearest.name!r} and {counterpart.name!r} are {apart[nearest]} {unit} apart. Give both '
+        'images of a pair the timestamp of the left one as their name, or record them into a bag, '
+        'whose images are paired by the nearest timestamp'
     )
 
 
@@ -234,7 +267,7 @@ def _joined(
         )
         raise ImageError(
             f'no image has a counterpart: {" and ".join(examples)}; the images of a pair must '
-            'have the same name, but for left and right'
+            f'have the same name, but for left and right{_timestamps_apart(left[1], right[1])}'
         )
     if alone:
         raise ImageError(f'{len(alone)} image(s) have no counterpart, e.g. {alone[0]!r}')

@@ -12,7 +12,7 @@ from s2m2_ros.text_safety import LIMIT, safe_text
 MOST_NAMES = 100
 
 
-class Frame(NamedTuple):
+class TopicFrame(NamedTuple):
     """The frame_id of a topic, as it came."""
 
     topic: str
@@ -28,7 +28,7 @@ class FrameWatch:
     def __init__(self, faults: FaultLog) -> None:
         self._faults = faults
         self._with_slash: dict[tuple[str, str], str] = {}
-        self._last: list[Frame] = []
+        self._last: list[TopicFrame] = []
 
     def correct(self, topic: str, message: Any) -> None:
         """Take leading slashes off the message's frame_id."""
@@ -48,7 +48,7 @@ class FrameWatch:
             (topic, str(message.header.frame_id))
             for topic, message in zip(topics, messages, strict=True)
         ]
-        frames = [Frame(name[0], self._with_slash.get(name, name[1])) for name in names]
+        frames = [TopicFrame(name[0], self._with_slash.get(name, name[1])) for name in names]
         if frames == self._last:
             return
         self._last = frames
@@ -59,7 +59,7 @@ class FrameWatch:
             self._faults.report(Fault.FRAME_ID, problem)
 
 
-def explain_frames(frames: Sequence[Frame]) -> str | None:
+def explain_frames(frames: Sequence[TopicFrame]) -> str | None:
     """Return what is wrong with the frames of left and right image, left and right info."""
     reasons = [reason for frame in frames if (reason := _explain(frame))]
     for image, info in zip(frames[:2], frames[2:], strict=True):
@@ -72,7 +72,7 @@ def explain_frames(frames: Sequence[Frame]) -> str | None:
     return '; '.join(reasons) or None
 
 
-def _explain(frame: Frame) -> str | None:
+def _explain(frame: TopicFrame) -> str | None:
     name = frame.frame_id.lstrip('/')
     if not name.strip():
         found = f"'{safe_text(frame.frame_id)}' as frame_id" if frame.frame_id else 'no frame_id'

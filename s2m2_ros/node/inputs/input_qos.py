@@ -27,7 +27,9 @@ OVERRIDABLE = (
     QoSPolicyKind.RELIABILITY,
     QoSPolicyKind.DURABILITY,
 )
-DEEPEST = 8
+# That of ROS 2's profile for sensors: room for what arrives while this process is busy. With less,
+# left and right lose different images.
+DEPTH, DEEPEST = 5, 8
 # So many packets of video may wait: each that is lost costs the pictures until the next key frame.
 DEPTH_IN_ORDER = 30
 # Before Iron rclpy calls back with the message alone.
@@ -42,7 +44,7 @@ class Quality:
 
     reliable: bool = False
     transient_local: bool = False
-    depth: int = 1
+    depth: int = DEPTH
 
     def __str__(self) -> str:
         return quality_in_words(self.reliable, self.transient_local)
@@ -66,7 +68,7 @@ def matching_quality(publishers: Iterable[Endpoint], *, latched: bool) -> Qualit
         reliable=all(publisher.reliable for publisher in known),
         transient_local=latched and all(publisher.transient_local for publisher in known),
         # Room for one message of each: they would replace each other before they are read.
-        depth=min(len(known), DEEPEST),
+        depth=min(max(len(known), DEPTH), DEEPEST),
     )
 
 

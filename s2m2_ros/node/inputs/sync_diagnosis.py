@@ -133,10 +133,13 @@ def _explain_timestamps(
                     f'{image.name}: set cache_camera_info to true, or have the driver give both '
                     'the same timestamp'
                 )
-    return _explain_images(left, right, apart, settings)
+    period = min(_smallest_period(topic, since) for topic in images)
+    return _explain_images(left, right, apart, period, settings)
 
 
-def _explain_images(left: InputTopic, right: InputTopic, apart: float, settings: Settings) -> str:
+def _explain_images(
+    left: InputTopic, right: InputTopic, apart: float, period: float, settings: Settings
+) -> str:
     found = f'the timestamps of {left.name} and {right.name} are at least {_duration(apart)} apart'
     if apart >= DIFFERENT_CLOCKS:
         return (
@@ -146,6 +149,12 @@ def _explain_images(left: InputTopic, right: InputTopic, apart: float, settings:
         return (
             f'{found}, yet too few of them find their matching messages: raise sync_queue_size '
             f'({settings.sync_queue_size}) or set approximate_sync to true'
+        )
+    if apart >= period / 2:
+        return (
+            f'{found}, half a period or more, so they show different moments: find where the '
+            'images between are lost (best-effort transport, a busy computer), or '
+            'hardware-synchronize the cameras'
         )
     advised = math.ceil(apart * 1.5e3 + 1) / 1e3
     if not settings.approximate_sync:
@@ -164,6 +173,11 @@ def _explain_images(left: InputTopic, right: InputTopic, apart: float, settings:
 def _smallest_difference(first: InputTopic, second: InputTopic, since: float) -> float:
     pairs = itertools.product(first.timestamps_since(since), second.timestamps_since(since))
     return min((abs(a - b) for a, b in pairs), default=0) / 1e9
+
+
+def _smallest_period(topic: InputTopic, since: float) -> float:
+    timestamps = sorted(set(topic.timestamps_since(since)))
+    return min((b - a for a, b in itertools.pairwise(timestamps)), default=math.inf) / 1e9
 
 
 def _duration(seconds: float) -> str:

@@ -22,17 +22,17 @@ def augment(
     """
     batch = left.shape[0]
     uneven = random.chance((batch, 1, 1, 1), asymmetric_fraction).float()
-    common = Camera.draw(random, batch)
+    common = CameraEffects.draw(random, batch)
     images = []
     for image in (left, right):
-        camera = common.mixed(Camera.draw(random, batch, spread=0.5), uneven)
+        camera = common.mixed(CameraEffects.draw(random, batch, spread=0.5), uneven)
         images.append(camera.record(image, random))
     erased = _erase(images[1], random, uneven)
     return images[0], erased
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraEffects:
     """Exposure, blur, noise and compression of B cameras; every field is (B, 1 or 3, 1, 1)."""
 
     gain: Tensor
@@ -45,7 +45,7 @@ class Camera:
     """Step of the lowest frequency as a fraction of full scale; 0: not compressed."""
 
     @classmethod
-    def draw(cls, random: SeededRandom, batch: int, *, spread: float = 1.0) -> Camera:
+    def draw(cls, random: SeededRandom, batch: int, *, spread: float = 1.0) -> CameraEffects:
         """Draw B cameras; ``spread`` scales how far they are from an ideal one."""
         shape = (batch, 1, 1, 1)
         gain = random.uniform(shape, -0.3, 0.3) + random.uniform((batch, 3, 1, 1), -0.1, 0.1)
@@ -57,9 +57,9 @@ class Camera:
             jpeg=random.uniform(shape, 0.0, 0.08) * random.chance(shape, 0.3) * spread,
         )
 
-    def mixed(self, other: Camera, fraction: Tensor) -> Camera:
+    def mixed(self, other: CameraEffects, fraction: Tensor) -> CameraEffects:
         """Return this camera with the deviations of ``other`` added where ``fraction`` is 1."""
-        return Camera(
+        return CameraEffects(
             gain=self.gain * other.gain**fraction,
             gamma=self.gamma * other.gamma**fraction,
             blur=(self.blur + other.blur * fraction),

@@ -66,7 +66,7 @@ class SceneGenerator:
         world = draw_world(random, batch_size, height, width, options=self.options)
         appearance = draw_appearance(random, world, bank.shape[0], options=self.options)
         lowest = -torch.inf if self.options.negative_fraction > 0 else 0.0
-        frame = Frame(height, width, self.options.vertical_error_fraction, lowest)
+        frame = ViewOptions(height, width, self.options.vertical_error_fraction, lowest)
         scene = render(world, appearance, bank, random, frame)
         if not self.options.photometric:
             return scene
@@ -88,7 +88,7 @@ class SceneGenerator:
 
 
 @dataclass(frozen=True)
-class Frame:
+class ViewOptions:
     """What the two cameras record."""
 
     height: int
@@ -99,7 +99,7 @@ class Frame:
 
 
 def render(
-    world: World, appearance: Appearance, bank: Tensor, random: SeededRandom, frame: Frame
+    world: World, appearance: Appearance, bank: Tensor, random: SeededRandom, frame: ViewOptions
 ) -> StereoBatch:
     """Return both views of B scenes, before any camera's imperfections, and their truth.
 

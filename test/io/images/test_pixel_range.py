@@ -203,3 +203,12 @@ def test_pixels_without_a_number_are_black_and_images_of_them_refused() -> None:
 def test_another_setting_is_refused() -> None:
     with pytest.raises(S2M2Error, match=r"pixel_range '11' must be one of auto, full, 8"):
         PixelRange('11')
+
+
+@pytest.mark.parametrize('dtype', ['int64', 'int32', 'uint32', 'int16'])
+def test_unusual_integers_are_called_by_their_type(dtype: str) -> None:
+    pixels = np.arange(-1 if dtype == 'int16' else 0, 899).reshape(1, -1).astype(dtype)
+    pixel_range = PixelRange()
+    pixel_range.update([raw_image(pixels)])
+    assert pixel_range.note is not None
+    assert pixel_range.note.text.startswith(f'{dtype} images with values from ')

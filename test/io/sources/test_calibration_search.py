@@ -99,3 +99,39 @@ def test_a_found_calibration_that_does_not_fit_is_no_error_where_none_is_needed(
     assert lookup.models(tmp_path / 'left.png', (64, 48)) is not None
     with pytest.raises(CalibrationError, match='65x48'):
         CalibrationLookup().models(tmp_path / 'left.png', (65, 48))
+
+
+@pytest.mark.parametrize(
+    ('calibration', 'level', 'place'),
+    [
+        ('a/b/c/calib.txt', logging.INFO, 'next to the images'),
+        ('a/b/c/calib/calib.txt', logging.INFO, 'next to the images'),
+        ('a/b/calib.txt', logging.INFO, 'in the folder above the images'),
+        ('a/calib.txt', logging.WARNING, 'two folders above the images'),
+        ('calib.txt', logging.WARNING, 'three folders above the images'),
+        ('config/calib.txt', logging.WARNING, 'three folders above the images'),
+    ],
+)
+def test_where_a_calibration_was_found_is_said_truly(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, calibration: str, level: int, place: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    fill(tmp_path, 'a/b/c/1.png', calibration)
+    assert CalibrationLookup().models(tmp_path / 'a/b/c/1.png', (64, 48)) is not None
+    (record,) = caplog.records
+    assert record.levelno == level
+    assert place in record.getMessage()
+
+
+def test_a_far_calibration_without_a_size_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(tmp_path, 'a/b/1.png')
+    (tmp_path / 'K.txt').write_text('40 0 31.5 0 40 23.5 0 0 1\n0.1\n')
+    lookup = CalibrationLookup()
+    for _ in range(2):
+        assert lookup.models(tmp_path / 'a/b/1.png', (64, 48)) is not None
+    assert [record.getMessage().count('names no image size') for record in caplog.records] == [
+        0,
+        1,
+    ]

@@ -300,3 +300,23 @@ def test_no_name_breaks_the_search(names: list[str]) -> None:
 
 def test_errors_are_those_of_users() -> None:
     assert issubclass(SourceError, S2M2Error)
+
+
+def test_names_that_are_timestamps_apart_are_explained(tmp_path: Path) -> None:
+    for side, start in (('left', 1403636579763555584), ('right', 1403636579763555712)):
+        (tmp_path / side).mkdir()
+        for number in range(3):
+            (tmp_path / side / f'{start + number * 50_000_000}.png').touch()
+    for folders in ([tmp_path], [tmp_path / 'left', tmp_path / 'right']):
+        with pytest.raises(S2M2Error, match='look like timestamps') as caught:
+            find_pairs(*folders)
+        assert '128 ns apart' in str(caught.value)
+
+
+def test_other_names_are_no_timestamps(tmp_path: Path) -> None:
+    for name in ('left/desk.png', 'right/room.png'):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    with pytest.raises(S2M2Error, match='no image has a counterpart') as caught:
+        find_pairs(tmp_path / 'left', tmp_path / 'right')
+    assert 'timestamps' not in str(caught.value)

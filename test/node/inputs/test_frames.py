@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from s2m2_ros.node.faults import Fault, FaultLog, Level
-from s2m2_ros.node.inputs.frames import Frame, FrameWatch, explain_frames
+from s2m2_ros.node.inputs.frames import FrameWatch, TopicFrame, explain_frames
 
 TOPICS = ('left', 'right', 'left_info', 'right_info')
 
 
-def frames(left: str, right: str, left_info: str, right_info: str) -> list[Frame]:
-    return [Frame(*f) for f in zip(TOPICS, (left, right, left_info, right_info), strict=True)]
+def frames(left: str, right: str, left_info: str, right_info: str) -> list[TopicFrame]:
+    return [TopicFrame(*f) for f in zip(TOPICS, (left, right, left_info, right_info), strict=True)]
 
 
 def message(frame: str) -> Any:

@@ -48,7 +48,7 @@ def test_every_publisher_is_received_with_the_best_that_all_offer(
 
 def test_room_for_a_message_of_each_publisher() -> None:
     depths = [matching_quality([publisher()] * n, latched=False).depth for n in (0, 1, 2, 100)]
-    assert depths == [1, 1, 2, 8]
+    assert depths == [5, 5, 5, 8]
 
 
 def test_packets_of_video_wait_in_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_packets_of_video_wait_in_a_queue(monkeypatch: pytest.MonkeyPatch) -> No
     followed.follow(Image, Topic('left', '/left'), [publisher()])
     followed.in_order = True
     followed.follow(Image, Topic('left', '/left'), [publisher()])
-    assert made == [1, DEPTH_IN_ORDER]
+    assert made == [input_qos.DEPTH, DEPTH_IN_ORDER]
 
 
 def test_a_mismatch_names_both_sides() -> None:

@@ -78,6 +78,17 @@ def test_slop_too_small() -> None:
     assert 'at least 50 ms apart, and slop is 0.02: set slop to 0.076' in text
 
 
+@pytest.mark.parametrize('approximate', [True, False])
+def test_lost_images_are_no_reason_to_join_others(approximate: bool) -> None:
+    # 10 Hz, and each side lost what the other one got.
+    left = [0, 200 * MILLISECOND, 300 * MILLISECOND]
+    right = [100 * MILLISECOND, 400 * MILLISECOND]
+    text = explain(topics(left, right, left, right), approximate_sync=approximate)
+    assert 'at least 100 ms apart, half a period or more' in text
+    assert 'are lost' in text
+    assert 'slop' not in text
+
+
 def test_two_clocks() -> None:
     text = explain(topics([0], [5_000 * MILLISECOND], [0], [0]))
     assert 'at least 5 s apart' in text

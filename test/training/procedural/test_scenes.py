@@ -10,8 +10,8 @@ import torch
 from s2m2_ros.training.procedural.appearance import draw_appearance
 from s2m2_ros.training.procedural.placement import SceneOptions, draw_world
 from s2m2_ros.training.procedural.scenes import (
-    Frame,
     SceneGenerator,
+    ViewOptions,
     pixel_grid,
     render,
     visibility,
@@ -75,7 +75,7 @@ def test_warped_right_view_equals_left_view_where_visible() -> None:
     world = draw_world(random, 6, HEIGHT, WIDTH, options=options)
     appearance = draw_appearance(random, world, 6, options=options)
     bank = smooth.permute(0, 2, 3, 1).contiguous()
-    pairs = render(world, appearance, bank, random, Frame(HEIGHT, WIDTH))
+    pairs = render(world, appearance, bank, random, ViewOptions(HEIGHT, WIDTH))
     position = (torch.arange(WIDTH) - pairs.disparity).numpy()
     warped = np.empty_like(pairs.left.numpy())
     right = pairs.right.numpy()

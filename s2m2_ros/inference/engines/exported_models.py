@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 
 import s2m2_ros.network
-from s2m2_ros.inference.artifact_cache import (
+from s2m2_ros.inference.backend import BackendOptions
+from s2m2_ros.inference.backends.network import load_for_inference
+from s2m2_ros.inference.engines.artifact_cache import (
     ArtifactCache,
     ArtifactKey,
     device_name,
     library_versions,
 )
-from s2m2_ros.inference.backend import BackendOptions
-from s2m2_ros.inference.backends.network import load_for_inference
 from s2m2_ros.inference.errors import InferenceError
 from s2m2_ros.inference.export import ExportSize, to_onnx
 from s2m2_ros.weights import file_sha256

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from s2m2_ros.inference.device_memory import is_out_of_memory
-from s2m2_ros.inference.host_memory import free_host_bytes
+from s2m2_ros.inference.hardware.device_memory import is_out_of_memory
+from s2m2_ros.inference.hardware.host_memory import free_host_bytes
 
 MIB = 1 << 20
 
@@ -90,7 +90,8 @@ def test_limits_of_the_process(
 
 def test_a_real_limit_of_this_kernel() -> None:
     code = (
-        'import resource; from s2m2_ros.inference.host_memory import free_host_bytes as free\n'
+        'import resource\n'
+        'from s2m2_ros.inference.hardware.host_memory import free_host_bytes as free\n'
         'resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31))\n'
         'print(free())'
     )

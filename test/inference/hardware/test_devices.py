@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.inference import BackendUnavailableError, StereoMatcher, cpu_bfloat16
+from s2m2_ros.inference import BackendUnavailableError, StereoMatcher
 from s2m2_ros.inference.backend import BackendOptions
 from s2m2_ros.inference.backends import torch_compile, torch_eager
-from s2m2_ros.inference.devices import resolve_device
-from s2m2_ros.inference.float32_arithmetic import without_tf32
-from s2m2_ros.inference.proof import Proof
-from s2m2_ros.inference.versions import lacks_exporter, version_pair
+from s2m2_ros.inference.engines.proof import Proof
+from s2m2_ros.inference.engines.versions import lacks_exporter, version_pair
+from s2m2_ros.inference.hardware import cpu_bfloat16
+from s2m2_ros.inference.hardware.devices import resolve_device
+from s2m2_ros.inference.hardware.float32_arithmetic import without_tf32
 
 CPU = torch.device('cpu')
 
@@ -62,7 +63,7 @@ def test_devices_of_torch_that_are_not_supported(name: str) -> None:
         resolve_device(name)
 
 
-@pytest.mark.parametrize('name', ['gpu', 'GPU:0', 'hip', 'cuda:', 'cuda:-1', '', '0'])
+@pytest.mark.parametrize('name', ['cpu:3', 'gpu', 'GPU:0', 'hip', 'cuda:', 'cuda:-1', '', '0'])
 def test_what_is_no_device(name: str) -> None:
     with pytest.raises(S2M2Error, match='must be auto, cpu, cuda or cuda:N, not'):
         resolve_device(name)

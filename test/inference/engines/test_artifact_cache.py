@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from s2m2_ros.inference.artifact_cache import ArtifactCache, ArtifactKey
+from s2m2_ros.inference.engines.artifact_cache import ArtifactCache, ArtifactKey
 
 KEY = ArtifactKey(
     kind='onnx',

@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 import torch
 
 from s2m2_ros.inference.backend import BackendOptions
-from s2m2_ros.inference.device_memory import is_out_of_memory, release
-from s2m2_ros.inference.devices import resolve_device
+from s2m2_ros.inference.engines.proof import Proof, compare, made_pair
 from s2m2_ros.inference.errors import BackendUnavailableError, WrongResultsError
 from s2m2_ros.inference.export import ExportSize
-from s2m2_ros.inference.proof import Proof, compare, made_pair
+from s2m2_ros.inference.hardware.device_memory import is_out_of_memory, release
+from s2m2_ros.inference.hardware.devices import resolve_device
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
 from s2m2_ros.inference.selection import open_named
 from s2m2_ros.weights import find_checkpoint

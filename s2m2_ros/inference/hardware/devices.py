@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from s2m2_ros.inference.engines.versions import how_to_install, is_jetson
 from s2m2_ros.inference.errors import BackendUnavailableError, OptionError
-from s2m2_ros.inference.versions import how_to_install, is_jetson
 
 # What other frameworks call an NVIDIA GPU.
 _OTHER_NAMES_OF_CUDA = ('gpu', 'nvidia', 'hip', 'rocm')
@@ -34,6 +34,11 @@ def resolve_device(device: str | torch.device) -> torch.device:
     except RuntimeError as error:
         raise OptionError(f"device must be auto, cpu, cuda or cuda:N, not '{name}'") from error
     if resolved.type == 'cpu':
+        if resolved.index:  # torch would take any number, and use the one processor
+            raise OptionError(
+                f"device must be auto, cpu, cuda or cuda:N, not '{name}': the processor has no "
+                'number'
+            )
         return torch.device('cpu')
     if resolved.type != 'cuda':
         raise BackendUnavailableError(

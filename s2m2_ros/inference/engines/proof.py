@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass, fields, replace
 import torch
 from torch.nn import functional
 
-from s2m2_ros.inference.artifact_cache import ArtifactCache, ArtifactKey
 from s2m2_ros.inference.backend import BackendOptions
 from s2m2_ros.inference.backends.network import Network, load_for_inference
-from s2m2_ros.inference.device_memory import is_out_of_memory, release
+from s2m2_ros.inference.engines.artifact_cache import ArtifactCache, ArtifactKey
 from s2m2_ros.inference.export import ExportSize
-from s2m2_ros.inference.float32_arithmetic import without_tf32
+from s2m2_ros.inference.hardware.device_memory import is_out_of_memory, release
+from s2m2_ros.inference.hardware.float32_arithmetic import without_tf32
 
 _logger = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from s2m2_ros.inference import (
 from s2m2_ros.inference.backends import engines as engines_module
 from s2m2_ros.inference.backends.engines import ENGINES_KEPT, Engines
 from s2m2_ros.inference.backends.network import Network, PaddedBackend, load_for_inference
+from s2m2_ros.inference.engines.proof import MEDIAN_LIMIT_PX, Proof, compare, made_pair, prove
 from s2m2_ros.inference.export import ExportSize
 from s2m2_ros.inference.first_available import FirstAvailable
-from s2m2_ros.inference.proof import MEDIAN_LIMIT_PX, Proof, compare, made_pair, prove
 
 CPU = torch.device('cpu')
 
@@ -256,7 +256,7 @@ def test_the_reference_moves_to_the_processor_when_the_device_is_full(
     options: BackendOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A device 'meta' stands in for a full GPU; nothing is shown of a real one."""
-    from s2m2_ros.inference import proof
+    from s2m2_ros.inference.engines import proof
 
     devices: list[str] = []
 

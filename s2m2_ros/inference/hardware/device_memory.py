@@ -6,7 +6,7 @@ import gc
 
 import torch
 
-from s2m2_ros.inference.host_memory import free_host_bytes
+from s2m2_ros.inference.hardware.host_memory import free_host_bytes
 
 # Peak memory of one pair in bytes per pixel, and per pixel and column of width (the correlation
 # volume and what is made of it). Chosen to lie somewhat above S in float32, whose process takes

@@ -1,0 +1,1 @@
+"""Exported and compiled networks: kept in files, and proved before they are used."""

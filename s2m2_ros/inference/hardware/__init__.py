@@ -1,0 +1,1 @@
+"""What differs between processors and GPUs: devices, their memory, precision and time."""
