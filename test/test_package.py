@@ -29,6 +29,8 @@ MANIFEST_NAMES: dict[str, tuple[str | None, str | None]] = {
     'onnxruntime': (None, 'onnxruntime'),
     'onnxscript': (None, 'onnxscript'),
     'matplotlib': ('python3-matplotlib', 'matplotlib'),
+    # Debian has python3-av; whether rosdep has a key for it was not looked up.
+    'av': (None, 'av'),
     'lz4': (None, 'lz4'),
     'mcap': (None, 'mcap'),
     'rosbags': (None, 'rosbags'),

@@ -47,6 +47,7 @@ class Fault(Enum):
     PUBLISHERS = 'several publishers', Part.INPUTS
     REMAPPING = 'remapping', Part.INPUTS
     INPUT = 'input', Part.INPUTS, Level.ERROR
+    VIDEO = 'video', Part.INPUTS, Level.ERROR, True
     DISPATCH = 'dispatch', Part.INPUTS, Level.ERROR, True
     CONFIGURATION = 'configuration', Part.MATCHING, Level.ERROR
     MATCHING = 'matching', Part.MATCHING, Level.ERROR
@@ -78,6 +79,7 @@ class DropCause(Enum):
     UNMATCHED = 'unmatched'
     NO_CALIBRATION = 'no camera_info'
     OTHER_PUBLISHER = 'other publisher'
+    UNDECODED = 'video not decoded'
     SUPERSEDED = 'superseded'
     SAME_TIMESTAMP = 'same timestamp'
     INVALID_INPUT = 'invalid input'

@@ -219,7 +219,7 @@ class Settings:
     image_transport: str = _parameter(
         'auto',
         'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right); '
-        'auto to what is published, raw if both are.',
+        'auto to what is published: raw, else compressed, else left/image_rect/ffmpeg.',
         choices=('auto', 'raw', 'compressed'),
     )
     cache_camera_info: bool = _parameter(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from message_filters import Subscriber
@@ -30,6 +30,8 @@ OVERRIDABLE = (
 # That of ROS 2's profile for sensors: room for what arrives while this process is busy. With less,
 # left and right lose different images.
 DEPTH, DEEPEST = 5, 8
+# So many packets of video may wait: each that is lost costs the pictures until the next key frame.
+DEPTH_IN_ORDER = 30
 # Before Iron rclpy calls back with the message alone.
 REPORTS_MESSAGE_INFO = hasattr(Subscription, 'CallbackType')
 # Who sets one of these knows the publisher; the rest has nothing to do with matching.
@@ -102,6 +104,8 @@ class InputSubscription:
         self._latched = latched
         self._subscription: Any = None
         self._retired: Any = None
+        self.in_order = False
+        """Whether every message counts, not the newest alone."""
         self.kind: type[Any] | None = None
         self._overridden: frozenset[QoSPolicyKind] = frozenset()
         self.topic = Topic('', '')
@@ -120,6 +124,8 @@ class InputSubscription:
         if same and self.fixed:
             return False
         quality = matching_quality(publishers, latched=self._latched)
+        if self.in_order:
+            quality = replace(quality, depth=DEPTH_IN_ORDER)
         if same and quality == self.quality:
             return False
         if same and self._latched:

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from s2m2_ros.node.inputs.endpoints import Endpoint, Source, Topic, gid_of, publishers_of
 from s2m2_ros.node.inputs.input_qos import REPORTS_MESSAGE_INFO, InputSubscription
 from s2m2_ros.node.inputs.input_transport import (
-    TYPE_NAMES,
     Choice,
     ImageTopics,
     choose,
     choose_info,
     explain_other_transports,
+    type_name,
 )
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic
 
@@ -102,9 +102,9 @@ class StereoInputs:
         """Subscribe as the publishers and `image_transport` require; return what is new."""
         for index in IMAGES[: len(self.images)]:
             topics = self._images[index]
-            raw, compressed = (publishers_of(self._node, topic.full) for topic in topics)
-            choice = choose(transport, topics, raw, compressed)
-            if not (raw or compressed):
+            found = [publishers_of(self._node, topic.full) for topic in topics]
+            choice = choose(transport, topics, *found)
+            if not (any(found[:2]) or choice.problem or choice.remark):
                 choice = replace(choice, problem=explain_other_transports(self._node, topics))
             self._choose(index, choice)
         for index, topic in zip(INFOS, self._infos, strict=True):
@@ -121,7 +121,7 @@ class StereoInputs:
         if choice.remark and (before is None or before.remark != choice.remark):
             self._node.get_logger().info(choice.remark)
         self._choices[index] = choice
-        wanted = TYPE_NAMES[choice.kind]
+        wanted = type_name(choice.kind)
         self._endpoints[index] = tuple(e for e in choice.publishers if e.kind == wanted)
         topic = self.topics[index]
         topic.name, topic.problem = choice.topic.full, choice.problem

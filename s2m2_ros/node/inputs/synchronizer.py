@@ -30,6 +30,7 @@ from s2m2_ros.node.inputs.stereo_inputs import (
     StereoTopics,
 )
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic, explain_rates, explain_silence
+from s2m2_ros.node.inputs.video_inputs import VideoInputs
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.statistics import Counters
 from s2m2_ros.text_safety import safe_text
@@ -48,6 +49,7 @@ FAULTS = (
     Fault.PUBLISHERS,
     Fault.REMAPPING,
     Fault.INPUT,
+    Fault.VIDEO,
 )
 
 
@@ -89,6 +91,7 @@ class PairSynchronizer:
         self._join = CalibrationJoin(counters.drop, self._send)
         self._publishers = PublisherWatch()
         self._frames = FrameWatch(faults)
+        self._video = VideoInputs(faults)
         # Publishers that were looked up in the graph, found or not.
         self._asked_for: deque[bytes | None] = deque(maxlen=MOST_PUBLISHERS)
         self._image_bytes: dict[int, int] = {}
@@ -139,6 +142,8 @@ class PairSynchronizer:
         if not starved:
             compared = images if self._settings.cache_camera_info else [*images, *infos]
             self._report(Fault.RATES, explain_rates(compared, now))
+        elif undecoded := self._video.problem:
+            self._faults.report(Fault.VIDEO, undecoded)
         elif not self._publishers.is_ambiguous and foreign is None:
             text = explain_silence(images, infos, self._settings, now)
             self._faults.report(Fault.SYNCHRONIZATION, text)
@@ -153,6 +158,8 @@ class PairSynchronizer:
 
     def _follow(self) -> None:
         """Subscribe as the publishers require, which may have changed."""
+        for index in IMAGES:
+            self._inputs.subscription(index).in_order = self._video.is_video(index)
         if self._inputs.follow(self._settings.image_transport) & set(IMAGES):
             self._restart()
         now = time.monotonic()
@@ -203,8 +210,13 @@ class PairSynchronizer:
         if fresh:
             self._restart()
         self._watch_stamp(topic, stamp)
-        topic.take(stamp, now)
         self._image_bytes[index] = len(message.data)
+        message = self._video.decode(index, topic.name, message, gid)
+        if message is None:
+            if index == LEFT_IMAGE:
+                self._counters.drop(DropCause.UNDECODED)
+            return
+        topic.take(stamp, now)
         image = TimedImage(stamp, message, len(message.data))
         pair = (image, image) if self._inputs.one_image else self._pairing.add(index, image)
         if pair is not None:
@@ -282,7 +294,7 @@ class PairSynchronizer:
 
     def _image_size(self, index: int) -> range:
         known = self._image_bytes.get(index)
-        if known is None and self._inputs.subscription(index).kind is CompressedImage:
+        if known is None and self._inputs.subscription(index).kind is not Image:
             known = 0  # unknown to the camera_info
         return image_size(known, self._join.newest_info(index))
 

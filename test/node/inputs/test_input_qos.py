@@ -7,10 +7,17 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from sensor_msgs.msg import Image
 
+from s2m2_ros.node.inputs import input_qos
 from s2m2_ros.node.inputs.delivery import explain_loss, explain_mismatch, image_size
 from s2m2_ros.node.inputs.endpoints import Endpoint, Topic
-from s2m2_ros.node.inputs.input_qos import InputSubscription, Quality, matching_quality
+from s2m2_ros.node.inputs.input_qos import (
+    DEPTH_IN_ORDER,
+    InputSubscription,
+    Quality,
+    matching_quality,
+)
 
 FAST_DDS = 'rmw_fastrtps_cpp'
 LARGE = image_size(921_600, None)
@@ -42,6 +49,19 @@ def test_every_publisher_is_received_with_the_best_that_all_offer(
 def test_room_for_a_message_of_each_publisher() -> None:
     depths = [matching_quality([publisher()] * n, latched=False).depth for n in (0, 1, 2, 100)]
     assert depths == [5, 5, 5, 8]
+
+
+def test_packets_of_video_wait_in_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(input_qos, 'overridden_policies', lambda *_: frozenset())
+    monkeypatch.setattr(
+        InputSubscription, '_subscribe', lambda self, quality: made.append(quality.depth)
+    )
+    followed = InputSubscription(None, lambda *_: None, lambda: None, latched=False)
+    followed.follow(Image, Topic('left', '/left'), [publisher()])
+    followed.in_order = True
+    followed.follow(Image, Topic('left', '/left'), [publisher()])
+    assert made == [input_qos.DEPTH, DEPTH_IN_ORDER]
 
 
 def test_a_mismatch_names_both_sides() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from s2m2_ros.node.inputs import input_transport
 from s2m2_ros.node.inputs.endpoints import Endpoint, Topic
 from s2m2_ros.node.inputs.input_transport import (
     Choice,
@@ -12,14 +13,17 @@ from s2m2_ros.node.inputs.input_transport import (
     choose,
     choose_info,
     explain_other_transports,
+    type_name,
 )
 
 TOPICS = ImageTopics(
     Topic('left/image_rect', '/cam/left'),
     Topic('left/image_rect/compressed', '/cam/left/compressed'),
+    Topic('left/image_rect/ffmpeg', '/cam/left/ffmpeg'),
 )
 RAW, COPY = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 PACKET = 'ffmpeg_image_transport_msgs/msg/FFMPEGPacket'
+OTHER = 'theora_image_transport/msg/Packet'
 
 
 def endpoints(*kinds: str) -> list[Endpoint]:
@@ -61,11 +65,13 @@ def test_what_can_be_received(
     [
         ('raw', (), (COPY,), ('only the compressed topic /cam/left/compressed is published',)),
         ('raw', (COPY,), (), ('/cam/left is published as', COPY, 'image_transport to auto')),
-        ('raw', (PACKET,), (), (PACKET, 'cannot read')),
-        ('auto', (PACKET,), (), (f'/cam/left is published as {PACKET}', 'republish')),
+        ('raw', (PACKET,), (), (PACKET, 'image_transport to auto')),
+        ('raw', (OTHER,), (), (OTHER, 'cannot read')),
+        ('auto', (OTHER,), (), (f'/cam/left is published as {OTHER}', 'republish')),
         ('compressed', (RAW,), (), ('only /cam/left is published', 'auto or raw')),
         ('compressed', (COPY,), (), ('/cam/left is, as sensor_msgs/msg/CompressedImage',)),
-        ('compressed', (PACKET,), (), (PACKET, 'cannot read')),
+        ('compressed', (PACKET,), (), (PACKET, 'image_transport to auto')),
+        ('compressed', (OTHER,), (), (OTHER, 'cannot read')),
         ('compressed', (), (PACKET,), (f'/cam/left/compressed is published as {PACKET}',)),
     ],
 )
@@ -74,6 +80,44 @@ def test_what_cannot_is_explained(
 ) -> None:
     problem = chosen(transport, raw, copies).problem
     assert all(word in problem for word in words), problem
+
+
+class StandIn:
+    """Stands in for the type FFMPEGPacket, whose package is not on this machine."""
+
+
+@pytest.mark.parametrize(
+    ('raw', 'packets', 'topic'),
+    [
+        ((), (PACKET,), TOPICS.packets),
+        ((PACKET,), (), TOPICS.raw),
+        ((PACKET,), (PACKET,), TOPICS.raw),
+    ],
+)
+def test_video_is_taken_where_nothing_else_is_published(
+    monkeypatch: pytest.MonkeyPatch, raw: tuple[str, ...], packets: tuple[str, ...], topic: Topic
+) -> None:
+    missing = choose('auto', TOPICS, endpoints(*raw), (), endpoints(*packets))
+    assert missing.kind is Image
+    assert 'sudo apt install ros-$ROS_DISTRO-ffmpeg-image-transport-msgs' in missing.problem
+    monkeypatch.setattr(input_transport, 'packet_class', lambda: StandIn)
+    found = choose('auto', TOPICS, endpoints(*raw), (), endpoints(*packets))
+    assert (found.kind, found.topic, found.problem) == (StandIn, topic, '')
+    assert f'{topic.full} is published as {PACKET}' in found.remark
+    assert type_name(StandIn) == PACKET
+
+
+@pytest.mark.parametrize('transport', ['raw', 'compressed'])
+def test_video_alone_asks_for_auto(transport: str) -> None:
+    problem = choose(transport, TOPICS, (), (), endpoints(PACKET)).problem
+    assert '/cam/left/ffmpeg is published' in problem
+    assert problem.endswith('set image_transport to auto')
+
+
+def test_single_images_are_preferred_to_video() -> None:
+    for raw, copies in (((RAW,), ()), ((), (COPY,)), ((COPY,), ())):
+        found = choose('auto', TOPICS, endpoints(*raw), endpoints(*copies), endpoints(PACKET))
+        assert found.kind is (Image if raw == (RAW,) else CompressedImage)
 
 
 def test_camera_info_of_another_type_is_explained() -> None:
@@ -106,6 +150,7 @@ def test_the_compressed_copy_goes_with_its_base_unless_remapped_itself() -> None
     rules = {'left__image_rect': '/cam/l', 'left__image_rect__compressed': '/cam/jpeg'}
     both = ImageTopics.resolve(Remapped(**rules), name)
     assert both.compressed == Topic(f'{name}/compressed', '/cam/jpeg')
+    assert both.packets.full == '/cam/l/ffmpeg'
 
 
 class Graph:
