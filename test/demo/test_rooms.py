@@ -62,5 +62,5 @@ def test_something_in_the_way_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(demo_data, 'unpack', unpacked)
     monkeypatch.setattr(demo_data, '_download', lambda folder: folder)
-    with pytest.raises(DemoDataError, match='in the way'):
+    with pytest.raises(DemoDataError, match='remove it'):
         fetch_rooms(folder=tmp_path)
