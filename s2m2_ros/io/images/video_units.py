@@ -1,6 +1,6 @@
 """The units of a packet of H.264 or H.265 video: whether a picture can begin, or one is missing.
 
-libavcodec conceals a lost packet of H.264 with what it has, and does not tell: a wrong picture,
+libavcodec conceals a lost packet of H.264 with what it has, without an error: a wrong picture,
 hence a wrong depth, until the next key frame. The number in each picture shows the loss.
 """
 
@@ -74,7 +74,7 @@ class FrameNumbers:
         self._last = None
 
     def lost(self, packet: bytes) -> bool:
-        """Take the next packet; tell whether one before it is missing."""
+        """Take the next packet; return whether one before it is missing."""
         gaps = [self._follow(unit) for unit in units(packet)]  # of all: each changes the state
         return any(gaps)
 

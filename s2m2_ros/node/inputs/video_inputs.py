@@ -17,7 +17,7 @@ from s2m2_ros.io.message_data import fill
 from s2m2_ros.node.faults import Fault, FaultLog
 from s2m2_ros.text_safety import safe_text
 
-# So much of a message tells what it is.
+# So much of a message shows what it is.
 FIRST_BYTES = 64
 # A problem that is older, in seconds, is not why there are no pictures now: nothing comes at all.
 RECENT = 2.0
@@ -70,7 +70,7 @@ class VideoInputs:
         return image
 
     def is_video(self, index: int) -> bool:
-        """Tell whether the messages of this input are packets of video."""
+        """Return whether the messages of this input are packets of video."""
         return index in self._streams
 
     def _decode(
