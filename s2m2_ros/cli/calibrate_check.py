@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2m2_ros.cli.calibration_option import add_calibration_argument
+from s2m2_ros.cli.calibration_option import add_calibration_argument, add_rectify_argument
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.errors import S2M2Error
 
@@ -62,12 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='X,Y,WIDTH,HEIGHT',
         help='where the target is, in pixels; default: the middle third of the image',
     )
-    parser.add_argument(
-        '--rectify',
-        choices=('auto', 'true', 'false'),
-        default='auto',
-        help='rectify raw images by K, D, R and P of the calibration; auto: where they are raw',
-    )
+    add_rectify_argument(parser)
     parser.add_argument(
         '--tape-error',
         type=float,

@@ -67,6 +67,16 @@ def _is_input(word: str) -> bool:
     return path.is_dir() or is_video(path) or suffix in image_files.SUFFIXES
 
 
+def add_rectify_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare whether raw images are rectified by the calibration."""
+    parser.add_argument(
+        '--rectify',
+        choices=('auto', 'true', 'false'),
+        default='auto',
+        help='rectify raw images by K, D, R and P of the calibration; auto: where they are raw',
+    )
+
+
 def add_calibration_argument(parser: argparse.ArgumentParser, **settings: Any) -> None:
     """Declare the option."""
     parser.add_argument(OPTION, type=Path, nargs='+', metavar='FILE', **settings)

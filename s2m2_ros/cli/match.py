@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2m2_ros.cli.calibration_option import add_calibration_argument
+from s2m2_ros.cli.calibration_option import add_calibration_argument, add_rectify_argument
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.images.pixel_range import SETTINGS
@@ -90,12 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--disparity-offset', type=float, default=0.0, help='in pixels; from calibrate-check too'
     )
-    parser.add_argument(
-        '--rectify',
-        choices=('auto', 'true', 'false'),
-        default='auto',
-        help='rectify raw images by K, D, R and P of the calibration; auto: where they are raw',
-    )
+    add_rectify_argument(parser)
     parser.add_argument(
         '--overwrite', action='store_true', help='match again what is already done'
     )

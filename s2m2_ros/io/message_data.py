@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from array import array
+from typing import Any
 
 import numpy as np
 
@@ -17,3 +19,12 @@ def fill(data: array[int], values: np.ndarray) -> None:
     an ``array.array``, and Kilted's copies even that once more.
     """
     data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+
+
+def fill_image(message: Any, values: np.ndarray, encoding: str) -> None:
+    """Write an (H, W) or (H, W, C) array of this host's byte order into a new Image."""
+    message.height, message.width = values.shape[:2]
+    message.encoding = encoding
+    message.is_bigendian = BIG_ENDIAN_HOST
+    message.step = math.prod(values.shape[1:]) * values.itemsize
+    fill(message.data, values)

@@ -9,7 +9,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from s2m2_ros.geometry import CalibrationError, CameraModel
-from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill
+from s2m2_ros.io.message_data import fill, fill_image
 from s2m2_ros.io.sources.stereo_frame import StereoFrame
 from s2m2_ros.player.ros_serialization import from_rosbags, message_class
 
@@ -79,14 +79,8 @@ def _info(info: Any, *, raw: bool) -> Any:
 def image_message(pixels: np.ndarray, *, frame_id: str = '') -> Image:
     """Return the Image of an (H, W) or (H, W, 3) RGB array, uint8, uint16 or float32."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    message = Image(
-        height=pixels.shape[0],
-        width=pixels.shape[1],
-        encoding=ENCODINGS[channels, pixels.dtype.name],
-        is_bigendian=BIG_ENDIAN_HOST,
-        step=pixels.shape[1] * channels * pixels.itemsize,
-    )
-    fill(message.data, pixels)
+    message = Image()
+    fill_image(message, pixels, ENCODINGS[channels, pixels.dtype.name])
     message.header.frame_id = frame_id
     return message
 

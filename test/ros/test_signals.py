@@ -122,15 +122,19 @@ sys.exit(node.main())
 """
 
 
-def test_the_node_that_is_still_starting() -> None:
-    done = subprocess.run(
-        [sys.executable, '-c', ASKED_IN_THE_START],
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-c', code, *arguments],
         capture_output=True,
         text=True,
         check=False,
         cwd=SOURCE,
         timeout=LIMIT_S,
     )
+
+
+def test_the_node_that_is_still_starting() -> None:
+    done = run(ASKED_IN_THE_START)
     assert (done.returncode, done.stderr) == (0, '')
 
 
@@ -138,14 +142,7 @@ def test_the_node_that_is_still_starting() -> None:
 @pytest.mark.parametrize('flag', ['-h', '--help'])
 def test_help_starts_nothing(module: str, flag: str) -> None:
     code = f'import sys; from s2m2_ros.{module} import main; sys.exit(main())'
-    done = subprocess.run(
-        [sys.executable, '-c', code, flag],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=SOURCE,
-        timeout=LIMIT_S,
-    )
+    done = run(code, flag)
     assert (done.returncode, done.stderr) == (0, '')
     assert done.stdout.startswith('usage: stereo_')
     assert '--params-file' in done.stdout

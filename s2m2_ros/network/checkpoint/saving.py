@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
+from s2m2_ros.atomic_files import write_atomically
 from s2m2_ros.network.checkpoint.errors import CheckpointError
 from s2m2_ros.network.model import S2M2
 
@@ -68,18 +68,6 @@ def save_network(
 
 def _replace_file(file: Path, content: bytes) -> None:
     try:
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f'.{file.name}.')
+        write_atomically(file, content)
     except OSError as error:
         raise CheckpointError(f'{file}: cannot be written ({error})') from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, 'wb') as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(file)
-    except OSError as error:
-        raise CheckpointError(f'{file}: cannot be written ({error})') from error
-    finally:
-        temporary.unlink(missing_ok=True)

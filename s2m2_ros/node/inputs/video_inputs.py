@@ -13,7 +13,7 @@ from s2m2_ros.errors import ImageError, S2M2Error
 from s2m2_ros.io.images.compressed_images import VIDEO
 from s2m2_ros.io.images.image_formats import image_format
 from s2m2_ros.io.images.video_packets import VideoDecoder, codec_named
-from s2m2_ros.io.message_data import fill
+from s2m2_ros.io.message_data import fill_image
 from s2m2_ros.node.faults import Fault, FaultLog
 from s2m2_ros.text_safety import safe_text
 
@@ -106,7 +106,6 @@ def codec_of(message: Any) -> str | None:
 
 def image_of(picture: np.ndarray, header: Any) -> Image:
     """Return a picture, (H, W, 3) in the order B, G, R, as a message."""
-    height, width = picture.shape[:2]
-    image = Image(header=header, height=height, width=width, encoding='bgr8', step=3 * width)
-    fill(image.data, picture)
+    image = Image(header=header)
+    fill_image(image, picture, 'bgr8')
     return image

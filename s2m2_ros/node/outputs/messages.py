@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
 from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output, Workspace
-from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill
+from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill, fill_image
 from s2m2_ros.msg import StereoEstimate
 from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
 
@@ -157,14 +157,6 @@ def estimate_message(
 
 
 def _image(values: np.ndarray, encoding: str, header: Header) -> Image:
-    height, width = values.shape
-    message = Image(
-        header=header,
-        height=height,
-        width=width,
-        encoding=encoding,
-        is_bigendian=BIG_ENDIAN_HOST,
-        step=width * values.itemsize,
-    )
-    fill(message.data, values)
+    message = Image(header=header)
+    fill_image(message, values, encoding)
     return message
