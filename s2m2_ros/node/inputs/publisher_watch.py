@@ -132,17 +132,26 @@ class PublisherWatch:
             return False
         if any(None in gids for gids in active):
             return True  # the sender is unknown
-        if now - self._changed_at < ACTIVE:
+        since_change = now - self._changed_at
+        if since_change < ACTIVE:
             return True
-        left, right = (
-            side.source(gids[0]) if gids else None
+        sources = [
+            [side.source(gid) for gid in gids]
             for side, gids in zip(self._sides, active, strict=True)
-        )
+        ]
+        if any(None in found for found in sources):
+            return True  # the graph has not named the sender
+        left, right = (found[0] if found else None for found in sources)
         if left == right or left is None or right is None:
             return False
-        # Nodes that offer both sides and send one, or sides that had another publisher before.
+        # Nodes that offer both sides and send one, or sides that had another publisher before or
+        # that will soon have one: the graph names it, its first image is on its way.
         offers_both = left in self._sides[1].sources() or right in self._sides[0].sources()
-        return offers_both or any(len(side.seen) > 1 for side in self._sides)
+        return (
+            offers_both
+            or since_change < ESTABLISHED
+            or any(len(side.seen) > 1 for side in self._sides)
+        )
 
     def _stays(self, active: Sequence[Sequence[bytes | None]], now: float) -> bool:
         """Return whether the images used so far still come, and surely belong together."""

@@ -96,10 +96,25 @@ def test_never_is_one_eye_of_each_used() -> None:
 def test_a_publisher_that_sends_nothing_does_not_count_for_long() -> None:
     bench = Bench()
     bench.publishers(LONE, RIVAL)
-    assert not bench.admitted(*LONE, seconds=ACTIVE - 0.5)
+    assert not bench.admitted(*LONE, seconds=ESTABLISHED - 0.5)
     assert bench.watch.is_ambiguous
     assert bench.admitted(*LONE, seconds=1.0) == gids(*LONE)
     assert bench.watch.explain() is None
+
+
+def test_eyes_are_not_mixed_while_the_others_still_start() -> None:
+    """Of each camera one eye takes some seconds longer until its first image."""
+    bench = Bench()
+    bench.publishers(LONE, RIVAL)
+    assert not bench.admitted(LONE[LEFT], RIVAL[RIGHT], seconds=2 * ACTIVE)
+    assert not bench.admitted(*LONE, *RIVAL, seconds=5.0)
+
+
+def test_a_sender_that_the_graph_has_not_named_is_not_used() -> None:
+    bench = Bench()
+    bench.publishers(LONE, RIVAL)
+    stranger = endpoint('p7', 'left_driver', 'l'), endpoint('p8', 'right_driver', 'r')
+    assert not bench.admitted(*stranger, seconds=2 * ESTABLISHED)
 
 
 def test_eyes_that_nothing_assigns_are_refused() -> None:
