@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[2]
+# Where the segments of Fast DDS lie.
+SHARED_MEMORY = Path('/dev/shm')  # noqa: S108
 
 
 def python_path(*folders: Path) -> str:
@@ -103,5 +105,5 @@ def _segments(process: Path) -> set[Path]:
     return {
         Path(line.split(maxsplit=5)[5])
         for line in lines
-        if '/dev/shm/fast' in line and '_port' not in line and '(deleted)' not in line
+        if f'{SHARED_MEMORY}/fast' in line and '_port' not in line and '(deleted)' not in line
     }
