@@ -34,7 +34,7 @@ from s2m2_ros.geometry import (
 from s2m2_ros.inference import MatchResult
 from s2m2_ros.io.images.ros_images import decode_compressed_image, decode_image
 from s2m2_ros.io.message_data import fill
-from s2m2_ros.node.outputs.messages import CloudMemory, point_cloud_message
+from s2m2_ros.messages.builders import CloudMemory, point_cloud_message
 
 WIDTH, HEIGHT = 1280, 720
 CENTER = PrincipalPoint(640.0, 360.0)

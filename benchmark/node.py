@@ -45,8 +45,9 @@ from s2m2_ros.geometry import Output, compute_outputs
 from s2m2_ros.inference import BackendOptions, Maps, MatchResult, registry
 from s2m2_ros.io.ros_calibration import stereo_camera
 from s2m2_ros.large_messages import default_environment
-from s2m2_ros.node.outputs.messages import CloudMemory
-from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS, STATS, TYPES, MessageSource
+from s2m2_ros.messages.builders import CloudMemory
+from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource
+from s2m2_ros.node.outputs.topic_types import STATS, TYPES
 from s2m2_ros.pipeline import PairOutputs
 from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
 

@@ -103,7 +103,8 @@ def aliases_table() -> str:
 
 def topics_table() -> str:
     """Return the table of published topics in doc/stereo_node.md."""
-    from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS, STATS, STATS_DESCRIPTION, TYPES
+    from s2m2_ros.messages.output_topics import OUTPUT_TOPICS
+    from s2m2_ros.node.outputs.topic_types import STATS, STATS_DESCRIPTION, TYPES
 
     lines = ['| Published | Type | Notes |', '| --- | --- | --- |']
     texts = {name: topic.description for name, topic in OUTPUT_TOPICS.items()}

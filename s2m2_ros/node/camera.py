@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from s2m2_ros.io.images.pixel_range import PixelRange
+from s2m2_ros.messages.builders import CloudMemory
+from s2m2_ros.messages.output_topics import MessageSource
 from s2m2_ros.node.faults import DropCause, FaultLog
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic
 from s2m2_ros.node.inputs.synchronizer import PairSynchronizer, StereoMessages
-from s2m2_ros.node.outputs.messages import CloudMemory
 from s2m2_ros.node.outputs.publishers import Publishers
-from s2m2_ros.node.outputs.topics import MessageSource
 from s2m2_ros.node.outputs.transforms import Transforms
 from s2m2_ros.node.pair_processor import Job
 from s2m2_ros.node.parameter_declaration import Parameters

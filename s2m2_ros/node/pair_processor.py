@@ -14,14 +14,15 @@ from s2m2_ros.geometry.pair_findings import Finding, FindingKind
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.io.sources.view_layout import ViewLayout
+from s2m2_ros.messages.builders import CloudMemory
+from s2m2_ros.messages.output_topics import POINTS, MessageSource, needed_outputs
+from s2m2_ros.messages.pair_decoder import decode_pair
 from s2m2_ros.msg import InferenceStats
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.inputs.synchronizer import StereoMessages
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
-from s2m2_ros.node.outputs.messages import CloudMemory
-from s2m2_ros.node.outputs.topics import POINTS, STATS, MessageSource, needed_outputs
+from s2m2_ros.node.outputs.topic_types import STATS
 from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
-from s2m2_ros.node.pair_decoder import decode_pair
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import peak_device_memory
 from s2m2_ros.node.statistics import Counts, Session

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
-from s2m2_ros.geometry import CalibrationError, CameraModel
+from s2m2_ros.geometry import CameraModel
 from s2m2_ros.io.message_data import fill, fill_image
 from s2m2_ros.io.sources.stereo_frame import StereoFrame
-from s2m2_ros.player.ros_serialization import from_rosbags, message_class
+from s2m2_ros.messages.camera_info import camera_info_message
+from s2m2_ros.messages.message_classes import message_class
+from s2m2_ros.player.ros_serialization import from_rosbags
 
 # (channels, dtype) of pixels, as ROS names them.
 ENCODINGS = {
@@ -22,8 +25,6 @@ ENCODINGS = {
     (3, 'uint16'): 'rgb16',
     (3, 'float32'): '32FC3',
 }
-
-IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
 @dataclass(frozen=True)
@@ -86,36 +87,5 @@ def image_message(pixels: np.ndarray, *, frame_id: str = '') -> Image:
 
 
 def camera_info(model: CameraModel, frame_id: str = '', *, raw: bool = False) -> CameraInfo:
-    """Return the CameraInfo of a camera whose images are rectified, or ``raw`` (REP 104).
-
-    Raises CalibrationError if they are raw and nothing is known of the raw camera.
-    """
-    P = [float(value) for value in model.P]
-    if raw and not (model.K and model.R):
-        raise CalibrationError(
-            f'{model.source}: describes rectified images only, but the images are raw: give a '
-            'calibration with K, D and R of both cameras (left.yaml and right.yaml of '
-            'camera_calibration), or set rectified to true if the images are rectified'
-        )
-    rectified_K = [P[0], 0.0, P[2], 0.0, P[5], P[6], 0.0, 0.0, 1.0]
-    roi = model.roi
-    info = CameraInfo(
-        width=model.width,
-        height=model.height,
-        distortion_model=(model.distortion_model if raw else '') or 'plumb_bob',
-        d=[float(value) for value in model.D] if raw else [0.0] * 5,
-        k=[float(value) for value in model.K] if raw else rectified_K,
-        r=[float(value) for value in model.R] if raw else IDENTITY,
-        p=P,
-        binning_x=model.binning_x,
-        binning_y=model.binning_y,
-        roi=RegionOfInterest(
-            x_offset=roi.x_offset,
-            y_offset=roi.y_offset,
-            width=roi.width,
-            height=roi.height,
-            do_rectify=bool(roi.width),
-        ),
-    )
-    info.header.frame_id = frame_id
-    return info
+    """Return the CameraInfo of a camera, see `camera_info_message`."""
+    return camera_info_message(model, Header(frame_id=frame_id), raw=raw)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import re
 from typing import Any
 
 from rclpy.serialization import deserialize_message, serialize_message
 
 from s2m2_ros.io.recordings.recording_writer import SerializedMessage
+from s2m2_ros.messages.message_classes import message_class
 
 # What rclpy calls the primitive types of a field differently from a .msg file.
 PRIMITIVES = {'boolean': 'bool', 'octet': 'byte', 'float': 'float32', 'double': 'float64'}
@@ -33,14 +33,6 @@ def _types() -> Any:
     from rosbags.typesys import Stores, get_typestore
 
     return get_typestore(Stores.LATEST)
-
-
-@functools.cache
-def message_class(name: str) -> Any:
-    """Return the class of a message type, e.g. of 'sensor_msgs/msg/Image' or 'std_msgs/Header'."""
-    package, _, kind = name.rpartition('/')
-    module = importlib.import_module(f'{package.removesuffix("/msg")}.msg')
-    return getattr(module, kind)
 
 
 @functools.cache

@@ -14,11 +14,11 @@ from sensor_msgs.msg import Image
 from s2m2_ros.geometry import RigidTransform
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.images.pixel_range import PixelRange
+from s2m2_ros.messages.builders import CloudMemory
+from s2m2_ros.messages.output_topics import MessageSource
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.inputs.synchronizer import StereoMessages, StereoTopics
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
-from s2m2_ros.node.outputs.messages import CloudMemory
-from s2m2_ros.node.outputs.topics import MessageSource
 from s2m2_ros.node.outputs.transforms import TransformError
 from s2m2_ros.node.pair_processor import Job, PairProcessor
 from s2m2_ros.node.parameters import Settings

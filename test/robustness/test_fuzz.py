@@ -20,9 +20,9 @@ from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.images.encodings import ENCODINGS
 from s2m2_ros.io.images.pixel_range import PixelRange
+from s2m2_ros.messages.pair_decoder import decode_pair
 from s2m2_ros.network import CheckpointError, load_network
 from s2m2_ros.node.inputs.synchronizer import StereoMessages, StereoTopics
-from s2m2_ros.node.pair_decoder import decode_pair
 from s2m2_ros.pipeline import PipelineOptions, PipelineState, StereoPipeline
 from support.fuzz_targets import TARGETS
 from support.processes import SOURCE, python_path

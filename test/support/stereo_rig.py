@@ -21,7 +21,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
-from s2m2_ros.node.outputs.topics import TYPES
+from s2m2_ros.node.outputs.topic_types import TYPES
 from support.processes import SOURCE
 from support.stereo_scene import FRAME, PlaneScene, camera_info, image_message, stamp
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
+from s2m2_ros.messages.pair_decoder import StereoTopics
 from s2m2_ros.node.inputs.endpoints import Endpoint, Source, Topic, gid_of, publishers_of
 from s2m2_ros.node.inputs.input_qos import REPORTS_MESSAGE_INFO, InputSubscription
 from s2m2_ros.node.inputs.input_transport import (
@@ -22,15 +23,6 @@ LEFT_IMAGE, RIGHT_IMAGE, LEFT_INFO, RIGHT_INFO = range(4)
 IMAGES, INFOS = (LEFT_IMAGE, RIGHT_IMAGE), (LEFT_INFO, RIGHT_INFO)
 IMAGE_NAMES = ('left/image_rect', 'right/image_rect')
 INFO_NAMES = ('left/camera_info', 'right/camera_info')
-
-
-class StereoTopics(NamedTuple):
-    """Full names of the four inputs, for error messages."""
-
-    left: str
-    right: str
-    left_info: str
-    right_info: str
 
 
 class StereoInputs:

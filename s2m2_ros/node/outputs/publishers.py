@@ -10,7 +10,8 @@ from typing import Any
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS, TYPES, MessageSource
+from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource
+from s2m2_ros.node.outputs.topic_types import TYPES
 
 
 class Publishers:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from std_msgs.msg import Header
-from stereo_msgs.msg import DisparityImage
+from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.geometry import Output
-from s2m2_ros.msg import InferenceStats, StereoEstimate
-from s2m2_ros.node.outputs import messages
+from s2m2_ros.messages import builders as messages
 from s2m2_ros.pipeline import PairOutputs
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CameraInfo
+    from std_msgs.msg import Header
+
+IMAGE = 'sensor_msgs/msg/Image'
 
 
 @dataclass(frozen=True, eq=False)
 class MessageSource:
-    """What the messages of one pair are made from; `memory` is where the cloud was computed."""
+    """What the messages of one pair are made from.
+
+    They are of the library that `header` is of. `memory` is where the cloud was computed, if in
+    the data of a message.
+    """
 
     outputs: PairOutputs
     header: Header
     left_info: CameraInfo
-    memory: messages.CloudMemory
+    memory: messages.CloudMemory | None = None
 
 
 @dataclass(frozen=True)
@@ -31,14 +36,14 @@ class OutputTopic:
     """One topic.
 
     Attributes:
-        kind: type of its messages.
+        type_name: type of its messages, e.g. 'sensor_msgs/msg/Image'.
         needs: what must be computed for it.
         build: makes the message of a pair.
         description: for the documentation.
 
     """
 
-    kind: type[Any]
+    type_name: str
     needs: frozenset[Output]
     build: Callable[[MessageSource], Any]
     description: str
@@ -51,70 +56,62 @@ def _host(source: MessageSource) -> Any:
 # A subscriber of any of these is a reason to match; STATS only reports the work done for others.
 OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
     'disparity': OutputTopic(
-        DisparityImage,
+        'stereo_msgs/msg/DisparityImage',
         frozenset({Output.DISPARITY}),
         lambda s: messages.disparity_message(_host(s), s.header, resolution=s.outputs.resolution),
         '`d = x_left - x_right - (cx_left - cx_right)`, so `Z = f * T / d`; unknown is '
         '`min_disparity - 1`',
     ),
     'depth': OutputTopic(
-        Image,
+        IMAGE,
         frozenset({Output.DEPTH}),
         lambda s: messages.depth_message(_host(s), s.header),
         '32FC1, meters, NaN where unknown (REP 118)',
     ),
     'depth/camera_info': OutputTopic(
-        CameraInfo,
+        'sensor_msgs/msg/CameraInfo',
         frozenset(),
         lambda s: messages.depth_camera_info(s.left_info, s.header, rectified=s.outputs.rectified),
         'the calibration of the depth image; subscribing to it alone starts no matching',
     ),
     'depth/uncertainty': OutputTopic(
-        Image,
+        IMAGE,
         frozenset({Output.UNCERTAINTY}),
         lambda s: messages.uncertainty_message(_host(s), s.header),
         '32FC1, standard deviation of the depth in meters, NaN where unknown',
     ),
     'confidence': OutputTopic(
-        Image,
+        IMAGE,
         frozenset({Output.CONFIDENCE}),
         lambda s: messages.confidence_message(_host(s), s.header),
         '32FC1, probability that the error is under 4 px',
     ),
     'confidence_mask': OutputTopic(
-        Image,
+        IMAGE,
         frozenset({Output.CONFIDENCE_MASK}),
         lambda s: messages.confidence_mask_message(_host(s), s.header),
         'mono8, 255 = trusted',
     ),
     'occlusion_mask': OutputTopic(
-        Image,
+        IMAGE,
         frozenset({Output.OCCLUSION_MASK}),
         lambda s: messages.occlusion_mask_message(_host(s), s.header),
         'mono8, 255 = occluded',
     ),
     'points': OutputTopic(
-        PointCloud2,
+        'sensor_msgs/msg/PointCloud2',
         frozenset({Output.POINTS}),
         lambda s: messages.point_cloud_message(_host(s), s.header, s.memory),
         'organized with NaN, or valid points only',
     ),
     'estimate': OutputTopic(
-        StereoEstimate,
+        's2m2_ros/msg/StereoEstimate',
         frozenset({Output.DISPARITY, Output.CONFIDENCE, Output.VISIBILITY}),
         lambda s: messages.estimate_message(_host(s), s.header, resolution=s.outputs.resolution),
         'disparity, confidence and visibility of one pair in one message',
     ),
 }
 POINTS = 'points'
-STATS = 'stats'
-STATS_DESCRIPTION = (
-    'timings and counters of each processed pair; subscribing to it alone starts no matching'
-)
-TYPES: Mapping[str, type[Any]] = {
-    **{name: topic.kind for name, topic in OUTPUT_TOPICS.items()},
-    STATS: InferenceStats,
-}
 
 
 def needed_outputs(topics: Iterable[str]) -> set[Output]:

@@ -28,8 +28,8 @@ from s2m2_ros.geometry import (
     compute_outputs,
 )
 from s2m2_ros.io.message_data import fill
-from s2m2_ros.node.outputs import messages
-from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS
+from s2m2_ros.messages import builders as messages
+from s2m2_ros.messages.output_topics import OUTPUT_TOPICS
 from support.maps import maps
 
 NAN = math.nan

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from s2m2_ros.geometry import Output
-from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS, STATS, TYPES, needed_outputs
+from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, needed_outputs
+from s2m2_ros.node.outputs.topic_types import STATS, TYPES
 
 
 def test_only_what_is_subscribed_is_computed() -> None:

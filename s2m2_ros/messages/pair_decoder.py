@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
-
-from sensor_msgs.msg import CompressedImage
+from typing import Any, NamedTuple, Protocol
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, CameraModel
@@ -14,12 +12,44 @@ from s2m2_ros.io.images.raw_image import RawImage
 from s2m2_ros.io.images.ros_images import decode_compressed_raw, decode_raw
 from s2m2_ros.io.ros_calibration import camera_model
 from s2m2_ros.io.sources.view_layout import ViewLayout, split_views
-from s2m2_ros.node.inputs.synchronizer import StereoMessages
 from s2m2_ros.pipeline import PairInput
 
 
+class StereoTopics(NamedTuple):
+    """Full names of the four inputs, for error messages."""
+
+    left: str
+    right: str
+    left_info: str
+    right_info: str
+
+
+class PairMessages(Protocol):
+    """The messages of one pair, of any library; each image is an Image or CompressedImage."""
+
+    @property
+    def left(self) -> Any:
+        """Return the image of the left camera, or of both."""
+
+    @property
+    def right(self) -> Any:
+        """Return the image of the right camera."""
+
+    @property
+    def left_info(self) -> Any:
+        """Return the CameraInfo of the left camera."""
+
+    @property
+    def right_info(self) -> Any:
+        """Return the CameraInfo of the right camera."""
+
+    @property
+    def topics(self) -> StereoTopics:
+        """Return the names of their topics."""
+
+
 def decode_pair(
-    messages: StereoMessages,
+    messages: PairMessages,
     pixel_range: PixelRange,
     layout: ViewLayout = ViewLayout.TWO_TOPICS,
 ) -> PairInput:
@@ -54,7 +84,7 @@ def decode_pair(
 
 
 def _raw_images(
-    messages: StereoMessages,
+    messages: PairMessages,
     calibration: tuple[CameraModel, CameraModel],
     layout: ViewLayout,
 ) -> tuple[RawImage, RawImage]:
@@ -73,7 +103,7 @@ def _raw_images(
 
 def _decode(message: Any, topic: str, expected_size: tuple[int, int] | None) -> RawImage:
     try:
-        if isinstance(message, CompressedImage):
+        if hasattr(message, 'format'):
             return decode_compressed_raw(message, expected_size=expected_size)
         return decode_raw(message)
     except ImageError as error:

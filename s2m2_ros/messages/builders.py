@@ -1,24 +1,32 @@
-"""Results as messages: what `geometry.compute_outputs` returned, ready to be published.
+"""Results as messages: what `geometry.compute_outputs` returned, ready to be sent or recorded.
 
-Every message carries the header given, the left image's timestamp and frame (the cloud's frame may
-be another, see ``RigidTransform``). Payloads are filled at the speed of a memory copy.
+A message is of the library that its header is of (`message_classes`). Every message carries the
+header given, the left image's timestamp and frame (the cloud's frame may be another, see
+``RigidTransform``). Payloads are filled at the speed of a memory copy.
 """
 
 from __future__ import annotations
 
 import math
 from copy import copy
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField, RegionOfInterest
-from std_msgs.msg import Header
-from stereo_msgs.msg import DisparityImage
 
 from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output, Workspace
 from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill, fill_image
-from s2m2_ros.msg import StereoEstimate
+from s2m2_ros.messages.message_classes import message_class, new_message
 from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+    from std_msgs.msg import Header
+    from stereo_msgs.msg import DisparityImage
+
+POINT_CLOUD = 'sensor_msgs/msg/PointCloud2'
+# sensor_msgs/PointField.FLOAT32
+FLOAT32 = 7
 
 
 def disparity_message(
@@ -31,12 +39,16 @@ def disparity_message(
     estimates every pixel; the occlusion mask marks those without a match.
     """
     camera = outputs.calibrated_camera
-    return DisparityImage(
+    return new_message(
+        'stereo_msgs/msg/DisparityImage',
+        header,
         header=header,
         image=_image(outputs.arrays[Output.DISPARITY], '32FC1', header),
         f=camera.focal_length,
         t=camera.baseline,
-        valid_window=RegionOfInterest(width=camera.width, height=camera.height),
+        valid_window=new_message(
+            'sensor_msgs/msg/RegionOfInterest', header, width=camera.width, height=camera.height
+        ),
         min_disparity=MIN_DISPARITY,
         max_disparity=outputs.max_disparity,
         delta_d=resolution,
@@ -90,31 +102,28 @@ def occlusion_mask_message(outputs: HostOutputs, header: Header) -> Image:
 
 
 class CloudMemory(Workspace):
-    """A workspace that lies in a message's data, so that an organized cloud is never copied.
+    """A workspace that lies in the data of a message of rclpy: an organized cloud is never copied.
 
     The message is used again from one pair to the next: publish it first.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._message = PointCloud2()
+        self._message = message_class(POINT_CLOUD)()
 
     def allocate(self, shape: tuple[int, int, int], device: torch.device) -> torch.Tensor:
         """Return zeros in a new message; in plain memory if they are not needed on the host."""
         if device.type != 'cpu':
             return super().allocate(shape, device)
-        self._message = PointCloud2()
+        self._message = message_class(POINT_CLOUD)()
         self._message.data.frombytes(bytes(4 * math.prod(shape)))
         return torch.frombuffer(self._message.data, dtype=torch.float32).view(shape)
 
-    def message(self, records: np.ndarray) -> PointCloud2:
-        """Return a message with these records: the one they fill, or else a new one."""
+    def message(self, records: np.ndarray) -> PointCloud2 | None:
+        """Return the message that these records fill; None if they lie elsewhere."""
         kept = self._message.data
-        if records.nbytes == len(kept) and records.ctypes.data == kept.buffer_info()[0]:
-            return self._message
-        message = PointCloud2()
-        fill(message.data, records)
-        return message
+        fills = records.nbytes == len(kept) and records.ctypes.data == kept.buffer_info()[0]
+        return self._message if fills else None
 
 
 def point_cloud_message(
@@ -130,11 +139,26 @@ def point_cloud_message(
     records = outputs.arrays[Output.POINTS]
     organized = records.ndim == 3
     height, width = records.shape[:2] if organized else (1, records.shape[0])
-    message = (memory or CloudMemory()).message(records)
-    message.header = Header(stamp=header.stamp, frame_id=outputs.cloud_frame_id or header.frame_id)
+    message = memory and memory.message(records)
+    if message is None:
+        message = new_message(POINT_CLOUD, header)
+        fill(message.data, records)
+    message.header = new_message(
+        'std_msgs/msg/Header',
+        header,
+        stamp=header.stamp,
+        frame_id=outputs.cloud_frame_id or header.frame_id,
+    )
     message.height, message.width = height, width
     message.fields = [
-        PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
+        new_message(
+            'sensor_msgs/msg/PointField',
+            header,
+            name=name,
+            offset=offset,
+            datatype=FLOAT32,
+            count=1,
+        )
         for name, offset in layout.fields
     ]
     message.is_bigendian = BIG_ENDIAN_HOST
@@ -146,9 +170,11 @@ def point_cloud_message(
 
 def estimate_message(
     outputs: HostOutputs, header: Header, *, resolution: float = DISPARITY_RESOLUTION
-) -> StereoEstimate:
+) -> Any:
     """Return the StereoEstimate: disparity, confidence and visibility of one pair."""
-    return StereoEstimate(
+    return new_message(
+        's2m2_ros/msg/StereoEstimate',
+        header,
         header=header,
         disparity=disparity_message(outputs, header, resolution=resolution),
         confidence=confidence_message(outputs, header),
@@ -157,6 +183,6 @@ def estimate_message(
 
 
 def _image(values: np.ndarray, encoding: str, header: Header) -> Image:
-    message = Image(header=header)
+    message = new_message('sensor_msgs/msg/Image', header, header=header)
     fill_image(message, values, encoding)
     return message

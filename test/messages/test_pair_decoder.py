@@ -12,8 +12,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import StereoCamera
 from s2m2_ros.io.images.pixel_range import PixelRange
+from s2m2_ros.messages.pair_decoder import decode_pair
 from s2m2_ros.node.inputs.synchronizer import StereoMessages, StereoTopics
-from s2m2_ros.node.pair_decoder import decode_pair
 from s2m2_ros.pipeline.preparation import gray
 from support.stereo_scene import PlaneScene, camera_info, image_message, stamp
 
