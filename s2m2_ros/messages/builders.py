@@ -139,7 +139,7 @@ def point_cloud_message(
     records = outputs.arrays[Output.POINTS]
     organized = records.ndim == 3
     height, width = records.shape[:2] if organized else (1, records.shape[0])
-    message = memory and memory.message(records)
+    message = memory.message(records) if memory else None
     if message is None:
         message = new_message(POINT_CLOUD, header)
         fill(message.data, records)

@@ -13,6 +13,7 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from s2m2_ros.io.sources.view_layout import ViewLayout
+from s2m2_ros.messages.pair_decoder import StereoTopics
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.inputs.calibration_cache import MOST_PUBLISHERS, Accepted, TimedInfo
 from s2m2_ros.node.inputs.calibration_join import CalibrationJoin, PairedImages
@@ -27,7 +28,6 @@ from s2m2_ros.node.inputs.stereo_inputs import (
     LEFT_IMAGE,
     LEFT_INFO,
     StereoInputs,
-    StereoTopics,
 )
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic, explain_rates, explain_silence
 from s2m2_ros.node.inputs.video_inputs import VideoInputs

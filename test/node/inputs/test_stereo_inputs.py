@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from s2m2_ros.node.inputs.stereo_inputs import StereoTopics
+from s2m2_ros.messages.pair_decoder import StereoTopics
 from s2m2_ros.node.inputs.synchronizer import explain_remapping
 
 

@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from operator import itemgetter
 from pathlib import Path
@@ -21,7 +21,13 @@ from mcap.records import Channel, Chunk, McapRecord, Message, Schema
 from mcap.stream_reader import StreamReader, breakup_chunk
 
 from s2m2_ros.io.recordings.storage.compression import LARGEST_BLOCK, decompressed
-from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage, StoredTopic, message_type
+from s2m2_ros.io.recordings.storage.stored_messages import (
+    ALWAYS,
+    StoredMessage,
+    StoredTopic,
+    TimeWindow,
+    message_type,
+)
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.text_safety import safe_text
 
@@ -31,6 +37,24 @@ MAGIC = b'\x89MCAP0\r\n'
 RECORD_HEAD = struct.Struct('<BQ')
 # What `mcap` raises for records whose content is not as declared.
 DAMAGE = (McapError, struct.error, ValueError, KeyError, OverflowError, MemoryError, StopIteration)
+
+
+@dataclass(frozen=True, order=True)
+class _Place:
+    """Where a chunk, or a message outside of chunks, lies, and which times and channels it has.
+
+    ``channels`` is empty where they are not known.
+    """
+
+    start_ns: int
+    offset: int
+    end_ns: int
+    channels: frozenset[int] = frozenset()
+
+    def may_hold(self, channels: Collection[int], window: TimeWindow) -> bool:
+        """Return whether messages of these channels and times may be in it."""
+        fits = not self.channels or not self.channels.isdisjoint(channels)
+        return fits and window.meets(self.start_ns, self.end_ns)
 
 
 class McapFile:
@@ -45,13 +69,12 @@ class McapFile:
         self._size = path.stat().st_size
         self._file = path.open('rb')
         self._channels: dict[int, StoredTopic] = {}
-        self._schemas: dict[int, str] = {}
-        # When each chunk, and each message outside of chunks, begins, and where it lies.
-        self._chunks: list[tuple[int, int]] = []
-        self._loose: list[tuple[int, int]] = []
+        self._schemas: dict[int, Schema] = {}
+        self._chunks: list[_Place] = []
+        self._loose: list[_Place] = []
         self._counts: Counter[int] = Counter()
         self._reported = False
-        self.start_ns = 0
+        self.damage: list[str] = []
         try:
             if not self._read_summary():
                 self._scan()
@@ -62,31 +85,41 @@ class McapFile:
             replace(channel, count=self._counts[number])
             for number, channel in self._channels.items()
         ]
-        self.start_ns = min(self._chunks + self._loose, default=(0, 0))[0]
+        self.start_ns = min((place.start_ns for place in self._places()), default=0)
 
-    def messages(self, topics: Collection[str]) -> Iterator[StoredMessage]:
+    def messages(
+        self, topics: Collection[str], window: TimeWindow = ALWAYS
+    ) -> Iterator[StoredMessage]:
         """Yield the messages of these topics in the order of their time."""
         numbers = {n for n, channel in self._channels.items() if channel.topic in topics}
-        streams = [self._timed(chunk, numbers) for chunk in self._chunks]
-        streams.append(
-            (t, m) for place in sorted(self._loose) for t, m in self._timed(place, numbers)
+        chunks, loose = (
+            [place for place in places if place.may_hold(numbers, window)]
+            for places in (self._chunks, self._loose)
         )
+        streams = [self._timed(chunk, numbers) for chunk in chunks]
+        streams.append((t, m) for place in sorted(loose) for t, m in self._timed(place, numbers))
         for _, message in heapq.merge(*streams, key=itemgetter(0)):
-            if message is not None:
+            if message is not None and window.holds(message.log_time):
                 topic = self._channels[message.channel_id]
                 yield StoredMessage(topic, message.log_time, message.data)
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Return first and last time of each chunk."""
+        return [(place.start_ns, place.end_ns) for place in self._places()]
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
+    def _places(self) -> list[_Place]:
+        return self._chunks + self._loose
+
     def _timed(
-        self, place: tuple[int, int], numbers: Collection[int]
+        self, place: _Place, numbers: Collection[int]
     ) -> Iterator[tuple[int, Message | None]]:
         """Yield times and messages; first a time alone, so that nothing is read too early."""
-        start_ns, offset = place
-        yield start_ns, None
-        found = [m for m in self._messages_at(offset) if m.channel_id in numbers]
+        yield place.start_ns, None
+        found = [m for m in self._messages_at(place.offset) if m.channel_id in numbers]
         for message in sorted(found, key=lambda m: m.log_time):
             yield message.log_time, message
 
@@ -120,7 +153,13 @@ class McapFile:
             self._note(channel)
         self._counts.update(statistics.channel_message_counts)
         self._chunks = [
-            (c.message_start_time, c.chunk_start_offset) for c in summary.chunk_indexes
+            _Place(
+                c.message_start_time,
+                c.chunk_start_offset,
+                c.message_end_time,
+                frozenset(c.message_index_offsets),
+            )
+            for c in summary.chunk_indexes
         ]
         return True
 
@@ -133,7 +172,7 @@ class McapFile:
                 self._scan_chunk(offset, record)
             elif isinstance(record, Message):
                 self._counts[record.channel_id] += 1
-                self._loose.append((record.log_time, offset))
+                self._loose.append(_Place(record.log_time, offset, record.log_time))
             else:
                 self._note(record)
         if not self._channels:
@@ -152,15 +191,13 @@ class McapFile:
             self._note(record)
             if isinstance(record, Message):
                 self._counts[record.channel_id] += 1
-        self._chunks.append((chunk.message_start_time, offset))
+        self._chunks.append(_Place(chunk.message_start_time, offset, chunk.message_end_time))
 
     def _note(self, record: Any) -> None:
         if isinstance(record, Schema):
-            self._schemas[record.id] = message_type(record.name)
+            self._schemas[record.id] = record
         elif isinstance(record, Channel):
-            type_name = self._schemas.get(record.schema_id, '')
-            encoding = record.message_encoding
-            self._channels[record.id] = StoredTopic(record.topic, type_name, encoding, 0)
+            self._channels[record.id] = _topic(record, self._schemas.get(record.schema_id))
 
     def _records(self, position: int) -> Iterator[tuple[int, McapRecord]]:
         """Yield records from a position on, with where they begin, to the end of what is whole."""
@@ -207,6 +244,19 @@ class McapFile:
         return records
 
     def _report(self, text: str) -> None:
+        self.damage.append(f"'{self._name.name}' {text}")
         if not self._reported:
             self._reported = True
             _logger.warning("'%s' %s", self._name, text)
+
+
+def _topic(channel: Channel, schema: Schema | None) -> StoredTopic:
+    return StoredTopic(
+        channel.topic,
+        message_type(schema.name) if schema else '',
+        channel.message_encoding,
+        0,
+        schema.data.decode('utf-8', 'replace') if schema else '',
+        schema.encoding if schema else '',
+        channel.metadata.get('offered_qos_profiles', ''),
+    )

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +22,13 @@ import zstandard
 from s2m2_ros.io.recordings.storage import mcap_file, ros1_bag, sqlite_file
 from s2m2_ros.io.recordings.storage.compression import LZ4_MAGIC, ZSTD_MAGIC
 from s2m2_ros.io.recordings.storage.file_names import recording_files
-from s2m2_ros.io.recordings.storage.stored_messages import StorageFile, StoredMessage, StoredTopic
+from s2m2_ros.io.recordings.storage.stored_messages import (
+    ALWAYS,
+    StorageFile,
+    StoredMessage,
+    StoredTopic,
+    TimeWindow,
+)
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.text_safety import safe_text
 
@@ -66,6 +73,7 @@ class RecordingFiles:
         self._stack = ExitStack()
         self._files: list[StorageFile] = []
         self._unpacked: Path | None = None
+        self._unreadable: list[str] = []
         try:
             self._open_all(recording_files(path))
         except BaseException:
@@ -78,14 +86,14 @@ class RecordingFiles:
         for topic in (topic for file in self._files for topic in file.topics):
             before = found.get((topic.topic, topic.type_name))
             count = topic.count + (before.count if before else 0)
-            found[topic.topic, topic.type_name] = StoredTopic(
-                topic.topic, topic.type_name, topic.encoding, count
-            )
+            found[topic.topic, topic.type_name] = replace(topic, count=count)
         return list(found.values())
 
-    def messages(self, topics: Collection[str]) -> Iterator[StoredMessage]:
+    def messages(
+        self, topics: Collection[str], window: TimeWindow = ALWAYS
+    ) -> Iterator[StoredMessage]:
         """Yield the messages of these topics in the order of their time."""
-        streams = (_timed(file, topics) for file in self._files)
+        streams = (_timed(file, topics, window) for file in self._files)
         try:
             for _, message in heapq.merge(*streams, key=itemgetter(0)):
                 if message is not None:
@@ -93,6 +101,18 @@ class RecordingFiles:
         except OSError as error:
             reason = error.strerror or error
             raise PlaybackError(f"cannot read on in '{self._path}': {reason}") from error
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Return first and last time of the parts that can be read for themselves, sorted."""
+        return sorted(span for file in self._files for span in file.spans())
+
+    def take_damage(self) -> list[str]:
+        """Return what was found damaged since the last call, each text once."""
+        found = [*self._unreadable, *(text for file in self._files for text in file.damage)]
+        self._unreadable.clear()
+        for file in self._files:
+            file.damage.clear()
+        return sorted(set(found))
 
     def close(self) -> None:
         """Close the files and remove what was unpacked."""
@@ -117,6 +137,7 @@ class RecordingFiles:
         if not self._files:
             raise errors[0]
         for unreadable in errors:
+            self._unreadable.append(str(unreadable))
             _logger.warning('%s; the other files are played', unreadable)
 
     def _open(self, name: Path) -> StorageFile:
@@ -158,11 +179,11 @@ class RecordingFiles:
 
 
 def _timed(
-    file: StorageFile, topics: Collection[str]
+    file: StorageFile, topics: Collection[str], window: TimeWindow
 ) -> Iterator[tuple[int, StoredMessage | None]]:
     """Yield times and messages; first a time alone, so that no file is read before its time."""
     yield file.start_ns, None
-    for message in file.messages(topics):
+    for message in file.messages(topics, window):
         yield message.log_ns, message
 
 

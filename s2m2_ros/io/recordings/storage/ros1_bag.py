@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import heapq
+import logging
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from rosbags.rosbag1 import Reader
 
-from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage, StoredTopic
+from s2m2_ros.io.recordings.storage.stored_messages import (
+    ALWAYS,
+    StoredMessage,
+    StoredTopic,
+    TimeWindow,
+)
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
+from s2m2_ros.text_safety import safe_text
+
+_logger = logging.getLogger(__name__)
 
 MAGIC = b'#ROSBAG V'
 
@@ -28,31 +38,58 @@ class Ros1Bag:
             self._reader.open()
         except Exception as error:  # rosbags raises what struct, bz2 and lz4 do for damage
             raise self._unreadable(error) from error
-        self.topics = [
-            StoredTopic(c.topic, c.msgtype, 'ros1', c.msgcount) for c in self._reader.connections
-        ]
+        self._topics = {c.id: _topic(c) for c in self._reader.connections}
+        self.topics = list(self._topics.values())
         self.start_ns = self._reader.start_time
+        self.damage: list[str] = []
 
-    def messages(self, topics: Collection[str]) -> Iterator[StoredMessage]:
-        """Yield the messages of these topics in the order of their time."""
+    def messages(
+        self, topics: Collection[str], window: TimeWindow = ALWAYS
+    ) -> Iterator[StoredMessage]:
+        """Yield the messages of these topics in the order of their time.
+
+        What lies in a damaged chunk is skipped with a warning in the log.
+        """
         connections = [c for c in self._reader.connections if c.topic in topics]
         if not connections:
             return
-        messages = self._reader.messages(connections)
-        while (found := self._next(messages)) is not None:
-            connection, log_ns, data = found
-            topic = StoredTopic(connection.topic, connection.msgtype, 'ros1', connection.msgcount)
-            yield StoredMessage(topic, log_ns, data)
+        places = [
+            (place.time, place.chunk_pos)
+            for place in heapq.merge(*(self._reader.indexes[c.id] for c in connections))
+            if window.holds(place.time)
+        ]
+        index = 0
+        while index < len(places):
+            begin, _ = places[index]
+            try:
+                for connection, log_ns, data in self._reader.messages(
+                    connections, begin, window.end_ns
+                ):
+                    yield StoredMessage(self._topics[connection.id], log_ns, data)
+                    index += 1
+            except Exception as error:  # rosbags raises what struct, bz2 and lz4 do for damage
+                now, damaged = places[index]
+                self._report(error)
+                later = range(index + 1, len(places))
+                others = (n for n in later if places[n][0] > now and places[n][1] != damaged)
+                index = next(others, len(places))
+            else:
+                return
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Return first and last time of the bag."""
+        return [(self.start_ns, max(self.start_ns, self._reader.end_time))]
 
     def close(self) -> None:
         """Close the bag."""
         self._reader.close()
 
-    def _next(self, messages: Iterator[Any]) -> Any:
-        try:
-            return next(messages, None)
-        except Exception as error:  # rosbags raises what struct, bz2 and lz4 do for damage
-            raise self._unreadable(error) from error
+    def _report(self, error: Exception) -> None:
+        reason = safe_text(str(error) or type(error).__name__)
+        text = f"'{self._name.name}' is damaged ({reason}): the rest is played"
+        if not self.damage:
+            _logger.warning('%s', text)
+        self.damage.append(text)
 
     def _unreadable(self, error: Exception) -> PlaybackError:
         reason = str(error) or type(error).__name__
@@ -61,3 +98,14 @@ class Ros1Bag:
             'one whose recorder was killed, `rosbags-convert --src BAG --dst FOLDER` makes a '
             'ROS 2 recording of a whole one'
         )
+
+
+def _topic(connection: Any) -> StoredTopic:
+    return StoredTopic(
+        connection.topic,
+        connection.msgtype,
+        'ros1',
+        connection.msgcount,
+        connection.msgdef.data,
+        'ros1msg',
+    )

@@ -10,13 +10,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage, StoredTopic, message_type
-from s2m2_ros.io.sources.stereo_frame import PlaybackError
+from s2m2_ros.io.recordings.storage.stored_messages import (
+    ALWAYS,
+    StoredMessage,
+    StoredTopic,
+    TimeWindow,
+    message_type,
+)
+from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, PlaybackError
 from s2m2_ros.text_safety import safe_text
 
 _logger = logging.getLogger(__name__)
 
 MAGIC = b'SQLite format 3\0'
+SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
 # What `sqlite3` raises for damage, and what values of a wrong type lead to.
 DAMAGE = (sqlite3.Error, TypeError, ValueError, AttributeError, OverflowError, MemoryError)
 
@@ -30,6 +37,7 @@ class SqliteFile:
         Raises PlaybackError if it holds no recording, or is damaged.
         """
         self._name = name
+        self.damage: list[str] = []
         self._reported = False
         try:
             self._connection = _connect(path)
@@ -41,7 +49,9 @@ class SqliteFile:
             self._connection.close()
             raise self._unreadable(error) from error
 
-    def messages(self, topics: Collection[str]) -> Iterator[StoredMessage]:
+    def messages(
+        self, topics: Collection[str], window: TimeWindow = ALWAYS
+    ) -> Iterator[StoredMessage]:
         """Yield the messages of these topics in the order of their time.
 
         What cannot be read of a damaged file is skipped with a warning in the log.
@@ -51,9 +61,11 @@ class SqliteFile:
         # Only placeholders are put in. Large data would slow the sorting down.
         query = (
             'SELECT topic_id, timestamp, id FROM messages '  # noqa: S608
-            f'WHERE topic_id IN ({places}) ORDER BY timestamp'
+            f'WHERE topic_id IN ({places}) AND timestamp >= ? AND timestamp < ? ORDER BY timestamp'
         )
-        rows = self._rows(query, wanted)
+        start_ns = SMALLEST if window.start_ns is None else window.start_ns
+        end_ns = LARGEST if window.end_ns is None else window.end_ns
+        rows = self._rows(query, [*wanted, start_ns, end_ns])
         for number, log_ns, row in rows:
             found = next(self._rows('SELECT data FROM messages WHERE id = ?', [row]), None)
             if found and isinstance(log_ns, int) and isinstance(found[0], bytes):
@@ -64,14 +76,20 @@ class SqliteFile:
         try:
             yield from self._connection.execute(query, values)
         except DAMAGE as error:
+            text = (
+                f'is damaged ({safe_text(error)}): what is readable is played; '
+                '`sqlite3 FILE .recover | sqlite3 NEW` saves more'
+            )
             if not self._reported:
                 self._reported = True
-                _logger.warning(
-                    "'%s' is damaged (%s): what is readable is played; "
-                    '`sqlite3 FILE .recover | sqlite3 NEW` saves more',
-                    self._name,
-                    safe_text(error),
-                )
+                _logger.warning("'%s' %s", self._name, text)
+            self.damage.append(f"'{self._name.name}' {text}")
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Return the seconds in which there are messages, as first and last time."""
+        query = f'SELECT DISTINCT timestamp / {NANOSECONDS} FROM messages'  # noqa: S608
+        seconds = [row[0] for row in self._rows(query, ()) if isinstance(row[0], int)]
+        return [(s * NANOSECONDS, (s + 1) * NANOSECONDS - 1) for s in sorted(seconds)]
 
     def close(self) -> None:
         """Close the file."""
@@ -81,14 +99,33 @@ class SqliteFile:
         counts = dict(
             self._connection.execute('SELECT topic_id, count(*) FROM messages GROUP BY topic_id')
         )
+        definitions = self._optional(
+            'SELECT topic_type, encoded_message_definition, encoding FROM message_definitions'
+        )
+        texts = {name: (text, kind) for name, text, kind in definitions}
+        qos = dict(self._optional('SELECT id, offered_qos_profiles FROM topics'))
         rows = self._connection.execute('SELECT id, name, type, serialization_format FROM topics')
         self._topics = {
-            number: StoredTopic(name, message_type(type_name), encoding, counts.get(number, 0))
+            number: StoredTopic(
+                name,
+                message_type(type_name),
+                encoding,
+                counts.get(number, 0),
+                *texts.get(type_name, ('', '')),
+                qos.get(number, ''),
+            )
             for number, name, type_name, encoding in rows
         }
         self.topics = list(self._topics.values())
         (start,) = self._connection.execute('SELECT min(timestamp) FROM messages').fetchone()
         self.start_ns = int(start or 0)
+
+    def _optional(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of what early versions of rosbag2 do not write."""
+        try:
+            return list(self._connection.execute(query))
+        except DAMAGE:
+            return []
 
     def _unreadable(self, error: Exception) -> PlaybackError:
         return PlaybackError(
