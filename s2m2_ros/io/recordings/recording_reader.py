@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.geometry import CameraModel
-from s2m2_ros.io.recordings.pairing import PairingRule, PairMaker, measured_rule
+from s2m2_ros.io.recordings.pairing import PairMaker
 from s2m2_ros.io.recordings.recording_topics import (
     INFO_TYPE,
     RecordedTopics,
@@ -18,9 +16,9 @@ from s2m2_ros.io.recordings.recording_topics import (
     choose_topics,
     is_rectified,
 )
+from s2m2_ros.io.recordings.rig_survey import stamp_of, survey
 from s2m2_ros.io.sources.calibration_search import CalibrationLookup, no_calibration
 from s2m2_ros.io.sources.stereo_frame import (
-    NANOSECONDS,
     PlaybackError,
     StereoFrame,
     image_pixels,
@@ -34,18 +32,6 @@ if TYPE_CHECKING:
     from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage
 
 _logger = logging.getLogger(__name__)
-
-# Images of each side whose timestamps decide how pairs are matched.
-SURVEYED_IMAGES = 60
-
-
-@dataclass(frozen=True)
-class _Survey:
-    """What the beginning of a recording shows: the rule for pairs, and the first calibrations."""
-
-    rule: PairingRule
-    infos: dict[str, Any]
-    stamps_ns: tuple[Sequence[int], Sequence[int]]
 
 
 class Recording:
@@ -78,8 +64,8 @@ class Recording:
         self._files = RecordingFiles(path)
         try:
             self.topics = self._chosen(left_topic, right_topic)
-            self._survey = self._surveyed()
-            self._uses_files = bool(calibration) or not self._has_recorded_infos()
+            self._survey = survey(self._contents(), self.topics)
+            self._uses_files = bool(calibration) or not self._survey.has_own_infos(self.topics)
             if self._uses_files and needs_calibration and not self._lookup.files(path):
                 raise self._without_calibration()
         except BaseException:
@@ -138,7 +124,7 @@ class Recording:
         self, pairs: PairMaker[Any], message: StoredMessage, content: Any
     ) -> Iterator[tuple[tuple[int, Any], tuple[int, Any]]]:
         """Yield the pairs that an image completes: the timestamp and image of each side."""
-        stamp = _stamp(message, content)
+        stamp = stamp_of(message, content)
         if self._layout.in_one_image:
             left, right = split_views(image_pixels(content), self._layout)
             yield (stamp, left), (stamp, right)
@@ -173,32 +159,6 @@ class Recording:
         models = self._lookup.models(self._path, size) or (None, None)
         return models
 
-    def _surveyed(self) -> _Survey:
-        """Read on until the timestamps show the rule and each calibration came once."""
-        topics = self.topics
-        timestamps: dict[str, deque[int]] = {
-            topic: deque(maxlen=2 * SURVEYED_IMAGES) for topic in (topics.left, topics.right)
-        }
-        infos: dict[str, Any] = {}
-        awaited = {topics.left_info, topics.right_info} - {''}
-        for message, content in self._contents():
-            if message.topic.type_name == INFO_TYPE:
-                infos.setdefault(message.topic.topic, content)
-            else:
-                timestamps[message.topic.topic].append(_stamp(message, content))
-            surveyed = min(len(side) for side in timestamps.values())
-            if surveyed >= SURVEYED_IMAGES and awaited <= infos.keys():
-                break
-        left, right = timestamps[topics.left], timestamps[topics.right]
-        return _Survey(measured_rule(left, right), infos, (left, right))
-
-    def _has_recorded_infos(self) -> bool:
-        """Return whether each camera has a calibration of its own in the recording."""
-        topics = self.topics
-        infos = self._survey.infos
-        own = topics.left_info != topics.right_info
-        return own and topics.left_info in infos and topics.right_info in infos
-
     def _without_calibration(self) -> PlaybackError:
         left, right = self.topics.left_info, self.topics.right_info
         if left and left == right:
@@ -222,12 +182,6 @@ class Recording:
                 rule.tolerance_ns / 1e6,
                 rule.period_ns / 1e6,
             )
-
-
-def _stamp(message: StoredMessage, content: Any) -> int:
-    """Return the timestamp of a message, or when it was recorded if its driver gave none."""
-    stamp = content.header.stamp
-    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec) or message.log_ns
 
 
 def _one_info(topic: str, info: Any) -> str:

@@ -61,8 +61,17 @@ def choose_topics(
         pair = (_named(images, left), _named(images, right))
     else:
         pair = _only_pair(topics, images)
-    infos = [topic.topic for topic in topics if topic.type_name == INFO_TYPE and topic.count]
-    return RecordedTopics(*pair, *_infos(pair, infos))
+    return RecordedTopics(*pair, *_infos(pair, _info_topics(topics)))
+
+
+def choose_all_pairs(topics: Sequence[StoredTopic]) -> list[RecordedTopics]:
+    """Return the topics of every stereo rig, the best images of each as in `choose_topics`.
+
+    Raises :class:`PlaybackError` that lists what is recorded if there is none.
+    """
+    pairs = _best_pairs(topics, _images(topics))
+    infos = _info_topics(topics)
+    return [RecordedTopics(*pair, *_infos(pair, infos)) for pair in pairs]
 
 
 def choose_shared_topic(
@@ -89,8 +98,7 @@ def choose_shared_topic(
                 f'recorded_left to it; recorded images are {_listed(images)}'
             )
         chosen = ranked[0].topic
-    infos = [topic.topic for topic in topics if topic.type_name == INFO_TYPE and topic.count]
-    pairs = _side_pairs(infos)
+    pairs = _side_pairs(_info_topics(topics))
     left_info, right_info = pairs[0] if len(pairs) == 1 else ('', '')
     return RecordedTopics(chosen, chosen, left_info, right_info)
 
@@ -116,7 +124,14 @@ def _named(images: Sequence[StoredTopic], name: str) -> str:
     raise PlaybackError(f"no images on '{name}': recorded are {_listed(images)}")
 
 
-def _only_pair(topics: Sequence[StoredTopic], images: Sequence[StoredTopic]) -> tuple[str, str]:
+def _info_topics(topics: Iterable[StoredTopic]) -> list[str]:
+    return [topic.topic for topic in topics if topic.type_name == INFO_TYPE and topic.count]
+
+
+def _best_pairs(
+    topics: Sequence[StoredTopic], images: Sequence[StoredTopic]
+) -> list[tuple[str, str]]:
+    """Return the best pair of images of each rig, sorted; raises PlaybackError for none."""
     pairs = _side_pairs([topic.topic for topic in images])
     best: dict[Components, tuple[str, str]] = {}
     for pair in sorted(pairs, key=lambda p: _rank(p[0])):
@@ -126,13 +141,18 @@ def _only_pair(topics: Sequence[StoredTopic], images: Sequence[StoredTopic]) -> 
             'which topics are the stereo pair is unclear: set recorded_left and recorded_right; '
             f'recorded images are {_listed(images)}{_foreign(topics)}'
         )
+    return sorted(best.values())
+
+
+def _only_pair(topics: Sequence[StoredTopic], images: Sequence[StoredTopic]) -> tuple[str, str]:
+    best = _best_pairs(topics, images)
     if len(best) > 1:
-        listed = '; '.join(f'{left} and {right}' for left, right in sorted(best.values()))
+        listed = '; '.join(f'{left} and {right}' for left, right in best)
         raise PlaybackError(
             f'{len(best)} stereo pairs are recorded: set recorded_left and recorded_right to one '
             f'of them: {listed}'
         )
-    return next(iter(best.values()))
+    return best[0]
 
 
 def _side_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
