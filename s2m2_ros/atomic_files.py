@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from s2m2_ros.errors import S2M2Error
+
+# What is left of a process that was killed begins like this.
+TEMPORARY_PREFIX = '.s2m2-'
 
 
 class FileWriteError(S2M2Error):
@@ -15,11 +21,21 @@ class FileWriteError(S2M2Error):
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file at once: readers see the old content or the new. Raises OSError."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix='.s2m2-')
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that takes the place of ``path`` at the end, unless an error is raised.
+
+    Raises OSError.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY_PREFIX)
     temporary = Path(name)
     try:
         with os.fdopen(handle, 'wb') as file:
-            file.write(content)
+            yield file
             # Without it, a power failure after the renaming could leave an empty file.
             file.flush()
             os.fsync(file.fileno())
@@ -30,3 +46,13 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Raise FileWriteError, which names the path, for an OSError in the block."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise FileWriteError(f"cannot write '{path}': {reason}") from error

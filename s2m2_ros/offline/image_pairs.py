@@ -51,6 +51,8 @@ class PairJob:
         load: reads the pair; raises S2M2Error.
         digests: returns SHA-256 digests of what the result depends on, by role.
         calibrated: whether depth and cloud are written too.
+        name: what distinguishes the pair within its source.
+        stamp_ns: when it was taken, in nanoseconds; None where the source has no clock.
 
     """
 
@@ -59,6 +61,8 @@ class PairJob:
     load: Callable[[PixelRange], PairInput]
     digests: Callable[[], Mapping[str, Sequence[str]]]
     calibrated: bool
+    name: str = ''
+    stamp_ns: int | None = None
 
     @property
     def results(self) -> tuple[str, ...]:

@@ -69,6 +69,8 @@ def video_jobs(left: Path, right: Path | None, options: JobOptions) -> Iterator[
         }
         yield PairJob(
             label=f'{left}, frame {frame.name}',
+            name=frame.name,
+            stamp_ns=None if frame.stamps_ns is None else frame.stamps_ns[0],
             output=options.output / frame.name,
             load=partial(_read_frame, frame, str(left), str(right or left)),
             digests=partial(dict, inputs),
@@ -119,6 +121,7 @@ def _image_job(pair: ImagePair, options: JobOptions, lookup: CalibrationLookup) 
 
     return PairJob(
         label=str(pair.left),
+        name=pair.name,
         output=options.output / pair.name,
         load=partial(_read_images, pair, options.layout, lookup),
         digests=digests,

@@ -256,7 +256,7 @@ def _topic(channel: Channel, schema: Schema | None) -> StoredTopic:
         message_type(schema.name) if schema else '',
         channel.message_encoding,
         0,
-        schema.data.decode('utf-8', 'replace') if schema else '',
+        schema.data if schema else b'',
         schema.encoding if schema else '',
         channel.metadata.get('offered_qos_profiles', ''),
     )

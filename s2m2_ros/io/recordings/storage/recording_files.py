@@ -74,6 +74,8 @@ class RecordingFiles:
         self._files: list[StorageFile] = []
         self._unpacked: Path | None = None
         self._unreadable: list[str] = []
+        self._noted: list[str] = []
+        self._is_noted = False
         try:
             self._open_all(recording_files(path))
         except BaseException:
@@ -108,11 +110,18 @@ class RecordingFiles:
 
     def take_damage(self) -> list[str]:
         """Return what was found damaged since the last call, each text once."""
-        found = [*self._unreadable, *(text for file in self._files for text in file.damage)]
-        self._unreadable.clear()
-        for file in self._files:
-            file.damage.clear()
-        return sorted(set(found))
+        found: set[str] = set()
+        for texts in (self._unreadable, self._noted, *(file.damage for file in self._files)):
+            found.update(texts)
+            texts.clear()
+        return sorted(found)
+
+    def note_damage(self, text: str) -> None:
+        """Take note of damage that showed in the content of a message; the first is logged."""
+        if not self._is_noted:
+            self._is_noted = True
+            _logger.warning("'%s': %s; damaged messages are skipped", self._path, text)
+        self._noted.append(text)
 
     def close(self) -> None:
         """Close the files and remove what was unpacked."""

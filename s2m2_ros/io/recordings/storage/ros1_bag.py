@@ -106,6 +106,6 @@ def _topic(connection: Any) -> StoredTopic:
         connection.msgtype,
         'ros1',
         connection.msgcount,
-        connection.msgdef.data,
+        connection.msgdef.data.encode(),
         'ros1msg',
     )

@@ -102,7 +102,7 @@ class SqliteFile:
         definitions = self._optional(
             'SELECT topic_type, encoded_message_definition, encoding FROM message_definitions'
         )
-        texts = {name: (text, kind) for name, text, kind in definitions}
+        texts = {name: (str(text).encode(), str(kind)) for name, text, kind in definitions}
         qos = dict(self._optional('SELECT id, offered_qos_profiles FROM topics'))
         rows = self._connection.execute('SELECT id, name, type, serialization_format FROM topics')
         self._topics = {
@@ -111,8 +111,8 @@ class SqliteFile:
                 message_type(type_name),
                 encoding,
                 counts.get(number, 0),
-                *texts.get(type_name, ('', '')),
-                qos.get(number, ''),
+                *texts.get(type_name, (b'', '')),
+                str(qos.get(number) or ''),
             )
             for number, name, type_name, encoding in rows
         }
@@ -139,7 +139,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     name = quote(os.fsencode(path.absolute()))
     error: Exception | None = None
     for option in ('mode=ro', 'immutable=1'):
-        connection = sqlite3.connect(f'file:{name}?{option}', uri=True)
+        # Whoever opened it may hand it to another thread.
+        connection = sqlite3.connect(f'file:{name}?{option}', uri=True, check_same_thread=False)
         try:
             connection.execute('SELECT count(*) FROM sqlite_master').fetchone()
         except sqlite3.Error as failure:

@@ -16,8 +16,8 @@ class StoredTopic:
         type_name: type of its messages, e.g. 'sensor_msgs/msg/Image'.
         encoding: cdr or ros1.
         count: number of its messages.
-        definition: text that defines the type and those in it, as recorded; may be empty.
-        definition_format: of that text: ros2msg, ros2idl, ros1msg or another.
+        definition: what defines the type and those in it, as recorded; may be empty.
+        definition_format: of that: ros2msg, ros2idl, ros1msg or another.
         qos: what its publishers offered, as recorded; may be empty.
 
     """
@@ -26,7 +26,7 @@ class StoredTopic:
     type_name: str
     encoding: str
     count: int
-    definition: str = ''
+    definition: bytes = b''
     definition_format: str = ''
     qos: str = ''
 

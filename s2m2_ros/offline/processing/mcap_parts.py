@@ -1,0 +1,309 @@
+"""Segments as MCAP files of their own, and how they become one file without compressing again.
+
+Every part has the same schemas and channels with the same numbers, so the chunks of all parts
+are those of the whole; only the places in its indexes move.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from mcap.data_stream import RecordBuilder
+from mcap.opcode import Opcode
+from mcap.reader import make_reader
+from mcap.records import (
+    Channel,
+    ChunkIndex,
+    DataEnd,
+    Footer,
+    Header,
+    Metadata,
+    MetadataIndex,
+    Schema,
+    Statistics,
+    SummaryOffset,
+)
+from mcap.writer import MCAP0_MAGIC, CompressionType, Writer
+
+PROFILE = 'ros2'
+# Without a version: the metadata has it, and the same options give the same bytes.
+LIBRARY = 's2m2_ros'
+CHUNK_BYTES = 4 << 20
+COPY_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class RecordedChannel:
+    """A topic to be written, with the definition of its type."""
+
+    topic: str
+    type_name: str
+    definition: bytes
+    definition_format: str = 'ros2msg'
+    encoding: str = 'cdr'
+    qos: str = ''
+
+
+class PartWriter:
+    """Writes one part; channels are numbered from 0 as they are given."""
+
+    def __init__(self, file: IO[bytes], channels: Sequence[RecordedChannel]) -> None:
+        """Begin the file."""
+        self._writer = Writer(file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD)
+        self._writer.start(PROFILE, LIBRARY)
+        schemas: dict[tuple[str, bytes], int] = {}
+        for channel in channels:
+            key = (channel.type_name, channel.definition)
+            if key not in schemas:
+                schemas[key] = self._writer.register_schema(
+                    channel.type_name, channel.definition_format, channel.definition
+                )
+            self._writer.register_channel(
+                channel.topic,
+                channel.encoding,
+                schemas[key],
+                {'offered_qos_profiles': channel.qos},
+            )
+
+    def write(self, channel: int, log_ns: int, data: bytes) -> None:
+        """Add a message."""
+        self._writer.add_message(channel + 1, log_ns, data, log_ns)
+
+    def finish(self) -> None:
+        """Write what is left, and the summary."""
+        self._writer.finish()
+
+
+@dataclass(frozen=True)
+class PartIndex:
+    """What the joined file must know of a part.
+
+    Attributes:
+        size: bytes of the part.
+        begin, end: where its chunks and their indexes lie.
+        chunks: fields of each `ChunkIndex`, in order.
+        counts: messages of each channel.
+
+    """
+
+    size: int
+    begin: int
+    end: int
+    chunks: Sequence[Sequence[Any]]
+    counts: Mapping[str, int]
+
+    @property
+    def length(self) -> int:
+        """Return the bytes of the joined file that are this part's."""
+        return self.end - self.begin
+
+    @classmethod
+    def of(cls, path: Path) -> PartIndex:
+        """Read the summary of a part."""
+        with path.open('rb') as file:
+            summary = make_reader(file).get_summary()
+        assert summary is not None
+        assert summary.statistics is not None
+        chunks = sorted(summary.chunk_indexes, key=lambda chunk: chunk.chunk_start_offset)
+        ends = [c.chunk_start_offset + c.chunk_length + c.message_index_length for c in chunks]
+        counts = summary.statistics.channel_message_counts
+        return cls(
+            path.stat().st_size,
+            chunks[0].chunk_start_offset if chunks else 0,
+            ends[-1] if ends else 0,
+            [_as_list(chunk) for chunk in chunks],
+            {str(number): count for number, count in sorted(counts.items())},
+        )
+
+    def moved(self, to: int) -> list[ChunkIndex]:
+        """Return the indexes of the chunks where they begin at a place of another file."""
+        return [_moved(chunk, to - self.begin) for chunk in self.chunks]
+
+
+class JoinedFile:
+    """The file of all parts: a head, the chunks of each part in order, and a summary."""
+
+    def __init__(self, path: Path, channels: Sequence[RecordedChannel]) -> None:
+        """Take its path and channels; nothing is written yet."""
+        self._path = path
+        self._schemas, self._channels = _records(channels)
+
+    @property
+    def head(self) -> bytes:
+        """Return what is before the first chunk."""
+        builder = RecordBuilder()
+        Header(PROFILE, LIBRARY).write(builder)
+        return bytes(MCAP0_MAGIC + builder.end())
+
+    def size(self) -> int:
+        """Return how many bytes are written, 0 if the file is not there."""
+        return self._path.stat().st_size if self._path.exists() else 0
+
+    def start(self, parts: Sequence[PartIndex]) -> None:
+        """Begin the file, or cut it after these parts, which it holds. Raises OSError."""
+        with self._path.open('r+b' if parts else 'wb') as file:
+            if parts:
+                file.truncate(len(self.head) + sum(part.length for part in parts))
+            else:
+                file.write(self.head)
+            _sync(file)
+
+    def append(self, path: Path, part: PartIndex) -> None:
+        """Add the chunks of a part. Raises OSError."""
+        with path.open('rb') as source, self._path.open('ab') as file:
+            source.seek(part.begin)
+            left = part.length
+            while left:
+                content = source.read(min(left, COPY_BYTES))
+                if not content:
+                    raise OSError(None, f"'{path}' is cut short")
+                file.write(content)
+                left -= len(content)
+            _sync(file)
+
+    def finish(
+        self, parts: Sequence[PartIndex], metadata: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Add metadata records by name, and the summary. Raises OSError."""
+        place = len(self.head)
+        chunks: list[ChunkIndex] = []
+        for part in parts:
+            chunks += part.moved(place)
+            place += part.length
+        tail = RecordBuilder()
+        indexes = []
+        for name, content in metadata.items():
+            before = tail.count
+            Metadata(name=name, metadata=dict(content)).write(tail)
+            indexes.append(
+                MetadataIndex(offset=place + before, length=tail.count - before, name=name)
+            )
+        DataEnd(0).write(tail)
+        content = tail.end()
+        groups = {
+            Opcode.SCHEMA: self._schemas,
+            Opcode.CHANNEL: self._channels,
+            Opcode.STATISTICS: [self._statistics(parts, chunks, len(indexes))],
+            Opcode.CHUNK_INDEX: chunks,
+            Opcode.METADATA_INDEX: indexes,
+        }
+        with self._path.open('ab') as file:
+            file.write(content + _summary(place + len(content), groups))
+            _sync(file)
+
+    def _statistics(
+        self, parts: Sequence[PartIndex], chunks: Sequence[ChunkIndex], metadata: int
+    ) -> Statistics:
+        counts = message_counts(parts)
+        return Statistics(
+            attachment_count=0,
+            channel_count=len(self._channels),
+            channel_message_counts=counts,
+            chunk_count=len(chunks),
+            message_count=sum(counts.values()),
+            metadata_count=metadata,
+            message_start_time=min((c.message_start_time for c in chunks), default=0),
+            message_end_time=max((c.message_end_time for c in chunks), default=0),
+            schema_count=len(self._schemas),
+        )
+
+
+def message_counts(parts: Sequence[PartIndex]) -> dict[int, int]:
+    """Return the messages of each channel's number in the file, which begin at 1."""
+    counts: dict[int, int] = {}
+    for part in parts:
+        for number, count in part.counts.items():
+            counts[int(number)] = counts.get(int(number), 0) + count
+    return dict(sorted(counts.items()))
+
+
+def _records(channels: Sequence[RecordedChannel]) -> tuple[list[Schema], list[Channel]]:
+    """Return the records of channels, numbered as `PartWriter` does."""
+    schemas: dict[tuple[str, bytes], Schema] = {}
+    records = []
+    for number, channel in enumerate(channels, start=1):
+        key = (channel.type_name, channel.definition)
+        schema = schemas.setdefault(
+            key,
+            Schema(
+                id=len(schemas) + 1,
+                name=channel.type_name,
+                encoding=channel.definition_format,
+                data=channel.definition,
+            ),
+        )
+        records.append(
+            Channel(
+                id=number,
+                topic=channel.topic,
+                message_encoding=channel.encoding,
+                schema_id=schema.id,
+                metadata={'offered_qos_profiles': channel.qos},
+            )
+        )
+    return list(schemas.values()), records
+
+
+def _summary(start: int, groups: Mapping[int, Sequence[Any]]) -> bytes:
+    """Return the summary section at a place of the file, and what follows it."""
+    builder = RecordBuilder()
+    offsets = []
+    for opcode, records in groups.items():
+        before = builder.count
+        for record in records:
+            record.write(builder)
+        offsets.append(
+            SummaryOffset(
+                group_opcode=opcode,
+                group_start=start + before,
+                group_length=builder.count - before,
+            )
+        )
+    offset_start = start + builder.count
+    for offset in offsets:
+        offset.write(builder)
+    summary = builder.end()
+    head = struct.pack('<BQQQ', Opcode.FOOTER, 20, start, offset_start)
+    crc = zlib.crc32(head, zlib.crc32(summary))
+    Footer(summary_start=start, summary_offset_start=offset_start, summary_crc=crc).write(builder)
+    return bytes(summary + builder.end() + MCAP0_MAGIC)
+
+
+def _as_list(chunk: ChunkIndex) -> list[Any]:
+    return [
+        chunk.message_start_time,
+        chunk.message_end_time,
+        chunk.chunk_start_offset,
+        chunk.chunk_length,
+        sorted(chunk.message_index_offsets.items()),
+        chunk.message_index_length,
+        chunk.compression,
+        chunk.compressed_size,
+        chunk.uncompressed_size,
+    ]
+
+
+def _moved(chunk: Sequence[Any], by: int) -> ChunkIndex:
+    start, end, offset, length, indexes, index_length, compression, compressed, size = chunk
+    return ChunkIndex(
+        message_start_time=start,
+        message_end_time=end,
+        chunk_start_offset=offset + by,
+        chunk_length=length,
+        message_index_offsets={number: place + by for number, place in indexes},
+        message_index_length=index_length,
+        compression=compression,
+        compressed_size=compressed,
+        uncompressed_size=size,
+    )
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,55 @@
+"""What the output topics of each rig of a recording begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from s2m2_ros.io.recordings.recording_topics import VARIANT_WORDS, RecordedTopics
+from s2m2_ros.io.sources.side_words import tokens
+
+
+def rig_namespaces(rigs: Sequence[RecordedTopics], given: str | None) -> list[str]:
+    """Return a namespace for each rig, '' or beginning with a slash, each different.
+
+    It is what the names of both images begin with: '/front' of '/front/left/image_rect'; where
+    that does not tell rigs apart, the words that both names share. ``given`` comes before a
+    rig's own where there are several.
+    """
+    prefix = '' if given is None else _normal(given)
+    if given is not None and len(rigs) == 1:
+        return [prefix]
+    found = [f'{prefix}{_shared_parents(rig)}' for rig in rigs]
+    if len(set(found)) < len(found):
+        found = [f'{prefix}{_shared_words(rig)}' for rig in rigs]
+    return [
+        name if found.index(name) == index else f'{name}/rig_{index + 1}'
+        for index, name in enumerate(found)
+    ]
+
+
+def _normal(namespace: str) -> str:
+    parts = [part for part in namespace.split('/') if part]
+    return ''.join(f'/{part}' for part in parts)
+
+
+def _parts(topic: str) -> list[str]:
+    return [part for part in topic.split('/') if part]
+
+
+def _shared_parents(rig: RecordedTopics) -> str:
+    shared = ''
+    for left, right in zip(_parts(rig.left)[:-1], _parts(rig.right)[:-1], strict=False):
+        if left != right:
+            break
+        shared += f'/{left}'
+    return shared
+
+
+def _shared_words(rig: RecordedTopics) -> str:
+    result = ''
+    for left, right in zip(_parts(rig.left), _parts(rig.right), strict=False):
+        both = set(tokens(left)) & set(tokens(right)) - VARIANT_WORDS
+        words = [word for word in tokens(left) if word in both]
+        if words:
+            result += f'/{"_".join(words)}'
+    return result

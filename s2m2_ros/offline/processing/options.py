@@ -1,0 +1,155 @@
+"""What is asked of the processing of recordings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2m2_ros.errors import S2M2Error
+from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference.sgbm_options import SgbmOptions
+from s2m2_ros.io.sources.view_layout import ViewLayout
+from s2m2_ros.messages.output_topics import OUTPUT_TOPICS
+
+DEFAULT_OUTPUTS = (
+    'disparity',
+    'depth',
+    'depth/camera_info',
+    'confidence',
+    'occlusion_mask',
+    'points',
+)
+ALL = 'all'
+
+
+class OutputFormat(Enum):
+    """What is written: a recording, or a folder of files for each pair."""
+
+    MCAP = 'mcap'
+    ROSBAG2 = 'rosbag2'
+    PNG = 'png'
+    PFM = 'pfm'
+    PLY = 'ply'
+    NPZ = 'npz'
+
+    @property
+    def is_recording(self) -> bool:
+        """Return whether all pairs are in one recording."""
+        return self in (OutputFormat.MCAP, OutputFormat.ROSBAG2)
+
+
+@dataclass(frozen=True)
+class MatcherOptions:
+    """How pairs are matched, see `StereoMatcher.open`."""
+
+    checkpoint: str = 'starter'
+    backend: str = 'auto'
+    device: str = 'auto'
+    precision: str = 'auto'
+    refine_iterations: int = 3
+    allow_negative: bool = False
+    max_width: int = 0
+    sgbm: SgbmOptions = field(default_factory=SgbmOptions)
+
+    def open(self) -> StereoMatcher:
+        """Return a matcher; raises S2M2Error."""
+        try:
+            return StereoMatcher.open(
+                self.checkpoint,
+                device=self.device,
+                precision=self.precision,
+                backend=self.backend,
+                refine_iterations=self.refine_iterations,
+                allow_negative=self.allow_negative,
+                max_width=self.max_width,
+                sgbm=self.sgbm,
+            )
+        except ValueError as error:
+            raise S2M2Error(str(error)) from error
+
+
+@dataclass(frozen=True)
+class ProcessOptions:
+    """What is read of a recording and what is written.
+
+    Attributes:
+        outputs: output topics, as the node names them.
+        formats: one kind of recording, or kinds of files.
+        keep: topics of the recording to carry along, names or patterns as of a shell; 'all'.
+        pairs: left and right image topics of each rig; empty to find them by their names.
+        namespace: before the output topics; None for the one that the images of a rig share.
+        calibration: file or files in place of the recorded calibration.
+        layout: where the views are, if one image holds both.
+        pixel_range: black and white of images of more than 8 bits, as the node's parameter.
+        rate: pairs per second of image files, which have no timestamps.
+        frame_id: frame of images that name none: files and videos.
+        segment_seconds: length of a segment of a recording.
+        segment_pairs: length of a segment of image files and videos.
+
+    """
+
+    outputs: Sequence[str] = DEFAULT_OUTPUTS
+    formats: Sequence[OutputFormat] = (OutputFormat.MCAP,)
+    keep: Sequence[str] = ()
+    pairs: Sequence[tuple[str, str]] = ()
+    namespace: str | None = None
+    calibration: Sequence[Path] = ()
+    layout: ViewLayout = ViewLayout.TWO_TOPICS
+    pixel_range: str = 'auto'
+    rate: float = 10.0
+    frame_id: str = 'left_camera_optical_frame'
+    segment_seconds: float = 5.0
+    segment_pairs: int = 50
+
+    def __post_init__(self) -> None:
+        names = [*OUTPUT_TOPICS] if ALL in self.outputs else list(dict.fromkeys(self.outputs))
+        unknown = [name for name in names if name not in OUTPUT_TOPICS]
+        if unknown:
+            raise S2M2Error(
+                f"no output '{unknown[0]}': it must be one of {', '.join(OUTPUT_TOPICS)}, {ALL}"
+            )
+        if not names or not self.formats:
+            raise S2M2Error('name at least one output and one format')
+        # In the order of the table, so that the order asked for changes no byte.
+        object.__setattr__(self, 'outputs', tuple(n for n in OUTPUT_TOPICS if n in names))
+        object.__setattr__(self, 'formats', tuple(f for f in OutputFormat if f in self.formats))
+        if any(f.is_recording for f in self.formats) and len(self.formats) > 1:
+            raise S2M2Error(
+                'mcap and rosbag2 are written alone: name one format, or kinds of files'
+            )
+        if self.keep and not self.writes_recording:
+            raise S2M2Error('topics can be kept in a recording only: --format mcap or rosbag2')
+        for name in ('rate', 'segment_seconds', 'segment_pairs'):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise S2M2Error(f'{name} = {value:g} must be above 0')
+
+    @property
+    def writes_recording(self) -> bool:
+        """Return whether the result is a recording."""
+        return self.formats[0].is_recording
+
+
+def as_json(value: Any) -> Any:
+    """Return options, dataclasses of any kind, as JSON values that differ if the options do."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: as_json(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, str | int | float | None):
+        return value
+    if isinstance(value, Iterable):
+        return [as_json(item) for item in value]
+    return str(value)

@@ -1,0 +1,75 @@
+"""What is noted of a segment, for the report and the result's record."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# Texts of failures that are kept of each segment; all are counted.
+TEXTS_KEPT = 20
+
+
+@dataclass
+class RigFacts:
+    """What one rig showed in a segment; times in nanoseconds.
+
+    Attributes:
+        left_images, right_images: how many there are.
+        pairs: (timestamp, mean confidence or None) of each processed pair.
+        failed: how many pairs could not be processed.
+        failures: (timestamp, reason) of the first of them.
+        examinations: (timestamp, vertical offset in pixels or None, matching features, order).
+        findings: (timestamp, kind) of what is wrong with pairs.
+        remarks: warnings, each once, with the count of pairs.
+        notes: what is worth knowing, each once.
+        camera: of the images that were matched; None without a pair.
+        picture: of one pair; None without any.
+
+    """
+
+    left_images: int = 0
+    right_images: int = 0
+    pairs: list[tuple[int, float | None]] = field(default_factory=list)
+    failed: int = 0
+    failures: list[tuple[int, str]] = field(default_factory=list)
+    examinations: list[tuple[int, float | None, int, str]] = field(default_factory=list)
+    findings: list[tuple[int, str]] = field(default_factory=list)
+    remarks: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    camera: dict[str, float] | None = None
+    picture: dict[str, Any] | None = None
+
+    def fail(self, stamp_ns: int, reason: str) -> None:
+        """Count a pair that could not be processed."""
+        self.failed += 1
+        if len(self.failures) < TEXTS_KEPT:
+            self.failures.append((stamp_ns, reason))
+
+    def remark(self, text: str) -> None:
+        """Count a warning."""
+        if text in self.remarks or len(self.remarks) < TEXTS_KEPT:
+            self.remarks[text] = self.remarks.get(text, 0) + 1
+
+
+@dataclass
+class SegmentFacts:
+    """What one segment showed: of each rig, and what was damaged."""
+
+    rigs: list[RigFacts]
+    damage: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> SegmentFacts:
+        """Return what `to_json` gave."""
+        rigs = [RigFacts(**rig) for rig in content['rigs']]
+        return cls(rigs, content['damage'])
+
+
+def finite(value: float) -> float | None:
+    """Return a number as JSON has it: None for NaN and infinity."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,260 @@
+"""What becomes of the outputs of a pair: messages in a recording, or files in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from s2m2_ros.atomic_files import replacing, write_atomically, write_errors
+from s2m2_ros.geometry import Output
+from s2m2_ros.io.images import image_files
+from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource, needed_outputs
+from s2m2_ros.messages.plain_messages import definition, serialized
+from s2m2_ros.offline.processing.mcap_parts import PartIndex, PartWriter, RecordedChannel
+from s2m2_ros.offline.processing.options import OutputFormat, ProcessOptions
+from s2m2_ros.offline.processing.streams import KeptMessage, Segment, StampedPair, Stream
+from s2m2_ros.pipeline import PairOutputs, PipelineOptions
+
+
+class Sink(Protocol):
+    """Takes outputs of one segment after the other; `prepare` in the matcher's thread.
+
+    What `prepare` returns holds no memory that the next pair overwrites.
+    """
+
+    wanted: frozenset[Output]
+
+    def adapted(self, options: PipelineOptions) -> PipelineOptions:
+        """Return the options of the pipeline as this kind of result needs them."""
+        ...
+
+    def prepare(self, pair: StampedPair, outputs: PairOutputs) -> Any:
+        """Return what is to be written of a pair."""
+        ...
+
+    def begin(self, segment: Segment) -> None:
+        """Begin a segment, again if it was interrupted."""
+        ...
+
+    def write(self, prepared: Any) -> None:
+        """Write what `prepare` returned; raises FileWriteError."""
+        ...
+
+    def keep(self, message: KeptMessage) -> None:
+        """Write a message that is carried along; raises FileWriteError."""
+        ...
+
+    def end(self) -> PartIndex | None:
+        """End the segment: what is written of it is whole; raises FileWriteError."""
+        ...
+
+    def abort(self) -> None:
+        """Give up the segment."""
+        ...
+
+
+def recorded_channels(stream: Stream, outputs: Sequence[str]) -> list[RecordedChannel]:
+    """Return the channels of the result: the outputs of each rig, then what is kept."""
+    made = [
+        RecordedChannel(rig.topic(name), kind, definition(kind).encode())
+        for rig in stream.rigs
+        for name, kind in ((n, OUTPUT_TOPICS[n].type_name) for n in outputs)
+    ]
+    kept = [
+        RecordedChannel(
+            topic.topic,
+            topic.type_name,
+            topic.definition,
+            topic.definition_format,
+            topic.encoding,
+            topic.qos,
+        )
+        for topic in stream.kept
+    ]
+    return made + kept
+
+
+@dataclass(frozen=True, eq=False)
+class _Message:
+    channel: int
+    log_ns: int
+    type_name: str
+    message: Any
+
+
+class RecordingSink:
+    """Writes each segment to a part of an MCAP file."""
+
+    def __init__(
+        self, stream: Stream, options: ProcessOptions, part_path: Callable[[Segment], Path]
+    ) -> None:
+        """Take where the parts go."""
+        self.wanted = frozenset(needed_outputs(options.outputs))
+        self._outputs = options.outputs
+        self._channels = recorded_channels(stream, options.outputs)
+        self._first_kept = len(stream.rigs) * len(options.outputs)
+        self._part_path = part_path
+
+    def adapted(self, options: PipelineOptions) -> PipelineOptions:
+        """Return the options as they are."""
+        return options
+
+    def prepare(self, pair: StampedPair, outputs: PairOutputs) -> list[_Message]:
+        """Return the messages of a pair."""
+        source = MessageSource(outputs, pair.header, pair.left_info)
+        first = pair.rig * len(self._outputs)
+        topics = ((n, OUTPUT_TOPICS[name]) for n, name in enumerate(self._outputs, start=first))
+        return [_Message(n, pair.log_ns, t.type_name, t.build(source)) for n, t in topics]
+
+    def begin(self, segment: Segment) -> None:
+        """Begin a part."""
+        self._path = self._part_path(segment)
+        self._context = replacing(self._path)
+        with write_errors(self._path):
+            self._writer = PartWriter(self._context.__enter__(), self._channels)
+
+    def write(self, prepared: list[_Message]) -> None:
+        """Add the messages of a pair."""
+        for item in prepared:
+            self._add(item.channel, item.log_ns, serialized(item.message, item.type_name))
+
+    def keep(self, message: KeptMessage) -> None:
+        """Add a message that is carried along."""
+        self._add(self._first_kept + message.topic, message.log_ns, message.data)
+
+    def end(self) -> PartIndex:
+        """Finish the part."""
+        with write_errors(self._path):
+            self._writer.finish()
+            self._context.__exit__(None, None, None)
+            return PartIndex.of(self._path)
+
+    def abort(self) -> None:
+        """Remove what is written of the part."""
+        try:
+            self._context.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+        except (KeyboardInterrupt, OSError):
+            pass
+
+    def _add(self, channel: int, log_ns: int, data: bytes) -> None:
+        with write_errors(self._path):
+            self._writer.write(channel, log_ns, data)
+
+
+# What a file of each output holds.
+FILE_OUTPUTS: Mapping[str, Output] = {
+    'disparity': Output.RAW_DISPARITY,
+    'depth': Output.DEPTH,
+    'depth/uncertainty': Output.UNCERTAINTY,
+    'confidence': Output.CONFIDENCE,
+    'confidence_mask': Output.CONFIDENCE_MASK,
+    'occlusion_mask': Output.OCCLUSION_MASK,
+    'points': Output.POINTS,
+}
+STEPS = {
+    Output.RAW_DISPARITY: image_files.DISPARITY_STEPS,
+    Output.DEPTH: image_files.DEPTH_STEPS,
+    Output.UNCERTAINTY: image_files.DEPTH_STEPS,
+}
+MASKS = (Output.CONFIDENCE_MASK, Output.OCCLUSION_MASK)
+
+
+@dataclass(frozen=True, eq=False)
+class _Arrays:
+    folder: Path
+    name: str
+    arrays: Mapping[str, np.ndarray]
+    facts: Mapping[str, Any]
+
+
+class FolderSink:
+    """Writes files for each pair into a folder; each appears whole."""
+
+    def __init__(self, stream: Stream, options: ProcessOptions, folder: Path) -> None:
+        """Take the folder to fill."""
+        self._formats = options.formats
+        self._outputs = {n: FILE_OUTPUTS[n] for n in options.outputs if n in FILE_OUTPUTS}
+        self.wanted = frozenset(self._outputs.values())
+        self._folders = [folder.joinpath(*rig.namespace.split('/')) for rig in stream.rigs]
+
+    def adapted(self, options: PipelineOptions) -> PipelineOptions:
+        """Return options of a cloud as PLY files hold it: known points with their color."""
+        outputs = options.outputs
+        cloud = replace(
+            outputs.cloud, organized=False, padded=False, color='rgb', confidence=False,
+            uncertainty=False,
+        )  # fmt: skip
+        return replace(options, outputs=replace(outputs, cloud=cloud))
+
+    def prepare(self, pair: StampedPair, outputs: PairOutputs) -> _Arrays:
+        """Return copies of the arrays of a pair."""
+        arrays = outputs.host.arrays
+        camera = outputs.host.camera
+        facts = {
+            'stamp_ns': pair.header.stamp.sec * 10**9 + pair.header.stamp.nanosec,
+            'frame_id': pair.header.frame_id,
+            'focal_length': camera.focal_length if camera else np.nan,
+            'baseline': camera.baseline if camera else np.nan,
+        }
+        copies = {n: np.array(arrays[o]) for n, o in self._outputs.items()}
+        return _Arrays(self._folders[pair.rig], pair.name, copies, facts)
+
+    def begin(self, segment: Segment) -> None:
+        """Do nothing: files of an interrupted segment are written again."""
+
+    def write(self, prepared: _Arrays) -> None:
+        """Write the files of a pair."""
+        for kind in self._formats:
+            if kind is OutputFormat.NPZ:
+                self._write_npz(prepared)
+                continue
+            for output, values in prepared.arrays.items():
+                self._write_one(kind, output, values, prepared)
+
+    def keep(self, message: KeptMessage) -> None:
+        """Do nothing: `ProcessOptions` allows no topics to be kept here."""
+
+    def end(self) -> None:
+        """Do nothing: every file is whole."""
+
+    def abort(self) -> None:
+        """Do nothing: every file is whole."""
+
+    def _write_one(
+        self, kind: OutputFormat, output: str, values: np.ndarray, pair: _Arrays
+    ) -> None:
+        what = self._outputs[output]
+        is_cloud = what is Output.POINTS
+        if (kind is OutputFormat.PLY) != is_cloud or (kind is OutputFormat.PFM and what in MASKS):
+            return
+        path = self._path(pair, output, kind)
+        if kind is OutputFormat.PLY:
+            image_files.write_ply(path, values)
+        elif kind is OutputFormat.PFM:
+            image_files.write_pfm(path, values)
+        elif what in STEPS:
+            image_files.write_steps(path, values, STEPS[what])
+        elif what in MASKS:
+            image_files.write_png(path, values)
+        else:
+            image_files.write_png(path, image_files.fraction_picture(values))
+
+    def _write_npz(self, pair: _Arrays) -> None:
+        path = self._path(pair, 'npz', OutputFormat.NPZ)
+        names = {name.replace('/', '_'): values for name, values in pair.arrays.items()}
+        content = BytesIO()
+        np.savez_compressed(content, **names, **pair.facts)
+        with write_errors(path):
+            write_atomically(path, content.getvalue())
+
+    def _path(self, pair: _Arrays, output: str, kind: OutputFormat) -> Path:
+        folder = pair.folder / output.replace('/', '_')
+        path = folder / f'{pair.name}.{kind.value}'
+        with write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return path

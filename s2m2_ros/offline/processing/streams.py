@@ -1,0 +1,118 @@
+"""What every input gives: rigs, segments, and the decoded pairs of a segment in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic
+from s2m2_ros.messages.pair_decoder import StereoTopics
+from s2m2_ros.pipeline import PairInput
+
+
+@dataclass(frozen=True)
+class Rig:
+    """One stereo pair of cameras: its inputs, and what its output topics begin with."""
+
+    namespace: str
+    topics: StereoTopics
+
+    def topic(self, output: str) -> str:
+        """Return the full name of an output topic."""
+        return f'{self.namespace}/{output}'
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of the input: times in nanoseconds, or numbers of pairs; None for no limit."""
+
+    number: int
+    start: int | None
+    end: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class StampedPair:
+    """One pair.
+
+    Attributes:
+        rig: index of its rig.
+        name: what distinguishes it: a time, a path or a number.
+        log_ns: when its left image was recorded.
+        header: the left image's.
+        left_info: calibration of the left camera, as a message; None with an `error`.
+        pair: for the pipeline; None with an `error`.
+        error: why it could not be decoded; empty if it could.
+
+    """
+
+    rig: int
+    name: str
+    log_ns: int
+    header: Any
+    left_info: Any = None
+    pair: PairInput | None = None
+    error: str = ''
+
+
+@dataclass(frozen=True, eq=False)
+class KeptMessage:
+    """A message that is carried along; ``topic`` is an index into `Stream.kept`."""
+
+    topic: int
+    log_ns: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class ImageCount:
+    """How many images of a rig a segment holds on each side, for the report."""
+
+    rig: int
+    left: int
+    right: int
+
+
+Item = StampedPair | KeptMessage | ImageCount
+
+
+class Stream(Protocol):
+    """An input, a function of its files and options alone; for one thread at a time.
+
+    Attributes:
+        rigs: the stereo pairs in it.
+        kept: topics that are carried along.
+        segments: its parts; each can be read alone.
+        expected_pairs: how many pairs there may be, all rigs together.
+        remarks: what is worth knowing of the whole of it, whole sentences.
+        losses: what cannot be processed for which reason, known from the start.
+
+    """
+
+    rigs: Sequence[Rig]
+    kept: Sequence[StoredTopic]
+    segments: Sequence[Segment]
+    expected_pairs: int
+    remarks: Sequence[str]
+    losses: Sequence[str]
+
+    def items(self, segment: Segment) -> Iterator[Item]:
+        """Yield what belongs to a segment, pairs decoded."""
+        ...
+
+    def first_pair(self, rig: int) -> StampedPair | None:
+        """Return the first pair of a rig, from which what is decided once is decided."""
+        ...
+
+    def take_damage(self) -> list[str]:
+        """Return what was found damaged since the last call."""
+        ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return JSON values by which another input, or a changed one, is recognized."""
+        ...
+
+    def close(self) -> None:
+        """Close the files."""
+        ...

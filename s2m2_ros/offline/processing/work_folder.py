@@ -1,0 +1,200 @@
+"""The state of an unfinished result: which segments are done, and where their parts are.
+
+A segment is done when the file of its facts is there, which is written after its part. Parts are
+joined in order, and each is removed once the joined file holds it, so the disk needs little more
+room than the result takes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from s2m2_ros.atomic_files import TEMPORARY_PREFIX, FileWriteError, write_atomically, write_errors
+from s2m2_ros.offline.processing.mcap_parts import JoinedFile, PartIndex, RecordedChannel
+from s2m2_ros.offline.processing.segment_facts import SegmentFacts
+from s2m2_ros.offline.processing.segment_worker import Finished
+from s2m2_ros.offline.processing.streams import Segment
+
+PLAN = 'plan.json'
+LOCK = 'lock'
+JOINED = 'joined.mcap'
+FILES = 'files'
+
+
+class WorkFolder:
+    """A folder beside the result that is for one process at a time; a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder; it is made when entered."""
+        self.path = folder
+        self._facts: dict[int, SegmentFacts] = {}
+        self._parts: dict[int, PartIndex] = {}
+        self._joined: JoinedFile | None = None
+        self._appended = 0
+
+    def __enter__(self) -> WorkFolder:
+        with write_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / LOCK).open('w')
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise FileWriteError(
+                f"another process is at work on '{self.path}': wait for it, or take another "
+                'folder for the output'
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.close()
+
+    def resume(self, recipe: Mapping[str, Any], channels: Sequence[RecordedChannel] | None) -> int:
+        """Keep what was done by this recipe, remove what was not; return how many segments are.
+
+        ``channels``: those of the joined file; None if there is none. Raises FileWriteError.
+        """
+        with write_errors(self.path):
+            if _read_json(self.path / PLAN) != recipe:
+                self._clear()
+                text = json.dumps(recipe, sort_keys=True)
+                write_atomically(self.path / PLAN, text.encode())
+            for left_over in self.path.glob(f'{TEMPORARY_PREFIX}*'):
+                left_over.unlink()
+            if channels is not None:
+                self._joined = JoinedFile(self.path / JOINED, channels)
+            self._load()
+            self._restart_joined()
+        return len(self._facts)
+
+    def waiting(self, segments: Sequence[Segment]) -> list[Segment]:
+        """Return the segments that are not done."""
+        return [segment for segment in segments if segment.number not in self._facts]
+
+    def part_path(self, segment: Segment) -> Path:
+        """Return where the part of a segment is."""
+        return self.path / f'part-{segment.number:06d}.mcap'
+
+    @property
+    def files(self) -> Path:
+        """Return the folder for the files of pairs."""
+        return self.path / FILES
+
+    def finish_segment(self, finished: Finished) -> None:
+        """Take note that a segment is written; raises FileWriteError."""
+        number = finished.segment.number
+        content = {
+            'facts': finished.facts.to_json(),
+            'part': None if finished.part is None else vars(finished.part),
+        }
+        path = self._facts_path(number)
+        with write_errors(path):
+            write_atomically(path, json.dumps(content).encode())
+        self._facts[number] = finished.facts
+        if finished.part is not None:
+            self._parts[number] = finished.part
+            self._append_ready()
+
+    def facts(self) -> list[SegmentFacts]:
+        """Return the facts of all segments that are done, in order."""
+        return [self._facts[number] for number in sorted(self._facts)]
+
+    def parts(self) -> list[PartIndex]:
+        """Return the indexes of all parts, in order."""
+        return [self._parts[number] for number in sorted(self._parts)]
+
+    def finish_joined(self, metadata: Mapping[str, Mapping[str, str]]) -> Path:
+        """Complete the joined file and return it. Raises FileWriteError."""
+        assert self._joined is not None
+        path = self.path / JOINED
+        with write_errors(path):
+            self._joined.start(self.parts())
+            self._joined.finish(self.parts(), metadata)
+        return path
+
+    def remove(self) -> None:
+        """Remove the folder: the result is in its place."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _clear(self) -> None:
+        for path in self.path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
+
+    def _load(self) -> None:
+        """Read which segments are done; what is not whole is removed."""
+        for path in sorted(self.path.glob('segment-*.json')):
+            content = _read_json(path)
+            if content is None:
+                path.unlink()
+                continue
+            number = int(path.stem.partition('-')[2])
+            self._facts[number] = SegmentFacts.from_json(content['facts'])
+            if content['part']:
+                self._parts[number] = PartIndex(**content['part'])
+
+    def _restart_joined(self) -> None:
+        """Cut the joined file after the last part that is only there, and forget lost parts."""
+        if self._joined is None:
+            return
+        size, needed = self._joined.size(), len(self._joined.head)
+        self._appended = 0
+        while (part := self._parts.get(self._appended)) is not None:
+            needed += part.length
+            if self._is_there(self._appended) or needed > size:
+                break
+            self._appended += 1
+        for number in [n for n in self._parts if n >= self._appended and not self._is_there(n)]:
+            del self._parts[number], self._facts[number]
+            self._facts_path(number).unlink()
+        self._joined.start([self._parts[n] for n in range(self._appended)])
+        self._append_ready()
+
+    def _append_ready(self) -> None:
+        """Join the parts that are next in order, and remove them."""
+        assert self._joined is not None
+        while (part := self._parts.get(self._appended)) is not None:
+            path = self._part(self._appended)
+            with write_errors(self.path / JOINED):
+                self._joined.append(path, part)
+                path.unlink()
+            self._appended += 1
+
+    def _is_there(self, number: int) -> bool:
+        path = self._part(number)
+        return path.is_file() and path.stat().st_size == self._parts[number].size
+
+    def _part(self, number: int) -> Path:
+        return self.part_path(Segment(number, None, None))
+
+    def _facts_path(self, number: int) -> Path:
+        return self.path / f'segment-{number:06d}.json'
+
+
+def _read_json(path: Path) -> Any:
+    """Return the content of a file; None if it is not there or not whole."""
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return None
+
+
+def place(result: Path, target: Path) -> None:
+    """Give a finished file or folder its final name, in place of what has it. Raises OSError."""
+    if result.is_dir() and target.exists():
+        old = target.with_name(f'{TEMPORARY_PREFIX}old-{target.name}')
+        shutil.rmtree(old, ignore_errors=True)
+        target.rename(old)
+        result.rename(target)
+        shutil.rmtree(old)
+    else:
+        if target.is_dir():
+            shutil.rmtree(target)
+        result.replace(target)
