@@ -29,6 +29,8 @@ class CommandParser(argparse.ArgumentParser):
                 f' (the images; write them before {OPTION}, which takes all that follows it, or '
                 f'write -- between: {OPTION} FILE -- LEFT RIGHT)'
             )
+        if 'required: INPUT' in message:
+            message += ' (write it first: options of several values take all that follows them)'
         super().error(message)
 
 
@@ -58,13 +60,14 @@ def _is_option(word: str) -> bool:
 def _is_input(word: str) -> bool:
     """Return whether a value is an image, a video or a folder, by its name where it is missing."""
     from s2m2_ros.io.images import image_files
+    from s2m2_ros.io.recordings.storage.file_names import is_recording
     from s2m2_ros.io.sources.video_source import is_video
 
     path = Path(word).expanduser()
     suffix = path.suffix.lower()
     if suffix == '.npy':
         return path.is_file() and path.stat().st_size > LARGEST_MATRIX
-    return path.is_dir() or is_video(path) or suffix in image_files.SUFFIXES
+    return path.is_dir() or is_video(path) or is_recording(path) or suffix in image_files.SUFFIXES
 
 
 def add_rectify_argument(parser: argparse.ArgumentParser) -> None:

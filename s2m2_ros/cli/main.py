@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from s2m2_ros.cli.process import (
+from s2m2_ros.cli.command_process import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     complain,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 COMMANDS: tuple[str, ...] = (
     'match',
+    'process',
     'demo',
     'evaluate',
     'benchmark',
@@ -35,7 +36,7 @@ COMMANDS: tuple[str, ...] = (
     'doctor',
 )
 # Those whose --calibration takes several files beside images.
-WITH_CALIBRATION = ('match', 'calibrate-check')
+WITH_CALIBRATION = ('match', 'process', 'calibrate-check')
 
 EXIT_USER_ERROR = 2
 
@@ -72,8 +73,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
-    0: done. 1: what was checked is not sound (`doctor`, `weights verify`), or what was printed
-    could not be written. 2: an error that the user can fix, said in one message. 130: interrupted.
+    0: done. 1: what was checked is not sound (`doctor`, `weights verify`), some of several inputs
+    or parts of one were lost (`match`, `process`), or what was printed could not be written. 2: an error that the user can fix, said in one message. 130: interrupted.
     Without `argv` it takes the arguments, signals and streams of the process.
     """
     if argv is None:

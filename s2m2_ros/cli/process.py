@@ -1,148 +1,163 @@
-"""The `s2m2` command as a process: interrupts, streams that are closed or full, exit status."""
+"""`s2m2 process`: recordings in, recordings out, with everything that follows from their pairs."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-from collections.abc import Callable
-from types import FrameType
-from typing import Any
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from s2m2_ros.home_folder import provide_home
+from s2m2_ros.cli.calibration_option import add_calibration_argument
+from s2m2_ros.cli.command_process import complain
+from s2m2_ros.cli.node_parameters import add_pair_parameters, settings_of
+from s2m2_ros.cli.process_progress import ProgressDisplay
+from s2m2_ros.errors import S2M2Error
 
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
-# Seconds between two attempts to interrupt an import.
-REPEAT_AFTER = 0.1
+if TYPE_CHECKING:
+    from s2m2_ros.node.parameters import Settings
+    from s2m2_ros.offline.processing import MatcherOptions, ProcessOptions, Processor
+
+SUMMARY = 'process recordings, folders of pairs or videos, and write the outputs of every pair'
+FORMATS = ('mcap', 'rosbag2', 'png', 'pfm', 'ply', 'npz')
+
+_logger = logging.getLogger(__name__)
 
 
-def run_as_process(command: Callable[[], int]) -> int:
-    """Return the exit status of a command; nothing that happens to the process shows a traceback.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare inputs, what is written, and the options of matcher and node."""
+    parser.add_argument(
+        'inputs',
+        type=Path,
+        nargs='+',
+        metavar='INPUT',
+        help='a recording (rosbag2, MCAP, ROS 1 bag), a folder of recordings or of pairs, or a '
+        'video of both views',
+    )
+    parser.add_argument('--output', type=Path, required=True, help='folder for the results')
+    parser.add_argument(
+        '--outputs',
+        nargs='+',
+        metavar='TOPIC',
+        help='outputs of the node, e.g. depth points, or all; default: disparity depth '
+        'depth/camera_info confidence occlusion_mask points',
+    )
+    parser.add_argument(
+        '--format',
+        nargs='+',
+        choices=FORMATS,
+        default=['mcap'],
+        dest='formats',
+        help='one kind of recording, or kinds of files for each pair',
+    )
+    parser.add_argument(
+        '--keep',
+        nargs='+',
+        metavar='TOPIC',
+        default=[],
+        help='recorded topics to carry along, names or patterns like "/tf*", or all',
+    )
+    parser.add_argument(
+        '--pair',
+        nargs=2,
+        action='append',
+        default=[],
+        dest='pairs',
+        metavar=('LEFT', 'RIGHT'),
+        help='image topics of a stereo pair; repeat it for several; default: every pair that '
+        'the names show',
+    )
+    parser.add_argument(
+        '--namespace', help='before the output topics; default: what both image topics begin with'
+    )
+    add_calibration_argument(
+        parser, default=[], help='in place of the recorded calibration, or of one next to images'
+    )
+    parser.add_argument(
+        '--rate', type=float, default=10.0, help='pairs per second of images without timestamps'
+    )
+    parser.add_argument(
+        '--frame-id', default='left_camera_optical_frame', help='frame of images that name none'
+    )
+    parser.add_argument(
+        '--overwrite', action='store_true', help='process again what is already done'
+    )
+    add_pair_parameters(parser)
 
-    1 if what it printed could not be written, 130 if Ctrl-C ended it.
-    """
-    interrupts = Interrupts()
-    try:
-        _replace_missing_streams()
-        sys.stdout = _Output(sys.stdout)
-        provide_home()
-        status = command()
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else EXIT_FAILED
-    except KeyboardInterrupt:
-        status = EXIT_INTERRUPTED
-    except Exception:
-        # An import that was interrupted may fail with an error of its own.
-        if not interrupts.asked:
+
+def run(arguments: argparse.Namespace) -> int:
+    """Process all inputs; 1 if parts of them were lost."""
+    from s2m2_ros.offline.processing import Processor
+    from s2m2_ros.offline.processing.inputs import find_inputs
+
+    settings = settings_of(arguments)
+    options = _process_options(arguments, settings)
+    inputs = find_inputs([path.expanduser() for path in arguments.inputs])
+    matching = _matcher_options(settings)
+    with (
+        ProgressDisplay() as display,
+        Processor(matching, options, settings.pipeline_options(), display.show) as processor,
+    ):
+        return _process_all(processor, inputs, arguments)
+
+
+def _process_all(
+    processor: Processor, inputs: Sequence[tuple[str, Path]], arguments: argparse.Namespace
+) -> int:
+    from s2m2_ros.atomic_files import FileWriteError
+
+    status = 0
+    for name, path in inputs:
+        try:
+            result = processor.process(path, arguments.output, name, again=arguments.overwrite)
+        except FileWriteError:
             raise
-        status = EXIT_INTERRUPTED
-    finally:
-        interrupts.ignore()
-    if status == 0 and not output_is_written():
-        return EXIT_FAILED
+        except S2M2Error as error:
+            if len(inputs) == 1:
+                raise
+            complain(f"'{path}': {error}")
+            status = 1
+            continue
+        if result.was_done:
+            _logger.info("'%s' is done already", path)
+        for loss in result.losses:
+            complain(f"'{path}': {loss}")
+        if not result.is_whole:
+            complain(f"'{path}': {result.pairs} pairs processed, {result.lost} lost")
+            status = 1
+        print(result.output)
     return status
 
 
-class Interrupts:
-    """Ctrl-C that ends a command at any moment, during imports too.
+def _process_options(arguments: argparse.Namespace, settings: Settings) -> ProcessOptions:
+    from s2m2_ros.io.sources.view_layout import ViewLayout
+    from s2m2_ros.offline.processing import OutputFormat, ProcessOptions
+    from s2m2_ros.offline.processing.options import DEFAULT_OUTPUTS
 
-    Python raises KeyboardInterrupt once, and a package that catches every error of an optional
-    import swallows it: `s2m2 train` then ran on. So there it is raised until it gets through.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        # A shell lets commands in the background ignore it.
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, self._interrupt)
-            signal.signal(signal.SIGALRM, self._interrupt_again)
-
-    def ignore(self) -> None:
-        """Ignore Ctrl-C from now on: the command has ended, and the interpreter is about to."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        # Elsewhere whoever catches the exception means to.
-        if _is_importing(frame):
-            signal.setitimer(signal.ITIMER_REAL, REPEAT_AFTER, REPEAT_AFTER)
-        raise KeyboardInterrupt
-
-    def _interrupt_again(self, number: int, frame: FrameType | None) -> None:
-        if not _is_being_handled():
-            raise KeyboardInterrupt
+    return ProcessOptions(
+        outputs=arguments.outputs or DEFAULT_OUTPUTS,
+        formats=[OutputFormat(name) for name in arguments.formats],
+        keep=arguments.keep,
+        pairs=[(left, right) for left, right in arguments.pairs],
+        namespace=arguments.namespace,
+        calibration=[path.expanduser() for path in arguments.calibration],
+        layout=ViewLayout(settings.input_layout),
+        pixel_range=settings.pixel_range,
+        rate=arguments.rate,
+        frame_id=arguments.frame_id,
+    )
 
 
-def _is_importing(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename.startswith('<frozen importlib'):
-            return True
-        frame = frame.f_back
-    return False
+def _matcher_options(settings: Settings) -> MatcherOptions:
+    from s2m2_ros.offline.processing import MatcherOptions
 
-
-def _is_being_handled() -> bool:
-    """Return whether an `except` or `finally` is at work on the interrupt."""
-    error = sys.exc_info()[1]
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__context__
-    return False
-
-
-def _replace_missing_streams() -> None:
-    """Open the null device in place of streams that were closed (`>&-`).
-
-    Otherwise the next file that is opened takes the number of standard output, and what a library
-    prints goes into it.
-    """
-    for number, name, mode in ((0, 'stdin', 'r'), (1, 'stdout', 'w'), (2, 'stderr', 'w')):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (to the end)
-
-
-class _Output:
-    """Standard output that remembers the error of a write, which argparse ignores."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.error: OSError | None = None
-
-    def write(self, text: str) -> int:
-        try:
-            return int(self._stream.write(text))
-        except OSError as error:
-            self.error = error
-            raise
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-def output_is_written() -> bool:
-    """Write out what was printed; False, and a line that says so, if that cannot be done."""
-    error: OSError | None = getattr(sys.stdout, 'error', None)
-    try:
-        sys.stdout.flush()
-    except OSError as failed:
-        # Python flushes once more at its end, and would report the error again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        error = failed
-    if error is not None and not isinstance(error, BrokenPipeError):
-        complain(f's2m2: the output cannot be written: {error.strerror}')
-    return error is None
-
-
-def complain(text: str) -> None:
-    """Print a line on standard error, if it is open."""
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    return MatcherOptions(
+        checkpoint=settings.checkpoint,
+        backend=settings.backend,
+        device=settings.device,
+        precision=settings.precision,
+        refine_iterations=settings.refine_iterations,
+        allow_negative=settings.allow_negative,
+        max_width=settings.max_width,
+        sgbm=settings.sgbm_options(),
+    )

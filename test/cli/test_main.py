@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import pytest
 
+from s2m2_ros.cli.command_process import EXIT_FAILED, EXIT_INTERRUPTED
 from s2m2_ros.cli.main import EXIT_USER_ERROR, main
-from s2m2_ros.cli.process import EXIT_FAILED, EXIT_INTERRUPTED
 from s2m2_ros.training import checkpoints
 from s2m2_ros.training.options import TrainingError
 from support.processes import SOURCE

@@ -14,9 +14,9 @@ from typing import Any
 
 import s2m2_ros
 from s2m2_ros.atomic_files import write_atomically, write_errors
-from s2m2_ros.errors import S2M2Error
-from s2m2_ros.io.recordings.storage.file_names import NAMES, is_recording
+from s2m2_ros.io.recordings.storage.file_names import is_recording
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
+from s2m2_ros.offline.processing.inputs import input_name
 from s2m2_ros.offline.processing.options import (
     MatcherOptions,
     OutputFormat,
@@ -211,15 +211,6 @@ def open_stream(path: Path, options: ProcessOptions) -> Stream:
     return FileStream(path, options)
 
 
-def input_name(path: Path) -> str:
-    """Return what the result of an input is called: its name without what says its format."""
-    name = path.resolve().name
-    if path.is_dir():
-        return name or 'result'
-    suffix = next((s for s in sorted(NAMES, key=len, reverse=True) if name.endswith(s)), '')
-    return name.removesuffix(suffix) if suffix else path.stem
-
-
 @dataclass(frozen=True)
 class Summary:
     """All segments together."""
@@ -305,8 +296,11 @@ class _Result:
             channels = recorded_channels(stream, self._options.outputs)
             text = metadata_text(target.name, channels, work.parts())
             write_atomically(bag / METADATA, text.encode())
-            # Linked and not moved: an interrupted run finds the joined file where it was.
-            target.hardlink_to(joined)
+            try:
+                # Not moved: if this run is killed, the next finds the joined file where it was.
+                target.hardlink_to(joined)
+            except OSError:
+                joined.rename(target)
         return bag
 
 
@@ -335,6 +329,3 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-__all__ = ['Processed', 'Processor', 'Progress', 'S2M2Error', 'open_stream']

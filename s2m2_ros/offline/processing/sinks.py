@@ -136,10 +136,8 @@ class RecordingSink:
 
     def abort(self) -> None:
         """Remove what is written of the part."""
-        try:
-            self._context.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
-        except (KeyboardInterrupt, OSError):
-            pass
+        aborted = InterruptedError()
+        self._context.__exit__(type(aborted), aborted, None)
 
     def _add(self, channel: int, log_ns: int, data: bytes) -> None:
         with write_errors(self._path):

@@ -1,0 +1,120 @@
+"""Parameters of the node as options of a command, and from the files that launch files take."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import logging
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from s2m2_ros.cli.matcher_options import PRECISIONS
+from s2m2_ros.errors import S2M2Error
+from s2m2_ros.io.file_bytes import read_regular_file
+from s2m2_ros.node.parameters import CONSTRAINTS, ParameterError, Settings
+from s2m2_ros.pipeline import output_options
+from s2m2_ros.text_safety import safe_text
+
+MATCHER_PARAMETERS = (
+    'checkpoint',
+    'backend',
+    'device',
+    'precision',
+    'refine_iterations',
+    'allow_negative',
+    'max_width',
+    'sgbm_search_fraction',
+    'sgbm_working_width',
+    'sgbm_speckle_size',
+)
+# Those of what happens to a pair; the outputs' are those that `output_options` takes.
+INPUT_PARAMETERS = (
+    'rectify',
+    'pixel_range',
+    'input_layout',
+    'depth_scale',
+    'disparity_offset',
+    'max_vertical_misalignment',
+)
+PAIR_PARAMETERS = (
+    *MATCHER_PARAMETERS,
+    *inspect.signature(output_options).parameters,
+    *INPUT_PARAMETERS,
+)
+DEFAULTS: Mapping[str, Any] = {option.name: option.default for option in fields(Settings)}
+_logger = logging.getLogger(__name__)
+
+SECTION = 'ros__parameters'
+LARGEST_FILE = 1 << 20
+
+
+def add_pair_parameters(parser: argparse.ArgumentParser) -> None:
+    """Declare the parameters of the node that say what happens to a pair."""
+    group = parser.add_argument_group('parameters of the node, with its names and defaults')
+    group.add_argument(
+        '--params-file',
+        type=Path,
+        default=argparse.SUPPRESS,
+        help='parameters of the node as launch files take them; options given here override it',
+    )
+    for name in PAIR_PARAMETERS:
+        default, constraint = DEFAULTS[name], CONSTRAINTS[name]
+        option = f'--{name.replace("_", "-")}'
+        choices = PRECISIONS if name == 'precision' else constraint.choices
+        text = f'{constraint.description} (default: {default})'.replace('%', '%%')
+        settings: dict[str, Any] = {'dest': name, 'default': argparse.SUPPRESS, 'help': text}
+        if isinstance(default, bool):
+            group.add_argument(option, action=argparse.BooleanOptionalAction, **settings)
+        elif choices:
+            group.add_argument(option, choices=choices, **settings)
+        else:
+            group.add_argument(option, type=type(default), metavar='VALUE', **settings)
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """Return the parameters: defaults, overridden by a file, overridden by options.
+
+    Raises S2M2Error.
+    """
+    given = vars(arguments)
+    values = read_parameters(given['params_file']) if 'params_file' in given else {}
+    if values.get('points_frame'):
+        _logger.warning('points_frame is ignored: there is no tf, the cloud stays in the frame of '
+                        'the left camera')  # fmt: skip
+    values = {name: value for name, value in values.items() if name in PAIR_PARAMETERS}
+    values.update({name: given[name] for name in PAIR_PARAMETERS if name in given})
+    values['precision'] = PRECISIONS.get(values.get('precision', 'auto'), 'auto')
+    return Settings(**values)
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Return the parameters in a file of ROS, of whichever node; raises S2M2Error."""
+    try:
+        content = yaml.safe_load(read_regular_file(path.expanduser(), max_bytes=LARGEST_FILE))
+    except OSError as error:
+        raise S2M2Error(f"cannot read '{path}': {error.strerror or error}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise S2M2Error(f"'{path}' is no YAML: {safe_text(error)}") from error
+    values = _section(content)
+    if values is None:
+        raise S2M2Error(f"'{path}' holds no `{SECTION}`: it must be a parameter file of ROS 2")
+    unknown = [name for name in values if name not in DEFAULTS]
+    if unknown:
+        raise ParameterError(
+            f"'{path}': there is no parameter '{safe_text(unknown[0])}'; known are "
+            f'{", ".join(DEFAULTS)}'
+        )
+    return values
+
+
+def _section(content: Any) -> dict[str, Any] | None:
+    """Return what is under `ros__parameters`, however deep the names of nodes are."""
+    if not isinstance(content, dict):
+        return None
+    if isinstance(content.get(SECTION), dict):
+        return {str(name): value for name, value in content[SECTION].items()}
+    return next((found for v in content.values() if (found := _section(v)) is not None), None)

@@ -1,0 +1,73 @@
+"""How far `s2m2 process` is: a bar on a terminal, sparse lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from s2m2_ros.cli.command_process import complain
+
+if TYPE_CHECKING:
+    from s2m2_ros.offline.processing.processor import Progress
+
+# Seconds between two lines where standard error is no terminal.
+LINE_PERIOD_S = 30.0
+
+
+class ProgressDisplay:
+    """Shows pairs per second and the time left; a context manager."""
+
+    def __init__(self) -> None:
+        self._bar: object | None = None
+        self._name = ''
+        self._started = self._shown = time.monotonic()
+
+    def __enter__(self) -> ProgressDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def show(self, progress: Progress) -> None:
+        """Show where an input is; called after each pair."""
+        if progress.name != self._name:
+            self.close()
+            self._name = progress.name
+            self._started = self._shown = time.monotonic()
+        if sys.stderr.isatty():
+            self._draw(progress)
+        elif time.monotonic() >= self._shown + LINE_PERIOD_S:
+            self._shown = time.monotonic()
+            complain(progress_line(progress, self._shown - self._started))
+
+    def close(self) -> None:
+        """End the bar of the input that is shown."""
+        if self._bar is not None:
+            self._bar.close()  # type: ignore[attr-defined]  # tqdm has no types
+            self._bar = None
+
+    def _draw(self, progress: Progress) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None:
+            self._bar = tqdm(
+                total=max(progress.expected, progress.done),
+                initial=progress.resumed,
+                unit='pair',
+                desc=progress.name,
+            )
+        bar: tqdm = self._bar
+        bar.update(progress.done - bar.n)
+
+
+def progress_line(progress: Progress, elapsed_s: float) -> str:
+    """Return a line that says how far an input is after so many seconds."""
+    rate = (progress.done - progress.resumed) / max(elapsed_s, 1e-9)
+    left = max(0, progress.expected - progress.done)
+    text = f'{progress.name}: {progress.done} of about {progress.expected} pairs'
+    if not rate:
+        return text
+    minutes, seconds = divmod(round(left / rate), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{text}, {rate:.2f} pairs per second, {hours}:{minutes:02d}:{seconds:02d} left'
