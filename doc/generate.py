@@ -108,10 +108,13 @@ def topics_table() -> str:
     lines = ['| Published | Type | Notes |', '| --- | --- | --- |']
     texts = {name: topic.description for name, topic in OUTPUT_TOPICS.items()}
     for name, text in {**texts, STATS: STATS_DESCRIPTION}.items():
-        kind = TYPES[name]
-        package = kind.__module__.split('.')[0]
-        lines.append(f'| `{name}` | {package}/{kind.__name__} | {text} |')
+        optional = OUTPUT_TOPICS[name].optional_type if name in OUTPUT_TOPICS else ''
+        lines.append(f'| `{name}` | {optional or _type_name(TYPES[name])} | {text} |')
     return '\n'.join(lines)
+
+
+def _type_name(kind: type[Any]) -> str:
+    return f'{kind.__module__.split(".")[0]}/{kind.__name__}'
 
 
 def backends_table() -> str:

@@ -64,6 +64,11 @@ PACKAGES = (
         HERE / 'stand_ins' / 'tf2_msgs',
         ('builtin_interfaces', 'std_msgs', 'geometry_msgs'),
     ),
+    MessagePackage(
+        'point_cloud_interfaces',
+        HERE / 'stand_ins' / 'point_cloud_interfaces',
+        ('builtin_interfaces', 'sensor_msgs', 'std_msgs', 'geometry_msgs'),
+    ),
 )
 
 

@@ -15,11 +15,16 @@ from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.msg import InferenceStats
-from s2m2_ros.node.faults import DropCause, Fault, FaultLog
+from s2m2_ros.node.faults import DropCause, DropError, Fault, FaultLog
 from s2m2_ros.node.inputs.synchronizer import StereoMessages
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.outputs.messages import CloudMemory
-from s2m2_ros.node.outputs.topics import POINTS, STATS, MessageSource, needed_outputs
+from s2m2_ros.node.outputs.topics import (
+    CLOUD_TOPICS,
+    STATS,
+    MessageSource,
+    needed_outputs,
+)
 from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
 from s2m2_ros.node.pair_decoder import decode_pair
 from s2m2_ros.node.parameters import Settings
@@ -84,14 +89,6 @@ RIG_FAULTS: Mapping[FindingKind, Fault] = {
 }
 
 
-class DropError(Exception):
-    """This pair is dropped for a cause."""
-
-    def __init__(self, cause: DropCause) -> None:
-        super().__init__(cause.value)
-        self.cause = cause
-
-
 @dataclass(frozen=True, eq=False)
 class PairProcessor:
     """Works on one pair at a time, of any camera; every failure is a drop with a cause.
@@ -123,7 +120,8 @@ class PairProcessor:
     def _process(self, job: Job) -> PairOutputs:
         camera, session = job.camera, job.session
         topics = camera.wanted()
-        if session.ended or not topics:
+        session.require_running()
+        if not topics:
             raise DropError(DropCause.NO_SUBSCRIBERS)
         started = time.perf_counter()
         pair = _decode(job)
@@ -133,12 +131,15 @@ class PairProcessor:
         camera.faults.clear(Fault.INPUT)
         matched = time.perf_counter()
         source = MessageSource(
-            outputs, job.messages.left.header, job.messages.left_info, camera.memory
+            outputs,
+            job.messages.left.header,
+            job.messages.left_info,
+            camera.memory,
+            camera.settings.depth_encoding,
         )
         camera.publish(topics, source)
         published = time.perf_counter()
-        if session.ended:
-            raise DropError(DropCause.DEACTIVATED)
+        session.require_running()
         stats = _stats(outputs, matcher if needed_outputs(topics) else None)
         stats.decode_ms = (decoded - started) * 1e3
         stats.publish_ms = (published - matched) * 1e3
@@ -213,16 +214,16 @@ def _decode(job: Job) -> PairInput:
 
 
 def _locate(topics: frozenset[str], job: Job) -> tuple[frozenset[str], RigidTransform | None]:
-    """Return the cloud's transform; without one, the other topics go on without the cloud."""
+    """Return the clouds' transform; without one, the other topics go on without the clouds."""
     camera, header = job.camera, job.messages.left.header
     transforms, frame = camera.transforms, camera.settings.points_frame
-    if POINTS not in topics or transforms is None or frame == header.frame_id:
+    if not topics & CLOUD_TOPICS or transforms is None or frame == header.frame_id:
         return topics, None
     try:
         transform = transforms.find(header, frame)
     except TransformError as error:
         camera.faults.report(Fault.TRANSFORM, str(error))
-        topics -= {POINTS}
+        topics -= CLOUD_TOPICS
         if not topics:
             raise DropError(DropCause.NO_TRANSFORM) from error
         return topics, None

@@ -135,6 +135,12 @@ class Settings:
         'sgbm. Empty: none.',
         choices=('', *BACKENDS),
     )
+    max_rate: float = _parameter(
+        0.0,
+        'Pairs per second that are matched at most, evenly spaced; others are dropped at once. 0: '
+        'no limit.',
+        range=(0.0, 1000.0),
+    )
     autostart: bool = _parameter(
         True,
         'Configure and activate at start, and retry if that fails; false leaves the transitions '
@@ -174,6 +180,12 @@ class Settings:
     )
     depth_filter: bool = _parameter(
         False, 'Set low-confidence and occluded pixels of the depth image to NaN.'
+    )
+    depth_encoding: str = _parameter(
+        '32FC1',
+        'Of depth and depth/compressedDepth: 32FC1 (meters, NaN where unknown) or 16UC1 '
+        '(millimeters, 0 where unknown or beyond 65.535 m).',
+        choices=('32FC1', '16UC1'),
     )
     points_filter: bool = _parameter(
         True, 'Remove low-confidence and occluded pixels from the cloud.'

@@ -129,7 +129,7 @@ def test_without_subscribers_the_pair_is_dropped() -> None:
 def test_a_deactivated_camera_drops_its_pair() -> None:
     camera = Collector('depth')
     camera.session.ended = True
-    assert camera.process() == {DropCause.NO_SUBSCRIBERS: 1}
+    assert camera.process() == {DropCause.DEACTIVATED: 1}
     assert not camera.published
 
 

@@ -18,6 +18,8 @@ from stereo_msgs.msg import DisparityImage
 from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output, Workspace
 from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill, fill_image
 from s2m2_ros.msg import StereoEstimate
+from s2m2_ros.node.outputs.depth_encodings import METERS, MILLIMETERS, millimeters
+from s2m2_ros.node.outputs.disparity_color import disparity_colors
 from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
 
 
@@ -43,9 +45,15 @@ def disparity_message(
     )
 
 
-def depth_message(outputs: HostOutputs, header: Header) -> Image:
-    """Return the depth image, 32FC1 in meters, NaN where unknown (REP 118)."""
-    return _image(outputs.arrays[Output.DEPTH], '32FC1', header)
+def disparity_color_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return a picture of the disparity, bgr8, black where unknown; needs Output.DISPARITY."""
+    return _image(disparity_colors(outputs.arrays[Output.DISPARITY]), 'bgr8', header)
+
+
+def depth_message(outputs: HostOutputs, header: Header, encoding: str = METERS) -> Image:
+    """Return the depth image: 32FC1 in meters, NaN where unknown, or 16UC1 (REP 118)."""
+    depth = outputs.arrays[Output.DEPTH]
+    return _image(millimeters(depth) if encoding == MILLIMETERS else depth, encoding, header)
 
 
 def uncertainty_message(outputs: HostOutputs, header: Header) -> Image:
