@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,9 +19,9 @@ def admitted(arrivals: list[float], rate: float) -> list[float]:
 
 def camera(rate: float, seconds: float, jitter: float = 0.0) -> list[float]:
     """Return arrivals, each late by up to `jitter` seconds, after ones that begin at 1000 s."""
-    chance = random.Random(1)
+    chance = np.random.default_rng(1)
     return sorted(
-        1000 + i / rate + chance.uniform(0, jitter) for i in range(round(seconds * rate))
+        1000 + i / rate + float(chance.uniform(0, jitter)) for i in range(round(seconds * rate))
     )
 
 

@@ -20,13 +20,15 @@ def row(*disparities: float, width: int = 100) -> np.ndarray:
 def test_colors_go_from_blue_to_red_and_unknown_is_black() -> None:
     # At 100 px of width 25 px are the last color, half of the root is 25 / 4 px.
     colors = disparity_colors(row(25.0, 99.0, 6.25, 0.25))
-    assert (colors.shape, colors.dtype) == ((2, 100, 3), np.uint8)
+    assert colors.shape == (2, 100, 3)
+    assert colors.dtype == np.uint8
     assert colors[0, 0].tolist() == [3, 4, 122]  # the published last color of turbo, B G R
     assert colors[0, 1].tolist() == [3, 4, 122]
     blue, green, red = colors[0, 2].astype(int)
     assert green > 240 > max(blue, red)
     blue, green, red = colors[0, 3].astype(int)  # a tenth of the root
-    assert blue > 150 > 100 > max(green, red)
+    assert blue > 150
+    assert max(green, red) < 100
     assert not colors[0, 4:].any()
     assert not colors[1].any()
 
