@@ -13,10 +13,10 @@ from s2m2_ros.node.outputs.messages import CloudMemory
 from s2m2_ros.node.outputs.publishers import Publishers
 from s2m2_ros.node.outputs.topics import MessageSource
 from s2m2_ros.node.outputs.transforms import Transforms
+from s2m2_ros.node.pair_limit import PairLimit
 from s2m2_ros.node.pair_processor import Job
 from s2m2_ros.node.parameter_declaration import Parameters
 from s2m2_ros.node.parameters import Settings
-from s2m2_ros.node.rate_limit import RateLimit
 from s2m2_ros.node.statistics import Session
 from s2m2_ros.node.worker import Worker
 from s2m2_ros.pipeline import PipelineState
@@ -184,7 +184,7 @@ class Camera:
         self.pixel_range = PixelRange(self.settings.pixel_range)
 
     def _subscribe(self) -> None:
-        session, limit = self.session, RateLimit()
+        session, limit = self.session, PairLimit()
 
         def dispatch(messages: StereoMessages) -> None:
             if not limit.admits(self.settings.max_rate, messages.arrived_at):

@@ -19,12 +19,7 @@ from s2m2_ros.node.faults import DropCause, DropError, Fault, FaultLog
 from s2m2_ros.node.inputs.synchronizer import StereoMessages
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.outputs.messages import CloudMemory
-from s2m2_ros.node.outputs.topics import (
-    CLOUD_TOPICS,
-    STATS,
-    MessageSource,
-    needed_outputs,
-)
+from s2m2_ros.node.outputs.topics import CLOUDS, STATS, MessageSource, needed_outputs
 from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
 from s2m2_ros.node.pair_decoder import decode_pair
 from s2m2_ros.node.parameters import Settings
@@ -217,13 +212,13 @@ def _locate(topics: frozenset[str], job: Job) -> tuple[frozenset[str], RigidTran
     """Return the clouds' transform; without one, the other topics go on without the clouds."""
     camera, header = job.camera, job.messages.left.header
     transforms, frame = camera.transforms, camera.settings.points_frame
-    if not topics & CLOUD_TOPICS or transforms is None or frame == header.frame_id:
+    if not topics & CLOUDS or transforms is None or frame == header.frame_id:
         return topics, None
     try:
         transform = transforms.find(header, frame)
     except TransformError as error:
         camera.faults.report(Fault.TRANSFORM, str(error))
-        topics -= CLOUD_TOPICS
+        topics -= CLOUDS
         if not topics:
             raise DropError(DropCause.NO_TRANSFORM) from error
         return topics, None

@@ -148,10 +148,8 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
         'zlib', '`points` as point_cloud_transport subscribes to it (`zlib`); see below'
     ),
 }
-# They go into the frame of `points_frame`.
-CLOUD_TOPICS = frozenset(
-    name for name, topic in OUTPUT_TOPICS.items() if Output.POINTS in topic.needs
-)
+# The topics that go into `points_frame`.
+CLOUDS = frozenset(name for name, topic in OUTPUT_TOPICS.items() if Output.POINTS in topic.needs)
 STATS = 'stats'
 STATS_DESCRIPTION = (
     'timings and counters of each processed pair; subscribing to it alone starts no matching'

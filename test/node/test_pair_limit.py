@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2m2_ros.node.rate_limit import RateLimit
+from s2m2_ros.node.pair_limit import PairLimit
 
 
 def admitted(arrivals: list[float], rate: float) -> list[float]:
-    limit = RateLimit()
+    limit = PairLimit()
     return [now for now in arrivals if limit.admits(rate, now)]
 
 
@@ -82,7 +82,7 @@ def test_a_pause_is_not_caught_up_with() -> None:
 
 
 def test_a_changed_limit_counts_at_once() -> None:
-    limit, arrivals = RateLimit(), camera(20, 100)
+    limit, arrivals = PairLimit(), camera(20, 100)
     slow = [at for at in arrivals[:200] if limit.admits(0.001, at)]
     assert slow == arrivals[:1]
     fast = [at for at in arrivals[200:400] if limit.admits(5.0, at)]

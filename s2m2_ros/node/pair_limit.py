@@ -10,7 +10,7 @@ NEWEST_WEIGHT = 0.2
 LONGEST_PERIOD = 1e6
 
 
-class RateLimit:
+class PairLimit:
     """Chooses which pairs are matched; one thread.
 
     The chosen ones follow a grid of times. Of the pairs around a time of the grid the nearest is
