@@ -133,6 +133,34 @@ def test_a_deactivated_camera_drops_its_pair() -> None:
     assert not camera.published
 
 
+def test_a_paused_camera_drops_its_pair() -> None:
+    camera = Collector('depth')
+    camera.session.paused = True
+    assert camera.process() == {DropCause.PAUSED: 1}
+    assert not camera.published
+
+
+def test_a_pause_during_the_match_drops_the_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publishers are closed by then, so nothing of it was published: it does not count as such."""
+    camera = Collector('depth')
+    publish = camera.publish
+
+    def paused(topics: Collection[str], source: MessageSource) -> None:
+        camera.session.paused = True
+        publish(topics, source)
+
+    monkeypatch.setattr(camera, 'publish', paused)
+    assert camera.process() == {DropCause.PAUSED: 1}
+    assert 'stats' not in camera.sent
+    assert camera.session.counters.counts().processed == 0
+
+
+def test_the_depth_encoding_of_this_moment_counts() -> None:
+    camera = Collector('depth', depth_encoding='16UC1')
+    assert camera.process() == {}
+    assert camera.published['depth'].depth_encoding == '16UC1'
+
+
 def test_an_invalid_image_is_reported_by_its_topic() -> None:
     camera = Collector('depth')
     assert camera.process(right=Image(encoding='mono8')) == {DropCause.INVALID_INPUT: 1}
@@ -180,9 +208,10 @@ def test_without_a_transform_the_other_topics_go_on() -> None:
     assert camera.process() == {}
     assert set(camera.published) == {'depth'}
     assert 'no transform to base' in camera.faults.current()[Fault.TRANSFORM][1]
-    alone = Collector('points', points_frame='base')
-    alone.transforms = Transforms(None)
-    assert alone.process() == {DropCause.NO_TRANSFORM: 1}
+    for clouds in (('points',), ('points/zlib',), ('points', 'points/zstd')):
+        alone = Collector(*clouds, points_frame='base')
+        alone.transforms = Transforms(None)
+        assert alone.process() == {DropCause.NO_TRANSFORM: 1}
 
 
 def test_the_examination_runs_when_it_is_due() -> None:
