@@ -30,11 +30,10 @@ class PairLimit:
         monotonic clock.
         """
         if rate <= 0:
-            self._newest = now
             return True
         period = min(1 / rate, LONGEST_PERIOD)
         self._measure(now, period)
-        early = self._interval / 2
+        early = min(self._interval, period) / 2
         due = self._chosen + period
         if now < due - early:
             return False

@@ -63,7 +63,8 @@ def compressed_cloud_message(cloud: PointCloud2, name: str) -> Any:
     """Return a cloud as the message of this compression; ValueError if it is unavailable."""
     made = message_class(name)
     if made is None:
-        raise ValueError(f'no {name}: {PACKAGE} or {COMPRESSIONS[name].needs} is not installed')
+        needed = ' and '.join((PACKAGE, *COMPRESSIONS[name].needs))
+        raise ValueError(f'clouds compressed by {name} need {needed}')
     message = made(
         header=cloud.header,
         height=cloud.height,
