@@ -17,7 +17,7 @@ from support.robot import Robot, robot
 
 POLICY = SOURCE / 'doc' / 'sros2_policy.xml'
 NODE = 'stereo_node'
-PATIENCE = 60.0
+PATIENCE = 180.0
 # Humble's rclpy has no such service.
 SINCE_JAZZY = 'get_type_description'
 # Without their optional packages they are not published.
