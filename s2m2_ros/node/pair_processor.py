@@ -19,7 +19,13 @@ from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.inputs.synchronizer import StereoMessages
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.outputs.messages import CloudMemory
-from s2m2_ros.node.outputs.topics import POINTS, STATS, MessageSource, needed_outputs
+from s2m2_ros.node.outputs.topics import (
+    POINTS,
+    STATS,
+    MessageSource,
+    cloud_topics,
+    needed_outputs,
+)
 from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
 from s2m2_ros.node.pair_decoder import decode_pair
 from s2m2_ros.node.parameters import Settings
@@ -125,6 +131,7 @@ class PairProcessor:
         topics = camera.wanted()
         if session.ended or not topics:
             raise DropError(DropCause.NO_SUBSCRIBERS)
+        topics = _due(topics, job)
         started = time.perf_counter()
         pair = _decode(job)
         decoded = time.perf_counter()
@@ -137,6 +144,8 @@ class PairProcessor:
         )
         camera.publish(topics, source)
         published = time.perf_counter()
+        if cloud_topics(topics):
+            session.cloud_rate.use()
         if session.ended:
             raise DropError(DropCause.DEACTIVATED)
         stats = _stats(outputs, matcher if needed_outputs(topics) else None)
@@ -186,11 +195,15 @@ class PairProcessor:
         job.camera.send(STATS, stats)
 
     def _latency(self, stats: InferenceStats) -> float:
-        stamp = stats.header.stamp
-        stamped = int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+        stamped = _nanoseconds(stats)
         # A clock at 0 is a simulated one that has not begun.
         now = self.now()
         return (now - stamped) / 1e6 if stamped and now else math.nan
+
+
+def _nanoseconds(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def _announce(job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
@@ -210,6 +223,16 @@ def _decode(job: Job) -> PairInput:
     except Exception as error:  # whatever a camera may send
         job.camera.faults.report(Fault.INPUT, str(error) or repr(error))
         raise DropError(DropCause.INVALID_INPUT) from error
+
+
+def _due(topics: frozenset[str], job: Job) -> frozenset[str]:
+    """Return the topics without the cloud, where points_rate leaves it out of this pair."""
+    rate, clouds = job.camera.settings.points_rate, cloud_topics(topics)
+    if not clouds or job.session.cloud_rate.due(_nanoseconds(job.messages.left), rate):
+        return topics
+    if clouds == topics:
+        raise DropError(DropCause.POINTS_RATE)
+    return topics - clouds
 
 
 def _locate(topics: frozenset[str], job: Job) -> tuple[frozenset[str], RigidTransform | None]:

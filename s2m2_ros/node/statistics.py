@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from s2m2_ros.geometry.rectification_check import Examination
 from s2m2_ros.node.faults import DropCause
+from s2m2_ros.node.rate_limit import RateLimit
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class Session:
 
     `latency` is from the arrival of the last message of a pair to its last output,
     `stamp_latency` from the left image's timestamp, both in milliseconds. `examined_at` is in
-    seconds of a monotonic clock. `noted` are the remarks that were logged.
+    seconds of a monotonic clock. `cloud_rate` says which pairs get a cloud. `noted` are the remarks that were logged.
     """
 
     counters: Counters = field(default_factory=Counters)
@@ -173,5 +174,6 @@ class Session:
     confidence: Trend = field(default_factory=Trend)
     examination: Examination | None = None
     examined_at: float = -math.inf
+    cloud_rate: RateLimit = field(default_factory=RateLimit)
     noted: set[str] = field(default_factory=set)
     ended: bool = False

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+
 from s2m2_ros.geometry import CameraModel, StereoCamera, Workspace
+from s2m2_ros.geometry.image_mask import ImageMask
 from s2m2_ros.geometry.rectification import RectifierCache
 
 
@@ -26,6 +29,7 @@ class PipelineState:
         self.rectify: bool | None = None
         self._calibration: tuple[CameraModel, CameraModel] | None = None
         self._camera: StereoCamera | None = None
+        self._kept: tuple[object, torch.Tensor] | None = None
 
     def reset(self) -> None:
         """Forget what earlier pairs showed."""
@@ -44,3 +48,10 @@ class PipelineState:
         if self._camera is None:
             self._camera = StereoCamera.from_projection(*calibration)
         return self._camera
+
+    def kept(self, mask: ImageMask, width: int, height: int, device: torch.device) -> torch.Tensor:
+        """Return (H, W) bool, True where a pixel counts; MaskError if the mask does not fit."""
+        key = (mask, width, height, device)
+        if self._kept is None or self._kept[0] != key:
+            self._kept = (key, torch.from_numpy(mask.kept(width, height)).to(device))
+        return self._kept[1]

@@ -120,3 +120,8 @@ TYPES: Mapping[str, type[Any]] = {
 def needed_outputs(topics: Iterable[str]) -> set[Output]:
     """Return what must be computed for these topics; nothing for `depth/camera_info` alone."""
     return {output for topic in topics for output in OUTPUT_TOPICS[topic].needs}
+
+
+def cloud_topics(topics: Iterable[str]) -> frozenset[str]:
+    """Return those of the topics for which the cloud must be computed."""
+    return frozenset(t for t in topics if Output.POINTS in OUTPUT_TOPICS[t].needs)
