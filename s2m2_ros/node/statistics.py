@@ -164,7 +164,8 @@ class Session:
 
     `latency` is from the arrival of the last message of a pair to its last output,
     `stamp_latency` from the left image's timestamp, both in milliseconds. `examined_at` is in
-    seconds of a monotonic clock. `cloud_rate` says which pairs get a cloud. `noted` are the remarks that were logged.
+    seconds of a monotonic clock. `cloud_rate` says which pairs get a cloud. `noted` are the
+    remarks that were logged.
     """
 
     counters: Counters = field(default_factory=Counters)

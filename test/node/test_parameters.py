@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2m2_ros.node.parameter_declaration import descriptor, unknown_parameters
-from s2m2_ros.node.parameters import CONSTRAINTS, ParameterError, Settings
+from s2m2_ros.node.parameters import CONSTRAINTS, ParameterError, Settings, type_name
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS: dict[str, Any] = {option.name: option.default for option in fields(Settings)}
@@ -24,8 +24,11 @@ def test_the_configuration_file_holds_every_parameter_with_its_default() -> None
     text = (ROOT / 'config' / 'stereo.yaml').read_text(encoding='utf-8')
     ((_, node),) = yaml.safe_load(text).items()
     written = node['ros__parameters']
+    written = {n: tuple(v) if isinstance(v, list) else v for n, v in written.items()}
     assert written == DEFAULTS
-    assert {n: type(v) for n, v in written.items()} == {n: type(v) for n, v in DEFAULTS.items()}
+    assert {n: type_name(v) for n, v in written.items()} == {
+        n: type_name(v) for n, v in DEFAULTS.items()
+    }
 
 
 @pytest.mark.parametrize('name', list(CONSTRAINTS))
