@@ -150,8 +150,9 @@ def _means(
 
 def _mean_color(packed: torch.Tensor, number: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     """Return the mean of each byte of a packed color."""
-    channels = packed.contiguous().view(torch.uint8).view(-1, 4).long()
-    means = _whole_means(channels, number, counts).to(torch.uint8)
+    # A copy, since a single number of a column counts as contiguous with its old stride.
+    channels = packed.clone(memory_format=torch.contiguous_format).view(torch.uint8).view(-1, 4)
+    means = _whole_means(channels.long(), number, counts).to(torch.uint8)
     return means.contiguous().view(torch.float32)[:, 0]
 
 
