@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.cli.calibration_option import add_calibration_argument, add_rectify_argument
+from s2m2_ros.cli.mask_options import add_mask_arguments, image_mask, mask_facts
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.images.pixel_range import SETTINGS
@@ -91,6 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--disparity-offset', type=float, default=0.0, help='in pixels; from calibrate-check too'
     )
     add_rectify_argument(parser)
+    add_mask_arguments(parser)
     parser.add_argument(
         '--overwrite', action='store_true', help='match again what is already done'
     )
@@ -141,7 +143,11 @@ def run(arguments: argparse.Namespace) -> int:
     with open_matcher(arguments) as matcher:
         recipe = Recipe.of_matcher(
             matcher,
-            {**chosen, **{name: getattr(arguments, name) for name in INPUT_OPTIONS}},
+            {
+                **chosen,
+                **{name: getattr(arguments, name) for name in INPUT_OPTIONS},
+                **mask_facts(arguments),
+            },
             **{name: getattr(arguments, name) for name in MATCHER_OPTIONS},
         )
         work = PairMatcher(matcher, options, recipe, arguments.pixel_range)
@@ -171,6 +177,7 @@ def _pipeline_options(arguments: argparse.Namespace, chosen: dict[str, Any]) -> 
         rectify=arguments.rectify,
         correction=RigCorrection(arguments.depth_scale, arguments.disparity_offset),
         allow_negative=arguments.allow_negative,
+        mask=image_mask(arguments),
     )
 
 
