@@ -70,13 +70,16 @@ class Parameters:
             self._declare(node, option.name, value, descriptor(option.name, default))
         values = {name: node.get_parameter(name).value for name in CONSTRAINTS}
         self.settings = Settings(**{**values, **self._aliased(node, overrides)})
-        _ = self.settings.mask  # now, so that a file that is missing is an error at start
         self._callbacks: list[SettingsCallback] = []
         node.add_on_set_parameters_callback(self._set)
 
     def on_change(self, callback: SettingsCallback) -> None:
         """Call `callback(before, after)` with both snapshots after each accepted change."""
         self._callbacks.append(callback)
+
+    def read_mask(self) -> None:
+        """Read mask_file, as far as there is one; raises ParameterError."""
+        self.settings = self.settings.with_mask_read()
 
     def _aliased(self, node: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values given under other packages' names; ours override them."""

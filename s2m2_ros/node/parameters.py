@@ -255,7 +255,9 @@ class Settings:
     mask_file: str = _parameter(
         '',
         'Image file of the size of the left rectified image; where it is black (the robot '
-        'itself), pixels are left out of every output. Read when it is set. Empty: none.',
+        'itself), pixels are left out of every output. Read when the node is configured. Empty: '
+        'none.',
+        read_only=True,
     )
     mask_polygon: tuple[float, ...] = _parameter(
         NO_POLYGON,
@@ -379,17 +381,22 @@ class Settings:
         return ImageMask(self._region, self._polygons, self._picture)
 
     def with_changes(self, changes: Mapping[str, Any]) -> Settings:
-        """Return the settings with these changes; mask_file is read only if it is among them.
+        """Return the settings with these changes; a mask that was read is kept.
 
         Raises ParameterError.
         """
         changed = replace(self, **changes)
-        if 'mask_file' not in changes:
-            changed.__dict__['_picture'] = self._picture
-        if not any(name in changes for name in ('roi', 'mask_file', 'mask_polygon')):
-            changed.__dict__['mask'] = self.mask
-        _ = changed.mask
+        kept = {'_picture'} if 'mask_file' not in changes else set()
+        if not {'roi', 'mask_file', 'mask_polygon'} & set(changes):
+            kept.add('mask')
+        changed.__dict__.update({n: v for n, v in self.__dict__.items() if n in kept})
         return changed
+
+    def with_mask_read(self) -> Settings:
+        """Return the same settings with mask_file read again; raises ParameterError."""
+        fresh = replace(self)
+        _ = fresh.mask
+        return fresh
 
     def sgbm_options(self) -> SgbmOptions:
         """Return how the sgbm backend matches."""

@@ -190,7 +190,7 @@ class TestMaskFile:
         kept = Settings(mask_file=str(path)).pipeline_options().mask.kept(6, 4)
         assert kept.sum(axis=0).tolist() == [0, 0, 4, 4, 4, 4]
 
-    def test_it_is_read_when_it_is_set_and_not_again(self, path: Path) -> None:
+    def test_it_is_read_once(self, path: Path) -> None:
         first = Settings(mask_file=str(path))
         mask = first.mask
         assert first.pipeline_options().mask is mask
@@ -200,9 +200,22 @@ class TestMaskFile:
         third = second.with_changes({'roi': (1, 0, 5, 4)})
         assert third.mask.picture is mask.picture
         assert third.mask.roi == RegionOfInterest(1, 0, 5, 4)
-        with pytest.raises(ParameterError, match='mask_file: no image'):
-            third.with_changes({'mask_file': str(path)})
         assert third.with_changes({'mask_file': ''}).mask.picture is None
+        with pytest.raises(ParameterError, match='mask_file: no image'):
+            third.with_mask_read()
+
+    def test_it_can_be_read_again(self, path: Path) -> None:
+        settings = Settings(mask_file=str(path)).with_mask_read()
+        write_png(path, np.full((9, 9), 255, np.uint8))
+        assert settings.mask.picture is not None
+        assert settings.mask.picture.shape == (4, 6)
+        again = settings.with_mask_read().mask.picture
+        assert again is not None
+        assert again.shape == (9, 9)
+
+    def test_a_missing_file_does_not_keep_other_parameters_from_changing(self) -> None:
+        settings = Settings(mask_file='/nowhere/mask.png').with_changes({'max_depth': 3.0})
+        assert settings.max_depth == 3.0
 
     @pytest.mark.parametrize(
         ('content', 'reason'),
