@@ -16,7 +16,7 @@ from s2m2_ros.inference import MatchResult, StereoMatcher
 from s2m2_ros.pipeline.options import PipelineOptions
 from s2m2_ros.pipeline.pair import PairInput, PairOutputs, StageTimes
 from s2m2_ros.pipeline.preparation import PreparedPair, gray, prepare
-from s2m2_ros.pipeline.state import PipelineState
+from s2m2_ros.pipeline.state import KeptPixels, PipelineState
 
 # The network's estimate is continuous; a sixteenth of a pixel, the step of OpenCV's matchers,
 # is the finest difference that consumers should read into it.
@@ -137,17 +137,17 @@ def _trusted(result: MatchResult, prepared: PreparedPair, network: str) -> Match
     )
 
 
-def _restricted(result: MatchResult, kept: torch.Tensor) -> MatchResult:
+def _restricted(result: MatchResult, kept: KeptPixels) -> MatchResult:
     """Return the result with nothing known outside of what counts."""
     return replace(
         result,
-        disparity=torch.where(kept, result.disparity, torch.nan),
-        confidence=result.confidence * kept,
-        visibility=result.visibility * kept,
+        disparity=result.disparity + kept.unknown,
+        confidence=result.confidence * kept.factor,
+        visibility=result.visibility * kept.factor,
     )
 
 
-def _mean_confidence(result: MatchResult, kept: torch.Tensor | None) -> float:
+def _mean_confidence(result: MatchResult, kept: KeptPixels | None) -> float:
     coarse = (slice(None, None, CONFIDENCE_STEP),) * 2
     confidence = result.confidence[coarse]
-    return float((confidence if kept is None else confidence[kept[coarse]]).mean())
+    return float((confidence if kept is None else confidence[kept.factor[coarse] > 0]).mean())

@@ -383,7 +383,7 @@ class TestMask:
         state = PipelineState()
         first = state.kept(self.MASK, 160, 96, torch.device('cpu'))
         assert state.kept(self.MASK, 160, 96, torch.device('cpu')) is first
-        assert state.kept(self.MASK, 160, 99, torch.device('cpu')).shape == (99, 160)
+        assert state.kept(self.MASK, 160, 99, torch.device('cpu')).factor.shape == (99, 160)
 
     def test_what_does_not_fit_is_an_error_of_the_image(self, pipeline: StereoPipeline) -> None:
         wrong = ImageMask(RegionOfInterest(0, 0, 161, 0))
