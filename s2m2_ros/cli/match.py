@@ -30,6 +30,8 @@ OUTPUT_OPTIONS = (
     'max_depth',
     'points_filter',
     'points_flying_pixel_filter',
+    'points_voxel_size',
+    'points_voxel_growth',
 )
 
 
@@ -118,6 +120,18 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--min-depth', type=float, default=0.0, help='in meters')
     parser.add_argument('--max-depth', type=float, default=0.0, help='in meters; 0: no limit')
+    parser.add_argument(
+        '--points-voxel-size',
+        type=float,
+        default=0.0,
+        help='one point for each voxel of this edge in meters; 0: every point',
+    )
+    parser.add_argument(
+        '--points-voxel-growth',
+        type=float,
+        default=0.0,
+        help='let voxels grow to so many standard deviations of the depth',
+    )
     for name, what in (
         ('points_filter', 'keep untrusted and occluded points in the cloud'),
         ('points_flying_pixel_filter', 'keep points between foreground and background'),

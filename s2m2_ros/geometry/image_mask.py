@@ -18,6 +18,8 @@ Polygon = tuple[tuple[float, float], ...]
 
 # Pixels farther out are of no image.
 LARGEST_COORDINATE = 65536
+# Each polygon is drawn over the whole image; more of them belong into a picture.
+MOST_CORNERS = 1000
 # OpenCV takes corners in 1/16 pixel.
 SHIFT_BITS = 4
 
@@ -114,11 +116,15 @@ def polygons_from_numbers(numbers: Sequence[float]) -> tuple[Polygon, ...]:
     """Return the polygons of a list x1, y1, x2, y2, ...
 
     A polygon ends where its first corner comes again, and the next begins; the last need not be
-    closed so. Raises MaskError for an odd count, for numbers that are no pixel, and for less than
-    three different corners.
+    closed so. Raises MaskError for an odd count, for more than `MOST_CORNERS`, for numbers that
+    are no pixel, and for less than three different corners.
     """
     if len(numbers) % 2:
         raise MaskError(f'{len(numbers)} numbers are no pairs of x and y')
+    if len(numbers) > 2 * MOST_CORNERS:
+        raise MaskError(
+            f'{len(numbers) // 2} corners are more than {MOST_CORNERS}: draw an image instead'
+        )
     if not all(math.isfinite(n) and abs(n) <= LARGEST_COORDINATE for n in numbers):
         raise MaskError(f'a corner must be within {LARGEST_COORDINATE} pixels')
     polygons: list[list[tuple[float, float]]] = [[]]

@@ -362,7 +362,8 @@ class Settings:
 
     @property
     def _region(self) -> RegionOfInterest:
-        return _or_parameter_error(f'roi = {list(self.roi)}', roi_from_numbers, self.roi)
+        name = safe_text(f'roi = {list(self.roi)}')
+        return _or_parameter_error(name, roi_from_numbers, self.roi)
 
     @property
     def _polygons(self) -> tuple[Polygon, ...]:

@@ -295,6 +295,7 @@ def test_regions_and_masks_are_left_out_and_recorded(
 @pytest.mark.parametrize(
     ('words', 'reason'),
     [
+        (['--points-voxel-size', '-1'], 'the voxel size -1.0 m must lie in 0.001 to 100 m'),
         (['--roi', '0', '0', '161', '96'], 'roi = [0, 0, 161, 96]'),
         (['--roi', '-1', '0', '1', '1'], '--roi: x, y, width and height'),
         (['--mask-polygon', '1', '2', '3'], '--mask-polygon: 3 numbers'),
@@ -311,3 +312,17 @@ def test_impossible_regions_and_masks_are_named(
     command = ['match', *pair, '--backend', 'sgbm', '--output', str(tmp_path / 'out'), *words]
     assert main(command) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_a_cloud_of_voxels(pair: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / 'calib.txt').write_text(CALIBRATION)
+    counts = []
+    for size in ('0', '0.25'):
+        output = tmp_path / size
+        command = ['match', *pair, '--backend', 'sgbm', '--output', str(output)]
+        assert main([*command, '--points-voxel-size', size]) == 0
+        cloud: Any = trimesh.load(output / 'cloud.ply')
+        counts.append(len(cloud.vertices))
+    # 160 px at 200 px focal length and 1.67 m: 1.3 m by 0.8 m, 6 or 7 by 4 or 5 voxels.
+    assert counts[0] > 5000
+    assert 20 <= counts[1] <= 100

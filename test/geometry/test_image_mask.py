@@ -109,6 +109,7 @@ def test_a_region_of_impossible_numbers(roi: tuple[int, ...]) -> None:
         ([1.0, 2.0, 3.0, 4.0], 'needs three'),
         ([1.0, 1.0, 2.0, 2.0, 2.0, 2.0], 'needs three'),
         ([*SQUARE, *SQUARE[:2], 5.0, 5.0], 'polygon 2 .* needs three'),
+        ([float(n % 7) for n in range(2002)], '1001 corners are more than 1000'),
         ([math.nan, 2.0, 3.0, 4.0, 5.0, 6.0], 'within 65536'),
         ([math.inf, 2.0, 3.0, 4.0, 5.0, 6.0], 'within 65536'),
         ([1e6, 2.0, 3.0, 4.0, 5.0, 6.0], 'within 65536'),

@@ -76,6 +76,7 @@ def test_not_a_number_is_refused(name: str) -> None:
         ({'max_width': 31}, 'must be 0 or at least 32'),
         ({'points_voxel_size': 0.0005}, 'must be 0 .* or at least 0.001'),
         ({'roi': (1, 2, 3)}, r'roi = \[1, 2, 3\]: needs four integers'),
+        ({'roi': (7,) * 100_000}, r'^roi = .{100,250}: needs four integers'),
         ({'roi': (0, 0, -1, 3)}, 'roi = .* must be 0 to 65536'),
         ({'mask_polygon': (1.0, 2.0, 3.0)}, 'mask_polygon: 3 numbers are no pairs'),
         ({'mask_polygon': (1.0, 1.0, 2.0, 2.0)}, 'mask_polygon: .* needs three'),
