@@ -472,10 +472,9 @@ def _typed(name: str, value: Any, default: Any) -> Any:
 
 def _typed_array(name: str, values: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the numbers of an array, which rclpy passes as a list or an array.array."""
-    numbers = tuple(values) if isinstance(values, list | tuple | array) else (values,)
+    # None is no number of any type.
+    numbers = values if isinstance(values, list | tuple | array) else (None,)
     try:
-        if numbers == (values,):
-            raise ParameterError(name)
         return tuple(_typed(name, number, default[0]) for number in numbers)
     except ParameterError as error:
         raise ParameterError(
