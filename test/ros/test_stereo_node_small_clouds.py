@@ -98,29 +98,39 @@ def test_every_image_leaves_it_out(rig: Rig) -> None:
     assert np.nanmedian(np.abs(error)) < 0.01
 
 
+def seconds(message: Any) -> float:
+    return float(message.header.stamp.sec + message.header.stamp.nanosec / 1e9)
+
+
 def test_clouds_come_less_often_and_every_pair_is_counted(rig: Rig) -> None:
     assert rig.set_parameters(points_rate=2.0) == [(True, '')]
-    stats = rig.listen('stats')
     clouds = rig.listen('points')
+
+    def dropped() -> int:
+        return int(rig.values('outputs').get('dropped: points_rate', 0))
+
     try:
         # Pairs come every 0.1 s, clouds every 0.5 s.
-        last = rig.publish_until(lambda: len(clouds) >= 5, 'five clouds', SCENE, start=200)
-        rig.until(lambda: stats, 'stats')
-        stamps = [c.header.stamp.sec + c.header.stamp.nanosec / 1e9 for c in clouds]
-        assert np.diff(stamps).min() > 0.35
-        assert 0.4 < np.diff(stamps).mean() < 0.8
-        report = 'dropped: points_rate'
-        rig.until(lambda: int(rig.values('outputs').get(report, 0)) >= 10, 'the drops')
-        outputs = rig.values('outputs')
-        assert outputs['pairs processed'] == str(stats[-1].pairs_processed)
+        last = rig.publish_until(
+            lambda: len(clouds) >= 5 and dropped() >= 10, 'five clouds', SCENE, start=200
+        )
+        span = seconds(clouds[-1]) - seconds(clouds[0])
+        assert len(clouds) <= 2 * span + 2
+        # A pair that was not counted would wait for ever.
+        rig.until(lambda: rig.values('outputs')['pairs waiting'] == '0', 'all pairs counted')
         # Other outputs come with every pair.
         depths = rig.listen('depth')
-        rig.publish_until(lambda: len(depths) >= 6, 'depths', SCENE, start=last + 1)
-        times = [d.header.stamp.sec + d.header.stamp.nanosec / 1e9 for d in depths]
-        assert np.median(np.diff(times)) < 0.25
-        newest = stats[-1]
-        waiting = newest.pairs_received - newest.pairs_processed - newest.pairs_dropped
-        assert 0 <= waiting <= 2
+
+        def without_cloud() -> set[float]:
+            return {seconds(depth) for depth in depths} - {seconds(cloud) for cloud in clouds}
+
+        before = len(clouds)
+        rig.publish_until(
+            lambda: len(without_cloud()) >= 6 and len(clouds) > before,
+            'depths without a cloud',
+            SCENE,
+            start=last + 1,
+        )
     finally:
         rig.set_parameters(points_rate=0.0)
         rig.mute()
