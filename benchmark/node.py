@@ -297,6 +297,7 @@ def run(what: str, arguments: argparse.Namespace) -> dict[str, Figures]:
     """Return the figures of the node, or of the relay, in a process of its own."""
     namespace = f'/bench_{uuid.uuid4().hex[:8]}'
     parameters = [f'backend:={arguments.backend}', 'calibration_check_period:=0.0']
+    parameters += arguments.parameter
     flags = [part for parameter in parameters for part in ('-p', parameter)]
     size = ['--width', str(arguments.width), '--height', str(arguments.height)]
     process = subprocess.Popen(
@@ -307,7 +308,7 @@ def run(what: str, arguments: argparse.Namespace) -> dict[str, Figures]:
     )
     try:
         bench = Bench(namespace, arguments.width, arguments.height)
-        return {name: measure(bench, process, name, arguments.pairs) for name in OUTPUTS}
+        return {name: measure(bench, process, name, arguments.pairs) for name in arguments.outputs}
     finally:
         process.terminate()
         process.wait(timeout=10)
@@ -321,6 +322,10 @@ def main() -> int:
     parser.add_argument('--height', type=int, default=720)
     parser.add_argument('--pairs', type=int, default=50)
     parser.add_argument('--backend', default='instant')
+    parser.add_argument('--outputs', nargs='+', choices=OUTPUTS, default=list(OUTPUTS))
+    parser.add_argument(
+        '--parameter', action='append', default=[], metavar='NAME:=VALUE', help='of the node'
+    )
     arguments, ros_arguments = parser.parse_known_args()
     if arguments.what == 'node':
         return serve(ros_arguments)
@@ -335,8 +340,9 @@ def main() -> int:
         node, relayed = (run(what, arguments) for what in ('node', 'relay'))
     finally:
         rclpy.try_shutdown()
-    print(f'{arguments.width}x{arguments.height} rgb8, {arguments.backend}')
-    for name in OUTPUTS:
+    given = ', '.join([arguments.backend, *arguments.parameter])
+    print(f'{arguments.width}x{arguments.height} rgb8, {given}')
+    for name in arguments.outputs:
         show(name, node[name], relayed[name])
     return 0
 

@@ -87,6 +87,7 @@ class DropCause(Enum):
     MATCHING_FAILED = 'matching failed'
     NO_SUBSCRIBERS = 'no subscribers'
     NO_TRANSFORM = 'no transform'
+    POINTS_RATE = 'points_rate'
     TRANSPORT_CHANGED = 'transport changed'
     PAUSED = 'paused'
     DEACTIVATED = 'deactivated'

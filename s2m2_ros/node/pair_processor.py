@@ -118,6 +118,7 @@ class PairProcessor:
         session.require_running()
         if not topics:
             raise DropError(DropCause.NO_SUBSCRIBERS)
+        topics = _due(topics, job)
         started = time.perf_counter()
         pair = _decode(job)
         decoded = time.perf_counter()
@@ -134,6 +135,8 @@ class PairProcessor:
         )
         camera.publish(topics, source)
         published = time.perf_counter()
+        if topics & CLOUDS:
+            session.cloud_rate.use()
         session.require_running()
         stats = _stats(outputs, matcher if needed_outputs(topics) else None)
         stats.decode_ms = (decoded - started) * 1e3
@@ -182,11 +185,15 @@ class PairProcessor:
         job.camera.send(STATS, stats)
 
     def _latency(self, stats: InferenceStats) -> float:
-        stamp = stats.header.stamp
-        stamped = int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+        stamped = _nanoseconds(stats)
         # A clock at 0 is a simulated one that has not begun.
         now = self.now()
         return (now - stamped) / 1e6 if stamped and now else math.nan
+
+
+def _nanoseconds(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def _announce(job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
@@ -206,6 +213,16 @@ def _decode(job: Job) -> PairInput:
     except Exception as error:  # whatever a camera may send
         job.camera.faults.report(Fault.INPUT, str(error) or repr(error))
         raise DropError(DropCause.INVALID_INPUT) from error
+
+
+def _due(topics: frozenset[str], job: Job) -> frozenset[str]:
+    """Return the topics without the cloud, where points_rate leaves it out of this pair."""
+    rate, clouds = job.camera.settings.points_rate, topics & CLOUDS
+    if not clouds or job.session.cloud_rate.due(_nanoseconds(job.messages.left), rate):
+        return topics
+    if clouds == topics:
+        raise DropError(DropCause.POINTS_RATE)
+    return topics - clouds
 
 
 def _locate(topics: frozenset[str], job: Job) -> tuple[frozenset[str], RigidTransform | None]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from s2m2_ros.geometry.rectification_check import Examination
 from s2m2_ros.node.faults import DropCause, DropError
+from s2m2_ros.node.rate_limit import RateLimit
 
 
 @dataclass(frozen=True)
@@ -163,8 +164,8 @@ class Session:
 
     `latency` is from the arrival of the last message of a pair to its last output,
     `stamp_latency` from the left image's timestamp, both in milliseconds. `examined_at` is in
-    seconds of a monotonic clock. `noted` are the remarks that were logged. While
-    `paused` nothing is published.
+    seconds of a monotonic clock. `cloud_rate` says which pairs get a cloud. `noted` are the
+    remarks that were logged. While `paused` nothing is published.
     """
 
     counters: Counters = field(default_factory=Counters)
@@ -174,6 +175,7 @@ class Session:
     confidence: Trend = field(default_factory=Trend)
     examination: Examination | None = None
     examined_at: float = -math.inf
+    cloud_rate: RateLimit = field(default_factory=RateLimit)
     noted: set[str] = field(default_factory=set)
     ended: bool = False
     paused: bool = False

@@ -77,8 +77,9 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the network; fails with one message that says what is missing."""
-        settings = self._table.settings
         try:
+            self._table.read_mask()
+            settings = self._table.settings
             self._await(self._worker.call(lambda: self._supervisor.open(settings)))
         except Exception as error:
             self._faults.report(Fault.CONFIGURATION, f'cannot configure: {error}')
