@@ -39,6 +39,10 @@ INPUT_PARAMETERS = (
     'depth_scale',
     'disparity_offset',
     'max_vertical_misalignment',
+    'depth_encoding',
+    'roi',
+    'mask_file',
+    'mask_polygon',
 )
 PAIR_PARAMETERS = (
     *MATCHER_PARAMETERS,
@@ -69,6 +73,9 @@ def add_pair_parameters(parser: argparse.ArgumentParser) -> None:
         settings: dict[str, Any] = {'dest': name, 'default': argparse.SUPPRESS, 'help': text}
         if isinstance(default, bool):
             group.add_argument(option, action=argparse.BooleanOptionalAction, **settings)
+        elif isinstance(default, tuple):
+            kind = type(default[0])
+            group.add_argument(option, type=kind, nargs='+', metavar='N', **settings)
         elif choices:
             group.add_argument(option, choices=choices, **settings)
         else:
@@ -87,6 +94,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
                         'the left camera')  # fmt: skip
     values = {name: value for name, value in values.items() if name in PAIR_PARAMETERS}
     values.update({name: given[name] for name in PAIR_PARAMETERS if name in given})
+    values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
     values['precision'] = PRECISIONS.get(values.get('precision', 'auto'), 'auto')
     return Settings(**values)
 

@@ -143,6 +143,7 @@ def _process_options(arguments: argparse.Namespace, settings: Settings) -> Proce
         calibration=[path.expanduser() for path in arguments.calibration],
         layout=ViewLayout(settings.input_layout),
         pixel_range=settings.pixel_range,
+        depth_encoding=settings.depth_encoding,
         rate=arguments.rate,
         frame_id=arguments.frame_id,
     )

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.geometry import Output
 from s2m2_ros.messages import builders as messages
+from s2m2_ros.messages import compressed_clouds
+from s2m2_ros.messages.depth_encodings import METERS, compressed_depth_message
 from s2m2_ros.pipeline import PairOutputs
 
 if TYPE_CHECKING:
-    from sensor_msgs.msg import CameraInfo
+    from sensor_msgs.msg import CameraInfo, PointCloud2
     from std_msgs.msg import Header
 
 IMAGE = 'sensor_msgs/msg/Image'
@@ -29,6 +31,7 @@ class MessageSource:
     header: Header
     left_info: CameraInfo
     memory: messages.CloudMemory | None = None
+    depth_encoding: str = METERS
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class OutputTopic:
         needs: what must be computed for it.
         build: makes the message of a pair.
         description: for the documentation.
+        base: the topic that this one is another form of; it is remapped with it.
+        is_optional: whether the package of its type may be missing.
+        packages: Python packages that it needs, and that may be missing.
 
     """
 
@@ -47,10 +53,29 @@ class OutputTopic:
     needs: frozenset[Output]
     build: Callable[[MessageSource], Any]
     description: str
+    base: str = ''
+    is_optional: bool = False
+    packages: tuple[str, ...] = ()
 
 
 def _host(source: MessageSource) -> Any:
     return source.outputs.host
+
+
+def _cloud(source: MessageSource) -> PointCloud2:
+    return messages.point_cloud_message(_host(source), source.header, source.memory)
+
+
+def _compressed_cloud(name: str, description: str) -> OutputTopic:
+    return OutputTopic(
+        compressed_clouds.TYPE_NAME,
+        frozenset({Output.POINTS}),
+        lambda s: compressed_clouds.compressed_cloud_message(_cloud(s), name),
+        description,
+        base='points',
+        is_optional=True,
+        packages=compressed_clouds.COMPRESSIONS[name].needs,
+    )
 
 
 # A subscriber of any of these is a reason to match; STATS only reports the work done for others.
@@ -62,11 +87,18 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
         '`d = x_left - x_right - (cx_left - cx_right)`, so `Z = f * T / d`; unknown is '
         '`min_disparity - 1`',
     ),
+    'disparity/color': OutputTopic(
+        IMAGE,
+        frozenset({Output.DISPARITY}),
+        lambda s: messages.disparity_color_message(_host(s), s.header),
+        'bgr8, a picture for people: blue is far, red is near, black is unknown',
+    ),
     'depth': OutputTopic(
         IMAGE,
         frozenset({Output.DEPTH}),
-        lambda s: messages.depth_message(_host(s), s.header),
-        '32FC1, meters, NaN where unknown (REP 118)',
+        lambda s: messages.depth_message(_host(s), s.header, s.depth_encoding),
+        '32FC1, meters, NaN where unknown, or by `depth_encoding` 16UC1, millimeters, 0 where '
+        'unknown (REP 118)',
     ),
     'depth/camera_info': OutputTopic(
         'sensor_msgs/msg/CameraInfo',
@@ -101,7 +133,7 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
     'points': OutputTopic(
         'sensor_msgs/msg/PointCloud2',
         frozenset({Output.POINTS}),
-        lambda s: messages.point_cloud_message(_host(s), s.header, s.memory),
+        _cloud,
         'organized with NaN, or valid points only',
     ),
     'estimate': OutputTopic(
@@ -110,8 +142,23 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
         lambda s: messages.estimate_message(_host(s), s.header, resolution=s.outputs.resolution),
         'disparity, confidence and visibility of one pair in one message',
     ),
+    # Last, since they take time: the others are published by then.
+    'depth/compressedDepth': OutputTopic(
+        'sensor_msgs/msg/CompressedImage',
+        frozenset({Output.DEPTH}),
+        lambda s: compressed_depth_message(_host(s), s.header, s.depth_encoding),
+        '`depth` as PNG, as image_transport subscribes to it (`compressedDepth`)',
+        base='depth',
+    ),
+    'points/zstd': _compressed_cloud(
+        'zstd', '`points` as point_cloud_transport subscribes to it (`zstd`); see below'
+    ),
+    'points/zlib': _compressed_cloud(
+        'zlib', '`points` as point_cloud_transport subscribes to it (`zlib`); see below'
+    ),
 }
-POINTS = 'points'
+# The topics that go into `points_frame`.
+CLOUDS = frozenset(name for name, topic in OUTPUT_TOPICS.items() if Output.POINTS in topic.needs)
 
 
 def needed_outputs(topics: Iterable[str]) -> set[Output]:

@@ -16,21 +16,36 @@ from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-STEREO_ESTIMATE = 's2m2_ros/msg/StereoEstimate'
-# The fields of msg/StereoEstimate.msg, which is not at hand where only the package is installed.
-STEREO_ESTIMATE_FIELDS = (
-    'std_msgs/Header header\n'
-    'stereo_msgs/DisparityImage disparity\n'
-    'sensor_msgs/Image confidence\n'
-    'sensor_msgs/Image visibility\n'
-)
+# Types that `rosbags` does not know, with their fields: their .msg files are not at hand where only
+# this package is installed.
+OTHER_TYPES = {
+    's2m2_ros/msg/StereoEstimate': (
+        'std_msgs/Header header\n'
+        'stereo_msgs/DisparityImage disparity\n'
+        'sensor_msgs/Image confidence\n'
+        'sensor_msgs/Image visibility\n'
+    ),
+    'point_cloud_interfaces/msg/CompressedPointCloud2': (
+        'std_msgs/Header header\n'
+        'uint32 height\n'
+        'uint32 width\n'
+        'sensor_msgs/PointField[] fields\n'
+        'bool is_bigendian\n'
+        'uint32 point_step\n'
+        'uint32 row_step\n'
+        'uint8[] compressed_data\n'
+        'bool is_dense\n'
+        'string format\n'
+    ),
+}
 
 
 @functools.cache
 def message_types() -> Typestore:
     """Return ROS's common types and our own."""
     types = get_typestore(Stores.LATEST)
-    types.register(get_types_from_msg(STEREO_ESTIMATE_FIELDS, STEREO_ESTIMATE))
+    for name, fields in OTHER_TYPES.items():
+        types.register(get_types_from_msg(fields, name))
     return types
 
 

@@ -11,7 +11,8 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource
-from s2m2_ros.node.outputs.topic_types import TYPES
+from s2m2_ros.node.inputs.endpoints import Topic
+from s2m2_ros.node.outputs.topic_types import STATS, TYPES
 
 
 class Publishers:
@@ -31,7 +32,7 @@ class Publishers:
         self._publishers = {
             topic: node.create_lifecycle_publisher(
                 kind,
-                topic,
+                _name(node, topic),
                 _profile(),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
                 **extra,
@@ -41,8 +42,11 @@ class Publishers:
 
     def wanted(self) -> frozenset[str]:
         """Return the topics with a subscriber, `stats` left out."""
-        publishers = self._publishers
-        return frozenset(t for t in OUTPUT_TOPICS if publishers[t].get_subscription_count())
+        return frozenset(
+            topic
+            for topic, publisher in self._publishers.items()
+            if topic != STATS and publisher.get_subscription_count()
+        )
 
     def open(self) -> None:
         """Let messages out from now on."""
@@ -72,6 +76,14 @@ class Publishers:
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers = {}
+
+
+def _name(node: Any, topic: str) -> str:
+    """Return the name to publish with; that of another form follows its base's remapping."""
+    base = OUTPUT_TOPICS[topic].base if topic in OUTPUT_TOPICS else ''
+    if not base:
+        return topic
+    return Topic.resolve(node, base).copy(node, topic.removeprefix(base)).name
 
 
 def _profile() -> QoSProfile:

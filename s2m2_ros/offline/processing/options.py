@@ -15,6 +15,7 @@ from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.io.sources.view_layout import ViewLayout
+from s2m2_ros.messages.depth_encodings import METERS
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS
 
 DEFAULT_OUTPUTS = (
@@ -87,6 +88,7 @@ class ProcessOptions:
         calibration: file or files in place of the recorded calibration.
         layout: where the views are, if one image holds both.
         pixel_range: black and white of images of more than 8 bits, as the node's parameter.
+        depth_encoding: of the output depth, as the node's parameter.
         rate: pairs per second of image files, which have no timestamps.
         frame_id: frame of images that name none: files and videos.
         segment_seconds: length of a segment of a recording.
@@ -102,6 +104,7 @@ class ProcessOptions:
     calibration: Sequence[Path] = ()
     layout: ViewLayout = ViewLayout.TWO_TOPICS
     pixel_range: str = 'auto'
+    depth_encoding: str = METERS
     rate: float = 10.0
     frame_id: str = 'left_camera_optical_frame'
     segment_seconds: float = 5.0

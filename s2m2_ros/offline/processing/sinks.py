@@ -95,7 +95,7 @@ class RecordingSink:
     ) -> None:
         """Take where the parts go."""
         self.wanted = frozenset(needed_outputs(options.outputs))
-        self._outputs = options.outputs
+        self._outputs, self._depth_encoding = options.outputs, options.depth_encoding
         self._channels = recorded_channels(stream, options.outputs)
         self._first_kept = len(stream.rigs) * len(options.outputs)
         self._part_path = part_path
@@ -106,7 +106,9 @@ class RecordingSink:
 
     def prepare(self, pair: StampedPair, outputs: PairOutputs) -> list[_Message]:
         """Return the messages of a pair."""
-        source = MessageSource(outputs, pair.header, pair.left_info)
+        source = MessageSource(
+            outputs, pair.header, pair.left_info, depth_encoding=self._depth_encoding
+        )
         first = pair.rig * len(self._outputs)
         topics = ((n, OUTPUT_TOPICS[name]) for n, name in enumerate(self._outputs, start=first))
         return [_Message(n, pair.log_ns, t.type_name, t.build(source)) for n, t in topics]
