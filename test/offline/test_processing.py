@@ -1,0 +1,461 @@
+"""Recordings in, recordings out: what is in the result, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mcap.reader import make_reader
+from mcap.writer import CompressionType
+from mcap_ros2.decoder import DecoderFactory
+from rosbags.highlevel import AnyReader
+
+from s2m2_ros.errors import S2M2Error
+from s2m2_ros.messages.output_topics import OUTPUT_TOPICS
+from s2m2_ros.offline.processing import (
+    MatcherOptions,
+    OutputFormat,
+    Processed,
+    ProcessOptions,
+    Processor,
+)
+from support.processes import SOURCE
+from support.recorded_pairs import (
+    SECOND,
+    Written,
+    write_mcap,
+    write_ros1,
+    write_sqlite,
+)
+from support.stereo_recordings import SCENE, START, in_order, scene_image, scene_pairs, texts
+
+SGBM = MatcherOptions(backend='sgbm')
+OUTPUTS = ('disparity', 'depth', 'points')
+COUNT = 12
+Messages = dict[str, list[tuple[int, bytes]]]
+
+
+def processed(path: Path, output: Path, **options: Any) -> Processed:
+    options = {'outputs': OUTPUTS, 'segment_seconds': 1.0, **options}
+    with Processor(SGBM, ProcessOptions(**options)) as processor:
+        return processor.process(path, output)
+
+
+def messages(path: Path) -> Messages:
+    """Return time and content of each message by topic, by the reference reader."""
+    found: Messages = defaultdict(list)
+    with path.open('rb') as file:
+        for _, channel, item in make_reader(file).iter_messages():
+            found[channel.topic].append((item.log_time, item.data))
+    return dict(found)
+
+
+@pytest.fixture(scope='module')
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return 12 pairs at 5 Hz and 24 texts, in chunks of about one pair."""
+    path = tmp_path_factory.mktemp('recording') / 'run.mcap'
+    return write_mcap(path, in_order(scene_pairs(COUNT), texts(24)), chunk_size=150_000)
+
+
+@pytest.fixture(scope='module')
+def result(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Processed:
+    """Return what becomes of it, with the texts kept, without interruption."""
+    return processed(recording, tmp_path_factory.mktemp('result'), keep=('/log',))
+
+
+class TestResult:
+    def test_every_pair_is_there_at_its_time(self, result: Processed) -> None:
+        assert (result.pairs, result.lost, result.is_whole) == (COUNT, 0, True)
+        found = messages(result.output)
+        assert set(found) == {'/log', *(f'/stereo/{name}' for name in OUTPUTS)}
+        times = [START + n * SECOND // 5 for n in range(COUNT)]
+        for name in OUTPUTS:
+            assert [at for at, _ in found[f'/stereo/{name}']] == times
+
+    def test_the_reference_reader_decodes_all_by_the_schemas_in_the_file(
+        self, result: Processed
+    ) -> None:
+        with result.output.open('rb') as file:
+            reader = make_reader(file, decoder_factories=[DecoderFactory()])
+            decoded = [(c.topic, m, d) for _, c, m, d in reader.iter_decoded_messages()]
+        assert len(decoded) == 3 * COUNT + 24
+        for topic, item, content in decoded:
+            if topic != '/log':
+                stamp = content.header.stamp
+                assert stamp.sec * SECOND + stamp.nanosec == item.log_time
+                assert content.header.frame_id == 'left_optical'
+
+    def test_depth_is_that_of_the_scene(self, result: Processed) -> None:
+        with AnyReader([result.output]) as reader:
+            connections = [c for c in reader.connections if c.topic == '/stereo/depth']
+            _, _, data = next(reader.messages(connections))
+            depth = reader.deserialize(data, connections[0].msgtype)
+        values = depth.data.view(np.float32).reshape(depth.height, depth.width)
+        known = np.isfinite(values)
+        assert known.mean() > 0.5
+        assert np.median(np.abs(values - SCENE.depth())[known]) < 0.02
+
+    def test_what_is_kept_is_as_it_was(self, recording: Path, result: Processed) -> None:
+        assert messages(result.output)['/log'] == messages(recording)['/log']
+
+    def test_it_says_how_it_was_made(self, result: Processed) -> None:
+        with result.output.open('rb') as file:
+            reader = make_reader(file)
+            assert reader.get_header().profile == 'ros2'
+            (metadata,) = reader.iter_metadata()
+            summary = reader.get_summary()
+        assert metadata.name == 's2m2_ros'
+        assert metadata.metadata['backend'] == 'sgbm'
+        assert metadata.metadata['software'].startswith('s2m2_ros ')
+        assert json.loads(metadata.metadata['versions'])['mcap']
+        assert summary is not None
+        assert {index.compression for index in summary.chunk_indexes} == {'zstd'}
+
+    def test_nothing_else_is_left(self, result: Processed) -> None:
+        names = {path.name for path in result.output.parent.iterdir()}
+        assert names == {'run.mcap', 'run.html', 'run.json'}
+
+
+class TestSameBytes:
+    def test_again(self, recording: Path, result: Processed, tmp_path: Path) -> None:
+        again = processed(recording, tmp_path, keep=('/log',))
+        assert again.output.read_bytes() == result.output.read_bytes()
+        assert again.report.read_bytes() == result.report.read_bytes()
+
+    @pytest.mark.parametrize('seconds', [0.2, 0.7, 100.0])
+    def test_messages_do_not_depend_on_where_segments_end(
+        self, recording: Path, result: Processed, tmp_path: Path, seconds: float
+    ) -> None:
+        again = processed(recording, tmp_path, keep=('/log',), segment_seconds=seconds)
+        assert messages(again.output) == messages(result.output)
+
+    @pytest.mark.parametrize('write', [write_sqlite, write_ros1])
+    def test_other_kinds_of_recordings_give_the_same_messages(
+        self, result: Processed, tmp_path: Path, write: Callable[..., Path]
+    ) -> None:
+        name = 'run.db3' if write is write_sqlite else 'run.bag'
+        path = write(tmp_path / name, in_order(scene_pairs(COUNT), texts(24)))
+        again = processed(path, tmp_path / 'out', keep=('all',))
+        outputs = {f'/stereo/{name}' for name in OUTPUTS}
+        found = messages(again.output)
+        expected = messages(result.output)
+        assert {t: found[t] for t in outputs} == {t: expected[t] for t in outputs}
+        assert found['/log'] == expected['/log']
+        assert len(found['/stereo/left/image_rect']) == COUNT
+
+    def test_a_calibration_that_came_once_counts_to_the_end(
+        self, result: Processed, tmp_path: Path
+    ) -> None:
+        path = write_mcap(tmp_path / 'once.mcap', scene_pairs(COUNT, info_every=1000))
+        found = messages(processed(path, tmp_path / 'out').output)
+        assert found['/stereo/depth'] == messages(result.output)['/stereo/depth']
+
+    def test_deep_images_have_one_range_from_start_to_end(self, tmp_path: Path) -> None:
+        """12 bits in 16; segments that begin dark must not take them for 8 or 10 bits."""
+        written = []
+        for item in scene_pairs(6):
+            content = item.message
+            if item.message.__msgtype__.endswith('/Image'):
+                pixels = content.data.reshape(SCENE.height, SCENE.width).astype(np.uint16)
+                factor = 2 if item.time_ns < START + SECOND // 2 else 16
+                content = scene_image(pixels * factor, content.header.stamp.sec * SECOND
+                                      + content.header.stamp.nanosec)  # fmt: skip
+            written.append(Written(item.topic, item.time_ns, content))
+        path = write_mcap(tmp_path / 'deep.mcap', written)
+        parts = [
+            messages(processed(path, tmp_path / str(s), segment_seconds=s).output)
+            for s in (0.2, 0.4)
+        ]
+        assert parts[0] == parts[1]
+
+
+class TestInterruption:
+    def test_killed_at_random_and_started_again_it_is_the_same(
+        self, recording: Path, result: Processed, tmp_path: Path
+    ) -> None:
+        output, kills = tmp_path / 'out', 0
+        dice = random.Random(int(time.time()))  # noqa: S311
+        while not self._run(recording, output, dice):
+            kills += 1
+            assert not (output / 'run.json').exists()
+            assert kills < 40
+        assert kills
+        assert (output / 'run.mcap').read_bytes() == result.output.read_bytes()
+        assert (output / 'run.html').read_bytes() == result.report.read_bytes()
+        assert {p.name for p in output.iterdir()} == {'run.mcap', 'run.html', 'run.json'}
+
+    def _run(self, recording: Path, output: Path, dice: random.Random) -> bool:
+        """Run until it is done, or kill it once it has done something new; return which."""
+        process = subprocess.Popen(
+            [sys.executable, '-c', SCRIPT, str(recording), str(output)], cwd=SOURCE,
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        # A line for each pair: kill it after some, at any moment.
+        for _ in range(dice.randrange(1, 6)):
+            if not process.stdout.readline():
+                break
+        else:
+            time.sleep(dice.uniform(0, 0.05))
+            process.kill()
+        process.stdout.read()
+        return process.wait() == 0
+
+    def test_a_full_disk_is_told_and_it_goes_on_later(
+        self, recording: Path, result: Processed, tmp_path: Path
+    ) -> None:
+        limited = SCRIPT.replace('# limit', 'limit()')
+        done = subprocess.run(
+            [sys.executable, '-c', limited, str(recording), str(tmp_path)],
+            cwd=SOURCE, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        assert 'cannot write' in done.stderr
+        assert 'File too large' in done.stderr
+        assert 'Traceback' not in done.stderr
+        assert not (tmp_path / 'run.mcap').exists()
+        again = processed(recording, tmp_path, keep=('/log',))
+        assert again.output.read_bytes() == result.output.read_bytes()
+
+    def test_a_part_that_was_lost_is_made_again(
+        self, recording: Path, result: Processed, tmp_path: Path
+    ) -> None:
+        self._interrupted(recording, tmp_path)
+        work = tmp_path / '.run.s2m2'
+        joined = work / 'joined.mcap'
+        joined.write_bytes(joined.read_bytes()[:-1000])
+        (work / 'segment-000000.json').write_text('{"fac')
+        again = processed(recording, tmp_path, keep=('/log',))
+        assert again.output.read_bytes() == result.output.read_bytes()
+
+    def test_other_options_start_again(self, recording: Path, tmp_path: Path) -> None:
+        self._interrupted(recording, tmp_path)
+        found = messages(processed(recording, tmp_path, outputs=('depth',)).output)
+        assert {topic: len(items) for topic, items in found.items()} == {'/stereo/depth': COUNT}
+
+    def test_what_is_done_is_not_done_again(self, recording: Path, result: Processed) -> None:
+        before = result.output.stat().st_mtime_ns
+        again = processed(recording, result.output.parent, keep=('/log',))
+        assert again.was_done
+        assert again.pairs == COUNT
+        assert result.output.stat().st_mtime_ns == before
+
+    def test_a_changed_recording_is_processed_again(self, tmp_path: Path) -> None:
+        path = write_mcap(tmp_path / 'run.mcap', scene_pairs(2))
+        assert processed(path, tmp_path / 'out').pairs == 2
+        write_mcap(path, scene_pairs(3))
+        again = processed(path, tmp_path / 'out')
+        assert (again.was_done, again.pairs) == (False, 3)
+
+    def test_two_at_once_are_refused(self, recording: Path, tmp_path: Path) -> None:
+        from s2m2_ros.offline.processing.work_folder import WorkFolder
+
+        with WorkFolder(tmp_path / '.run.s2m2'), pytest.raises(S2M2Error, match='another process'):
+            processed(recording, tmp_path)
+
+    def _interrupted(self, recording: Path, output: Path) -> None:
+        """Stop after a few pairs, as Ctrl-C does."""
+
+        def stop(progress: Any) -> None:
+            if progress.done == 8:
+                raise KeyboardInterrupt
+
+        options = ProcessOptions(outputs=OUTPUTS, segment_seconds=1.0, keep=('/log',))
+        with (
+            pytest.raises(KeyboardInterrupt),
+            Processor(SGBM, options, report=stop) as processor,
+        ):
+            processor.process(recording, output)
+        assert (output / '.run.s2m2' / 'segment-000000.json').exists()
+
+
+SCRIPT = f"""
+import resource, sys
+from pathlib import Path
+from s2m2_ros.errors import S2M2Error
+from s2m2_ros.offline.processing import MatcherOptions, ProcessOptions, Processor
+
+def limit():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+
+# limit
+options = ProcessOptions(outputs={OUTPUTS!r}, segment_seconds=1.0, keep=('/log',))
+try:
+    with Processor(
+        MatcherOptions(backend='sgbm'), options, report=lambda p: print(p.done, flush=True)
+    ) as processor:
+        processor.process(Path(sys.argv[1]), Path(sys.argv[2]))
+except S2M2Error as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+"""
+
+
+class TestLosses:
+    def test_a_damaged_chunk_in_the_middle_is_told_and_the_rest_goes_on(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        with recording.open('rb') as file:
+            summary = make_reader(file).get_summary()
+        assert summary is not None
+        chunk = summary.chunk_indexes[len(summary.chunk_indexes) // 2]
+        path = tmp_path / 'run.mcap'
+        content = bytearray(recording.read_bytes())
+        middle = chunk.chunk_start_offset + chunk.chunk_length // 2
+        content[middle : middle + 100] = bytes(100)
+        path.write_bytes(content)
+        found = processed(path, tmp_path / 'out')
+        assert not found.is_whole
+        assert COUNT - 3 <= found.pairs < COUNT
+        assert any('damaged' in loss for loss in found.losses)
+        times = [at for at, _ in messages(found.output)['/stereo/depth']]
+        assert times[0] == START
+        assert times[-1] == START + (COUNT - 1) * SECOND // 5
+
+    def test_a_pair_that_cannot_be_decoded_is_told_and_the_rest_goes_on(
+        self, tmp_path: Path
+    ) -> None:
+        written = list(scene_pairs(3))
+        images = [item for item in written if item.topic.endswith('left/image_rect')]
+        images[1].message.encoding = 'no_such_encoding'
+        path = write_mcap(tmp_path / 'run.mcap', written)
+        found = processed(path, tmp_path / 'out')
+        assert (found.pairs, found.lost) == (2, 1)
+        assert 'no_such_encoding' in found.losses[0]
+
+    def test_a_recording_without_one_pair_that_can_be_processed_is_an_error(
+        self, tmp_path: Path
+    ) -> None:
+        written = list(scene_pairs(2))
+        for item in written:
+            if 'left/image' in item.topic:
+                item.message.encoding = 'no_such_encoding'
+        path = write_mcap(tmp_path / 'run.mcap', written)
+        with pytest.raises(S2M2Error, match='no_such_encoding'):
+            processed(path, tmp_path / 'out')
+
+    def test_clocks_apart_are_explained(self, tmp_path: Path) -> None:
+        written = list(scene_pairs(4))
+        for item in written:
+            if item.topic.endswith('right/image_rect'):
+                item.message.header.stamp.sec += 5000
+        path = write_mcap(tmp_path / 'run.mcap', written)
+        with pytest.raises(S2M2Error, match='different clocks'):
+            processed(path, tmp_path / 'out')
+
+    def test_topics_that_are_not_there_list_those_that_are(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        with pytest.raises(S2M2Error, match='/stereo/left/image_rect'):
+            processed(recording, tmp_path, pairs=[('/a/left', '/a/right')])
+        with pytest.raises(S2M2Error, match='/log'):
+            processed(recording, tmp_path, keep=('/nothing',))
+        with pytest.raises(S2M2Error, match='depth/camera_info'):
+            processed(recording, tmp_path, outputs=('nothing',))
+
+
+class TestForms:
+    def test_a_rosbag2_folder_opens_as_one(
+        self, recording: Path, result: Processed, tmp_path: Path
+    ) -> None:
+        found = processed(recording, tmp_path, keep=('/log',), formats=(OutputFormat.ROSBAG2,))
+        assert found.output == tmp_path / 'run'
+        assert {p.name for p in found.output.iterdir()} == {'metadata.yaml', 'run_0.mcap'}
+        assert messages(found.output / 'run_0.mcap') == messages(result.output)
+        with AnyReader([found.output]) as reader:
+            counts = {c.topic: c.msgcount for c in reader.connections}
+            assert sum(1 for _ in reader.messages()) == 3 * COUNT + 24
+        assert counts == {'/log': 24, **{f'/stereo/{name}': COUNT for name in OUTPUTS}}
+
+    def test_files_of_each_pair(self, recording: Path, result: Processed, tmp_path: Path) -> None:
+        kinds = (OutputFormat.PNG, OutputFormat.PFM, OutputFormat.PLY, OutputFormat.NPZ)
+        found = processed(recording, tmp_path, formats=kinds)
+        names = sorted(str(p.relative_to(found.output)) for p in found.output.rglob('*.*'))
+        first = [name for name in names if '100.000000000' in name]
+        assert first == [
+            'stereo/depth/100.000000000.pfm',
+            'stereo/depth/100.000000000.png',
+            'stereo/disparity/100.000000000.pfm',
+            'stereo/disparity/100.000000000.png',
+            'stereo/npz/100.000000000.npz',
+            'stereo/points/100.000000000.ply',
+        ]
+        assert len(names) == 6 * COUNT
+        arrays = np.load(found.output / first[4])
+        assert int(arrays['stamp_ns']) == START
+        _, data = messages(result.output)['/stereo/depth'][0]
+        assert arrays['depth'].tobytes() == data[-arrays['depth'].nbytes :]
+
+    def test_two_rigs_in_one_recording(self, result: Processed, tmp_path: Path) -> None:
+        path = write_mcap(
+            tmp_path / 'two.mcap',
+            in_order(scene_pairs(4, camera='/front'), scene_pairs(3, camera='/rear')),
+        )
+        found = processed(path, tmp_path / 'out', outputs=('depth',))
+        counts = {topic: len(items) for topic, items in messages(found.output).items()}
+        assert counts == {'/front/depth': 4, '/rear/depth': 3}
+        one = processed(
+            path, tmp_path / 'one', outputs=('depth',), namespace='x',
+            pairs=[('/rear/left/image_rect', '/rear/right/image_rect')],
+        )  # fmt: skip
+        assert list(messages(one.output)) == ['/x/depth']
+
+    def test_every_output_of_the_node(self, tmp_path: Path) -> None:
+        path = write_mcap(tmp_path / 'run.mcap', scene_pairs(1))
+        found = messages(processed(path, tmp_path / 'out', outputs=('all',)).output)
+        assert set(found) == {f'/stereo/{name}' for name in OUTPUT_TOPICS}
+
+    def test_a_topic_that_is_computed_anew_replaces_the_recorded_one(
+        self, result: Processed, tmp_path: Path
+    ) -> None:
+        first = processed(
+            write_mcap(tmp_path / 'a.mcap', scene_pairs(2)), tmp_path / 'x', keep=('all',)
+        )
+        again = processed(first.output, tmp_path / 'y', keep=('all',))
+        counts = {topic: len(items) for topic, items in messages(again.output).items()}
+        assert counts['/stereo/depth'] == counts['/stereo/left/image_rect'] == 2
+
+    def test_types_of_others_are_carried_along(self, tmp_path: Path) -> None:
+        """Of which nothing but the recorded definition is known."""
+        path = write_mcap(
+            tmp_path / 'other.mcap',
+            [*scene_pairs(1), *texts(1)],
+            compression=CompressionType.NONE,
+            enable_crcs=False,
+        )
+        path.write_bytes(path.read_bytes().replace(b'std_msgs/msg/String', b'my_types/msg/Thing1'))
+        found = processed(path, tmp_path / 'out', keep=('/log',))
+        with found.output.open('rb') as file:
+            reader = make_reader(file, decoder_factories=[DecoderFactory()])
+            ((schema, _, _, thing),) = reader.iter_decoded_messages(topics=['/log'])
+        assert schema.name == 'my_types/msg/Thing1'
+        assert thing.data == 'message 0'
+
+
+def test_a_folder_of_pairs(tmp_path: Path) -> None:
+    import cv2
+
+    from support.stereo_scene import BASELINE, CX_LEFT, CX_RIGHT, CY, FOCAL_LENGTH
+
+    for side, name in enumerate(('left', 'right')):
+        (tmp_path / 'pairs' / name).mkdir(parents=True)
+        for number in range(3):
+            file = tmp_path / 'pairs' / name / f'{number:03d}.png'
+            cv2.imwrite(str(file), SCENE.images(seed=number)[side])
+    (tmp_path / 'pairs' / 'calib.txt').write_text(
+        f'cam0=[{FOCAL_LENGTH} 0 {CX_LEFT}; 0 {FOCAL_LENGTH} {CY}; 0 0 1]\n'
+        f'cam1=[{FOCAL_LENGTH} 0 {CX_RIGHT}; 0 {FOCAL_LENGTH} {CY}; 0 0 1]\n'
+        f'doffs={CX_RIGHT - CX_LEFT}\nbaseline={BASELINE * 1000}\n'
+    )
+    found = processed(tmp_path / 'pairs', tmp_path / 'out', segment_pairs=2)
+    times = [at for at, _ in messages(found.output)['/depth']]
+    assert times == [SECOND, SECOND + SECOND // 10, SECOND + SECOND // 5]
