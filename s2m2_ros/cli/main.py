@@ -74,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
     0: done. 1: what was checked is not sound (`doctor`, `weights verify`), some of several inputs
-    or parts of one were lost (`match`, `process`), or what was printed could not be written. 2: an error that the user can fix, said in one message. 130: interrupted.
+    or parts of one were lost (`match`, `process`), or what was printed could not be written. 2: an
+    error that the user can fix, said in one message. 130: interrupted.
     Without `argv` it takes the arguments, signals and streams of the process.
     """
     if argv is None:

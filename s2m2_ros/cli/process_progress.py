@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.cli.command_process import complain
 
@@ -19,7 +19,7 @@ class ProgressDisplay:
     """Shows pairs per second and the time left; a context manager."""
 
     def __init__(self) -> None:
-        self._bar: object | None = None
+        self._bar: Any = None
         self._name = ''
         self._started = self._shown = time.monotonic()
 
@@ -44,7 +44,7 @@ class ProgressDisplay:
     def close(self) -> None:
         """End the bar of the input that is shown."""
         if self._bar is not None:
-            self._bar.close()  # type: ignore[attr-defined]  # tqdm has no types
+            self._bar.close()
             self._bar = None
 
     def _draw(self, progress: Progress) -> None:
@@ -57,8 +57,7 @@ class ProgressDisplay:
                 unit='pair',
                 desc=progress.name,
             )
-        bar: tqdm = self._bar
-        bar.update(progress.done - bar.n)
+        self._bar.update(progress.done - self._bar.n)
 
 
 def progress_line(progress: Progress, elapsed_s: float) -> str:

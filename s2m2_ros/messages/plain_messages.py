@@ -16,8 +16,8 @@ from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-# Types that `rosbags` does not know, with their fields: their .msg files are not at hand where only
-# this package is installed.
+# Types that `rosbags` does not know, with their fields: where only this package is installed, the
+# .msg files are not at hand.
 OTHER_TYPES = {
     's2m2_ros/msg/StereoEstimate': (
         'std_msgs/Header header\n'
@@ -85,7 +85,7 @@ def serialized(message: Any, type_name: str) -> bytes:
 
 def definition(type_name: str) -> str:
     """Return the .msg text of a type, and after it those of all types in it."""
-    return message_types().generate_msgdef(type_name, ros_version=2)[0]
+    return str(message_types().generate_msgdef(type_name, ros_version=2)[0])
 
 
 def _default(node: Nodetype, detail: Any) -> Any:

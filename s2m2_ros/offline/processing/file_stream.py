@@ -53,7 +53,9 @@ class FileStream:
         self.remarks: Sequence[str] = ()
         self.losses: Sequence[str] = ()
         self.expected_pairs = len(self._jobs)
-        self.segments = count_segments(self.expected_pairs, options.segment_pairs)
+        self.segments: Sequence[Segment] = count_segments(
+            self.expected_pairs, options.segment_pairs
+        )
         self._range = self._found_range()
 
     def items(self, segment: Segment) -> Iterator[Item]:

@@ -105,11 +105,11 @@ class PartIndex:
 
     @classmethod
     def of(cls, path: Path) -> PartIndex:
-        """Read the summary of a part."""
+        """Read the summary of a part; raises OSError."""
         with path.open('rb') as file:
             summary = make_reader(file).get_summary()
-        assert summary is not None
-        assert summary.statistics is not None
+        if summary is None or summary.statistics is None:
+            raise OSError(None, f"'{path}' has no summary")
         chunks = sorted(summary.chunk_indexes, key=lambda chunk: chunk.chunk_start_offset)
         ends = [c.chunk_start_offset + c.chunk_length + c.message_index_length for c in chunks]
         counts = summary.statistics.channel_message_counts

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -139,7 +140,7 @@ class ProcessOptions:
         return self.formats[0].is_recording
 
 
-def as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:  # a table of kinds
     """Return options, dataclasses of any kind, as JSON values that differ if the options do."""
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: as_json(getattr(value, f.name)) for f in fields(value)}
@@ -147,12 +148,11 @@ def as_json(value: Any) -> Any:
         return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, str | int | float | None):
+    if isinstance(value, int | str | None) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    if isinstance(value, Iterable):
-        return [as_json(item) for item in value]
-    return str(value)
+    if isinstance(value, np.ndarray):
+        # Masks: their digest stands for them.
+        content = np.ascontiguousarray(value).tobytes()
+        return [str(value.dtype), *value.shape, hashlib.sha256(content).hexdigest()]
+    is_sequence = isinstance(value, Sequence | frozenset)
+    return [as_json(item) for item in value] if is_sequence else str(value)

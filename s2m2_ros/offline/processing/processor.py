@@ -25,7 +25,6 @@ from s2m2_ros.offline.processing.options import (
 )
 from s2m2_ros.offline.processing.report import report_page
 from s2m2_ros.offline.processing.rosbag2_metadata import METADATA, metadata_text
-from s2m2_ros.offline.processing.segment_facts import SegmentFacts
 from s2m2_ros.offline.processing.segment_worker import Finished, SegmentWorker
 from s2m2_ros.offline.processing.sinks import (
     FolderSink,
@@ -34,6 +33,7 @@ from s2m2_ros.offline.processing.sinks import (
     recorded_channels,
 )
 from s2m2_ros.offline.processing.streams import Stream
+from s2m2_ros.offline.processing.summary import Summary, summarized, why_nothing
 from s2m2_ros.offline.processing.work_folder import WorkFolder, place
 from s2m2_ros.optional_packages import require_packages
 from s2m2_ros.pipeline import PipelineOptions
@@ -147,7 +147,7 @@ class Processor:
             self._work(stream, work, name)
             summary = summarized(work.facts(), stream.losses)
             if not summary.pairs:
-                raise PlaybackError(f"'{path}': {_why_nothing(summary)}")
+                raise PlaybackError(f"'{path}': {why_nothing(summary)}")
             finished = result.finish(work, stream, recipe, summary)
             work.remove()
         return finished
@@ -209,40 +209,6 @@ def open_stream(path: Path, options: ProcessOptions) -> Stream:
     if is_recording(path):
         return RecordedStream(path, options, options.outputs)
     return FileStream(path, options)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """All segments together."""
-
-    facts: Sequence[SegmentFacts]
-    pairs: int
-    lost: int
-    losses: Sequence[str]
-
-
-def summarized(facts: Sequence[SegmentFacts], losses: Sequence[str]) -> Summary:
-    """Return what the segments showed, and what is lost of the input."""
-    rigs = [rig for segment in facts for rig in segment.rigs]
-    reasons = [reason for rig in rigs for _, reason in rig.failures]
-    damage = [text for segment in facts for text in segment.damage]
-    return Summary(
-        facts,
-        sum(len(rig.pairs) for rig in rigs),
-        sum(rig.failed for rig in rigs),
-        list(dict.fromkeys([*losses, *damage, *reasons])),
-    )
-
-
-def _why_nothing(summary: Summary) -> str:
-    if summary.losses:
-        return summary.losses[0]
-    left = sum(rig.left_images for facts in summary.facts for rig in facts.rigs)
-    right = sum(rig.right_images for facts in summary.facts for rig in facts.rigs)
-    return (
-        f'none of {left} left and {right} right images make a pair: were their timestamps set by '
-        'different clocks?'
-    )
 
 
 class _Result:

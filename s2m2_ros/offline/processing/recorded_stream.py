@@ -122,12 +122,12 @@ class RecordedStream:
         try:
             damage = self._files.take_damage()
             self._open()
-            self.losses = [*damage, *self._unusable]
+            self.losses: Sequence[str] = [*damage, *self._unusable]
             outputs = {rig.topic(output) for rig in self.rigs for output in output_topics}
             self._kept = KeptTopics(self._files.topics(), options.keep, outputs)
-            self.kept = self._kept.topics
+            self.kept: Sequence[StoredTopic] = self._kept.topics
             length_ns = round(options.segment_seconds * NANOSECONDS)
-            self.segments = time_segments(self._files.spans(), length_ns)
+            self.segments: Sequence[Segment] = time_segments(self._files.spans(), length_ns)
             self._ranges = self._found_ranges()
         except BaseException:
             self.close()
@@ -174,12 +174,12 @@ class RecordedStream:
                 errors.append(str(error))
         if not cameras:
             raise PlaybackError('; '.join(errors))
-        for error in errors:
-            _logger.error("'%s': %s; the other rigs are processed", self._path, error)
+        for text in errors:
+            _logger.error("'%s': %s; the other rigs are processed", self._path, text)
         self._unusable = errors
         self._cameras = cameras
         names = rig_namespaces([c.topics for c in cameras], self._options.namespace)
-        self.rigs = [
+        self.rigs: Sequence[Rig] = [
             Rig(name, StereoTopics(c.topics.left, c.topics.right, *_info_names(c)))
             for name, c in zip(names, cameras, strict=True)
         ]
@@ -187,7 +187,7 @@ class RecordedStream:
         self.expected_pairs = sum(
             min(counts.get(name, 0) for name in camera.image_topics) for camera in cameras
         )
-        self.remarks = list(self._rule_remarks())
+        self.remarks: Sequence[str] = list(self._rule_remarks())
 
     def _chosen(self, topics: Sequence[StoredTopic]) -> list[RecordedTopics]:
         options = self._options
@@ -239,8 +239,7 @@ class RecordedStream:
     ) -> StampedPair | None:
         items = self._items(window, ranges, only=rig)
         pairs = (item for item in items if isinstance(item, StampedPair) and item.pair)
-        found = next(pairs, None)
-        return found
+        return next(pairs, None)
 
     def _items(
         self, window: TimeWindow, ranges: Sequence[PixelRange], *, only: int | None = None

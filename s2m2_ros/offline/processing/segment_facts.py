@@ -66,8 +66,17 @@ class SegmentFacts:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> SegmentFacts:
         """Return what `to_json` gave."""
-        rigs = [RigFacts(**rig) for rig in content['rigs']]
-        return cls(rigs, content['damage'])
+        return cls([_rig_facts(rig) for rig in content['rigs']], content['damage'])
+
+
+def _rig_facts(content: dict[str, Any]) -> RigFacts:
+    """Return the facts of a rig, with tuples where JSON has lists."""
+    facts = RigFacts(**content)
+    facts.pairs = [(stamp, confidence) for stamp, confidence in facts.pairs]
+    facts.failures = [(stamp, reason) for stamp, reason in facts.failures]
+    facts.examinations = [(s, offset, n, order) for s, offset, n, order in facts.examinations]
+    facts.findings = [(stamp, kind) for stamp, kind in facts.findings]
+    return facts
 
 
 def finite(value: float) -> float | None:

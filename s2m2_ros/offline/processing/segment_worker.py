@@ -28,6 +28,7 @@ from s2m2_ros.offline.processing.streams import (
     Stream,
 )
 from s2m2_ros.pipeline import (
+    PairInput,
     PairOutputs,
     PipelineOptions,
     PipelineState,
@@ -136,7 +137,7 @@ class _Matching:
         if not isinstance(item, StampedPair) or item.pair is None:
             return item
         try:
-            return self._matched(item)
+            return self._matched(item, item.pair)
         except (ImageError, CalibrationError) as error:
             return StampedPair(item.rig, item.name, item.log_ns, item.header, error=str(error))
 
@@ -148,13 +149,12 @@ class _Matching:
                 state.follow(decided.calibration)
                 state.rectify = decided.rectify
 
-    def _matched(self, item: StampedPair) -> _Matched:
-        assert item.pair is not None
+    def _matched(self, item: StampedPair, pair: PairInput) -> _Matched:
         is_first, self._is_first[item.rig] = self._is_first[item.rig], False
         sink = self._worker.sink
         wanted = sink.wanted | PICTURE_OUTPUTS if is_first else sink.wanted
         state = self._states[item.rig]
-        outputs = self._pipeline.process(item.pair, wanted, self._options, state)
+        outputs = self._pipeline.process(pair, wanted, self._options, state)
         matched = _Matched(item, outputs, sink.prepare(item, outputs))
         if is_first:
             matched.examined = examine_outputs(outputs, self._options)

@@ -248,7 +248,8 @@ class FolderSink:
         path = self._path(pair, 'npz', OutputFormat.NPZ)
         names = {name.replace('/', '_'): values for name, values in pair.arrays.items()}
         content = BytesIO()
-        np.savez_compressed(content, **names, **pair.facts)
+        arrays: dict[str, Any] = {**names, **pair.facts}
+        np.savez_compressed(content, **arrays)
         with write_errors(path):
             write_atomically(path, content.getvalue())
 

@@ -110,16 +110,21 @@ class WorkFolder:
 
     def finish_joined(self, metadata: Mapping[str, Mapping[str, str]]) -> Path:
         """Complete the joined file and return it. Raises FileWriteError."""
-        assert self._joined is not None
         path = self.path / JOINED
         with write_errors(path):
-            self._joined.start(self.parts())
-            self._joined.finish(self.parts(), metadata)
+            self._joining.start(self.parts())
+            self._joining.finish(self.parts(), metadata)
         return path
 
     def remove(self) -> None:
         """Remove the folder: the result is in its place."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    @property
+    def _joining(self) -> JoinedFile:
+        if self._joined is None:
+            raise ValueError('nothing is joined here')
+        return self._joined
 
     def _clear(self) -> None:
         for path in self.path.iterdir():
@@ -159,11 +164,11 @@ class WorkFolder:
 
     def _append_ready(self) -> None:
         """Join the parts that are next in order, and remove them."""
-        assert self._joined is not None
+        joined = self._joining
         while (part := self._parts.get(self._appended)) is not None:
             path = self._part(self._appended)
             with write_errors(self.path / JOINED):
-                self._joined.append(path, part)
+                joined.append(path, part)
                 path.unlink()
             self._appended += 1
 
