@@ -252,6 +252,25 @@ class TestInterruption:
         assert again.pairs == COUNT
         assert result.output.stat().st_mtime_ns == before
 
+    def test_what_was_left_at_the_very_end_is_removed(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        found = processed(recording, tmp_path)
+        (tmp_path / '.run.s2m2').mkdir()
+        (tmp_path / '.run.s2m2' / 'plan.json').write_text('{}')
+        assert processed(recording, tmp_path).was_done
+        assert {path.name for path in tmp_path.iterdir()} == {'run.mcap', 'run.html', 'run.json'}
+        assert found.output.exists()
+
+    def test_a_folder_takes_the_place_of_an_earlier_one(
+        self, recording: Path, tmp_path: Path
+    ) -> None:
+        first = processed(recording, tmp_path, formats=(OutputFormat.PFM,))
+        assert (first.output / 'stereo' / 'depth').is_dir()
+        again = processed(recording, tmp_path, formats=(OutputFormat.PFM,), outputs=('disparity',))
+        assert {p.name for p in (again.output / 'stereo').iterdir()} == {'disparity'}
+        assert {path.name for path in tmp_path.iterdir()} == {'run', 'run.html', 'run.json'}
+
     def test_a_changed_recording_is_processed_again(self, tmp_path: Path) -> None:
         path = write_mcap(tmp_path / 'run.mcap', scene_pairs(2))
         assert processed(path, tmp_path / 'out').pairs == 2

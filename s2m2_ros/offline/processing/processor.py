@@ -34,9 +34,9 @@ from s2m2_ros.offline.processing.sinks import (
 )
 from s2m2_ros.offline.processing.streams import Stream
 from s2m2_ros.offline.processing.summary import Summary, summarized, why_nothing
-from s2m2_ros.offline.processing.work_folder import WorkFolder, place
+from s2m2_ros.offline.processing.work_folder import WorkFolder
 from s2m2_ros.optional_packages import require_packages
-from s2m2_ros.pipeline import PipelineOptions
+from s2m2_ros.pipeline import PipelineOptions, output_options
 from s2m2_ros.weights import file_sha256, find_checkpoint
 
 _logger = logging.getLogger(__name__)
@@ -90,14 +90,16 @@ class Processor:
     Attributes:
         matching: how pairs are matched.
         options: what is read and written.
-        pipeline: everything that may change from pair to pair, as the node's parameters.
+        pipeline: everything that may change from pair to pair; by default as in the node.
         report: called after each pair.
 
     """
 
     matching: MatcherOptions = field(default_factory=MatcherOptions)
     options: ProcessOptions = field(default_factory=ProcessOptions)
-    pipeline: PipelineOptions = field(default_factory=PipelineOptions)
+    pipeline: PipelineOptions = field(
+        default_factory=lambda: PipelineOptions(outputs=output_options())
+    )
     report: Callable[[Progress], None] = lambda _: None
 
     def __enter__(self) -> Processor:
@@ -137,9 +139,14 @@ class Processor:
         result = _Result(output, name, self.options)
         recipe = self._recipe(stream)
         found = None if again else result.found(recipe)
-        if found is not None:
+        folder = output / f'.{name}.s2m2'
+        if found is not None and not folder.exists():
             return found
-        with WorkFolder(output / f'.{name}.s2m2') as work:
+        with WorkFolder(folder) as work:
+            if found is not None:
+                # Killed while the folder was removed.
+                work.remove()
+                return found
             channels = None
             if self.options.writes_recording:
                 channels = recorded_channels(stream, self.options.outputs)
@@ -241,11 +248,12 @@ class _Result:
         facts = {'pairs': summary.pairs, 'lost': summary.lost, 'losses': list(summary.losses)}
         record = json.dumps({'recipe': recipe, **facts}, indent=2, sort_keys=True)
         made = self._made(work, stream, recipe)
-        with write_errors(self.output):
+        with write_errors(self.record):
             self.record.unlink(missing_ok=True)
-            place(made, self.output)
-            write_atomically(self.report, page.encode())
-            write_atomically(self.record, f'{record}\n'.encode())
+        work.place(made, self.output)
+        work.place_text(page, self.report)
+        # The record last: with it, the result counts as done.
+        work.place_text(f'{record}\n', self.record)
         return Processed(self.output, self.report, summary.pairs, summary.lost, summary.losses)
 
     def _made(self, work: WorkFolder, stream: Stream, recipe: Mapping[str, Any]) -> Path:

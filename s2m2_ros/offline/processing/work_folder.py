@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ PLAN = 'plan.json'
 LOCK = 'lock'
 JOINED = 'joined.mcap'
 FILES = 'files'
+OLD = 'old'
 
 
 class WorkFolder:
@@ -69,6 +70,10 @@ class WorkFolder:
             if channels is not None:
                 self._joined = JoinedFile(self.path / JOINED, channels)
             self._load()
+            if channels is None and not self.files.is_dir():
+                # New, or killed after the files had got their final name.
+                self._forget(list(self._facts))
+                self.files.mkdir()
             self._restart_joined()
         return len(self._facts)
 
@@ -116,6 +121,25 @@ class WorkFolder:
             self._joining.finish(self.parts(), metadata)
         return path
 
+    def place(self, result: Path, target: Path) -> None:
+        """Give a file or folder in here its final name, in place of what has it.
+
+        What is interrupted in between leaves something in here only. Raises FileWriteError.
+        """
+        with write_errors(target):
+            if target.is_dir() or (result.is_dir() and target.exists()):
+                old = self.path / OLD
+                shutil.rmtree(old, ignore_errors=True)
+                target.rename(old)
+            result.replace(target)
+
+    def place_text(self, text: str, target: Path) -> None:
+        """Write a text file under its final name, in place of what has it; see `place`."""
+        made = self.path / f'{TEMPORARY_PREFIX}{target.name}'
+        with write_errors(target):
+            write_atomically(made, text.encode())
+        self.place(made, target)
+
     def remove(self) -> None:
         """Remove the folder: the result is in its place."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -156,11 +180,16 @@ class WorkFolder:
             if self._is_there(self._appended) or needed > size:
                 break
             self._appended += 1
-        for number in [n for n in self._parts if n >= self._appended and not self._is_there(n)]:
-            del self._parts[number], self._facts[number]
-            self._facts_path(number).unlink()
+        self._forget(n for n in [*self._parts] if n >= self._appended and not self._is_there(n))
         self._joined.start([self._parts[n] for n in range(self._appended)])
         self._append_ready()
+
+    def _forget(self, numbers: Iterable[int]) -> None:
+        """Have segments done again."""
+        for number in numbers:
+            del self._facts[number]
+            self._parts.pop(number, None)
+            self._facts_path(number).unlink()
 
     def _append_ready(self) -> None:
         """Join the parts that are next in order, and remove them."""
@@ -189,17 +218,3 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError):
         return None
-
-
-def place(result: Path, target: Path) -> None:
-    """Give a finished file or folder its final name, in place of what has it. Raises OSError."""
-    if result.is_dir() and target.exists():
-        old = target.with_name(f'{TEMPORARY_PREFIX}old-{target.name}')
-        shutil.rmtree(old, ignore_errors=True)
-        target.rename(old)
-        result.rename(target)
-        shutil.rmtree(old)
-    else:
-        if target.is_dir():
-            shutil.rmtree(target)
-        result.replace(target)
