@@ -16,6 +16,7 @@ from s2m2_ros.geometry.stereo_camera import (
     PrincipalPoint,
     StereoCamera,
 )
+from s2m2_ros.geometry.target_camera import TargetCamera
 
 __all__ = [
     'MIN_DISPARITY',
@@ -35,6 +36,7 @@ __all__ = [
     'RegionOfInterest',
     'RigidTransform',
     'StereoCamera',
+    'TargetCamera',
     'Workspace',
     'compute_outputs',
 ]

@@ -76,6 +76,7 @@ class StereoPipeline:
             result,
             wanted,
             image=prepared.left,
+            color_image=pair.color,
             deviation=lambda confidence: disparity_deviation(confidence, network, scale=scale),
             options=options.outputs,
             workspace=state.workspace,
