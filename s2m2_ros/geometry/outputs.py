@@ -37,7 +37,9 @@ class Output(Enum):
     CONFIDENCE_MASK = 'uint8 (H, W), 255 where the disparity is trusted'
     OCCLUSION_MASK = 'uint8 (H, W), 255 where occluded'
     POINTS = 'records of CloudLayout, float32 (H, W, n) or (N, n)'
-    REGISTERED_DEPTH = "meters along the target's optical axis, float32 (H', W'), NaN where unknown"
+    REGISTERED_DEPTH = (
+        "meters along the target's optical axis, float32 (H', W'), NaN where unknown"
+    )
 
 
 MIN_DISPARITY = 0.0
@@ -67,7 +69,7 @@ class HostOutputs:
 
     ``max_disparity`` is finite and greater than every known disparity; 0 without a DISPARITY.
     ``cloud_frame_id`` is empty for the left optical frame. ``download_ms`` is how long the copy
-    to the host took.
+    to the host took. ``target`` is the camera that depth was registered to.
     """
 
     camera: StereoCamera | None
@@ -76,6 +78,12 @@ class HostOutputs:
     cloud_layout: CloudLayout | None
     cloud_frame_id: str
     download_ms: float = 0.0
+    target: TargetCamera | None = None
+
+    @property
+    def required_target(self) -> TargetCamera:
+        """Return the target camera; ValueError if there is none."""
+        return _required_target(self.target)
 
     @property
     def calibrated_camera(self) -> StereoCamera:
@@ -137,6 +145,7 @@ def compute_outputs(
         cloud_layout=CloudLayout.of(options.cloud) if Output.POINTS in wanted else None,
         cloud_frame_id=transform.frame_id if transform else '',
         download_ms=download_ms,
+        target=options.target,
     )
 
 
@@ -160,9 +169,7 @@ class _Pass:
 
     @property
     def target(self) -> TargetCamera:
-        if self.options.target is None:
-            raise ValueError('registering depth needs the camera to register it to')
-        return self.options.target
+        return _required_target(self.options.target)
 
     @cached_property
     def unlimited_depth(self) -> torch.Tensor:
@@ -182,7 +189,12 @@ class _Pass:
         if left is None or color is None or self.options.cloud.color == 'none':
             return left
         return registered_colors(
-            self.unlimited_depth, self.camera, self.target, self.target_view, color, left
+            self.unlimited_depth,
+            self.camera,
+            self.target,
+            self.target_view,
+            image=color,
+            left_image=left,
         )
 
     def uncertainty(self, depth: torch.Tensor) -> torch.Tensor:
@@ -275,6 +287,12 @@ def _required_camera(camera: StereoCamera | None) -> StereoCamera:
     if camera is None:
         raise ValueError('this output needs a calibrated camera')
     return camera
+
+
+def _required_target(target: TargetCamera | None) -> TargetCamera:
+    if target is None:
+        raise ValueError('registering depth needs the camera to register it to')
+    return target
 
 
 def _mask(condition: torch.Tensor) -> torch.Tensor:

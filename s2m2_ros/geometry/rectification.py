@@ -83,6 +83,23 @@ class RawCalibration:
         )
 
 
+def raw_calibration(model: CameraModel) -> RawCalibration:
+    """Return the raw part of a camera's calibration."""
+    return RawCalibration(
+        K=model.K,
+        D=model.D,
+        R=model.R,
+        P=model.P,
+        width=model.width,
+        height=model.height,
+        distortion_model=model.distortion_model,
+        binning_x=model.binning_x,
+        binning_y=model.binning_y,
+        roi=model.roi,
+        source=model.source,
+    )
+
+
 def needs_rectification(model: RawCalibration) -> bool:
     """Return whether the calibration describes a camera whose images are not rectified.
 

@@ -13,6 +13,7 @@ A compiled loop (compiled/registration_kernel.cpp) does it on a CPU.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -103,11 +104,10 @@ def register(
     if registration_kernel.serves(depth):
         return ZBuffer(registration_kernel.z_buffer(depth, camera, target, kept))
     projection = project(depth, camera, target)
-    tolerance = Tolerance.of(camera)
-    surface = _surfaces(depth, projection, camera, target, tolerance)
+    surface = _surfaces(depth, projection, camera, target)
     flags = ((depth >= kept.nearest) & (depth <= kept.farthest)).int()
     values = _nearest(projection, surface, flags, target)
-    return ZBuffer(_without_gaps(values, tolerance))
+    return ZBuffer(_without_gaps(values, Tolerance.of(camera)))
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,8 @@ def _surfaces(
     projection: Projection,
     camera: StereoCamera,
     target: TargetCamera,
-    tolerance: Tolerance,
 ) -> _Surfaces:
-    x, y = (_steps(depth, projection, camera, target, tolerance, axis) for axis in (0, 1))
+    x, y = (_steps(depth, projection, camera, target, axis=axis) for axis in (0, 1))
     determinant = x.u * y.v - x.v * y.u
     # Where the surface is seen edge-on it says nothing about the other image's neighbors.
     usable = determinant.abs() > EDGE_ON
@@ -182,7 +181,7 @@ def _steps(
     projection: Projection,
     camera: StereoCamera,
     target: TargetCamera,
-    tolerance: Tolerance,
+    *,
     axis: int,
 ) -> _Steps:
     """Return the changes along the rows, to the right (``axis`` 0), or down the columns (1)."""
@@ -196,7 +195,7 @@ def _steps(
         return values.narrow(dimension, 1, length)
 
     left = 1.0 / depth
-    joined = tolerance.agree(first(left), second(left))
+    joined = Tolerance.of(camera).agree(first(left), second(left))
     joined &= (second(projection.u) - first(projection.u)).isfinite()
     has_after = torch.zeros_like(depth, dtype=torch.bool)
     has_before = torch.zeros_like(has_after)
@@ -287,6 +286,7 @@ def _change(
     x = du * at(surface.xu) + dv * at(surface.xv)
     y = du * at(surface.yu) + dv * at(surface.yv)
     beyond = torch.maximum(x.abs(), y.abs()) > reach + OVERLAP
+    beyond &= torch.maximum(du.abs(), dv.abs()) > SMALLEST_EXTENT  # whose center is hit
     x, y = (torch.minimum(torch.maximum(place, -reach), reach) for place in (x, y))
     along_x = torch.where(x > 0, at(surface.x.after), at(surface.x.before))
     along_y = torch.where(y > 0, at(surface.y.after), at(surface.y.before))
@@ -313,7 +313,7 @@ def _chunks(counts: torch.Tensor) -> list[tuple[int, int]]:
     marks = torch.arange(1, number, device=counts.device) * CHUNK
     inner = torch.searchsorted(ends, marks, right=True).tolist()
     bounds = [0, *inner, len(counts)]
-    return [(a, b) for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+    return [(a, b) for a, b in itertools.pairwise(bounds) if b > a]
 
 
 def _without_gaps(values: torch.Tensor, tolerance: Tolerance) -> torch.Tensor:
@@ -337,6 +337,7 @@ def registered_colors(
     camera: StereoCamera,
     target: TargetCamera,
     buffer: ZBuffer,
+    *,
     image: torch.Tensor,
     left_image: torch.Tensor,
 ) -> torch.Tensor:
@@ -353,9 +354,11 @@ def registered_colors(
             f'the image to color with must be {target.width}x{target.height}; its shape is '
             f'{tuple(image.shape)}'
         )
-    pictures = _rgb(image), _rgb(left_image).to(depth.device)
+    image, left_image = (_rgb(picture).to(depth.device) for picture in (image, left_image))
     if registration_kernel.serves(depth):
-        return registration_kernel.colors(depth, camera, target, buffer.values, *pictures)
+        return registration_kernel.colors(
+            depth, camera, target, buffer.values, image=image, left_image=left_image
+        )
     projection = project(depth, camera, target)
     column, row = projection.u.round(), projection.v.round()
     inside = (column >= 0) & (column < target.width) & (row >= 0) & (row < target.height)
@@ -366,8 +369,7 @@ def registered_colors(
     seen = (projection.inverse >= nearest) | Tolerance.of(camera).agree(
         projection.inverse, nearest
     )
-    colors = pictures[0].to(depth.device).reshape(-1, 3)[index]
-    return torch.where((seen & inside)[..., None], colors, pictures[1])
+    return torch.where((seen & inside)[..., None], image.reshape(-1, 3)[index], left_image)
 
 
 def _rgb(image: torch.Tensor) -> torch.Tensor:

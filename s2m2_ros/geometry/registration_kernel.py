@@ -103,6 +103,7 @@ def colors(
     camera: StereoCamera,
     target: TargetCamera,
     values: torch.Tensor,
+    *,
     image: torch.Tensor,
     left_image: torch.Tensor,
 ) -> torch.Tensor:

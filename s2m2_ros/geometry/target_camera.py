@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,12 +16,15 @@ from s2m2_ros.geometry.rectification import (
     RawCalibration,
     check_raw,
     distortion_coefficients,
+    raw_calibration,
 )
 
 # OpenCV's coefficients k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4; then two of a tilted sensor.
 PINHOLE_TERMS = 12
 # The radii, in focal lengths, at which a lens is examined: up to 87 degrees off the axis.
 EXAMINED_RADII = np.linspace(0.0, 20.0, 20001)
+
+IDENTITY_ROTATION = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 Matrix = tuple[tuple[float, float, float], ...]
 
@@ -88,31 +91,11 @@ class TargetCamera:
 
     @classmethod
     def _raw(cls, model: CameraModel, transform: RigidTransform) -> TargetCamera:
-        raw = RawCalibration(
-            K=model.K,
-            D=model.D,
-            R=model.R,
-            P=model.P,
-            width=model.width,
-            height=model.height,
-            distortion_model=model.distortion_model,
-            binning_x=model.binning_x,
-            binning_y=model.binning_y,
-            roi=model.roi,
-            source=model.source,
-        )
+        raw = raw_calibration(model)
         check_raw(raw)
         K = raw.K
         # K in the place of P: the checks of size, ROI and binning are the same.
-        image = CameraModel(
-            P=(*K[:3], 0.0, *K[3:6], 0.0, *K[6:], 0.0),
-            width=model.width,
-            height=model.height,
-            binning_x=model.binning_x,
-            binning_y=model.binning_y,
-            roi=model.roi,
-            source=model.source,
-        ).image_projection()
+        image = replace(model, P=(*K[:3], 0.0, *K[3:6], 0.0, *K[6:], 0.0)).image_projection()
         into_raw = np.array(raw.R if any(raw.R) else IDENTITY).reshape(3, 3).T
         rotation = into_raw @ np.array(transform.rotation)
         x, y, z = into_raw @ np.array(transform.translation)
@@ -158,7 +141,7 @@ class TargetCamera:
         """The most by which the lens enlarges anywhere in the image; at least 1."""
         if not self.distortion:
             return 1.0
-        radii = EXAMINED_RADII[EXAMINED_RADII <= self.largest_radius]
+        radii = EXAMINED_RADII[self.largest_radius >= EXAMINED_RADII]
         distorted = _distorted_radius(radii, self.distortion, self.fisheye)
         corners = [
             np.hypot((x - self.cx) / self.fx, (y - self.cy) / self.fy)
@@ -175,8 +158,10 @@ class TargetCamera:
             return x, y
         r2 = x * x + y * y
         r2 = torch.where(r2 <= self.largest_radius**2, r2, torch.nan)
-        return _fisheye(x, y, r2, self.distortion) if self.fisheye else _pinhole(
-            x, y, r2, self.distortion
+        return (
+            _fisheye(x, y, r2, self.distortion)
+            if self.fisheye
+            else _pinhole(x, y, r2, self.distortion)
         )
 
 
@@ -196,9 +181,7 @@ def _terms(raw: RawCalibration) -> tuple[float, ...]:
     return tuple(values + [0.0] * (PINHOLE_TERMS - len(values)))
 
 
-def _distorted_radius(
-    radii: np.ndarray, terms: tuple[float, ...], fisheye: bool
-) -> np.ndarray:
+def _distorted_radius(radii: np.ndarray, terms: tuple[float, ...], fisheye: bool) -> np.ndarray:
     if fisheye:
         angle = np.arctan(radii)
         square = angle * angle

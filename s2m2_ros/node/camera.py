@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Collection
 from typing import Any
 
 from s2m2_ros.io.images.pixel_range import PixelRange
+from s2m2_ros.node.color_view import wants_camera, wants_image
 from s2m2_ros.node.faults import DropCause, FaultLog
+from s2m2_ros.node.inputs.color_camera import ColorCamera
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic
 from s2m2_ros.node.inputs.synchronizer import PairSynchronizer, StereoMessages
 from s2m2_ros.node.outputs.messages import CloudMemory
@@ -40,7 +43,8 @@ class Camera:
         state: the pipeline's; used by the worker's thread only.
         memory: where clouds are made; used by the worker's thread only.
         pixel_range: which values are black and white; used by the worker's thread only.
-        transforms: None unless the cloud goes into another frame.
+        transforms: None unless the cloud goes into another frame, or comes from the color camera.
+        color: the camera beside the pair; None unless something of it is wanted.
 
     """
 
@@ -54,6 +58,7 @@ class Camera:
         self.state = PipelineState(self.memory)
         self.pixel_range = PixelRange()
         self.transforms: Transforms | None = None
+        self.color: ColorCamera | None = None
         self._node = node
         self._parameters = parameters
         self._worker = worker
@@ -68,7 +73,8 @@ class Camera:
     @property
     def topics(self) -> Collection[InputTopic]:
         """What arrived on the inputs; empty while nothing is subscribed."""
-        return self._synchronizer.topics if self._synchronizer else ()
+        stereo = self._synchronizer.topics if self._synchronizer else ()
+        return (*stereo, *(self.color.topics if self.color else ()))
 
     @property
     def reports_subscribers(self) -> bool:
@@ -100,7 +106,6 @@ class Camera:
         self.session = Session()
         self._worker.call(self._reset_state)
         self._publishers.open()
-        self._follow_points_frame()
         self.follow_subscribers()
         if self._synchronizer is None:
             self.logger.info('waiting for a subscriber of an output')
@@ -111,9 +116,8 @@ class Camera:
         if self._publishers is not None:
             self._publishers.close()
         self._unsubscribe(DropCause.DEACTIVATED)
-        if self.transforms is not None:
-            self.transforms.close()
-        self.transforms = None
+        self._follow_color(frozenset())
+        self._follow_transforms()
 
     def cleanup(self) -> None:
         """Take the outputs away."""
@@ -126,7 +130,10 @@ class Camera:
         """Subscribe to the inputs while an output has a subscriber, and only then."""
         if self.session.ended or self._publishers is None:
             return
-        wanted = bool(self.wanted())
+        topics = self.wanted()
+        self._follow_color(topics)
+        self._follow_transforms()
+        wanted = bool(topics)
         if wanted and self._synchronizer is None:
             self._subscribe()
         elif not wanted and self._synchronizer is not None:
@@ -136,13 +143,14 @@ class Camera:
         """Report what is wrong with the inputs."""
         if self._synchronizer is not None:
             self._synchronizer.check()
+        if self.color is not None:
+            self.color.check()
 
     def settings_changed(self, before: Settings, after: Settings) -> None:
         """Adopt changed parameters."""
         if before.pixel_range != after.pixel_range:
             self._worker.call(self._reset_state)
-        if before.points_frame != after.points_frame:
-            self._follow_points_frame()
+        self.follow_subscribers()
         if self._synchronizer is None:
             return
         if (before.image_transport, before.input_layout) != (
@@ -177,11 +185,26 @@ class Camera:
         if waiting is not None:
             waiting.session.counters.drop(cause)
 
-    def _follow_points_frame(self) -> None:
-        """Subscribe to transforms while the cloud goes into another frame."""
-        wanted = bool(self.settings.points_frame) and not self.session.ended
+    def _follow_color(self, topics: frozenset[str]) -> None:
+        """Subscribe to the color camera while one of these outputs needs it."""
+        wanted = not self.session.ended and wants_camera(topics, self.settings)
+        if wanted:
+            if self.color is None:
+                self.color = ColorCamera(self._node, self.faults)
+            images = wants_image(topics, self.settings)
+            self.color.follow(self.settings.image_transport, images=images)
+        elif self.color is not None:
+            color, self.color = self.color, None
+            color.close()
+
+    def _follow_transforms(self) -> None:
+        """Subscribe to transforms while something goes into another frame."""
+        needed = bool(self.settings.points_frame) or self.color is not None
+        wanted = needed and not self.session.ended
         if wanted and self.transforms is None:
-            self.transforms = Transforms(self._node)
+            # Without tf2 the color camera may still share the frame of the left one.
+            if importlib.util.find_spec('tf2_ros') is not None:
+                self.transforms = Transforms(self._node)
         elif not wanted and self.transforms is not None:
             self.transforms.close()
             self.transforms = None

@@ -15,11 +15,12 @@ from s2m2_ros.geometry import RigidTransform
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
+from s2m2_ros.node.inputs.color_camera import ColorCamera
 from s2m2_ros.node.inputs.synchronizer import StereoMessages, StereoTopics
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.outputs.messages import CloudMemory
 from s2m2_ros.node.outputs.topics import MessageSource
-from s2m2_ros.node.outputs.transforms import TransformError
+from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
 from s2m2_ros.node.pair_processor import Job, PairProcessor
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.statistics import Session
@@ -38,7 +39,7 @@ class Transforms:
     def __init__(self, known: RigidTransform | None) -> None:
         self.known = known
 
-    def find(self, header: Any, frame: str) -> RigidTransform:
+    def find(self, header: Any, frame: str, *, use: str = '') -> RigidTransform:
         if self.known is None:
             raise TransformError(f'no transform to {frame}')
         return self.known
@@ -58,7 +59,8 @@ class Collector:
         self.memory = CloudMemory()
         self.state = PipelineState(self.memory)
         self.pixel_range = PixelRange(self.settings.pixel_range)
-        self.transforms: Transforms | None = None
+        self.transforms: TransformSource | None = None
+        self.color: ColorCamera | None = None
         self.published: dict[str, MessageSource] = {}
         self.sent: dict[str, Any] = {}
         self.session = Session()

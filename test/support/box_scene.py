@@ -68,8 +68,9 @@ def cast(
 
 
 def pinhole_rays(
-    width: int, height: int, fx: float, fy: float, cx: float, cy: float
+    size: tuple[int, int], focal: tuple[float, float], center: tuple[float, float]
 ) -> np.ndarray:
-    """Return the rays (H, W, 3) of the pixels' centers."""
-    y, x = np.mgrid[:height, :width].astype(np.float64)
-    return np.stack(((x - cx) / fx, (y - cy) / fy, np.ones_like(x)), axis=-1)
+    """Return the rays (H, W, 3) of the pixels' centers; each pair is x, y."""
+    y, x = np.mgrid[: size[1], : size[0]].astype(np.float64)
+    rays = ((x - center[0]) / focal[0], (y - center[1]) / focal[1], np.ones_like(x))
+    return np.stack(rays, axis=-1)

@@ -222,7 +222,8 @@ INLINE void cover(const Job &job, const Row *above, const Row *here, const Row *
     for (float column = first_column; column <= last_column; column += 1.0f) {
       const float du = column - u;
       const float x_place = du * xu + dv * xv, y_place = du * yu + dv * yv;
-      if (std::fabs(x_place) > farthest || std::fabs(y_place) > farthest) continue;
+      const bool beyond = std::fabs(x_place) > farthest || std::fabs(y_place) > farthest;
+      if (beyond && (std::fabs(du) > job.smallest || std::fabs(dv) > job.smallest)) continue;
       const float on_x = limited(x_place, -reach, reach), on_y = limited(y_place, -reach, reach);
       const float change =
           on_x * (on_x > 0 ? x.after : x.before) + on_y * (on_y > 0 ? y.after : y.before);
