@@ -31,6 +31,8 @@ _SYNC_SETTINGS = (
     'sync_queue_size',
     'sync_timeout',
 )
+# A change of one of these may call for the color camera, or for transforms.
+_COLOR_SETTINGS = ('image_transport', 'points_color', 'points_color_source', 'points_frame')
 
 
 class Camera:
@@ -150,7 +152,9 @@ class Camera:
         """Adopt changed parameters."""
         if before.pixel_range != after.pixel_range:
             self._worker.call(self._reset_state)
-        self.follow_subscribers()
+        if any(getattr(before, name) != getattr(after, name) for name in _COLOR_SETTINGS):
+            self._follow_color(self.wanted())
+            self._follow_transforms()
         if self._synchronizer is None:
             return
         if (before.image_transport, before.input_layout) != (
