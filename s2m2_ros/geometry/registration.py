@@ -69,6 +69,8 @@ class ZBuffer:
     @property
     def depth(self) -> torch.Tensor:
         """The depth in meters of what is kept, NaN elsewhere."""
+        if registration_kernel.serves(self.values):
+            return registration_kernel.depth(self.values)
         kept = (self.values & 1).bool()
         return torch.where(kept, 1.0 / self.inverse, torch.nan)
 

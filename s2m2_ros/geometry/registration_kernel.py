@@ -75,13 +75,14 @@ def library() -> ctypes.CDLL | None:
     found = compiled_library.load('registration_kernel', VERSION)
     if found is not None:
         found.registration_kernel_z_buffer.restype = None
+        found.registration_kernel_depth.restype = None
         found.registration_kernel_colors.restype = None
     return found
 
 
-def serves(depth: torch.Tensor) -> bool:
-    """Return whether the library is there and can work on this depth."""
-    return depth.device.type == 'cpu' and library() is not None
+def serves(values: torch.Tensor) -> bool:
+    """Return whether the library is there and can work on these."""
+    return values.device.type == 'cpu' and library() is not None
 
 
 def z_buffer(
@@ -96,6 +97,17 @@ def z_buffer(
     )
     del alive
     return filled
+
+
+def depth(values: torch.Tensor) -> torch.Tensor:
+    """Return what `registration.ZBuffer.depth` is, of contiguous values on the CPU."""
+    result = torch.empty(values.shape)
+    _compiled().registration_kernel_depth(
+        ctypes.c_void_p(values.data_ptr()),
+        ctypes.c_int64(values.numel()),
+        ctypes.c_void_p(result.data_ptr()),
+    )
+    return result
 
 
 def colors(

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from s2m2_ros.geometry.camera_model import CalibrationError, CameraModel
+from s2m2_ros.geometry.camera_model import CalibrationError, CameraModel, ImageProjection
 from s2m2_ros.geometry.cloud import RigidTransform
 from s2m2_ros.geometry.rectification import (
     FISHEYE_MODELS,
@@ -21,6 +21,8 @@ from s2m2_ros.geometry.rectification import (
 
 # OpenCV's coefficients k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4; then two of a tilted sensor.
 PINHOLE_TERMS = 12
+# Of an image that depth is registered to, which only a camera_info describes: bounds memory.
+MOST_PIXELS = 2**25
 # The radii, in focal lengths, at which a lens is examined: up to 87 degrees off the axis.
 EXAMINED_RADII = np.linspace(0.0, 20.0, 20001)
 
@@ -73,7 +75,7 @@ class TargetCamera:
 
     @classmethod
     def _rectified(cls, model: CameraModel, transform: RigidTransform) -> TargetCamera:
-        projection = model.image_projection()
+        projection = _image(model)
         shared = not any(transform.translation)
         return cls(
             width=projection.width,
@@ -95,7 +97,7 @@ class TargetCamera:
         check_raw(raw)
         K = raw.K
         # K in the place of P: the checks of size, ROI and binning are the same.
-        image = replace(model, P=(*K[:3], 0.0, *K[3:6], 0.0, *K[6:], 0.0)).image_projection()
+        image = _image(replace(model, P=(*K[:3], 0.0, *K[3:6], 0.0, *K[6:], 0.0)))
         into_raw = np.array(raw.R if any(raw.R) else IDENTITY).reshape(3, 3).T
         rotation = into_raw @ np.array(transform.rotation)
         x, y, z = into_raw @ np.array(transform.translation)
@@ -165,6 +167,17 @@ class TargetCamera:
         )
 
 
+def _image(model: CameraModel) -> ImageProjection:
+    """Return the projection by P; CalibrationError for an image that is too large."""
+    projection = model.image_projection()
+    if projection.width * projection.height > MOST_PIXELS:
+        raise CalibrationError(
+            f'{model.source}: the image size is {projection.width}x{projection.height}; depth is '
+            f'registered to images of {MOST_PIXELS} pixels at most'
+        )
+    return projection
+
+
 def _terms(raw: RawCalibration) -> tuple[float, ...]:
     """Return the coefficients in the number that `TargetCamera` has; empty if all are zero."""
     if not any(raw.D):
@@ -217,5 +230,5 @@ def _fisheye(
     angle = r.atan()
     square = angle * angle
     distorted = ((((k4 * square + k3) * square + k2) * square + k1) * square + 1) * angle
-    scale = torch.where(r > 1e-6, distorted / r, torch.ones_like(r))
+    scale = torch.where(r <= 1e-6, 1.0, distorted / r)  # which keeps NaN
     return x * scale, y * scale

@@ -100,6 +100,8 @@ def test_r_turns_the_frame_into_that_of_the_raw_image() -> None:
         ({'distortion_model': 'thin_lens'}, True, "'thin_lens' cannot be rectified"),
         ({'D': (0.1, 0, 0)}, True, 'D has 3 numbers'),
         ({'width': 0}, True, 'the image size is 0x480'),
+        ({'width': 2**32 - 1}, True, 'the image size is 4294967295x480.*at most'),
+        ({'width': 2**32 - 1}, False, 'the image size is 4294967295x480.*at most'),
         ({'D': (0.1, *(0.0,) * 11, 0.02, 0.0)}, True, 'a tilted sensor.*image_rect'),
         ({'roi': RegionOfInterest(600, 0, 100, 100)}, True, 'region of interest'),
     ],

@@ -116,7 +116,7 @@ INLINE void project_row(const Job &given, int r, float *__restrict u, float *__r
         const float radius = std::sqrt(r2), angle = std::atan(radius), square = angle * angle;
         const float bent =
             ((((p2 * square + p1) * square + k2) * square + k1) * square + 1.0f) * angle;
-        const float scale = radius > 1e-6f ? bent / radius : 1.0f + radius * 0.0f;
+        const float scale = radius <= 1e-6f ? 1.0f : bent / radius;
         a = a * scale;
         b = b * scale;
       }
@@ -292,6 +292,13 @@ FOR_EVERY_PROCESSOR void registration_kernel_z_buffer(const Job *job, int32_t *v
     below = oldest;
   }
   close_gaps(*job, values, filled);
+}
+
+// Write the depth of what is kept, NaN elsewhere.
+FOR_EVERY_PROCESSOR void registration_kernel_depth(const int32_t *values, int64_t count,
+                                                   float *depth) {
+  for (int64_t i = 0; i < count; ++i)
+    depth[i] = values[i] & 1 ? 1.0f / float_of(values[i]) : UNKNOWN;
 }
 
 // Write the color of each left pixel, 3 bytes each: the other camera's where it sees the point.

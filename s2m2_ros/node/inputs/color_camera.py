@@ -62,7 +62,7 @@ class ImageTimeline:
             self._arrived.notify_all()
 
     def clear(self) -> None:
-        """Forget all images, and let nobody wait for more."""
+        """Forget all images; whoever waits for one gets none."""
         with self._arrived:
             self._images.clear()
             self._arrived_at = float('-inf')
