@@ -132,8 +132,8 @@ def shows_raw(setting: str, topic: str, model: CameraModel) -> bool | None:
     """
     if setting != 'auto':
         return setting == 'raw'
-    if not any(model.P):
-        return True
+    if not (any(model.P) and any(model.K)):
+        return not any(model.P)  # the other one is all that there is
     *folders, name = topic.split('/')
     if 'rect' in name or 'raw' in name:
         return 'rect' not in name

@@ -128,7 +128,7 @@ def test_in_the_frame_of_the_left_camera_no_transform_is_needed() -> None:
         (Camera(), Transforms(), 'no calibration of the color camera: no publishers'),
         (Camera(info()), Transforms(known=False), f"from '{FRAME}' to 'color'.*publish it"),
         (Camera(info()), None, "to 'color'.*tf2_ros is not installed"),
-        (Camera(info(k=[0.0] * 9)), Transforms(), '/cam/color/camera_info: K is empty'),
+        (Camera(info(k=[0.0] * 9, p=[0.0] * 12)), Transforms(), 'camera_info: K is empty'),
         (Camera(info(width=0)), Transforms(), 'the image size is 0x6'),
     ],
 )
@@ -215,12 +215,13 @@ def test_the_depth_is_there_even_if_the_image_is_not() -> None:
     ],
 )
 def test_the_name_says_whether_images_are_raw(topic: str, raw: bool | None) -> None:
-    model = CameraModel((1.0,) * 12, 8, 6)
+    model = CameraModel((1.0,) * 12, 8, 6, K=(1.0,) * 9)
     assert shows_raw('auto', topic, model) is raw
     assert shows_raw('raw', topic, model) is True
     assert shows_raw('rectified', topic, model) is False
-    # Without P there is no rectified image.
+    # Without P there is no rectified image, without K no raw one.
     assert shows_raw('auto', topic, replace(model, P=(0.0,) * 12)) is True
+    assert shows_raw('auto', topic, replace(model, K=(0.0,) * 9)) is False
 
 
 def test_a_doubtful_calibration_is_told_and_taken_as_raw() -> None:
