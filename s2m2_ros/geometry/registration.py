@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from s2m2_ros.geometry import registration_kernel
+from s2m2_ros.geometry.cloud import as_rgb
 from s2m2_ros.geometry.registration_limits import (
     EDGE_ON,
     LARGEST_EXTENT,
@@ -356,7 +357,7 @@ def registered_colors(
             f'the image to color with must be {target.width}x{target.height}; its shape is '
             f'{tuple(image.shape)}'
         )
-    image, left_image = (_rgb(picture).to(depth.device) for picture in (image, left_image))
+    image, left_image = (as_rgb(picture).to(depth.device) for picture in (image, left_image))
     if registration_kernel.serves(depth):
         return registration_kernel.colors(
             depth, camera, target, buffer.values, image=image, left_image=left_image
@@ -372,9 +373,3 @@ def registered_colors(
         projection.inverse, nearest
     )
     return torch.where((seen & inside)[..., None], image.reshape(-1, 3)[index], left_image)
-
-
-def _rgb(image: torch.Tensor) -> torch.Tensor:
-    """Return an image in 0..255 as uint8 (H, W, 3), a gray one with three equal channels."""
-    image = (image.round().clamp(0, 255) if image.is_floating_point() else image).to(torch.uint8)
-    return image if image.ndim == 3 else image[..., None].expand(-1, -1, 3)

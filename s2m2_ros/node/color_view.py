@@ -19,7 +19,7 @@ from s2m2_ros.io.ros_calibration import camera_model
 from s2m2_ros.node.faults import Fault, FaultLog
 from s2m2_ros.node.inputs.color_camera import ColorCamera
 from s2m2_ros.node.outputs.topics import POINTS, REGISTERED
-from s2m2_ros.node.outputs.transforms import TransformSource
+from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.pipeline import PairInput, PipelineOptions
 from s2m2_ros.text_safety import safe_text
@@ -33,6 +33,10 @@ USE = (
 
 class ColorCameraError(S2M2Error):
     """The color camera cannot be used; says why, and what to do."""
+
+
+class MissingError(ColorCameraError):
+    """Something of the color camera has not come."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,22 +86,30 @@ def find_view(
     if color is None or not wants_camera(topics, settings):
         return topics - REGISTERED, ColorView()
     try:
-        info, target, warning = _find_target(color, transforms, header, settings)
+        info, target, doubt = _find_target(color, transforms, header, settings)
     except S2M2Error as error:
-        faults.report(Fault.COLOR_CAMERA, str(error))
+        _report(error, color, faults)
         return topics - REGISTERED, ColorView()
     view = ColorView(info, target)
     if wants_image(topics, settings):
         try:
-            view = replace(view, image=_find_image(color, target, header, settings))
+            image, frame = _find_image(color, target, header, settings)
         except S2M2Error as error:
-            faults.report(Fault.COLOR_CAMERA, f'{error}; the cloud keeps the left colors')
+            _report(error, color, faults, '; the cloud keeps the left colors')
             return topics, view
-    if warning:
-        faults.report(Fault.COLOR_CAMERA, warning)
+        view = replace(view, image=image)
+        doubt = doubt or _explain_frames(color, frame, info.header.frame_id)
+    if doubt:
+        faults.report(Fault.COLOR_CAMERA, doubt)
     else:
         faults.clear(Fault.COLOR_CAMERA)
     return topics, view
+
+
+def _report(error: S2M2Error, color: ColorCamera, faults: FaultLog, effect: str = '') -> None:
+    """Report why the camera cannot be used, unless that may be over in a moment."""
+    if not (color.is_new and isinstance(error, MissingError | TransformError)):
+        faults.report(Fault.COLOR_CAMERA, f'{error}{effect}')
 
 
 def _find_target(
@@ -106,23 +118,21 @@ def _find_target(
     """Return calibration, camera, and what is doubtful of it."""
     info = color.info
     if info is None:
-        raise ColorCameraError(
-            f'no calibration of the color camera: {color.explain_missing_info()}'
-        )
+        raise MissingError(f'no calibration of the color camera: {color.explain_missing_info()}')
     model = camera_model(info, source=color.info_topic)
     raw = shows_raw(
         settings.color_calibration, color.image_topic if color.image_is_named else '', model
     )
     transform = _find_transform(info, color.info_topic, transforms, header)
     target = _target(model, transform, raw is not False)
-    warning = ''
+    doubt = ''
     if raw is None and needs_rectification(raw_calibration(model)):
-        warning = (
+        doubt = (
             f'{color.info_topic} is that of a raw camera, and the name {color.image_topic} does '
             'not say whether its images are rectified; registered/depth fits the raw ones. Remap '
             'color/image_rect, or set color_calibration to raw or rectified'
         )
-    return info, target, warning
+    return info, target, doubt
 
 
 def shows_raw(setting: str, topic: str, model: CameraModel) -> bool | None:
@@ -169,12 +179,12 @@ def _target(model: CameraModel, transform: RigidTransform, raw: bool) -> TargetC
 
 def _find_image(
     color: ColorCamera, target: TargetCamera, header: Any, settings: Settings
-) -> np.ndarray:
-    """Return the image of the pair's moment, as `PairInput.color`."""
+) -> tuple[np.ndarray, str]:
+    """Return the image of the pair's moment, as `PairInput.color`, and its frame."""
     stamp = int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
     found = color.timeline.nearest(stamp)
     if found is None:
-        raise ColorCameraError(f'no color images: {color.explain_missing_image()}')
+        raise MissingError(f'no color images: {color.explain_missing_image()}')
     topic, apart = color.topics[1].name, abs(found.stamp - stamp) / 1e9
     if apart > settings.color_slop:
         raise ColorCameraError(
@@ -192,4 +202,14 @@ def _find_image(
     except ImageError as error:
         raise ImageError(f'{topic}: {error}') from error
     target.require_size(image.shape[1], image.shape[0], color.info_topic)
-    return image
+    return image, found.message.header.frame_id
+
+
+def _explain_frames(color: ColorCamera, image: str, calibration: str) -> str:
+    """Return why image and calibration may be of two cameras; empty if their frames agree."""
+    if image == calibration:
+        return ''
+    return (
+        f"{color.topics[1].name} has the frame_id '{safe_text(image)}' and {color.info_topic} "
+        f"'{safe_text(calibration)}': does the calibration belong to this camera?"
+    )

@@ -47,10 +47,12 @@ class Camera:
         self.info = calibration
         self.image_is_named = named
         self.timeline = ImageTimeline()
+        self.is_new = False
 
     def add(self, seconds: float, size: tuple[int, int] = (6, 8)) -> None:
         pixels = np.full((*size, 3), round(seconds * 10), np.uint8)
         message = image_message(pixels, stamp(seconds), 'rgb8')
+        message.header.frame_id = 'color'
         self.timeline.add(TimedImage(round(seconds * 1e9), message, 144))
 
     def explain_missing_info(self) -> str:
@@ -143,6 +145,21 @@ def test_without_it_the_others_go_on(
     assert look(camera, POINTS, transforms=transforms)[0] == POINTS
 
 
+def test_what_is_missing_at_first_is_not_told_yet() -> None:
+    for camera, transforms in (
+        (Camera(), Transforms()),
+        (Camera(info()), Transforms(known=False)),
+    ):
+        camera.is_new = True
+        topics, _, fault = look(camera, POINTS | DEPTH, transforms=transforms)
+        assert (topics, fault) == (POINTS | {'disparity'}, '')
+    camera = Camera(info())
+    camera.is_new = True
+    assert look(camera, POINTS)[2] == ''
+    camera.add(1.0)  # what is wrong is told at once
+    assert 'nearest to the left one' in look(camera, POINTS)[2]
+
+
 def test_a_camera_without_a_frame_is_told() -> None:
     calibration = info()
     calibration.header.frame_id = ''
@@ -161,6 +178,17 @@ def test_the_image_of_the_moment_colors_the_cloud() -> None:
     assert view.image is not None
     assert view.image.shape == (6, 8, 3)
     assert view.image[0, 0].tolist() == [50, 50, 50]
+
+
+def test_an_image_of_another_frame_is_told() -> None:
+    camera = Camera(info())
+    camera.add(5.0)
+    nearest = camera.timeline.nearest(0)
+    assert nearest is not None
+    nearest.message.header.frame_id = 'infra'
+    _, view, fault = look(camera, POINTS)
+    assert view.image is not None
+    assert "/cam/image has the frame_id 'infra' and /cam/color/camera_info 'color'" in fault
 
 
 def test_an_image_of_another_moment_is_told_and_not_used() -> None:

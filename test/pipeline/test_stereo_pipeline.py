@@ -11,9 +11,16 @@ import numpy as np
 import pytest
 
 from s2m2_ros.errors import ImageError
-from s2m2_ros.geometry import CalibrationError, CameraModel, Output
+from s2m2_ros.geometry import (
+    CalibrationError,
+    CameraModel,
+    Output,
+    RigidTransform,
+    TargetCamera,
+)
 from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.geometry.pair_findings import FindingKind
+from s2m2_ros.geometry.target_camera import IDENTITY_ROTATION
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.pipeline import (
@@ -23,6 +30,7 @@ from s2m2_ros.pipeline import (
     PipelineState,
     StereoPipeline,
     examine_outputs,
+    output_options,
 )
 from s2m2_ros.pipeline.preparation import alike
 
@@ -48,6 +56,29 @@ def pair(calibration: tuple[CameraModel, CameraModel] | None = CALIBRATION) -> P
 @pytest.fixture(scope='module')
 def pipeline() -> StereoPipeline:
     return StereoPipeline(StereoMatcher.open(backend='sgbm'))
+
+
+def test_depth_and_colors_of_another_camera(pipeline: StereoPipeline) -> None:
+    # It is 1/12 of the baseline to the right, so it sees every point one pixel further left.
+    transform = RigidTransform('color', IDENTITY_ROTATION, (-0.1 / SHIFT, 0.0, 0.0))
+    target = TargetCamera.of(model(0.0, 'c_info'), transform, raw=False)
+    columns = np.broadcast_to(np.arange(SIZE[1], dtype=np.uint8)[None, :, None], (*SIZE, 3))
+    wanted = {Output.DEPTH, Output.REGISTERED_DEPTH, Output.POINTS}
+    options = PipelineOptions(outputs=replace(output_options(), target=target))
+    outputs = pipeline.process(
+        replace(pair(), color=columns), wanted, options, PipelineState()
+    ).host
+    assert outputs.target == target
+    depth, registered = (outputs.arrays[o] for o in (Output.DEPTH, Output.REGISTERED_DEPTH))
+    center = slice(30, 66), slice(60, 120)
+    moved = slice(30, 66), slice(59, 119)
+    np.testing.assert_allclose(registered[moved], depth[center], rtol=0.02)
+    points = outputs.arrays[Output.POINTS][center]
+    red = np.ascontiguousarray(points[..., 3]).view(np.uint32) >> 16
+    known = ~np.isnan(points[..., 2])
+    assert known.mean() > 0.9
+    expected = np.broadcast_to(np.arange(59, 119), known.shape)
+    assert (np.abs(red[known].astype(int) - expected[known]) <= 1).all()
 
 
 def test_a_pair_becomes_depth(pipeline: StereoPipeline) -> None:

@@ -228,6 +228,21 @@ def test_the_cloud_in_its_colors(rig: ColorRig) -> None:
     rig.rig.mute()
 
 
+def test_two_publishers_are_reported(rig: ColorRig) -> None:
+    depths = rig.rig.listen('registered/depth')
+    other = rig.rig.node.create_publisher(CameraInfo, 'color/camera_info', profile())
+
+    def told() -> bool:
+        status = rig.rig.statuses.get('inputs')
+        return bool(status and 'color/camera_info has 2 publishers' in status.message)
+
+    rig.publish_until(told, 'a word on the publishers', start=3000)
+    rig.rig.node.destroy_publisher(other)
+    rig.publish_until(lambda: not told(), 'silence', start=3200)
+    assert depths
+    rig.rig.mute()
+
+
 def test_compressed_images(rig: ColorRig) -> None:
     import cv2
 
@@ -251,5 +266,5 @@ def test_compressed_images(rig: ColorRig) -> None:
     def colored() -> bool:
         return bool(clouds and (np.ptp(colors_of(clouds[-1])[1], axis=-1) > 0).any())
 
-    rig.publish_until(colored, 'a colored cloud', start=3000)
+    rig.publish_until(colored, 'a colored cloud', start=4000)
     require_colored(clouds[-1])

@@ -37,6 +37,8 @@ IMAGE_NAME, INFO_NAME = 'color/image_rect', 'color/camera_info'
 RECENT, LARGEST_KEPT = 8, 64 * 2**20
 # Seconds that a pair waits for the image of its moment, if images come at all.
 IMAGE_WAIT = 0.1
+# So many seconds after subscribing nothing is missing yet: it is still being found.
+START_UP = 3.0
 # Images that have not come for so many seconds do not come at all.
 STOPPED = 1.0
 VIDEO = 'video is decoded for left and right images only: republish it as {} or compressed'
@@ -123,6 +125,7 @@ class ColorCamera:
         self._with_images = False
         self._image_bytes: int | None = None
         self._closed = False
+        self._began_at = time.monotonic()
         usual = node.resolve_topic_name(IMAGE_NAME, only_expand=True)
         self._is_remapped = self.image_topic != usual
         self.image_is_named = self._is_remapped
@@ -131,6 +134,11 @@ class ColorCamera:
     def info(self) -> CameraInfo | None:
         """The newest calibration; any thread."""
         return self._info
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was subscribed just now, so that nothing is missing yet; any thread."""
+        return time.monotonic() - self._began_at < START_UP
 
     @property
     def info_topic(self) -> str:
@@ -149,6 +157,8 @@ class ColorCamera:
             self._subscriptions[1].close()
             self.timeline.clear()
             self.topics[1].recent.clear()
+        if images and not self._with_images:
+            self._began_at = time.monotonic()
         self._with_images = images
         info = choose_info(self._info_name, publishers_of(self._node, self._info_name.full))
         image = self._choose_image(transport)
