@@ -76,7 +76,7 @@ class Camera:
     def topics(self) -> Collection[InputTopic]:
         """What arrived on the inputs; empty while nothing is subscribed."""
         stereo = self._synchronizer.topics if self._synchronizer else ()
-        return (*stereo, *(self.color.topics if self.color else ()))
+        return (*stereo, *(self.color.subscribed if self.color else ()))
 
     @property
     def reports_subscribers(self) -> bool:

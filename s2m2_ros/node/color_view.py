@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage
@@ -69,24 +69,37 @@ def wants_camera(topics: Collection[str], settings: Settings) -> bool:
     return not REGISTERED.isdisjoint(topics) or wants_image(topics, settings)
 
 
+class ColorPort(Protocol):
+    """What is needed of a camera of the node."""
+
+    faults: FaultLog
+
+    @property
+    def color(self) -> ColorCamera | None:
+        """Return the color camera; None unless something of it is wanted."""
+
+    @property
+    def transforms(self) -> TransformSource | None:
+        """Return where transforms are found, if anywhere."""
+
+    @property
+    def settings(self) -> Settings:
+        """Return the parameters of this moment."""
+
+
 def find_view(
-    color: ColorCamera | None,
-    transforms: TransformSource | None,
-    header: Any,
-    *,
-    topics: frozenset[str],
-    settings: Settings,
-    faults: FaultLog,
+    camera: ColorPort, header: Any, topics: frozenset[str]
 ) -> tuple[frozenset[str], ColorView]:
     """Return which topics of a pair can be made, and what the color camera adds to them.
 
     Without the camera the others go on, with the colors of the left image; why is reported.
     ``header``: of the left image.
     """
+    color, settings, faults = camera.color, camera.settings, camera.faults
     if color is None or not wants_camera(topics, settings):
         return topics - REGISTERED, ColorView()
     try:
-        info, target, doubt = _find_target(color, transforms, header, settings)
+        info, target, doubt = _find_target(color, camera.transforms, header, settings)
     except S2M2Error as error:
         _report(error, color, faults)
         return topics - REGISTERED, ColorView()

@@ -135,7 +135,9 @@ class PairProcessor:
         pair = _decode(job)
         decoded = time.perf_counter()
         topics, transform = _locate(topics, job)
-        topics, view = _see_color(topics, job)
+        topics, view = find_view(camera, job.messages.left.header, topics)
+        if not topics:
+            raise DropError(DropCause.NO_COLOR_CAMERA)
         matcher, outputs = self._match(job, pair, topics, transform, view)
         camera.faults.clear(Fault.INPUT)
         matched = time.perf_counter()
@@ -234,22 +236,6 @@ def _locate(topics: frozenset[str], job: Job) -> tuple[frozenset[str], RigidTran
         return topics, None
     camera.faults.clear(Fault.TRANSFORM)
     return topics, transform
-
-
-def _see_color(topics: frozenset[str], job: Job) -> tuple[frozenset[str], ColorView]:
-    """Return what the color camera adds; without it, what needs it is left out."""
-    camera = job.camera
-    topics, view = find_view(
-        camera.color,
-        camera.transforms,
-        job.messages.left.header,
-        topics=topics,
-        settings=camera.settings,
-        faults=camera.faults,
-    )
-    if not topics:
-        raise DropError(DropCause.NO_COLOR_CAMERA)
-    return topics, view
 
 
 def _with_transform(options: PipelineOptions, transform: RigidTransform | None) -> PipelineOptions:

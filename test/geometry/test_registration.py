@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2m2_ros.geometry import PrincipalPoint, StereoCamera, TargetCamera, registration_kernel
-from s2m2_ros.geometry.registration import project, register, registered_colors
+from s2m2_ros.geometry.projection import project
+from s2m2_ros.geometry.registration import register, registered_colors
 from s2m2_ros.geometry.registration_limits import DepthRange
 from support.box_scene import ROOM, cast, pinhole_rays
 

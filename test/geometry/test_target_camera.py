@@ -73,7 +73,7 @@ def test_p3_counts_only_in_the_frame_of_another_camera() -> None:
     point = torch.tensor([[2.0]])
     # X = 0.2, Z = 2 m: 600 * 0.2 / 2 + 330 - 60 / 2 = 360.
     from s2m2_ros.geometry import PrincipalPoint, StereoCamera
-    from s2m2_ros.geometry.registration import project
+    from s2m2_ros.geometry.projection import project
 
     left = StereoCamera(1, 1, 10.0, 10.0, 0.1, PrincipalPoint(-1.0, 0), PrincipalPoint(-1.0, 0))
     found = project(point, left, TargetCamera.of(model(), SHARED, raw=False))

@@ -83,14 +83,8 @@ def look(
     header: Any = HEADER,
 ) -> tuple[frozenset[str], ColorView, str]:
     faults = FaultLog(lambda level, text: None)
-    left, view = find_view(
-        camera,  # type: ignore[arg-type]
-        transforms,
-        header,
-        topics=topics,
-        settings=settings,
-        faults=faults,
-    )
+    port = SimpleNamespace(color=camera, transforms=transforms, settings=settings, faults=faults)
+    left, view = find_view(port, header, topics)
     return left, view, faults.current().get(Fault.COLOR_CAMERA, (None, ''))[1]
 
 

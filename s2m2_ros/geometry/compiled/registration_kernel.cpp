@@ -1,8 +1,9 @@
 // The loops over pixels behind registration_kernel.py: depth and color of another camera.
 //
-// The arithmetic is, operation by operation, that of registration.py and target_camera.py, which
-// serve accelerators: the results are the same to the last bit (compile with -ffp-contract=off),
-// except for the arc tangent of fisheye lenses, and a test holds them together.
+// The arithmetic is, operation by operation, that of registration.py, projection.py and
+// target_camera.py, which serve accelerators: the results are the same to the last bit (compile
+// with -ffp-contract=off), but for the arc tangent of fisheye lenses, and a test holds them
+// together.
 
 #include <cmath>
 #include <cstdint>
@@ -138,7 +139,7 @@ INLINE void project_any(const Job &job, int r, Row &row) {
     project_row<FISHEYE>(job, r, u, v, w, left);
 }
 
-// What changes from one left pixel to the next along one axis, as _Steps in registration.py.
+// What changes from one left pixel to the next along one axis, as Steps in projection.py.
 struct Steps {
   float u, v, after, before;
 };

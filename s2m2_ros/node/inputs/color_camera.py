@@ -101,7 +101,7 @@ class ColorCamera:
     """Subscribes to the camera beside the pair, as it is published; images only on demand.
 
     Attributes:
-        topics: what arrived on calibration and image.
+        topics: what arrived on calibration and image, subscribed or not.
         timeline: its images.
         image_is_named: whether the name of the image topic means anything: remapped, or published.
 
@@ -134,6 +134,11 @@ class ColorCamera:
     def info(self) -> CameraInfo | None:
         """The newest calibration; any thread."""
         return self._info
+
+    @property
+    def subscribed(self) -> tuple[InputTopic, ...]:
+        """What is subscribed: the calibration, and maybe the image."""
+        return self.topics if self._with_images else self.topics[:1]
 
     @property
     def is_new(self) -> bool:
@@ -189,7 +194,7 @@ class ColorCamera:
         crowds = [
             f'{topic.name} has {topic.publishers} publishers ({node_names(endpoints)}), of which '
             'one at a time is right: stop the others'
-            for topic, endpoints in zip(self.topics, self._endpoints, strict=True)
+            for topic, endpoints in zip(self.subscribed, self._endpoints, strict=False)
             if topic.publishers > 1
         ]
         if crowds:
