@@ -71,9 +71,11 @@ def loop_over_pixels(name: str) -> Extension:
 
     Optional: without a compiler torch does the work.
     """
+    folder = f'{PACKAGE}/geometry/compiled'
     return Extension(
         f'{PACKAGE}.geometry.compiled._{name}',
-        sources=[f'{PACKAGE}/geometry/compiled/{name}.cpp'],
+        sources=[f'{folder}/{name}.cpp'],
+        depends=sorted(str(path.relative_to(HERE)) for path in (HERE / folder).glob('*.h')),
         language='c++',
         # As in CMakeLists.txt: vectors, but the arithmetic of torch to the last bit.
         extra_compile_args=[

@@ -18,7 +18,7 @@ from s2m2_ros.io.images.ros_images import decode_compressed_image, decode_image
 from s2m2_ros.io.ros_calibration import camera_model
 from s2m2_ros.node.faults import Fault, FaultLog
 from s2m2_ros.node.inputs.color_camera import ColorCamera
-from s2m2_ros.node.outputs.topics import POINTS, REGISTERED
+from s2m2_ros.node.outputs.topics import CLOUDS, REGISTERED
 from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.pipeline import PairInput, PipelineOptions
@@ -61,7 +61,7 @@ class ColorView:
 def wants_image(topics: Collection[str], settings: Settings) -> bool:
     """Return whether images of the color camera are wanted."""
     colored = settings.points_color_source == 'color' and settings.points_color != 'none'
-    return POINTS in topics and colored
+    return colored and not CLOUDS.isdisjoint(topics)
 
 
 def wants_camera(topics: Collection[str], settings: Settings) -> bool:

@@ -17,6 +17,7 @@ from s2m2_ros.node.color_view import ColorView, find_view, shows_raw, wants_came
 from s2m2_ros.node.faults import Fault, FaultLog
 from s2m2_ros.node.inputs.color_camera import ImageTimeline
 from s2m2_ros.node.inputs.pairing import TimedImage
+from s2m2_ros.node.outputs.topics import CLOUDS
 from s2m2_ros.node.outputs.transforms import TransformError
 from s2m2_ros.node.parameters import Settings
 from support.stereo_scene import FRAME, image_message, stamp
@@ -94,6 +95,7 @@ def test_what_is_wanted_of_it() -> None:
     assert wants_camera({'registered/depth'}, usual)
     assert wants_camera({'registered/camera_info'}, usual)
     assert wants_camera({'points'}, COLORED)
+    assert all(wants_image({topic}, COLORED) for topic in CLOUDS)
     assert not wants_camera({'depth'}, COLORED)
     assert not wants_image({'registered/depth'}, COLORED)
     assert not wants_image({'points'}, replace(COLORED, points_color='none'))
