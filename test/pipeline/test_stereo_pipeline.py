@@ -17,6 +17,7 @@ from s2m2_ros.geometry import (
     CalibrationError,
     CameraModel,
     Output,
+    OutputOptions,
     RegionOfInterest,
     RigidTransform,
     TargetCamera,
@@ -353,13 +354,24 @@ class TestMask:
     )
     KEPT = (*range(40, 60), *range(80, 120))
 
-    def outputs(self, pipeline: StereoPipeline, **options: Any) -> PairOutputs:
-        chosen = PipelineOptions(mask=self.MASK, **options)
-        return pipeline.process(pair(), set(Output), chosen, PipelineState())
+    # Registered to the left camera itself, depth stays where it is.
+    TARGET = TargetCamera.of(
+        model(0.0, 'c_info'),
+        RigidTransform('left', IDENTITY_ROTATION, (0.0, 0.0, 0.0)),
+        raw=False,
+    )
+
+    def outputs(
+        self, pipeline: StereoPipeline, outputs: OutputOptions | None = None
+    ) -> PairOutputs:
+        chosen = replace(outputs or output_options(), target=self.TARGET)
+        options = PipelineOptions(mask=self.MASK, outputs=chosen)
+        return pipeline.process(pair(), set(Output), options, PipelineState())
 
     def test_left_out_of_every_output(self, pipeline: StereoPipeline) -> None:
         arrays = self.outputs(pipeline).host.arrays
-        whole = pipeline.process(pair(), set(Output), PipelineOptions(), PipelineState())
+        options = PipelineOptions(outputs=replace(output_options(), target=self.TARGET))
+        whole = pipeline.process(pair(), set(Output), options, PipelineState())
         left_out = {
             Output.RAW_DISPARITY: np.nan,
             Output.DISPARITY: UNKNOWN_DISPARITY,
@@ -370,6 +382,7 @@ class TestMask:
             Output.CONFIDENCE_MASK: 0,
             Output.OCCLUSION_MASK: 255,
             Output.POINTS: np.nan,
+            Output.REGISTERED_DEPTH: np.nan,
         }
         assert set(left_out) == set(Output)
         outside = np.setdiff1d(np.arange(SIZE[1]), self.KEPT)
