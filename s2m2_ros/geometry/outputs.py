@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from s2m2_ros.geometry import pixel_kernel
+from s2m2_ros.geometry.clearing import ClearingOptions, clearing_points
 from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, Workspace, cloud_records
 from s2m2_ros.geometry.download import download
 from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth, require_one_shape
@@ -33,6 +34,7 @@ class Output(Enum):
     CONFIDENCE_MASK = 'uint8 (H, W), 255 where the disparity is trusted'
     OCCLUSION_MASK = 'uint8 (H, W), 255 where occluded'
     POINTS = 'records of CloudLayout, float32 (H, W, n) or (N, n)'
+    POINTS_CLEARING = 'where rays through free space end, meters, float32 (N, 3)'
 
 
 MIN_DISPARITY = 0.0
@@ -44,13 +46,15 @@ class OutputOptions:
     """Thresholds and layouts; every one may change from pair to pair.
 
     ``min_confidence`` is where the confidence mask begins (255 = trusted), ``min_visibility``
-    where the occlusion mask ends; ``depth_filter`` applies to the depth image only.
+    where the occlusion mask ends; ``depth_filter`` applies to the depth image only. The transform
+    of ``cloud`` applies to the ends of the ``clearing`` rays too.
     """
 
     min_confidence: float = 0.5
     min_visibility: float = 0.5
     depth_filter: PixelFilter = field(default_factory=PixelFilter)
     cloud: CloudOptions = field(default_factory=CloudOptions)
+    clearing: ClearingOptions = field(default_factory=ClearingOptions)
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,11 @@ def _points(context: _Pass) -> torch.Tensor:
     )
 
 
+def _points_clearing(context: _Pass) -> torch.Tensor:
+    options = context.options
+    return clearing_points(context.camera, context.maps, options.clearing, options.cloud.transform)
+
+
 _COMPUTE: Mapping[Output, Callable[[_Pass], torch.Tensor]] = {
     Output.RAW_DISPARITY: _raw_disparity,
     Output.DISPARITY: _disparity,
@@ -221,6 +230,7 @@ _COMPUTE: Mapping[Output, Callable[[_Pass], torch.Tensor]] = {
     Output.CONFIDENCE_MASK: _confidence_mask,
     Output.OCCLUSION_MASK: _occlusion_mask,
     Output.POINTS: _points,
+    Output.POINTS_CLEARING: _points_clearing,
 }
 
 

@@ -19,7 +19,7 @@ from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.inputs.synchronizer import StereoMessages
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.outputs.messages import CloudMemory
-from s2m2_ros.node.outputs.topics import POINTS, STATS, MessageSource, needed_outputs
+from s2m2_ros.node.outputs.topics import CLOUDS, STATS, MessageSource, needed_outputs
 from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
 from s2m2_ros.node.pair_decoder import decode_pair
 from s2m2_ros.node.parameters import Settings
@@ -213,16 +213,16 @@ def _decode(job: Job) -> PairInput:
 
 
 def _locate(topics: frozenset[str], job: Job) -> tuple[frozenset[str], RigidTransform | None]:
-    """Return the cloud's transform; without one, the other topics go on without the cloud."""
+    """Return the clouds' transform; without one, the other topics go on without the clouds."""
     camera, header = job.camera, job.messages.left.header
     transforms, frame = camera.transforms, camera.settings.points_frame
-    if POINTS not in topics or transforms is None or frame == header.frame_id:
+    if not topics & CLOUDS or transforms is None or frame == header.frame_id:
         return topics, None
     try:
         transform = transforms.find(header, frame)
     except TransformError as error:
         camera.faults.report(Fault.TRANSFORM, str(error))
-        topics -= {POINTS}
+        topics -= CLOUDS
         if not topics:
             raise DropError(DropCause.NO_TRANSFORM) from error
         return topics, None

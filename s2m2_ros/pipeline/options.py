@@ -6,7 +6,13 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from s2m2_ros.geometry import CloudOptions, FlyingPixelFilter, OutputOptions, PixelFilter
+from s2m2_ros.geometry import (
+    ClearingOptions,
+    CloudOptions,
+    FlyingPixelFilter,
+    OutputOptions,
+    PixelFilter,
+)
 from s2m2_ros.geometry.cloud import Color
 from s2m2_ros.geometry.distance_check import RigCorrection
 
@@ -49,6 +55,9 @@ def output_options(
     points_confidence: bool = False,
     points_uncertainty: bool = False,
     points_decimation: int = 1,
+    points_border: float = 0.0,
+    clearing_decimation: int = 8,
+    clearing_range: float = 10.0,
 ) -> OutputOptions:
     """Return the options that these parameters of the node, or of a command, mean.
 
@@ -63,6 +72,12 @@ def output_options(
         min_confidence=confidence_threshold,
         min_visibility=occlusion_threshold,
         depth_filter=trusted if depth_filter else in_range,
+        clearing=ClearingOptions(
+            decimation=clearing_decimation,
+            max_range=clearing_range,
+            min_confidence=confidence_threshold,
+            min_visibility=occlusion_threshold,
+        ),
         cloud=CloudOptions(
             organized=points_organized,
             padded=points_layout == 'padded',
@@ -70,6 +85,7 @@ def output_options(
             confidence=points_confidence,
             uncertainty=points_uncertainty,
             decimation=points_decimation,
+            border=points_border,
             filter=replace(
                 trusted if points_filter else in_range,
                 flying_pixels=FlyingPixelFilter() if points_flying_pixel_filter else None,

@@ -63,6 +63,23 @@ def test_a_pair_becomes_depth(pipeline: StereoPipeline) -> None:
     assert outputs.times.inference_ms > 0
 
 
+def test_clearing_rays_take_other_pixels_each_time(pipeline: StereoPipeline) -> None:
+    state = PipelineState()
+
+    def rays(*others: Output) -> set[tuple[float, ...]]:
+        wanted = {Output.POINTS_CLEARING, *others}
+        host = pipeline.process(pair(), wanted, PipelineOptions(), state).host
+        return {tuple(point) for point in host.arrays[Output.POINTS_CLEARING]}
+
+    first, second = rays(), rays()
+    pipeline.process(pair(), {Output.DEPTH}, PipelineOptions(), state)
+    third = rays(Output.DEPTH)
+    assert 50 < len(first) <= 240
+    assert not first & second
+    assert not (first | second) & third
+    assert state.clearing_phase == 3
+
+
 def test_without_calibration_the_disparity_remains(pipeline: StereoPipeline) -> None:
     outputs = pipeline.process(
         pair(None), {Output.RAW_DISPARITY}, PipelineOptions(), PipelineState()
