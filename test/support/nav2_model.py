@@ -142,6 +142,9 @@ class VoxelLayer:
         self.marked[x, y, z] = False
         self.unknown[x, y, z] = False
         # The cost follows from the column as the last of the rays leaves it.
+        passed = np.zeros(self.costs.shape, bool)
+        passed[x, y] = True
+        x, y = np.nonzero(passed)
         marked, unknown = self.marked[x, y].sum(axis=1), self.unknown[x, y].sum(axis=1)
         few = marked <= self._parameters['mark_threshold']
         free = unknown <= self._parameters['unknown_threshold']
@@ -177,7 +180,7 @@ class VoxelLayer:
 
 
 def _lines(start: np.ndarray, ends: np.ndarray, shortest: int, longest: int) -> np.ndarray:
-    """Return the voxels (3, N) on Bresenham's lines: VoxelGrid::raytraceLine.
+    """Return the voxels (3, N) on Bresenham's lines, some repeated: VoxelGrid::raytraceLine.
 
     Lengths count voxels, however high these are.
     """
@@ -193,5 +196,4 @@ def _lines(start: np.ndarray, ends: np.ndarray, shortest: int, longest: int) -> 
     index = np.arange(longest + 1)[:, None, None]
     divisor = np.maximum(longer, 1)[:, None]
     moved = (longer[:, None] // 2 + index * steps) // divisor * np.sign(way)
-    voxels = (first + moved)[index[..., 0] <= last]
-    return np.unique(voxels, axis=0).T
+    return np.asarray((first + moved)[index[..., 0] <= last].T)

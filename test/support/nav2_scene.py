@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from s2m2_ros.geometry import Output, PrincipalPoint, RigidTransform, StereoCame
 from s2m2_ros.inference import MatchResult
 from s2m2_ros.node.parameters import Settings
 from support.maps import maps
-from support.nav2_model import Cloud
+from support.nav2_model import Cloud, VoxelLayer, observe
 
 OPTICAL, BASE, MAP = 'left_optical', 'base_link', 'odom'
 CAMERA = StereoCamera(
@@ -25,6 +27,7 @@ CAMERA = StereoCamera(
     left=PrincipalPoint(319.5, 239.5),
     right=PrincipalPoint(319.5, 239.5),
 )
+TOPICS = {'points': Output.POINTS, 'points_clearing': Output.POINTS_CLEARING}
 
 
 @dataclass(frozen=True)
@@ -35,27 +38,28 @@ class Box:
     high: tuple[float, float, float]
 
 
-PERSON = Box((2.0, -0.25, 0.0), (2.3, 0.25, 1.7))
-LOW_BOX = Box((1.8, -0.2, 0.0), (2.2, 0.2, 0.2))
+def person(ahead: float) -> Box:
+    """Return a box of the size of a person, whose front is so many meters ahead."""
+    return Box((ahead, -0.25, 0.0), (ahead + 0.3, 0.25, 1.7))
 
 
 @dataclass(frozen=True)
 class View:
     """A camera at the origin of the map, ``height`` meters up, and what stands before it.
 
-    ``pitch`` turns it down, in degrees. Without a floor everything else is sky, at infinity.
-    ``noise`` is the standard deviation of the disparity in pixels.
+    ``pitch`` turns it down, in degrees. Where there is neither floor nor box, there is sky.
+    ``noise`` is the standard deviation of the disparity in pixels; ``unknown`` has none at all.
     """
 
-    boxes: Sequence[Box] = ()
+    boxes: tuple[Box, ...] = ()
     floor: bool = True
     height: float = 0.5
     pitch: float = 0.0
     noise: float = 0.1
-    seed: int = 0
+    unknown: bool = False
 
     def frames(self) -> dict[str, RigidTransform]:
-        """Return the transforms into the map of the frames."""
+        """Return the transforms of the frames into the map."""
         sine, cosine = math.sin(math.radians(self.pitch)), math.cos(math.radians(self.pitch))
         # Columns: the camera's x, y and z axes, which look to the right, down and ahead.
         rotation = ((0.0, -sine, cosine), (-1.0, 0.0, 0.0), (0.0, -cosine, -sine))
@@ -65,51 +69,73 @@ class View:
             BASE: RigidTransform(MAP, unit, (0.0, 0.0, 0.0)),
         }
 
+    @lru_cache(maxsize=4)  # noqa: B019  # small, and used again for every pair
     def depth(self) -> np.ndarray:
-        """Return the depth (H, W) in meters, infinite where nothing is seen."""
+        """Return the depth (H, W) in meters, infinite where the sky is."""
         pose = self.frames()[OPTICAL]
-        x, y = CAMERA.rays()
-        x, y = torch.broadcast_tensors(x, y)
+        x, y = torch.broadcast_tensors(*CAMERA.rays())
         optical = torch.stack((x, y, torch.ones_like(x)), dim=-1).double().numpy()
         rays, origin = optical @ np.array(pose.rotation).T, np.array(pose.translation)
-        nearest = np.full(rays.shape[:2], np.inf)
+        depth = np.full(rays.shape[:2], np.inf)
         with np.errstate(divide='ignore'):
             if self.floor:
-                nearest = np.where(rays[..., 2] < 0, -self.height / rays[..., 2], np.inf)
+                depth = np.where(rays[..., 2] < 0, -self.height / rays[..., 2], np.inf)
             for box in self.boxes:
-                first, second = (np.array(box.low) - origin) / rays, (box.high - origin) / rays
-                enter = np.minimum(first, second).max(axis=-1)
-                leave = np.maximum(first, second).min(axis=-1)
-                nearest = np.where(
-                    (enter > 0) & (enter <= leave), np.minimum(nearest, enter), nearest
-                )
-        return nearest
+                sides = np.stack([(np.array(corner) - origin) / rays for corner in _corners(box)])
+                enter, leave = sides.min(axis=0).max(axis=-1), sides.max(axis=0).min(axis=-1)
+                hit = (enter > 0) & (enter <= leave)
+                depth = np.where(hit, np.minimum(depth, enter), depth)
+        return depth
 
-    def estimate(self) -> MatchResult:
+    def estimate(self, seed: int) -> MatchResult:
         """Return the maps of a matcher that is right but for the noise."""
-        noise = np.random.default_rng(self.seed).normal(
-            0, self.noise, (CAMERA.height, CAMERA.width)
-        )
+        noise = np.random.default_rng(seed).normal(0, self.noise, (CAMERA.height, CAMERA.width))
         disparity = CAMERA.focal_length * CAMERA.baseline / self.depth() + noise
+        if self.unknown:
+            disparity[:] = np.nan
         return maps(torch.from_numpy(disparity.astype(np.float32)))
 
-    def clouds(self, settings: Settings) -> dict[str, Cloud]:
-        """Return the clouds of stereo_node with these parameters, by topic."""
+    def clouds(self, settings: Settings, number: int) -> dict[str, Cloud]:
+        """Return the clouds of stereo_node with these parameters, by topic, of the n-th pair."""
         options = settings.pipeline_options().outputs
+        options = replace(options, clearing=replace(options.clearing, phase=number))
         if settings.points_frame:
-            pose = replace(self.frames()[OPTICAL], frame_id=settings.points_frame)
-            options = replace(options, cloud=replace(options.cloud, transform=pose))
-        topics = {'points': Output.POINTS, 'points_clearing': Output.POINTS_CLEARING}
-        estimate = self.estimate()
-        image = np.zeros((CAMERA.height, CAMERA.width), np.uint8)
-        outputs = compute_outputs(CAMERA, estimate, topics.values(), image=image, options=options)
+            pose = self.frames()[settings.points_frame]
+            assert np.array_equal(pose.rotation, np.eye(3)), 'only a frame of the same axes'
+            moved = replace(self.frames()[OPTICAL], frame_id=settings.points_frame)
+            options = replace(options, cloud=replace(options.cloud, transform=moved))
+        outputs = compute_outputs(CAMERA, self.estimate(number), TOPICS.values(), options=options)
         frame = outputs.cloud_frame_id or OPTICAL
         return {
-            topic: Cloud(
-                outputs.arrays[output]
-                .reshape(-1, outputs.arrays[output].shape[-1])[:, :3]
-                .astype(float),
-                frame,
-            )
-            for topic, output in topics.items()
+            topic: Cloud(outputs.arrays[output].astype(float), frame)
+            for topic, output in TOPICS.items()
         }
+
+
+def _corners(box: Box) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    return box.low, box.high
+
+
+class Robot:
+    """A costmap with one voxel layer, fed by a stereo node, as one file of parameters says."""
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        costmap = parameters['local_costmap']['local_costmap']['ros__parameters']
+        layer = costmap['stereo_voxel_layer']
+        self.settings = Settings(**parameters['/**/stereo_node']['ros__parameters'])
+        self.layer = VoxelLayer(layer)
+        self._sources = [layer[name] for name in layer['observation_sources'].split()]
+        self._pairs = 0
+
+    def see(self, view: View, pairs: int = 1) -> int:
+        """Update the costmap with so many pairs of a view; return the number of lethal cells."""
+        for _ in range(pairs):
+            self._pairs += 1
+            clouds = view.clouds(self.settings, self._pairs)
+            self.layer.update(
+                [
+                    observe(source, clouds[source['topic'].removeprefix('/')], view.frames())
+                    for source in self._sources
+                ]
+            )
+        return len(self.layer.lethal())
