@@ -85,8 +85,7 @@ def clearing_points(
     tiny = torch.finfo(disparity.dtype).tiny
     depth = camera.depth_from_adjusted(disparity.clamp(min=tiny))
     depth = torch.minimum(depth, options.max_range / (x * x + y * y + 1.0).sqrt())
-    rays = torch.stack(torch.broadcast_tensors(x, y, torch.ones_like(depth)), dim=-1)
-    points = (rays * depth[..., None])[trusted & possible & ~flying]
+    points = torch.stack((depth * x, depth * y, depth), dim=-1)[trusted & possible & ~flying]
     return points if transform is None else _transformed(points, transform)
 
 

@@ -390,10 +390,21 @@ def generate_launch_description():
         'AMENT_PREFIX_PATH', os.pathsep.join([str(prefix), os.environ['AMENT_PREFIX_PATH']])
     )
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
-    stereo, nav2 = started(NAV2, left_image='/camera/left', use_sim_time='True')
+    start = partial(started, NAV2, left_image='/camera/left', use_sim_time='True')
+    stereo, manager, nav2 = start(namespace='front')
     assert dict(stereo.remappings)['left/image_rect'] == '/camera/left'
     layer = ROOT / 'config' / 'nav2_obstacle_layer.yaml'
-    assert stereo.parameters == [str(layer), {'use_sim_time': True}]
+    assert stereo.parameters == [str(layer), {'use_sim_time': True, 'autostart': False}]
+    # Without a bond it must not ask for one; it names the node in its own namespace.
+    assert (manager.package, manager.executable) == ('nav2_lifecycle_manager', 'lifecycle_manager')
+    assert manager.namespace == stereo.namespace == 'front'
+    (asked,) = manager.parameters
+    assert asked['node_names'] == [stereo.name]
+    assert (asked['bond_timeout'], asked['autostart']) == (0.0, True)
+    assert asked['use_sim_time'] is True
+    alone, _ = start(lifecycle_manager='off')
+    assert alone.parameters == [str(layer), {'use_sim_time': True}]
+    assert "lifecycle_manager:='x'" in refusal(NAV2, lifecycle_manager='x')
     (values,) = nav2.parameters
     assert values['use_sim_time'] == 'true'
     content = yaml.safe_load(Path(values['params_file']).read_text())
@@ -401,18 +412,6 @@ def generate_launch_description():
     costmap = content['local_costmap']['local_costmap']['ros__parameters']
     assert costmap == {'width': 3, **added}
     assert content['controller_server']['ros__parameters'] == {'controller_frequency': 20.0}
-
-
-def test_nav2_configuration_sends_few_and_good_points() -> None:
-    content = yaml.safe_load((ROOT / 'config' / 'nav2_obstacle_layer.yaml').read_text())
-    stereo = content['/**/stereo_node']['ros__parameters']
-    layer = content['local_costmap']['local_costmap']['ros__parameters']['stereo_voxel_layer']
-    source = layer[layer['observation_sources']]
-    assert stereo['points_flying_pixel_filter'] is True
-    assert stereo['points_organized'] is False
-    assert stereo['min_depth'] <= source['obstacle_min_range']
-    assert stereo['max_depth'] >= source['raytrace_max_range'] >= source['obstacle_max_range']
-    assert source['data_type'] == 'PointCloud2'
 
 
 @pytest.mark.parametrize('namespace', ['', '/front'])

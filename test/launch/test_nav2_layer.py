@@ -6,35 +6,24 @@ The parameters are those of the file, the clouds come from the geometry of the n
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
 
 from support.nav2_model import LETHAL, Cloud, VoxelLayer, observe
-from support.nav2_scene import BASE, OPTICAL, Box, Robot, View, person
+from support.nav2_scene import BASE, FAR_WALL, FORMER, OPTICAL, Box, Robot, View, person
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / 'config' / 'nav2_obstacle_layer.yaml'
-# The layer as it was shipped before: one source that marks and clears.
-FORMER = """
-/**/stereo_node:
-  ros__parameters: {points_organized: false, points_decimation: 4, points_color: none,
-                    confidence_threshold: 0.7, min_depth: 0.3, max_depth: 5.0}
-local_costmap: {local_costmap: {ros__parameters: {stereo_voxel_layer: {
-  origin_z: 0.0, z_resolution: 0.1, z_voxels: 16, max_obstacle_height: 1.6, mark_threshold: 2,
-  observation_sources: stereo,
-  stereo: {topic: /points, marking: true, clearing: true,
-           min_obstacle_height: 0.1, max_obstacle_height: 1.6,
-           obstacle_min_range: 0.3, obstacle_max_range: 4.0,
-           raytrace_min_range: 0.3, raytrace_max_range: 4.5}}}}}
-"""
 LOW_BOX = Box((1.8, -0.2, 0.0), (2.2, 0.2, 0.2))
-FAR_WALL = Box((8.0, -30.0, 0.0), (8.2, 30.0, 30.0))
 NEAR_WALL = Box((4.3, -30.0, 0.0), (4.5, 30.0, 30.0))
 BEHIND = {
     'a wall within the range': View((NEAR_WALL,)),
@@ -49,6 +38,10 @@ SOON = 8
 
 def parameters() -> Any:
     return yaml.safe_load(FILE.read_text())
+
+
+def former() -> Any:
+    return yaml.safe_load(FORMER)
 
 
 def source(content: Any, name: str) -> Any:
@@ -94,24 +87,33 @@ def test_unknown_is_not_free() -> None:
     assert marked == robot.see(View(unknown=True), pairs=SOON)
 
 
+@pytest.mark.parametrize('view', [View(), View(height=1.2, pitch=20.0), View(height=0.2)])
+@pytest.mark.parametrize(('x', 'y'), [(0.7, 0.0), (1.0, 0.7), (2.0, -1.5), (3.0, 2.0)])
+def test_at_the_edges_of_the_view_too(view: View, x: float, y: float) -> None:
+    robot = Robot(parameters())
+    someone = Box((x, y - 0.25, 0.0), (x + 0.3, y + 0.25, 1.7))
+    assert robot.see(replace(view, boxes=(someone,)), pairs=3) >= 10
+    assert robot.see(view, pairs=SOON) == 0
+
+
 @pytest.mark.parametrize('behind', BEHIND)
 def test_the_former_source_left_the_person_there(behind: str) -> None:
     """Why there are two sources: the model shows what was wrong with one."""
-    robot, view = Robot(yaml.safe_load(FORMER)), BEHIND[behind]
+    robot, view = Robot(former()), BEHIND[behind]
     marked = robot.see(with_person(view, 2.0))
     assert marked >= 10
     assert robot.see(view, pairs=SOON) == marked
 
 
 def test_the_former_source_cleared_before_a_wall_right_behind() -> None:
-    robot, view = Robot(yaml.safe_load(FORMER)), View((Box((2.35, -9.0, 0.0), (2.5, 9.0, 9.0)),))
+    robot, view = Robot(former()), View((Box((2.35, -9.0, 0.0), (2.5, 9.0, 9.0)),))
     assert robot.see(with_person(view, 2.0)) > 50  # the wall too
     robot.see(view, pairs=SOON)
     assert (robot.layer.lethal()[:, 0] > 2.2).all()
 
 
 def test_the_former_threshold_overlooked_a_box_of_20_cm() -> None:
-    assert Robot(yaml.safe_load(FORMER)).see(View((LOW_BOX,)), pairs=SOON) == 0
+    assert Robot(former()).see(View((LOW_BOX,)), pairs=SOON) == 0
     content = parameters()
     layer = content['local_costmap']['local_costmap']['ros__parameters']['stereo_voxel_layer']
     layer['mark_threshold'] = 2
@@ -223,3 +225,13 @@ class TestTheModel:
         assert self.update(layer, [[6.0, 0.5, 0.5]], **clear) == [[1.5, 0.5]]
         assert layer.marked[3, 2].tolist() == [False, False, True, False]
         assert layer.costs[3, 2] == LETHAL
+
+
+def test_the_picture_of_the_document_is_drawn(tmp_path: Path) -> None:
+    picture = tmp_path / 'nav2.png'
+    subprocess.run([sys.executable, ROOT / 'doc' / 'draw_nav2.py', picture], check=True)
+    drawn, shown = (
+        np.asarray(cv2.imread(str(path))) for path in (picture, ROOT / 'doc' / 'nav2.png')
+    )
+    assert drawn.shape == shown.shape
+    assert drawn.std() > 10

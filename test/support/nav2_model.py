@@ -108,7 +108,7 @@ class VoxelLayer:
     def lethal(self) -> np.ndarray:
         """Return the centers (N, 2) of the cells that are obstacles, in meters."""
         cells = np.argwhere(self.costs == LETHAL)
-        return (cells + 0.5) * self._resolution + self._origin[:2]
+        return np.asarray((cells + 0.5) * self._resolution + self._origin[:2])
 
     def _mark(self, observation: Observation) -> None:
         source, points = observation.source, observation.points

@@ -15,7 +15,7 @@ from s2m2_ros.geometry import Output, PrincipalPoint, RigidTransform, StereoCame
 from s2m2_ros.inference import MatchResult
 from s2m2_ros.node.parameters import Settings
 from support.maps import maps
-from support.nav2_model import Cloud, VoxelLayer, observe
+from support.nav2_model import Cloud, Observation, VoxelLayer, observe
 
 OPTICAL, BASE, MAP = 'left_optical', 'base_link', 'odom'
 CAMERA = StereoCamera(
@@ -27,6 +27,19 @@ CAMERA = StereoCamera(
     left=PrincipalPoint(319.5, 239.5),
     right=PrincipalPoint(319.5, 239.5),
 )
+# The layer as it was shipped before: one source that marks and clears.
+FORMER = """
+/**/stereo_node:
+  ros__parameters: {points_organized: false, points_decimation: 4, points_color: none,
+                    confidence_threshold: 0.7, min_depth: 0.3, max_depth: 5.0}
+local_costmap: {local_costmap: {ros__parameters: {stereo_voxel_layer: {
+  origin_z: 0.0, z_resolution: 0.1, z_voxels: 16, max_obstacle_height: 1.6, mark_threshold: 2,
+  observation_sources: stereo,
+  stereo: {topic: /points, marking: true, clearing: true,
+           min_obstacle_height: 0.1, max_obstacle_height: 1.6,
+           obstacle_min_range: 0.3, obstacle_max_range: 4.0,
+           raytrace_min_range: 0.3, raytrace_max_range: 4.5}}}}}
+"""
 TOPICS = {'points': Output.POINTS, 'points_clearing': Output.POINTS_CLEARING}
 
 
@@ -36,6 +49,10 @@ class Box:
 
     low: tuple[float, float, float]
     high: tuple[float, float, float]
+
+
+# Further away than what any source marks or clears.
+FAR_WALL = Box((8.0, -30.0, 0.0), (8.2, 30.0, 30.0))
 
 
 def person(ahead: float) -> Box:
@@ -73,8 +90,8 @@ class View:
     def depth(self) -> np.ndarray:
         """Return the depth (H, W) in meters, infinite where the sky is."""
         pose = self.frames()[OPTICAL]
-        x, y = torch.broadcast_tensors(*CAMERA.rays())
-        optical = torch.stack((x, y, torch.ones_like(x)), dim=-1).double().numpy()
+        x, y = (values.double().numpy() for values in CAMERA.rays())
+        optical = np.stack(np.broadcast_arrays(x, y, 1.0), axis=-1)
         rays, origin = optical @ np.array(pose.rotation).T, np.array(pose.translation)
         depth = np.full(rays.shape[:2], np.inf)
         with np.errstate(divide='ignore'):
@@ -117,7 +134,10 @@ def _corners(box: Box) -> tuple[tuple[float, float, float], tuple[float, float, 
 
 
 class Robot:
-    """A costmap with one voxel layer, fed by a stereo node, as one file of parameters says."""
+    """A costmap with one voxel layer, fed by a stereo node, as one file of parameters says.
+
+    ``observations`` are those of the newest pair.
+    """
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         costmap = parameters['local_costmap']['local_costmap']['ros__parameters']
@@ -126,16 +146,16 @@ class Robot:
         self.layer = VoxelLayer(layer)
         self._sources = [layer[name] for name in layer['observation_sources'].split()]
         self._pairs = 0
+        self.observations: list[Observation] = []
 
     def see(self, view: View, pairs: int = 1) -> int:
         """Update the costmap with so many pairs of a view; return the number of lethal cells."""
         for _ in range(pairs):
             self._pairs += 1
             clouds = view.clouds(self.settings, self._pairs)
-            self.layer.update(
-                [
-                    observe(source, clouds[source['topic'].removeprefix('/')], view.frames())
-                    for source in self._sources
-                ]
-            )
+            self.observations = [
+                observe(source, clouds[source['topic'].removeprefix('/')], view.frames())
+                for source in self._sources
+            ]
+            self.layer.update(self.observations)
         return len(self.layer.lethal())

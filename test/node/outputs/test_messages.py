@@ -281,7 +281,7 @@ class TestClearing:
         assert message.is_dense
         points = point_cloud2.read_points_numpy(message, ('x', 'y', 'z'))
         far = 5 / math.hypot(0.07, 1)
-        np.testing.assert_allclose(points, [[0, 0, 2], [0.07 * far, 0, far]], atol=1e-6)
+        np.testing.assert_allclose(points, [[0.0, 0.0, 2.0], [0.07 * far, 0.0, far]], atol=1e-6)
 
     def test_no_rays_and_another_frame(self) -> None:
         shift = RigidTransform('map', ((1, 0, 0), (0, 1, 0), (0, 0, 1)), (0.0, 0.0, 5.0))
