@@ -31,6 +31,12 @@ ROOT = Path(__file__).resolve().parents[2]
 STEREO = ROOT / 'launch' / 'stereo.launch.py'
 DEMO = ROOT / 'launch' / 'demo.launch.py'
 NAV2 = ROOT / 'launch' / 'nav2_example.launch.py'
+EXAMPLES = sorted((ROOT / 'examples').glob('*.launch.py'))
+# Files with parameters of the stereo node and of other nodes.
+SHARED_PARAMETERS = [
+    ROOT / 'config' / 'nav2_obstacle_layer.yaml',
+    *(path for path in (ROOT / 'examples').glob('*.yaml') if '/**/stereo_node:' in path.read_text()),
+]
 PROFILE = ROOT / 'config' / 'fastdds_large_messages.xml'
 PLAIN = {'ROS_DISTRO': 'kilted'}
 
@@ -80,7 +86,7 @@ def rviz2_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('AMENT_PREFIX_PATH', prefixes)
 
 
-@pytest.mark.parametrize('path', [STEREO, DEMO, NAV2], ids=lambda path: path.name)
+@pytest.mark.parametrize('path', [STEREO, DEMO, NAV2, *EXAMPLES], ids=lambda path: path.name)
 def test_every_argument_has_a_default_and_a_description(path: Path) -> None:
     for argument in declared(path).values():
         assert argument.default_value is not None
@@ -415,8 +421,8 @@ def generate_launch_description():
 
 
 @pytest.mark.parametrize('namespace', ['', '/front'])
-def test_the_stereo_node_takes_its_part_of_the_nav2_configuration(namespace: str) -> None:
-    path = ROOT / 'config' / 'nav2_obstacle_layer.yaml'
+@pytest.mark.parametrize('path', SHARED_PARAMETERS, ids=lambda path: str(path.name))
+def test_the_stereo_node_takes_its_part_of_a_file(path: Path, namespace: str) -> None:
     context = Context()
     rclpy.init(context=context, args=['--ros-args', '--params-file', str(path)])
     node = rclpy.create_node('stereo_node', namespace=namespace, context=context)
@@ -432,7 +438,7 @@ def test_the_stereo_node_takes_its_part_of_the_nav2_configuration(namespace: str
 def test_with_the_real_launch() -> None:
     pytest.importorskip('launch_ros')
     launch = pytest.importorskip('launch')
-    for path in (STEREO, DEMO, NAV2):
+    for path in (STEREO, DEMO, NAV2, *EXAMPLES):
         description = runpy.run_path(str(path))['generate_launch_description']()
         assert isinstance(description, launch.LaunchDescription)
         assert description.get_launch_arguments()
