@@ -16,7 +16,7 @@ from support.robot import Robot, robot
 
 POLICY = SOURCE / 'doc' / 'sros2_policy.xml'
 NODE = 'stereo_node'
-PATIENCE = 60.0
+PATIENCE = 180.0
 # Humble's rclpy has no such service.
 SINCE_JAZZY = 'get_type_description'
 

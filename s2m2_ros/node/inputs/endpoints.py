@@ -14,6 +14,7 @@ GID_BYTES = 16
 PARTICIPANT_BYTES = 12
 # What the graph says until the names of a process have arrived.
 UNKNOWN_NODE = '_NODE_NAME_UNKNOWN_'
+UNNAMED = 'a node whose name is not known yet'
 
 
 class Topic(NamedTuple):
@@ -38,6 +39,11 @@ class Source:
 
     participant: bytes
     node: str
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the graph knows the node already; a process may hold several."""
+        return self.node != UNNAMED
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def publishers_of(node: Any, topic: str) -> tuple[Endpoint, ...]:
 
 def _full_name(info: Any) -> str:
     if info.node_name == UNKNOWN_NODE:
-        return 'a node whose name is not known yet'
+        return UNNAMED
     return safe_text(f'{info.node_namespace.rstrip("/")}/{info.node_name}')
 
 

@@ -23,6 +23,7 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 from s2m2_ros.io.recordings.storage.compression import LARGEST_BLOCK, decompressed
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage, StoredTopic, message_type
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
+from s2m2_ros.text_safety import safe_text
 
 _logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class McapFile:
         try:
             records = self._unpacked(record) if isinstance(record, Chunk) else [record]
         except (*DAMAGE, PlaybackError) as error:
-            self._report(f'is damaged at byte {offset} ({error}): the rest is played')
+            self._report(f'is damaged at byte {offset} ({safe_text(error)}): the rest is played')
             return []
         return [m for m in records if isinstance(m, Message)]
 
@@ -145,7 +146,7 @@ class McapFile:
         try:
             records = self._unpacked(chunk)
         except (*DAMAGE, PlaybackError) as error:
-            self._report(f'is damaged at byte {offset} ({error}): the rest is played')
+            self._report(f'is damaged at byte {offset} ({safe_text(error)}): the rest is played')
             return
         for record in records:
             self._note(record)
@@ -184,7 +185,8 @@ class McapFile:
                     yield position, next(iter(reader.records))
                 except DAMAGE as error:
                     self._report(
-                        f'is damaged at byte {position} ({error}): what is before is played'
+                        f'is damaged at byte {position} ({safe_text(error)}): what is before '
+                        'is played'
                     )
                     return
             position = end
