@@ -35,7 +35,11 @@ EXAMPLES = sorted((ROOT / 'examples').glob('*.launch.py'))
 # Files with parameters of the stereo node and of other nodes.
 SHARED_PARAMETERS = [
     ROOT / 'config' / 'nav2_obstacle_layer.yaml',
-    *(path for path in (ROOT / 'examples').glob('*.yaml') if '/**/stereo_node:' in path.read_text()),
+    *(
+        path
+        for path in (ROOT / 'examples').glob('*.yaml')
+        if '/**/stereo_node:' in path.read_text()
+    ),
 ]
 PROFILE = ROOT / 'config' / 'fastdds_large_messages.xml'
 PLAIN = {'ROS_DISTRO': 'kilted'}

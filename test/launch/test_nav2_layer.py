@@ -64,6 +64,14 @@ def test_a_person_who_leaves_is_cleared(behind: str, ahead: float) -> None:
     assert robot.see(view, pairs=SOON) == 0
 
 
+def test_more_rays_clear_after_fewer_pairs() -> None:
+    content = parameters()
+    content['/**/stereo_node']['ros__parameters']['clearing_decimation'] = 4
+    robot = Robot(content)
+    robot.see(with_person(View(), 3.6), pairs=3)
+    assert robot.see(View(), pairs=3) == 0
+
+
 def test_what_still_stands_there_is_not_cleared() -> None:
     robot = Robot(parameters())
     seen = {robot.see(with_person(View(), 2.0)) for _ in range(SOON)}
