@@ -17,6 +17,7 @@ from s2m2_ros.geometry.stereo_camera import (
     PrincipalPoint,
     StereoCamera,
 )
+from s2m2_ros.geometry.voxels import VoxelGrid
 
 __all__ = [
     'MIN_DISPARITY',
@@ -37,6 +38,7 @@ __all__ = [
     'RegionOfInterest',
     'RigidTransform',
     'StereoCamera',
+    'VoxelGrid',
     'Workspace',
     'compute_outputs',
 ]

@@ -12,9 +12,11 @@ from s2m2_ros.geometry import (
     FlyingPixelFilter,
     OutputOptions,
     PixelFilter,
+    VoxelGrid,
 )
 from s2m2_ros.geometry.cloud import Color
 from s2m2_ros.geometry.distance_check import RigCorrection
+from s2m2_ros.geometry.image_mask import ImageMask
 
 Rectify = Literal['auto', 'true', 'false']
 
@@ -30,6 +32,7 @@ class PipelineOptions:
         correction: of this rig's depth, as `s2m2 calibrate-check` finds it.
         allow_negative: the cameras may converge, so points beyond infinity are no fault.
         max_vertical_misalignment: in pixels; above it the examination reports misaligned views.
+        mask: which pixels of the left rectified image count in every output.
 
     """
 
@@ -38,6 +41,7 @@ class PipelineOptions:
     correction: RigCorrection = field(default_factory=RigCorrection)
     allow_negative: bool = False
     max_vertical_misalignment: float = 1.5
+    mask: ImageMask = field(default_factory=ImageMask)
 
 
 def output_options(
@@ -58,6 +62,8 @@ def output_options(
     points_border: float = 0.0,
     clearing_decimation: int = 8,
     clearing_range: float = 10.0,
+    points_voxel_size: float = 0.0,
+    points_voxel_growth: float = 0.0,
 ) -> OutputOptions:
     """Return the options that these parameters of the node, or of a command, mean.
 
@@ -86,6 +92,9 @@ def output_options(
             uncertainty=points_uncertainty,
             decimation=points_decimation,
             border=points_border,
+            voxels=(
+                VoxelGrid(points_voxel_size, points_voxel_growth) if points_voxel_size else None
+            ),
             filter=replace(
                 trusted if points_filter else in_range,
                 flying_pixels=FlyingPixelFilter() if points_flying_pixel_filter else None,
