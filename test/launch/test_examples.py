@@ -23,7 +23,7 @@ from rclpy.qos import (
 )
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from s2m2_ros.node.outputs.publishers import _profile as offered
+from s2m2_ros.node.outputs.publishers import output_profile
 from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS
 from support import launch_fake as fake
 from support.processes import SOURCE
@@ -153,7 +153,7 @@ def test_both_nodes_read_the_file_beside_the_launch_file(name: str) -> None:
     ],
 )
 def test_outputs_reach_such_a_subscription(asked: QoSProfile) -> None:
-    compatible, reason = qos_check_compatible(offered(), asked)
+    compatible, reason = qos_check_compatible(output_profile(), asked)
     assert compatible != QoSCompatibility.ERROR, reason
 
 

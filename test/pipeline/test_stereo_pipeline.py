@@ -348,6 +348,17 @@ class TestMask:
         chosen = PipelineOptions(mask=self.MASK, **options)
         return pipeline.process(pair(), set(Output), chosen, PipelineState())
 
+    def test_gives_no_rays(self, pipeline: StereoPipeline) -> None:
+        columns = []
+        state = PipelineState()
+        for _ in range(8):
+            chosen = PipelineOptions(mask=self.MASK)
+            host = pipeline.process(pair(), {Output.POINTS_CLEARING}, chosen, state).host
+            x, _, z = host.arrays[Output.POINTS_CLEARING].T
+            columns += np.rint(x / z * 200 + 80).astype(int).tolist()
+        assert len(columns) > 200
+        assert set(columns) <= set(self.KEPT)
+
     def test_left_out_of_every_output(self, pipeline: StereoPipeline) -> None:
         arrays = self.outputs(pipeline).host.arrays
         whole = pipeline.process(pair(), set(Output), PipelineOptions(), PipelineState())
@@ -362,7 +373,7 @@ class TestMask:
             Output.OCCLUSION_MASK: 255,
             Output.POINTS: np.nan,
         }
-        assert set(left_out) == set(Output)
+        assert set(left_out) == set(Output) - {Output.POINTS_CLEARING}
         outside = np.setdiff1d(np.arange(SIZE[1]), self.KEPT)
         for output, value in left_out.items():
             found, expected = arrays[output], whole.host.arrays[output]
