@@ -56,6 +56,7 @@ ALONE = ('disparity/color', *(topic for topic, made in OUTPUT_TOPICS.items() if 
 OUTPUTS = {
     'all': [topic for topic in TYPES if topic not in (STATS, *ALONE)],
     'points': ['points'],
+    'navigation': ['points', 'points_clearing'],
     **{topic: [topic] for topic in ALONE if topic in TYPES},
 }
 STAGES: tuple[str, ...] = ('decode', 'upload', 'geometry', 'download', 'publish')
