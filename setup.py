@@ -96,7 +96,7 @@ def shared_files() -> list[tuple[str, list[str]]]:
         ('share/ament_index/resource_index/packages', ['underlay/resource/s2m2_ros']),
         (share, ['package.xml']),
     ]
-    for folder in ('launch', 'config', 'msg'):
+    for folder in ('launch', 'config', 'examples', 'msg'):
         names = sorted(str(path.relative_to(HERE)) for path in (HERE / folder).glob('*.*'))
         files.append((f'{share}/{folder}', names))
     return files

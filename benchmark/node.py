@@ -73,6 +73,7 @@ ALONE = (
 OUTPUTS = {
     'all': [topic for topic in TYPES if topic not in (STATS, *ALONE, *REGISTERED)],
     'points': ['points'],
+    'navigation': ['points', 'points_clearing'],
     **{topic: [topic] for topic in ALONE if topic in TYPES},
 }
 STAGES: tuple[str, ...] = ('decode', 'upload', 'geometry', 'download', 'publish')

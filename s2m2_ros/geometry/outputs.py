@@ -14,6 +14,7 @@ import torch
 
 from s2m2_ros.geometry import pixel_kernel
 from s2m2_ros.geometry.camera_model import RegionOfInterest
+from s2m2_ros.geometry.clearing import ClearingOptions, clearing_points
 from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, Workspace, cloud_records
 from s2m2_ros.geometry.download import download
 from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth, require_one_shape
@@ -41,6 +42,7 @@ class Output(Enum):
     REGISTERED_DEPTH = (
         "meters along the target's optical axis, float32 (H', W'), NaN where unknown"
     )
+    POINTS_CLEARING = 'where rays through free space end, meters, float32 (N, 3)'
 
 
 MIN_DISPARITY = 0.0
@@ -54,7 +56,8 @@ class OutputOptions:
     ``min_confidence`` is where the confidence mask begins (255 = trusted), ``min_visibility``
     where the occlusion mask ends; ``depth_filter`` applies to the depth image, and to the
     registered one. ``target`` is the camera that depth is registered to, and that colors the
-    cloud if its image is given.
+    cloud if its image is given. The transform of ``cloud`` applies to the ends of the
+    ``clearing`` rays too.
     """
 
     min_confidence: float = 0.5
@@ -62,6 +65,7 @@ class OutputOptions:
     depth_filter: PixelFilter = field(default_factory=PixelFilter)
     cloud: CloudOptions = field(default_factory=CloudOptions)
     target: TargetCamera | None = None
+    clearing: ClearingOptions = field(default_factory=ClearingOptions)
 
 
 @dataclass(frozen=True)
@@ -272,6 +276,11 @@ def _registered_depth(context: _Pass) -> torch.Tensor:
     return context.target_view.depth
 
 
+def _points_clearing(context: _Pass) -> torch.Tensor:
+    options = context.options
+    return clearing_points(context.camera, context.maps, options.clearing, options.cloud.transform)
+
+
 _COMPUTE: Mapping[Output, Callable[[_Pass], torch.Tensor]] = {
     Output.RAW_DISPARITY: _raw_disparity,
     Output.DISPARITY: _disparity,
@@ -283,6 +292,7 @@ _COMPUTE: Mapping[Output, Callable[[_Pass], torch.Tensor]] = {
     Output.OCCLUSION_MASK: _occlusion_mask,
     Output.POINTS: _points,
     Output.REGISTERED_DEPTH: _registered_depth,
+    Output.POINTS_CLEARING: _points_clearing,
 }
 
 

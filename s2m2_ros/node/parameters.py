@@ -239,6 +239,24 @@ class Settings:
     points_decimation: int = _parameter(
         1, 'Take every n-th row and column into the cloud.', range=(1, 32)
     )
+    points_border: float = _parameter(
+        0.0,
+        'Remove from the cloud what lies at the edges of the image, as a fraction of its width: '
+        'a costmap cannot clear what was marked there.',
+        range=(0.0, 0.45),
+    )
+    clearing_decimation: int = _parameter(
+        8,
+        'Take every n-th row and column into points_clearing; other ones each time, so that '
+        'every pixel gets its turn.',
+        range=(1, 64),
+    )
+    clearing_range: float = _parameter(
+        10.0,
+        'Distance from the left camera in meters at which rays of points_clearing end when they '
+        'meet nothing nearer. More than raytrace_max_range of the costmap.',
+        range=(0.1, 1000.0),
+    )
     points_voxel_size: float = _parameter(
         0.0,
         'Send one point for each voxel of this edge in meters, in the frame of the cloud: '
@@ -261,8 +279,8 @@ class Settings:
     )
     points_frame: str = _parameter(
         '',
-        'Frame that the cloud is transformed into, through tf2. Empty: the left camera optical '
-        'frame.',
+        'Frame that points and points_clearing are transformed into, through tf2. Empty: the left '
+        'camera optical frame.',
         frame_name=True,
     )
     roi: tuple[int, ...] = _parameter(

@@ -284,6 +284,28 @@ class TestClouds:
         assert third.shape == (2, 3, 5)
         np.testing.assert_array_equal(third, whole[::3, ::3])
 
+    @pytest.mark.parametrize(('border', 'rows', 'columns'), [
+        (0.0, 5, 10), (0.04, 5, 10), (0.1, 3, 8), (0.2, 1, 6), (0.3, 0, 0), (0.49, 0, 0),
+    ])  # fmt: skip
+    def test_the_border_is_a_fraction_of_the_width(
+        self, make_camera: Callable[..., StereoCamera], border: float, rows: int, columns: int
+    ) -> None:
+        estimate = maps(torch.ones(5, 10))
+        options: dict[str, Any] = {'color': 'none', 'border': border}
+        known = ~np.isnan(cloud(make_camera(10, 5), estimate, None, **options)[..., 2])
+        expected = np.zeros((5, 10), bool)
+        top, left = (5 - rows) // 2, (10 - columns) // 2
+        expected[top : top + rows, left : left + columns] = True
+        np.testing.assert_array_equal(known, expected)
+        assert bool((estimate.disparity == 1).all())
+        dense = cloud(make_camera(10, 5), estimate, None, organized=False, **options)
+        assert len(dense) == rows * columns
+
+    @pytest.mark.parametrize('border', [-0.1, 0.5, NAN])
+    def test_no_border_is_half_the_image(self, border: float) -> None:
+        with pytest.raises(ValueError, match='border'):
+            CloudOptions(border=border)
+
     def test_flying_pixels_go_before_decimation(
         self, make_camera: Callable[..., StereoCamera]
     ) -> None:

@@ -198,17 +198,18 @@ def test_an_unexpected_error_drops_the_pair_and_says_so(
     assert 'disk full' in camera.faults.current()[Fault.OUTPUT][1]
 
 
-def test_the_cloud_goes_into_its_frame() -> None:
-    camera = Collector('points', points_frame='base')
+@pytest.mark.parametrize('topic', ['points', 'points_clearing'])
+def test_the_cloud_goes_into_its_frame(topic: str) -> None:
+    camera = Collector(topic, points_frame='base')
     turn = ((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0))
     camera.transforms = Transforms(RigidTransform('base', turn, (1.0, 0.0, 0.0)))
     assert camera.process() == {}
-    host = camera.published['points'].outputs.host
+    host = camera.published[topic].outputs.host
     assert host.cloud_frame_id == 'base'
 
 
 def test_without_a_transform_the_other_topics_go_on() -> None:
-    camera = Collector('points', 'depth', points_frame='base')
+    camera = Collector('points', 'points_clearing', 'depth', points_frame='base')
     camera.transforms = Transforms(None)
     assert camera.process() == {}
     assert set(camera.published) == {'depth'}

@@ -99,6 +99,23 @@ def test_a_pair_becomes_depth(pipeline: StereoPipeline) -> None:
     assert outputs.times.inference_ms > 0
 
 
+def test_clearing_rays_take_other_pixels_each_time(pipeline: StereoPipeline) -> None:
+    state = PipelineState()
+
+    def rays(*others: Output) -> set[tuple[float, ...]]:
+        wanted = {Output.POINTS_CLEARING, *others}
+        host = pipeline.process(pair(), wanted, PipelineOptions(), state).host
+        return {tuple(point) for point in host.arrays[Output.POINTS_CLEARING]}
+
+    first, second = rays(), rays()
+    pipeline.process(pair(), {Output.DEPTH}, PipelineOptions(), state)
+    third = rays(Output.DEPTH)
+    assert 50 < len(first) <= 240
+    assert not first & second
+    assert not (first | second) & third
+    assert state.clearing_phase == 3
+
+
 def test_without_calibration_the_disparity_remains(pipeline: StereoPipeline) -> None:
     outputs = pipeline.process(
         pair(None), {Output.RAW_DISPARITY}, PipelineOptions(), PipelineState()
@@ -368,6 +385,17 @@ class TestMask:
         options = PipelineOptions(mask=self.MASK, outputs=chosen)
         return pipeline.process(pair(), set(Output), options, PipelineState())
 
+    def test_gives_no_rays(self, pipeline: StereoPipeline) -> None:
+        columns = []
+        state = PipelineState()
+        for _ in range(8):
+            chosen = PipelineOptions(mask=self.MASK)
+            host = pipeline.process(pair(), {Output.POINTS_CLEARING}, chosen, state).host
+            x, _, z = host.arrays[Output.POINTS_CLEARING].T
+            columns += np.rint(x / z * 200 + 80).astype(int).tolist()
+        assert len(columns) > 200
+        assert set(columns) <= set(self.KEPT)
+
     def test_left_out_of_every_output(self, pipeline: StereoPipeline) -> None:
         arrays = self.outputs(pipeline).host.arrays
         options = PipelineOptions(outputs=replace(output_options(), target=self.TARGET))
@@ -384,7 +412,7 @@ class TestMask:
             Output.POINTS: np.nan,
             Output.REGISTERED_DEPTH: np.nan,
         }
-        assert set(left_out) == set(Output)
+        assert set(left_out) == set(Output) - {Output.POINTS_CLEARING}
         outside = np.setdiff1d(np.arange(SIZE[1]), self.KEPT)
         for output, value in left_out.items():
             found, expected = arrays[output], whole.host.arrays[output]

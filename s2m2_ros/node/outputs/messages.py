@@ -15,13 +15,22 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField, RegionOf
 from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
-from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output, Workspace
+from s2m2_ros.geometry import (
+    MIN_DISPARITY,
+    CloudLayout,
+    CloudOptions,
+    HostOutputs,
+    Output,
+    Workspace,
+)
 from s2m2_ros.geometry import RegionOfInterest as Window
 from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill, fill_image
 from s2m2_ros.msg import StereoEstimate
 from s2m2_ros.node.outputs.depth_encodings import METERS, MILLIMETERS, millimeters
 from s2m2_ros.node.outputs.disparity_color import disparity_colors
 from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
+
+CLEARING_LAYOUT = CloudLayout.of(CloudOptions(color='none'))
 
 
 def disparity_message(
@@ -180,17 +189,38 @@ def point_cloud_message(
     organized = records.ndim == 3
     height, width = records.shape[:2] if organized else (1, records.shape[0])
     message = (memory or CloudMemory()).message(records)
-    message.header = Header(stamp=header.stamp, frame_id=outputs.cloud_frame_id or header.frame_id)
-    message.height, message.width = height, width
+    _describe_cloud(message, layout, (height, width), _cloud_header(outputs, header))
+    message.is_dense = not organized
+    return message
+
+
+def clearing_message(outputs: HostOutputs, header: Header) -> PointCloud2:
+    """Return the ends of the clearing rays, x, y and z; needs Output.POINTS_CLEARING."""
+    points = outputs.arrays[Output.POINTS_CLEARING]
+    message = PointCloud2(is_dense=True)
+    fill(message.data, points)
+    size = (1, len(points))
+    _describe_cloud(message, CLEARING_LAYOUT, size, _cloud_header(outputs, header))
+    return message
+
+
+def _cloud_header(outputs: HostOutputs, header: Header) -> Header:
+    return Header(stamp=header.stamp, frame_id=outputs.cloud_frame_id or header.frame_id)
+
+
+def _describe_cloud(
+    message: PointCloud2, layout: CloudLayout, size: tuple[int, int], header: Header
+) -> None:
+    """Set all but the data and `is_dense`; `size` is the height and the width."""
+    message.header = header
+    message.height, message.width = size
     message.fields = [
         PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
         for name, offset in layout.fields
     ]
     message.is_bigendian = BIG_ENDIAN_HOST
     message.point_step = layout.point_step
-    message.row_step = width * layout.point_step
-    message.is_dense = not organized
-    return message
+    message.row_step = message.width * layout.point_step
 
 
 def estimate_message(

@@ -144,6 +144,14 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
         lambda s: messages.registered_camera_info(_host(s), s.header, s.color_info),
         'the calibration of `registered/depth`; subscribing to it alone starts no matching',
     ),
+    'points_clearing': OutputTopic(
+        PointCloud2,
+        frozenset({Output.POINTS_CLEARING}),
+        lambda s: messages.clearing_message(_host(s), s.header),
+        'a small cloud of x, y, z: where rays through free space end, at the surface or at '
+        '`clearing_range`, floor and sky included; unknown pixels give none. To clear costmaps, '
+        'never to mark them',
+    ),
     'estimate': OutputTopic(
         StereoEstimate,
         frozenset({Output.DISPARITY, Output.CONFIDENCE, Output.VISIBILITY}),
@@ -167,7 +175,11 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
 }
 REGISTERED = frozenset({'registered/depth', 'registered/camera_info'})
 # The topics that go into `points_frame`.
-CLOUDS = frozenset(name for name, topic in OUTPUT_TOPICS.items() if Output.POINTS in topic.needs)
+CLOUDS = frozenset(
+    name
+    for name, topic in OUTPUT_TOPICS.items()
+    if topic.needs & {Output.POINTS, Output.POINTS_CLEARING}
+)
 STATS = 'stats'
 STATS_DESCRIPTION = (
     'timings and counters of each processed pair; subscribing to it alone starts no matching'

@@ -19,6 +19,7 @@ from sensor_msgs_py import point_cloud2
 from std_msgs.msg import Header
 
 from s2m2_ros.geometry import (
+    ClearingOptions,
     CloudOptions,
     HostOutputs,
     Output,
@@ -349,6 +350,33 @@ class TestPointCloud:
         result = compute_outputs(CAMERA, maps(torch.full((2, 100), 62.0)), {Output.DEPTH})
         with pytest.raises(ValueError, match='POINTS'):
             messages.point_cloud_message(result, HEADER)
+
+
+class TestClearing:
+    def test_a_small_cloud_of_x_y_z(self) -> None:
+        estimate = maps(torch.full((2, 100), NAN))
+        estimate.disparity[1, 50] = 62.0  # 2 m ahead
+        estimate.disparity[1, 99] = 20.0  # infinity, along the ray (0.07, 0, 1)
+        options = OutputOptions(clearing=ClearingOptions(decimation=1, max_range=5.0))
+        result = compute_outputs(CAMERA, estimate, {Output.POINTS_CLEARING}, options=options)
+        message = messages.clearing_message(result, HEADER)
+        assert message.header == HEADER
+        assert (message.height, message.width) == (1, 2)
+        assert (message.point_step, message.row_step, len(message.data)) == (12, 24, 24)
+        assert message.is_dense
+        points = point_cloud2.read_points_numpy(message, ('x', 'y', 'z'))
+        far = 5 / math.hypot(0.07, 1)
+        np.testing.assert_allclose(points, [[0.0, 0.0, 2.0], [0.07 * far, 0.0, far]], atol=1e-6)
+
+    def test_no_rays_and_another_frame(self) -> None:
+        shift = RigidTransform('map', ((1, 0, 0), (0, 1, 0), (0, 0, 1)), (0.0, 0.0, 5.0))
+        options = OutputOptions(cloud=CloudOptions(transform=shift))
+        unknown = maps(torch.full((2, 100), NAN))
+        result = compute_outputs(CAMERA, unknown, {Output.POINTS_CLEARING}, options=options)
+        message = messages.clearing_message(result, HEADER)
+        assert message.header.frame_id == 'map'
+        assert (message.height, message.width, len(message.data)) == (1, 0, 0)
+        assert deserialize_message(serialize_message(message), PointCloud2) == message
 
 
 class TestEstimate:
