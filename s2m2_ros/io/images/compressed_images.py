@@ -29,7 +29,7 @@ def decompress(
     """Return the pixels, uint8 or uint16, (H, W) or (H, W, 3 or 4) in OpenCV's order B, G, R, A.
 
     Raises ValueError for data that is no JPEG or PNG, is damaged or cut short, or declares more
-    than `max_pixels` or another size than expected; cv2.error for what OpenCV rejects.
+    than `max_pixels` or another size than expected.
     """
     encoded = bytes(data)
     if not encoded:
@@ -67,7 +67,10 @@ def decode_encoded(
             f'it declares an implausible size of {width}x{height} pixels, more than {max_pixels}'
         )
     header.require_complete(encoded)
-    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
     if pixels is None:
         raise ValueError(
             f'OpenCV cannot decode the {header.format}: it is damaged or of an unknown kind'
