@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from s2m2_ros.home_folder import provide_home
+from s2m2_ros.text_safety import utf8_text
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -143,6 +144,6 @@ def output_is_written() -> bool:
 def complain(text: str) -> None:
     """Print a line on standard error, if it is open."""
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(utf8_text(text), file=sys.stderr, flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
