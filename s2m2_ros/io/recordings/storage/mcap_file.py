@@ -140,7 +140,9 @@ class McapFile:
             if isinstance(record, Chunk):
                 self._unpacked_size += record.uncompressed_size
                 if not is_plausible(self._unpacked_size, self._size):
-                    self._report(f'declares implausible sizes: only its first {offset} bytes are read')
+                    self._report(
+                        f'declares implausible sizes: only its first {offset} bytes are read'
+                    )
                     break
                 self._scan_chunk(offset, record)
             elif isinstance(record, Message):

@@ -17,7 +17,7 @@ MAGIC = b'#ROSBAG V'
 FIRST_LINE = b'#ROSBAG V2.0\n'
 
 
-class _BoundedReader(Reader):
+class _BoundedReader(Reader):  # type: ignore[misc]  # rosbags is optional
     """The reader of `rosbags`, which takes what the index and the chunks declare."""
 
     def __init__(self, path: Path) -> None:

@@ -101,7 +101,7 @@ class SqliteFile:
         self.start_ns = int(start or 0)
 
     def _check_tables(self) -> None:
-        """Raise TypeError for tables whose rows or columns are computed, perhaps without an end."""
+        """Raise TypeError for tables whose rows or columns are computed, maybe without an end."""
         for table in ('topics', 'messages'):
             kind, sql = self._execute(
                 'SELECT type, upper(sql) FROM sqlite_master WHERE lower(name) = ?', (table,)
