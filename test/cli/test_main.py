@@ -153,11 +153,16 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [good]
 
 
-# Asks the process to stop when it looks for a module, `swallow`: as a package does that catches
-# every error of an optional import.
+# Asks the process to stop when it looks for a module. `swallow`: as a package does that catches
+# every error of an optional import; `native`: while native code calls Python, as in torch, which
+# aborts the process for any exception (ctypes prints it).
 ASKED_AT_AN_IMPORT = """
-import os, signal, sys
-moment, swallow = sys.argv.pop(1), sys.argv.pop(1) == 'swallow'
+import ctypes, os, signal, sys
+moment, how = sys.argv.pop(1), sys.argv.pop(1)
+
+def ask():
+    os.kill(os.getpid(), signal.SIGINT)
+    sum(range(1000))  # the handler runs between two instructions
 
 class Finder:
     @staticmethod
@@ -165,10 +170,9 @@ class Finder:
         if name != moment:
             return None
         try:
-            os.kill(os.getpid(), signal.SIGINT)
-            sum(range(1000))  # the handler runs between two instructions
+            ctypes.CFUNCTYPE(None)(ask)() if how == 'native' else ask()
         except BaseException:
-            if not swallow:
+            if how != 'swallow':
                 raise
         return None
 
@@ -178,15 +182,15 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize('swallow', ['swallow', 'raise'])
+@pytest.mark.parametrize('how', ['swallow', 'raise', 'native'])
 @pytest.mark.parametrize(
     'moment', ['argparse', 's2m2_ros.cli.train', 'torch', 'torch._C', 's2m2_ros.training.trainer']
 )
-def test_interrupted_while_importing(moment: str, swallow: str, tmp_path: Path) -> None:
+def test_interrupted_while_importing(moment: str, how: str, tmp_path: Path) -> None:
     train = ['train', str(tmp_path / 'run'), *TINY, '--minutes', '30']
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, '-c', ASKED_AT_AN_IMPORT, moment, swallow, *train],
+        [sys.executable, '-c', ASKED_AT_AN_IMPORT, moment, how, *train],
         capture_output=True,
         text=True,
         check=False,
