@@ -291,3 +291,13 @@ def test_the_nodes_of_a_user_without_home_and_name(module: str) -> None:
 def test_exit_statuses_are_those_that_are_documented() -> None:
     assert (EXIT_FAILED, EXIT_USER_ERROR, EXIT_INTERRUPTED) == (1, 2, 130)
     assert run_command('match').returncode == EXIT_USER_ERROR
+
+
+def test_escape_sequences_in_names_do_not_reach_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [str(tmp_path / 'a\x1b[31m.png'), str(tmp_path / 'b.png')]
+    assert main(['match', *names, '--backend', 'sgbm']) == EXIT_USER_ERROR
+    errors = capsys.readouterr().err
+    assert r'a\x1b[31m.png' in errors
+    assert '\x1b' not in errors
