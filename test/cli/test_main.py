@@ -301,3 +301,22 @@ def test_escape_sequences_in_names_do_not_reach_the_terminal(
     errors = capsys.readouterr().err
     assert r'a\x1b[31m.png' in errors
     assert '\x1b' not in errors
+
+
+def test_too_little_memory_to_load_the_libraries() -> None:
+    code = (
+        'import resource, sys\n'
+        'from s2m2_ros.cli.main import main\n'
+        'resource.setrlimit(resource.RLIMIT_AS, (350 << 20, 350 << 20))\n'
+        "sys.exit(main(['match', 'a.png', 'b.png', '--device', 'cpu', '--backend', 'torch']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        cwd=SOURCE,
+    )
+    assert done.returncode == EXIT_USER_ERROR
+    assert done.stderr.endswith('s2m2 match: there is not enough memory\n')

@@ -36,6 +36,10 @@ _TIFF_SIZE = frozenset({256, 257, 258, 277, 322, 323})
 _TIFF_PARTS = ((273, 279), (324, 325))
 
 
+# What reading behind the end, or numbers without sense, lead to.
+DAMAGE = (struct.error, IndexError, OverflowError)
+
+
 @dataclass(frozen=True)
 class ImageHeader:
     """What the header of an encoded image says."""
@@ -49,8 +53,12 @@ class ImageHeader:
     def require_complete(self, encoded: bytes) -> None:
         """Raise ValueError for an image that is cut short, which decoders would fill up."""
         check = _COMPLETE.get(self.format)
-        if check is not None:
+        if check is None:
+            return
+        try:
             check(encoded)
+        except DAMAGE as error:
+            raise ValueError(f'the {self.format} is cut short or damaged') from error
 
 
 def read_header(encoded: bytes) -> ImageHeader:
@@ -65,7 +73,7 @@ def read_header(encoded: bytes) -> ImageHeader:
         raise ValueError(what)
     try:
         return reader(encoded)
-    except (struct.error, IndexError, OverflowError) as error:
+    except DAMAGE as error:
         raise ValueError(f'the {name} is cut short in its header') from error
 
 

@@ -105,6 +105,14 @@ def test_the_size_of_a_tiff_may_have_a_signed_type(kind: int, tmp_path: Path) ->
         read_raw(tmp_path / 'image.tif')
 
 
+def test_strips_behind_the_end_are_an_error_of_its_own(tmp_path: Path) -> None:
+    size = ((256, 4, 1, 16), (257, 4, 1, 16))
+    content = tiff_structure(*size, (273, 4, 253, 87), (279, 4, 253, 87), data=bytes(150))
+    (tmp_path / 'image.tif').write_bytes(content)
+    with pytest.raises(ImageError, match='cut short'):
+        read_raw(tmp_path / 'image.tif')
+
+
 class TestAvif:
     """A decoder allocates what the AV1 data declare, and scales to what the boxes say."""
 
