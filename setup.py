@@ -71,6 +71,7 @@ class Build(build):  # type: ignore[misc]
 PIXEL_KERNEL = Extension(
     f'{PACKAGE}.geometry.compiled._pixel_kernel',
     sources=[f'{PACKAGE}/geometry/compiled/pixel_kernel.cpp'],
+    depends=[f'{PACKAGE}/geometry/compiled/{name}.h' for name in ('kernel_types', 'voxel_grid')],
     language='c++',
     # As in CMakeLists.txt: vectors, but the arithmetic of torch to the last bit.
     extra_compile_args=[

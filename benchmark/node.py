@@ -51,7 +51,13 @@ from s2m2_ros.pipeline import PairOutputs
 from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
 
 PROFILES = Path(__file__).resolve().parents[1] / 'config' / 'fastdds_large_messages.xml'
-OUTPUTS = {'all': [topic for topic in TYPES if topic != STATS], 'points': ['points']}
+# Other forms of an output, and pictures: each for itself.
+ALONE = ('disparity/color', *(topic for topic, made in OUTPUT_TOPICS.items() if made.base))
+OUTPUTS = {
+    'all': [topic for topic in TYPES if topic not in (STATS, *ALONE)],
+    'points': ['points'],
+    **{topic: [topic] for topic in ALONE if topic in TYPES},
+}
 STAGES: tuple[str, ...] = ('decode', 'upload', 'geometry', 'download', 'publish')
 DISCOVERY_TIMEOUT_S = 90.0
 
@@ -143,7 +149,7 @@ def _finished(width: int, height: int) -> dict[str, Any]:
         outputs, blank, blank, outputs.camera, DISPARITY_RESOLUTION, (height, width)
     )
     source = MessageSource(result, header, infos[0], CloudMemory())
-    return {name: topic.build(source) for name, topic in OUTPUT_TOPICS.items()}
+    return {name: OUTPUT_TOPICS[name].build(source) for name in TYPES if name != STATS}
 
 
 def relay(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
@@ -270,7 +276,7 @@ def show(name: str, node: Figures, relayed: Figures) -> None:
         for stage, values in zip(STAGES, zip(*node.stages, strict=True), strict=True)
     )
     print(
-        f'{name:7} inside {_spread([sum(s) for s in node.stages])} ({parts}), '
+        f'{name:21} inside {_spread([sum(s) for s in node.stages])} ({parts}), '
         f'outside {_spread(node.outside)}, of a relay {_spread(relayed.outside)}, '
         f'processor {node.processor:.1f} ms, of a relay {relayed.processor:.1f} ms, '
         f'{node.lost} lost'
@@ -291,6 +297,7 @@ def run(what: str, arguments: argparse.Namespace) -> dict[str, Figures]:
     """Return the figures of the node, or of the relay, in a process of its own."""
     namespace = f'/bench_{uuid.uuid4().hex[:8]}'
     parameters = [f'backend:={arguments.backend}', 'calibration_check_period:=0.0']
+    parameters += arguments.parameter
     flags = [part for parameter in parameters for part in ('-p', parameter)]
     size = ['--width', str(arguments.width), '--height', str(arguments.height)]
     process = subprocess.Popen(
@@ -301,20 +308,24 @@ def run(what: str, arguments: argparse.Namespace) -> dict[str, Figures]:
     )
     try:
         bench = Bench(namespace, arguments.width, arguments.height)
-        return {name: measure(bench, process, name, arguments.pairs) for name in OUTPUTS}
+        return {name: measure(bench, process, name, arguments.pairs) for name in arguments.outputs}
     finally:
         process.terminate()
         process.wait(timeout=10)
 
 
 def main() -> int:
-    """Measure all outputs, then the cloud alone; or be what is measured."""
+    """Measure the usual outputs, then some alone; or be what is measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('what', nargs='?', default='measure', choices=('measure', 'node', 'relay'))
     parser.add_argument('--width', type=int, default=1280)
     parser.add_argument('--height', type=int, default=720)
     parser.add_argument('--pairs', type=int, default=50)
     parser.add_argument('--backend', default='instant')
+    parser.add_argument('--outputs', nargs='+', choices=OUTPUTS, default=list(OUTPUTS))
+    parser.add_argument(
+        '--parameter', action='append', default=[], metavar='NAME:=VALUE', help='of the node'
+    )
     arguments, ros_arguments = parser.parse_known_args()
     if arguments.what == 'node':
         return serve(ros_arguments)
@@ -329,8 +340,9 @@ def main() -> int:
         node, relayed = (run(what, arguments) for what in ('node', 'relay'))
     finally:
         rclpy.try_shutdown()
-    print(f'{arguments.width}x{arguments.height} rgb8, {arguments.backend}')
-    for name in OUTPUTS:
+    given = ', '.join([arguments.backend, *arguments.parameter])
+    print(f'{arguments.width}x{arguments.height} rgb8, {given}')
+    for name in arguments.outputs:
         show(name, node[name], relayed[name])
     return 0
 

@@ -25,6 +25,7 @@ REQUIRED_ROS_PACKAGES = ('message_filters', 'cv_bridge', 'sensor_msgs_py', 'tf_t
 OPTIONAL_ROS_PACKAGES = {
     'tf2_ros': 'the parameter points_frame and static transforms of stereo_player',
     'launch_ros': 'the launch files',
+    'point_cloud_interfaces': 'the topics points/zlib and points/zstd',
 }
 # Linux's ephemeral ports begin at 32768; the ports of higher domains lie among them.
 HIGHEST_SAFE_DOMAIN = 101

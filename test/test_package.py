@@ -45,7 +45,8 @@ MANIFEST_NAMES: dict[str, tuple[str | None, str | None]] = {
 ROS_PACKAGES = {
     'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',
     'launch', 'launch_ros', 'lifecycle_msgs', 'message_filters', 'rcl_interfaces', 'rclpy',
-    'sensor_msgs', 'sensor_msgs_py', 'std_msgs', 'stereo_msgs', 'tf2_ros', 'tf_transformations',
+    'sensor_msgs', 'sensor_msgs_py', 'std_msgs', 'std_srvs', 'stereo_msgs', 'tf2_ros',
+    'tf_transformations',
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from s2m2_ros.geometry.stereo_camera import (
     PrincipalPoint,
     StereoCamera,
 )
+from s2m2_ros.geometry.voxels import VoxelGrid
 
 __all__ = [
     'MIN_DISPARITY',
@@ -35,6 +36,7 @@ __all__ = [
     'RegionOfInterest',
     'RigidTransform',
     'StereoCamera',
+    'VoxelGrid',
     'Workspace',
     'compute_outputs',
 ]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from s2m2_ros.geometry import pixel_kernel
+from s2m2_ros.geometry.camera_model import RegionOfInterest
 from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, Workspace, cloud_records
 from s2m2_ros.geometry.download import download
 from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth, require_one_shape
@@ -32,7 +33,7 @@ class Output(Enum):
     VISIBILITY = '1 seen by both cameras, 0 occluded, float32 (H, W)'
     CONFIDENCE_MASK = 'uint8 (H, W), 255 where the disparity is trusted'
     OCCLUSION_MASK = 'uint8 (H, W), 255 where occluded'
-    POINTS = 'records of CloudLayout, float32 (H, W, n) or (N, n)'
+    POINTS = 'records of CloudLayout, float32 (H, W, n), or (N, n) of known points or voxels'
 
 
 MIN_DISPARITY = 0.0
@@ -59,7 +60,7 @@ class HostOutputs:
 
     ``max_disparity`` is finite and greater than every known disparity; 0 without a DISPARITY.
     ``cloud_frame_id`` is empty for the left optical frame. ``download_ms`` is how long the copy
-    to the host took.
+    to the host took. Nothing is known outside of ``valid_window``; None: it is the whole image.
     """
 
     camera: StereoCamera | None
@@ -68,6 +69,7 @@ class HostOutputs:
     cloud_layout: CloudLayout | None
     cloud_frame_id: str
     download_ms: float = 0.0
+    valid_window: RegionOfInterest | None = None
 
     @property
     def calibrated_camera(self) -> StereoCamera:
@@ -199,7 +201,7 @@ def _occlusion_mask(context: _Pass) -> torch.Tensor:
 def _points(context: _Pass) -> torch.Tensor:
     options = context.options.cloud
     uncertainty = None
-    if options.uncertainty:
+    if options.needs_uncertainty:
         uncertainty = context.uncertainty(context.camera.depth(context.maps.disparity))
     return cloud_records(
         context.camera,

@@ -13,6 +13,7 @@ from s2m2_ros.node.outputs.messages import CloudMemory
 from s2m2_ros.node.outputs.publishers import Publishers
 from s2m2_ros.node.outputs.topics import MessageSource
 from s2m2_ros.node.outputs.transforms import Transforms
+from s2m2_ros.node.pair_limit import PairLimit
 from s2m2_ros.node.pair_processor import Job
 from s2m2_ros.node.parameter_declaration import Parameters
 from s2m2_ros.node.parameters import Settings
@@ -59,6 +60,7 @@ class Camera:
         self._worker = worker
         self._publishers: Publishers | None = None
         self._synchronizer: PairSynchronizer | None = None
+        self._enabled = True
 
     @property
     def settings(self) -> Settings:
@@ -97,13 +99,12 @@ class Camera:
         """Begin to subscribe and publish, as soon as an output has a subscriber."""
         if self._publishers is None:
             return
-        self.session = Session()
+        self.session = Session(paused=not self._enabled)
         self._worker.call(self._reset_state)
-        self._publishers.open()
         self._follow_points_frame()
-        self.follow_subscribers()
-        if self._synchronizer is None:
-            self.logger.info('waiting for a subscriber of an output')
+        if not self._enabled:
+            self.logger.info('paused, until ~/enable is called with true')
+        self._follow_enabled()
 
     def deactivate(self) -> None:
         """Unsubscribe; a pair that is being matched is not published any more."""
@@ -122,9 +123,33 @@ class Camera:
             self._publishers.destroy()
         self._publishers = None
 
+    def enable(self, enabled: bool) -> None:
+        """Pause, or go on; remembered while the node is inactive or unconfigured.
+
+        A paused camera is unsubscribed and publishes nothing, not even the pair that is being
+        matched; counters and state go on.
+        """
+        if enabled == self._enabled:
+            return
+        self._enabled, self.session.paused = enabled, not enabled
+        self.logger.info('enabled' if enabled else 'paused')
+        self._follow_enabled()
+
+    def _follow_enabled(self) -> None:
+        if self.session.ended or self._publishers is None:
+            return
+        if not self._enabled:
+            self._publishers.close()
+            self._unsubscribe(DropCause.PAUSED)
+            return
+        self._publishers.open()
+        self.follow_subscribers()
+        if self._synchronizer is None:
+            self.logger.info('waiting for a subscriber of an output')
+
     def follow_subscribers(self) -> None:
         """Subscribe to the inputs while an output has a subscriber, and only then."""
-        if self.session.ended or self._publishers is None:
+        if self.session.stopped or self._publishers is None:
             return
         wanted = bool(self.wanted())
         if wanted and self._synchronizer is None:
@@ -159,10 +184,12 @@ class Camera:
         self.pixel_range = PixelRange(self.settings.pixel_range)
 
     def _subscribe(self) -> None:
-        session = self.session
+        session, limit = self.session, PairLimit()
 
         def dispatch(messages: StereoMessages) -> None:
-            if self._worker.offer(Job(self, session, messages), slot=self) is not None:
+            if not limit.admits(self.settings.max_rate, messages.arrived_at):
+                session.counters.drop(DropCause.RATE_LIMIT)
+            elif self._worker.offer(Job(self, session, messages), slot=self) is not None:
                 session.counters.drop(DropCause.SUPERSEDED)
 
         self._synchronizer = PairSynchronizer(

@@ -81,14 +81,25 @@ class DropCause(Enum):
     OTHER_PUBLISHER = 'other publisher'
     UNDECODED = 'video not decoded'
     SUPERSEDED = 'superseded'
+    RATE_LIMIT = 'above max_rate'
     SAME_TIMESTAMP = 'same timestamp'
     INVALID_INPUT = 'invalid input'
     MATCHING_FAILED = 'matching failed'
     NO_SUBSCRIBERS = 'no subscribers'
     NO_TRANSFORM = 'no transform'
+    POINTS_RATE = 'points_rate'
     TRANSPORT_CHANGED = 'transport changed'
+    PAUSED = 'paused'
     DEACTIVATED = 'deactivated'
     FAILED = 'failed'
+
+
+class DropError(Exception):
+    """This pair is dropped for a cause."""
+
+    def __init__(self, cause: DropCause) -> None:
+        super().__init__(cause.value)
+        self.cause = cause
 
 
 @dataclass

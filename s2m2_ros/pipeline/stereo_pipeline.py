@@ -16,7 +16,7 @@ from s2m2_ros.inference import MatchResult, StereoMatcher
 from s2m2_ros.pipeline.options import PipelineOptions
 from s2m2_ros.pipeline.pair import PairInput, PairOutputs, StageTimes
 from s2m2_ros.pipeline.preparation import PreparedPair, gray, prepare
-from s2m2_ros.pipeline.state import PipelineState
+from s2m2_ros.pipeline.state import KeptPixels, PipelineState
 
 # The network's estimate is continuous; a sixteenth of a pixel, the step of OpenCV's matchers,
 # is the finest difference that consumers should read into it.
@@ -42,8 +42,8 @@ class StereoPipeline:
 
         Where there is nothing to match (blank images, one picture on both sides) the confidence
         is 0 everywhere. The arrays may lie in the workspace of `state`: use them before the next
-        call. Raises ImageError for images that are no pair, CalibrationError for a calibration
-        that cannot be used, and whatever the matcher raises.
+        call. Raises ImageError for images that are no pair and masks that do not fit them,
+        CalibrationError for a calibration that cannot be used, and whatever the matcher raises.
         """
         prepared = prepare(pair, options, state, self.matcher.device)
         height, width = prepared.left.shape[:2]
@@ -62,6 +62,8 @@ class StereoPipeline:
         )
         if not wanted:
             return outputs
+        mask, device = options.mask, self.matcher.device
+        kept = None if mask.keeps_all else state.kept(mask, width, height, device)
         result = self.matcher.match(prepared.left, prepared.right, timed=True)
         # Reading the durations waits for the device, so that they do not mix.
         times = result.timings
@@ -69,6 +71,8 @@ class StereoPipeline:
         started = time.perf_counter()
         network = self.matcher.checkpoint or self.matcher.backend
         result = _trusted(result, prepared, network)
+        if kept is not None:
+            result = _restricted(result, kept)
         working_size = self.matcher.working_size(height, width)
         scale = width / self.matcher.matched_width(height, width)
         host = compute_outputs(
@@ -80,7 +84,9 @@ class StereoPipeline:
             options=options.outputs,
             workspace=state.workspace,
         )
-        mean_confidence = float(result.confidence[::CONFIDENCE_STEP, ::CONFIDENCE_STEP].mean())
+        if kept is not None:
+            host = replace(host, valid_window=mask.window(width, height))
+        mean_confidence = _mean_confidence(result, kept)
         elapsed = (time.perf_counter() - started) * 1e3
         return replace(
             outputs,
@@ -129,3 +135,19 @@ def _trusted(result: MatchResult, prepared: PreparedPair, network: str) -> Match
         confidence=confidence * prepared.valid,
         visibility=result.visibility * prepared.valid,
     )
+
+
+def _restricted(result: MatchResult, kept: KeptPixels) -> MatchResult:
+    """Return the result with nothing known outside of what counts."""
+    return replace(
+        result,
+        disparity=result.disparity + kept.unknown,
+        confidence=result.confidence * kept.factor,
+        visibility=result.visibility * kept.factor,
+    )
+
+
+def _mean_confidence(result: MatchResult, kept: KeptPixels | None) -> float:
+    coarse = (slice(None, None, CONFIDENCE_STEP),) * 2
+    confidence = result.confidence[coarse]
+    return float((confidence if kept is None else confidence[kept.factor[coarse] > 0]).mean())

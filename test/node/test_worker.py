@@ -9,7 +9,7 @@ import pytest
 
 from s2m2_ros.node.worker import Worker
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class Gate:

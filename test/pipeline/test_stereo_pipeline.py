@@ -9,10 +9,18 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from s2m2_ros.errors import ImageError
-from s2m2_ros.geometry import CalibrationError, CameraModel, Output
+from s2m2_ros.geometry import (
+    UNKNOWN_DISPARITY,
+    CalibrationError,
+    CameraModel,
+    Output,
+    RegionOfInterest,
+)
 from s2m2_ros.geometry.distance_check import RigCorrection
+from s2m2_ros.geometry.image_mask import ImageMask
 from s2m2_ros.geometry.pair_findings import FindingKind
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.inference.sgbm_options import SgbmOptions
@@ -23,6 +31,7 @@ from s2m2_ros.pipeline import (
     PipelineState,
     StereoPipeline,
     examine_outputs,
+    output_options,
 )
 from s2m2_ros.pipeline.preparation import alike
 
@@ -307,3 +316,86 @@ def test_the_resolution_knows_that_sgbm_shrinks_by_itself() -> None:
             pair(), {Output.DEPTH}, PipelineOptions(), PipelineState()
         )
     assert outputs.resolution == 2 / 16
+
+
+class TestMask:
+    """A region of interest less a polygon: columns 40 to 119, without 60 to 79 of all rows."""
+
+    MASK = ImageMask(
+        RegionOfInterest(40, 0, 80, 0),
+        (((60.0, 0.0), (79.0, 0.0), (79.0, 95.0), (60.0, 95.0)),),
+    )
+    KEPT = (*range(40, 60), *range(80, 120))
+
+    def outputs(self, pipeline: StereoPipeline, **options: Any) -> PairOutputs:
+        chosen = PipelineOptions(mask=self.MASK, **options)
+        return pipeline.process(pair(), set(Output), chosen, PipelineState())
+
+    def test_left_out_of_every_output(self, pipeline: StereoPipeline) -> None:
+        arrays = self.outputs(pipeline).host.arrays
+        whole = pipeline.process(pair(), set(Output), PipelineOptions(), PipelineState())
+        left_out = {
+            Output.RAW_DISPARITY: np.nan,
+            Output.DISPARITY: UNKNOWN_DISPARITY,
+            Output.DEPTH: np.nan,
+            Output.UNCERTAINTY: np.nan,
+            Output.CONFIDENCE: 0,
+            Output.VISIBILITY: 0,
+            Output.CONFIDENCE_MASK: 0,
+            Output.OCCLUSION_MASK: 255,
+            Output.POINTS: np.nan,
+        }
+        assert set(left_out) == set(Output)
+        outside = np.setdiff1d(np.arange(SIZE[1]), self.KEPT)
+        for output, value in left_out.items():
+            found, expected = arrays[output], whole.host.arrays[output]
+            places = found[:, outside]
+            if output is Output.POINTS:
+                places, found, expected = places[..., 2], found[..., 2], expected[..., 2]
+            assert np.array_equal(places, np.full_like(places, value), equal_nan=True), output
+            # At the edges the cloud's filter has no neighbors to compare with.
+            inner = [c for c in self.KEPT if c not in (40, 59, 80, 119)]
+            np.testing.assert_array_equal(found[:, inner], expected[:, inner])
+
+    def test_unfiltered_and_merged_clouds_too(self, pipeline: StereoPipeline) -> None:
+        options = output_options(
+            points_filter=False, points_flying_pixel_filter=False, points_organized=False
+        )
+        cloud = self.outputs(pipeline, outputs=options).host.arrays[Output.POINTS]
+        columns = 80 + 200 * cloud[:, 0] / cloud[:, 2]
+        assert len(cloud)
+        assert set(np.rint(columns).astype(int)) <= set(self.KEPT)
+        merged = self.outputs(pipeline, outputs=output_options(points_voxel_size=0.1))
+        assert 0 < len(merged.host.arrays[Output.POINTS]) < len(cloud)
+
+    def test_the_valid_window_is_the_region(self, pipeline: StereoPipeline) -> None:
+        assert self.outputs(pipeline).host.valid_window == RegionOfInterest(40, 0, 80, 96)
+        without = pipeline.process(pair(), {Output.DEPTH}, PipelineOptions(), PipelineState())
+        assert without.host.valid_window is None
+
+    def test_the_mean_confidence_is_that_of_what_counts(self, pipeline: StereoPipeline) -> None:
+        outputs = self.outputs(pipeline)
+        confidence = outputs.host.arrays[Output.CONFIDENCE][::8, ::8]
+        counts = [c // 8 for c in self.KEPT if c % 8 == 0]
+        assert outputs.mean_confidence == pytest.approx(confidence[:, counts].mean(), rel=1e-5)
+
+    def test_it_is_made_once_for_each_size(self, pipeline: StereoPipeline) -> None:
+        state = PipelineState()
+        first = state.kept(self.MASK, 160, 96, torch.device('cpu'))
+        assert state.kept(self.MASK, 160, 96, torch.device('cpu')) is first
+        assert state.kept(self.MASK, 160, 99, torch.device('cpu')).factor.shape == (99, 160)
+
+    def test_what_does_not_fit_is_an_error_of_the_image(self, pipeline: StereoPipeline) -> None:
+        wrong = ImageMask(RegionOfInterest(0, 0, 161, 0))
+        with pytest.raises(ImageError, match=r'roi = \[0, 0, 161, 0\] .* 160x96 pixels'):
+            pipeline.process(pair(), {Output.DEPTH}, PipelineOptions(mask=wrong), PipelineState())
+
+    def test_without_calibration(self, pipeline: StereoPipeline) -> None:
+        outputs = pipeline.process(
+            pair(None),
+            {Output.RAW_DISPARITY},
+            PipelineOptions(mask=self.MASK),
+            PipelineState(),
+        )
+        known = np.isfinite(outputs.host.arrays[Output.RAW_DISPARITY]).any(axis=0)
+        assert set(np.flatnonzero(known)) <= set(self.KEPT)

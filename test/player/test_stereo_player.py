@@ -87,7 +87,7 @@ def listen(
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     # A deadline, for the case of a failure: several seconds go into the imports of the player.
-    deadline = node.get_clock().now().nanoseconds + 60_000_000_000
+    deadline = node.get_clock().now().nanoseconds + 180_000_000_000
     while not done(heard):
         assert node.get_clock().now().nanoseconds < deadline, heard
         executor.spin_once(timeout_sec=0.5)

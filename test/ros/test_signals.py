@@ -16,7 +16,7 @@ import pytest
 import rclpy
 from rclpy.context import Context
 
-from support.processes import SOURCE
+from support.processes import SHARED_MEMORY, SOURCE, left_behind, shared_memory
 
 SHORTLY_S = 0.002
 LIMIT_S = 60
@@ -92,9 +92,14 @@ CASES = [
 
 @pytest.mark.parametrize(('signals', 'pause'), CASES)
 def test_the_node(signals: list[signal.Signals], pause: float) -> None:
+    # Those of killed processes of other tests may still be mapped.
+    others = set(SHARED_MEMORY.iterdir())
     with executable('node.main', 'backend:=sgbm') as process:
         wait_for_topic('/diagnostics')
+        memory = shared_memory(process) - others
         ask(process, signals, pause)
+    assert memory
+    assert not left_behind(memory)
 
 
 @pytest.mark.parametrize(('signals', 'pause'), CASES)

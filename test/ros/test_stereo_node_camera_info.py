@@ -93,8 +93,9 @@ def test_without_calibration_the_missing_topics_are_named(
 ) -> None:
     camera.call('stream', topics=IMAGES, rate=10.0)
     left, right = (f'{bench.namespace}/{topic}' for topic in INFOS)
-    text = bench.wait_reported(f'no publishers on {left}, {right} (', since=bench.mark())
-    assert 'image_rect' not in text
+    # Until the first images have arrived, they are missed too.
+    missing = f'no publishers on {left}, {right} ('
+    bench.wait_reported(missing, without='image_rect', since=bench.mark())
 
 
 def test_uncached_calibration_that_is_off_is_named(bench: CameraBench, camera: Remote) -> None:

@@ -78,15 +78,23 @@ class CameraBench:
             since=since,
         )
 
-    def wait_reported(self, *words: str, since: int, patience: float = PATIENCE) -> str:
-        """Return the text of the inputs' status when it is no OK and has all these words."""
+    def wait_reported(
+        self, *words: str, since: int, without: str = '\0', patience: float = PATIENCE
+    ) -> str:
+        """Return the text of the inputs' status when it is no OK and has all these words.
+
+        `without` is a word that it must not have.
+        """
         name = f'{self.namespace}/stereo_node'
 
         def suits(event: Any) -> bool:
             if event['topic'] != '/diagnostics' or event['node'] != name:
                 return False
             status = event['statuses']['inputs']
-            return bool(status['level'] and all(word in status['message'] for word in words))
+            text = status['message']
+            return bool(
+                status['level'] and all(word in text for word in words) and without not in text
+            )
 
         event = self.watcher.events.wait(suits, f'{words}', since=since, patience=patience)
         return str(event['statuses']['inputs']['message'])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[2]
+# Where the segments of Fast DDS lie.
+SHARED_MEMORY = Path('/dev/shm')  # noqa: S108
 
 
 def python_path(*folders: Path) -> str:
@@ -65,7 +67,7 @@ def _process(
         finally:
             process.terminate()
             try:
-                process.wait(timeout=10)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -81,3 +83,27 @@ def hear(process: subprocess.Popen[Any]) -> str:
     """Wait for one line of the process; empty if it has ended."""
     assert process.stdout is not None
     return str(process.stdout.readline()).rstrip('\n')
+
+
+def shared_memory(process: subprocess.Popen[Any]) -> set[Path]:
+    """Return the segments of DDS that a process uses: its own, and those of its peers."""
+    return _segments(Path('/proc', str(process.pid)))
+
+
+def left_behind(segments: Iterable[Path]) -> set[Path]:
+    """Return those of the segments that still exist though no living process uses them."""
+    used = set().union(*(_segments(process) for process in Path('/proc').glob('[0-9]*')))
+    return {segment for segment in segments if segment.exists()} - used
+
+
+def _segments(process: Path) -> set[Path]:
+    try:
+        lines = (process / 'maps').read_text().splitlines()
+    except OSError:  # it ended, or is another user's
+        return set()
+    # Ports are shared by name, and stay.
+    return {
+        Path(line.split(maxsplit=5)[5])
+        for line in lines
+        if f'{SHARED_MEMORY}/fast' in line and '_port' not in line and '(deleted)' not in line
+    }

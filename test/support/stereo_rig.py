@@ -25,7 +25,7 @@ from s2m2_ros.node.outputs.topics import TYPES
 from support.processes import SOURCE
 from support.stereo_scene import FRAME, PlaneScene, camera_info, image_message, stamp
 
-PATIENCE = 30.0
+PATIENCE = 180.0
 # With the command line's -p, as a user would.
 COMMAND = 'import sys; from s2m2_ros.node.main import main; sys.exit(main())'
 INPUTS = ('left/image_rect', 'right/image_rect', 'left/camera_info', 'right/camera_info')

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 # Many computers run tests while they do other things.
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 class Transcript:

@@ -23,7 +23,7 @@ from s2m2_ros.viewer import request_guard
 from s2m2_ros.viewer.cloud_viewer import CloudViewer
 
 POINTS = np.array([[0, 0, 1, 0], [1, 0, 2, 0]], np.float32)
-PATIENCE = 20.0
+PATIENCE = 60.0
 FORBIDDEN = 403
 CAMERA = {
     'type': 'ViewerCameraMessage',

@@ -14,6 +14,7 @@ GID_BYTES = 16
 PARTICIPANT_BYTES = 12
 # What the graph says until the names of a process have arrived.
 UNKNOWN_NODE = '_NODE_NAME_UNKNOWN_'
+UNNAMED = 'a node whose name is not known yet'
 
 
 class Topic(NamedTuple):
@@ -31,6 +32,14 @@ class Topic(NamedTuple):
         """Apply the node's namespace and remappings."""
         return cls(name, node.resolve_topic_name(name))
 
+    def copy(self, node: Any, suffix: str) -> Topic:
+        """Return another form of this topic: it goes with it, unless it is remapped itself."""
+        copy = Topic.resolve(node, self.name + suffix)
+        if copy.full == node.resolve_topic_name(copy.name, only_expand=True):
+            derived = self.full + suffix
+            return copy if copy.full == derived else Topic(derived, derived)
+        return copy
+
 
 @dataclass(frozen=True)
 class Source:
@@ -38,6 +47,11 @@ class Source:
 
     participant: bytes
     node: str
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the graph knows the node already; a process may hold several."""
+        return self.node != UNNAMED
 
 
 @dataclass(frozen=True)
@@ -83,7 +97,7 @@ def publishers_of(node: Any, topic: str) -> tuple[Endpoint, ...]:
 
 def _full_name(info: Any) -> str:
     if info.node_name == UNKNOWN_NODE:
-        return 'a node whose name is not known yet'
+        return UNNAMED
     return safe_text(f'{info.node_namespace.rstrip("/")}/{info.node_name}')
 
 

@@ -119,12 +119,15 @@ class PublisherWatch:
             self.several = False
             # A side that has sent nothing yet may belong to any camera.
             left, right = (gids[0] if gids else None for gids in active)
-            if self._chosen != (left, right):
-                self._chosen, self._chosen_at = (left, right), now
+            self._use((left, right), now)
             return
         if not self._stays(active, now):
-            self._chosen = self._both_eyes_of_one_node(active)
+            self._use(self._both_eyes_of_one_node(active), now)
         self.several = crowded or self._chosen is None
+
+    def _use(self, chosen: Chosen | None, now: float) -> None:
+        if self._chosen != chosen:
+            self._chosen, self._chosen_at = chosen, now
 
     def _undecided(self, active: Sequence[Sequence[bytes | None]], now: float) -> bool:
         """Return whether single senders may be those of two cameras."""
@@ -139,8 +142,8 @@ class PublisherWatch:
             [side.source(gid) for gid in gids]
             for side, gids in zip(self._sides, active, strict=True)
         ]
-        if any(None in found for found in sources):
-            return True  # the graph has not named the sender
+        if any(source is None or not source.is_named for found in sources for source in found):
+            return True  # the graph does not know the sender yet
         left, right = (found[0] if found else None for found in sources)
         if left == right or left is None or right is None:
             return False
@@ -163,7 +166,7 @@ class PublisherWatch:
         if now - self._chosen_at >= ESTABLISHED:
             return True
         source = self.source(0)
-        if source is None or source != self.source(1):
+        if source is None or not source.is_named or source != self.source(1):
             return False
         return all(
             len(_by_source(side, gids).get(source, ())) == 1
@@ -177,7 +180,7 @@ class PublisherWatch:
         common = [
             source
             for source in left.keys() & right.keys()
-            if len(left[source]) == len(right[source]) == 1
+            if source.is_named and len(left[source]) == len(right[source]) == 1
         ]
         if not common:
             return None

@@ -16,8 +16,11 @@ from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
 from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output, Workspace
+from s2m2_ros.geometry import RegionOfInterest as Window
 from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill, fill_image
 from s2m2_ros.msg import StereoEstimate
+from s2m2_ros.node.outputs.depth_encodings import METERS, MILLIMETERS, millimeters
+from s2m2_ros.node.outputs.disparity_color import disparity_colors
 from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
 
 
@@ -27,25 +30,38 @@ def disparity_message(
     """Return the DisparityImage; needs Output.DISPARITY.
 
     ``resolution`` in pixels becomes ``delta_d``: multiply it by the ratio of the widths if the
-    network worked on smaller images. ``valid_window`` is the whole image, since the network
-    estimates every pixel; the occlusion mask marks those without a match.
+    network worked on smaller images. ``valid_window`` is the region of interest, or else the
+    whole image, since the network estimates every pixel; the occlusion mask marks those without
+    a match.
     """
     camera = outputs.calibrated_camera
+    window = outputs.valid_window or Window(width=camera.width, height=camera.height)
     return DisparityImage(
         header=header,
         image=_image(outputs.arrays[Output.DISPARITY], '32FC1', header),
         f=camera.focal_length,
         t=camera.baseline,
-        valid_window=RegionOfInterest(width=camera.width, height=camera.height),
+        valid_window=RegionOfInterest(
+            x_offset=window.x_offset,
+            y_offset=window.y_offset,
+            width=window.width,
+            height=window.height,
+        ),
         min_disparity=MIN_DISPARITY,
         max_disparity=outputs.max_disparity,
         delta_d=resolution,
     )
 
 
-def depth_message(outputs: HostOutputs, header: Header) -> Image:
-    """Return the depth image, 32FC1 in meters, NaN where unknown (REP 118)."""
-    return _image(outputs.arrays[Output.DEPTH], '32FC1', header)
+def disparity_color_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return a picture of the disparity, bgr8, black where unknown; needs Output.DISPARITY."""
+    return _image(disparity_colors(outputs.arrays[Output.DISPARITY]), 'bgr8', header)
+
+
+def depth_message(outputs: HostOutputs, header: Header, encoding: str = METERS) -> Image:
+    """Return the depth image: 32FC1 in meters, NaN where unknown, or 16UC1 (REP 118)."""
+    depth = outputs.arrays[Output.DEPTH]
+    return _image(millimeters(depth) if encoding == MILLIMETERS else depth, encoding, header)
 
 
 def uncertainty_message(outputs: HostOutputs, header: Header) -> Image:

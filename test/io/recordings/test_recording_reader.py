@@ -12,7 +12,7 @@ from pathlib import Path
 import lz4.frame
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mcap.writer import CompressionType, IndexType
 
@@ -473,6 +473,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=9))),
     st.floats(0, 1),
 )
+@example('a.db3', [(0.65625, b'\n\x80')], 1.0)  # a line break in what SQLite complains about
 def test_damage_is_left_out_or_refused(
     tmp_path_factory: pytest.TempPathFactory,
     whole: dict[str, bytes],

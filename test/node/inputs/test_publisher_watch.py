@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from s2m2_ros.node.inputs.endpoints import Endpoint
+from s2m2_ros.node.inputs.endpoints import UNNAMED, Endpoint
 from s2m2_ros.node.inputs.publisher_watch import ACTIVE, ESTABLISHED, PublisherWatch
 
 LEFT, RIGHT = 0, 1
@@ -17,7 +17,8 @@ PERIOD = 0.1
 def endpoint(process: str, node: str, entity: str) -> Endpoint:
     """Return a publisher of a node in a process; two letters each."""
     gid = process.encode().ljust(12, b'\0') + entity.encode().ljust(4, b'\0')
-    return Endpoint(f'/{node}', IMAGE, gid, reliable=True, transient_local=False)
+    name = node if node == UNNAMED else f'/{node}'
+    return Endpoint(name, IMAGE, gid, reliable=True, transient_local=False)
 
 
 FIRST = endpoint('p1', 'driver', 'l'), endpoint('p1', 'driver', 'r')
@@ -165,6 +166,23 @@ def test_a_slow_camera_beside_an_idle_one_is_used() -> None:
         bench.now += 2 * ACTIVE
         assert bench.send(SECOND[LEFT])[0]
         assert bench.send(SECOND[RIGHT])[0]
+
+
+def test_nodes_of_one_process_are_told_apart_once_they_are_named() -> None:
+    """The graph knows publishers before the names of their nodes."""
+    bench = Bench()
+    bench.publishers(FIRST)
+    assert bench.admitted(*FIRST, seconds=2 * ESTABLISHED) == gids(*FIRST)
+    eyes = [
+        (endpoint(process, left, 'l'), endpoint(process, right, 'r'))
+        for left, right in ((UNNAMED, UNNAMED), ('left_driver', 'right_driver'))
+        for process in ('p7', 'p8')
+    ]
+    unnamed, named = eyes[:2], eyes[2:]
+    bench.publishers(*unnamed)
+    assert not bench.admitted(*itertools.chain(*unnamed), seconds=5.0)
+    bench.publishers(*named)
+    assert not bench.admitted(*itertools.chain(*named), seconds=5.0)
 
 
 def test_one_node_with_two_publishers_that_both_send_is_refused() -> None:

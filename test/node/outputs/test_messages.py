@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -23,8 +24,10 @@ from s2m2_ros.geometry import (
     Output,
     OutputOptions,
     PrincipalPoint,
+    RegionOfInterest,
     RigidTransform,
     StereoCamera,
+    VoxelGrid,
     compute_outputs,
 )
 from s2m2_ros.io.message_data import fill
@@ -95,6 +98,11 @@ class TestDisparity:
         assert not window.do_rectify
         assert message.delta_d == 0.0625
         assert messages.disparity_message(outputs(), HEADER, resolution=0.5).delta_d == 0.5
+
+    def test_the_valid_window_is_the_region_of_interest(self) -> None:
+        chosen = replace(outputs(), valid_window=RegionOfInterest(7, 1, 90, 1))
+        window = messages.disparity_message(chosen, HEADER).valid_window
+        assert (window.x_offset, window.y_offset, window.width, window.height) == (7, 1, 90, 1)
 
     def test_depth_follows_from_the_message_alone(self) -> None:
         message = messages.disparity_message(outputs(), HEADER)
@@ -215,6 +223,17 @@ class TestPointCloud:
         assert cloud.point_step == point_step
         points = point_cloud2.read_points(cloud)
         assert points['z'][199] == pytest.approx(1.2)
+
+    def test_voxels_are_dense_in_one_row(self) -> None:
+        # Both columns of Z = 2 m and 1.2 m lie in a voxel of 100 m for each sign of X and Y.
+        memory = messages.CloudMemory()
+        chosen = CloudOptions(voxels=VoxelGrid(100.0), confidence=True)
+        cloud = messages.point_cloud_message(outputs(chosen, memory), HEADER, memory)
+        points = point_cloud2.read_points(cloud)
+        signs = {(x < 0, y < 0) for x, y in zip(points['x'], points['y'], strict=True)}
+        assert (cloud.height, cloud.width, cloud.is_dense) == (1, len(signs), True)
+        assert len(cloud.data) == cloud.row_step == 20 * cloud.width
+        assert points['confidence'].max() == 1.0
 
     def test_dense(self) -> None:
         cloud = self.cloud(organized=False)

@@ -29,6 +29,7 @@ from s2m2_ros.io.recordings.storage.compression import (
 from s2m2_ros.io.recordings.storage.file_names import recording_files
 from s2m2_ros.io.recordings.storage.stored_messages import StorageFile, StoredMessage, StoredTopic
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
+from s2m2_ros.text_safety import safe_text
 
 _logger = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ class RecordingFiles:
                         )
         except DAMAGE as error:
             raise PlaybackError(
-                f"'{path}' cannot be unpacked, it is damaged or cut short ({error})"
+                f"'{path}' cannot be unpacked, it is damaged or cut short ({safe_text(error)})"
             ) from error
         return target
 

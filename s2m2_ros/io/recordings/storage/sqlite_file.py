@@ -14,6 +14,7 @@ from urllib.parse import quote
 from s2m2_ros.io.recordings.storage.compression import LARGEST_BLOCK
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage, StoredTopic, message_type
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
+from s2m2_ros.text_safety import safe_text
 
 _logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class SqliteFile:
                     "'%s' is damaged (%s): what is readable is played; "
                     '`sqlite3 FILE .recover | sqlite3 NEW` saves more',
                     self._name,
-                    error,
+                    safe_text(error),
                 )
 
     def close(self) -> None:
@@ -122,7 +123,7 @@ class SqliteFile:
 
     def _unreadable(self, error: Exception) -> PlaybackError:
         return PlaybackError(
-            f"'{self._name}' is no whole SQLite recording ({error}); "
+            f"'{self._name}' is no whole SQLite recording ({safe_text(error)}); "
             '`sqlite3 FILE .recover | sqlite3 NEW` saves what is left of a damaged one'
         )
 
