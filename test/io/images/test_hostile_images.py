@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from s2m2_ros.errors import ImageError
-from s2m2_ros.io.images.compressed_images import decompress
+from s2m2_ros.io.images.compressed_images import decode_encoded, decompress
 from s2m2_ros.io.images.exif import orientation
 from s2m2_ros.io.images.image_files import read_raw
 from s2m2_ros.io.images.image_headers import read_header
@@ -161,3 +161,16 @@ def test_what_opencv_rejects_is_said_in_one_line(tmp_path: Path) -> None:
     with bounded(), pytest.raises(ImageError) as refusal:
         read_raw(tmp_path / 'image.hdr')
     assert '\n' not in str(refusal.value)
+
+
+@pytest.mark.skipif(not hasattr(cv2.utils, 'logging'), reason='this OpenCV cannot be silenced')
+def test_opencv_prints_nothing_about_damaged_images(capfd: pytest.CaptureFixture[str]) -> None:
+    content = PNG[:41] + bytes(100) + PNG[141:]
+    length = struct.unpack_from('>I', content, 33)[0]
+    check = zlib.crc32(content[37 : 41 + length])
+    damaged = content[: 41 + length] + struct.pack('>I', check) + content[45 + length :]
+    pam = b'P7\nWIDTH 16\nHEIGHT 16\nWIDTH 40\nDEPTH 3\nMAXVAL 255\nENDHDR\n' + bytes(5000)
+    for encoded_image in (damaged, pam):
+        with pytest.raises(ValueError, match='OpenCV cannot decode'):
+            decode_encoded(encoded_image)
+    assert 'OpenCV' not in capfd.readouterr().err
