@@ -16,6 +16,7 @@ from s2m2_ros.geometry.stereo_camera import (
     PrincipalPoint,
     StereoCamera,
 )
+from s2m2_ros.geometry.target_camera import TargetCamera
 from s2m2_ros.geometry.voxels import VoxelGrid
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     'RegionOfInterest',
     'RigidTransform',
     'StereoCamera',
+    'TargetCamera',
     'VoxelGrid',
     'Workspace',
     'compute_outputs',

@@ -226,7 +226,7 @@ def _sources(
     if options.color != 'none':
         pixels = _decimated(image, camera, step).to(device)
         if options.color == 'rgb':
-            rgb = _rgb(pixels)
+            rgb = as_rgb(pixels)
         else:
             add('intensity', _gray(pixels))
     if options.confidence:
@@ -270,7 +270,7 @@ def _decimated(image: torch.Tensor | None, camera: StereoCamera, step: int) -> t
     return image[::step, ::step]
 
 
-def _rgb(image: torch.Tensor) -> torch.Tensor:
+def as_rgb(image: torch.Tensor) -> torch.Tensor:
     """Return an image in 0..255 as uint8 (H', W', 3), a gray one with three equal channels."""
     image = (image.round().clamp(0, 255) if image.is_floating_point() else image).to(torch.uint8)
     return image if image.ndim == 3 else image[..., None].expand(-1, -1, 3)

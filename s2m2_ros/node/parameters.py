@@ -225,6 +225,12 @@ class Settings:
     points_color: str = _parameter(
         'rgb', 'Field for the color of the left image.', choices=('rgb', 'intensity', 'none')
     )
+    points_color_source: str = _parameter(
+        'left',
+        'Whose image colors the cloud: left, or color, the camera of color/image_rect, where it '
+        'sees the point; elsewhere the left image stays.',
+        choices=('left', 'color'),
+    )
     points_confidence: bool = _parameter(False, 'Add a confidence field to the cloud.')
     points_uncertainty: bool = _parameter(
         False,
@@ -294,6 +300,19 @@ class Settings:
         True,
         'Match every pair of images with the newest camera_info, whatever its timestamp; false '
         'demands one whose timestamp matches its image.',
+    )
+    color_calibration: str = _parameter(
+        'auto',
+        'What of color/camera_info describes the color images: raw takes K, D and R, rectified '
+        'takes P; auto decides by the name of color/image_rect after remapping (image_raw or '
+        'image_rect).',
+        choices=('auto', 'raw', 'rectified'),
+    )
+    color_slop: float = _parameter(
+        0.05,
+        'Seconds that the timestamps of a left image and of the color image that colors its cloud '
+        'may be apart, at most.',
+        range=(0.0001, 10.0),
     )
     rectify: str = _parameter(
         'auto',

@@ -48,7 +48,7 @@ class StereoPipeline:
         prepared = prepare(pair, options, state, self.matcher.device)
         height, width = prepared.left.shape[:2]
         outputs = PairOutputs(
-            host=HostOutputs(prepared.camera, {}, 0.0, None, ''),
+            host=HostOutputs(prepared.camera, {}, 0.0, None, '', target=options.outputs.target),
             left=prepared.left,
             right=prepared.right,
             camera=prepared.camera,
@@ -80,6 +80,7 @@ class StereoPipeline:
             result,
             wanted,
             image=prepared.left,
+            color_image=pair.color,
             deviation=lambda confidence: disparity_deviation(confidence, network, scale=scale),
             options=options.outputs,
             workspace=state.workspace,

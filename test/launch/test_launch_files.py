@@ -90,6 +90,7 @@ def test_every_argument_has_a_default_and_a_description(path: Path) -> None:
 def test_arguments_are_those_of_the_contract() -> None:
     assert declared(STEREO).keys() >= {
         *('namespace', 'left_image', 'right_image', 'left_camera_info', 'right_camera_info'),
+        *('color_image', 'color_camera_info', 'points_color_source'),
         *('params_file', 'checkpoint', 'device', 'use_sim_time', 'autostart', 'log_level', 'rviz'),
         *('max_width', 'refine_iterations', 'precision', 'backend', 'respawn'),
         *('rectify', 'input_layout'),

@@ -17,11 +17,15 @@ from s2m2_ros.geometry import (
     CalibrationError,
     CameraModel,
     Output,
+    OutputOptions,
     RegionOfInterest,
+    RigidTransform,
+    TargetCamera,
 )
 from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.geometry.image_mask import ImageMask
 from s2m2_ros.geometry.pair_findings import FindingKind
+from s2m2_ros.geometry.target_camera import IDENTITY_ROTATION
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.pipeline import (
@@ -57,6 +61,29 @@ def pair(calibration: tuple[CameraModel, CameraModel] | None = CALIBRATION) -> P
 @pytest.fixture(scope='module')
 def pipeline() -> StereoPipeline:
     return StereoPipeline(StereoMatcher.open(backend='sgbm'))
+
+
+def test_depth_and_colors_of_another_camera(pipeline: StereoPipeline) -> None:
+    # It is 1/12 of the baseline to the right, so it sees every point one pixel further left.
+    transform = RigidTransform('color', IDENTITY_ROTATION, (-0.1 / SHIFT, 0.0, 0.0))
+    target = TargetCamera.of(model(0.0, 'c_info'), transform, raw=False)
+    columns = np.broadcast_to(np.arange(SIZE[1], dtype=np.uint8)[None, :, None], (*SIZE, 3))
+    wanted = {Output.DEPTH, Output.REGISTERED_DEPTH, Output.POINTS}
+    options = PipelineOptions(outputs=replace(output_options(), target=target))
+    outputs = pipeline.process(
+        replace(pair(), color=columns), wanted, options, PipelineState()
+    ).host
+    assert outputs.target == target
+    depth, registered = (outputs.arrays[o] for o in (Output.DEPTH, Output.REGISTERED_DEPTH))
+    center = slice(30, 66), slice(60, 120)
+    moved = slice(30, 66), slice(59, 119)
+    np.testing.assert_allclose(registered[moved], depth[center], rtol=0.02)
+    points = outputs.arrays[Output.POINTS][center]
+    red = np.ascontiguousarray(points[..., 3]).view(np.uint32) >> 16
+    known = ~np.isnan(points[..., 2])
+    assert known.mean() > 0.9
+    expected = np.broadcast_to(np.arange(59, 119), known.shape)
+    assert (np.abs(red[known].astype(int) - expected[known]) <= 1).all()
 
 
 def test_a_pair_becomes_depth(pipeline: StereoPipeline) -> None:
@@ -327,13 +354,24 @@ class TestMask:
     )
     KEPT = (*range(40, 60), *range(80, 120))
 
-    def outputs(self, pipeline: StereoPipeline, **options: Any) -> PairOutputs:
-        chosen = PipelineOptions(mask=self.MASK, **options)
-        return pipeline.process(pair(), set(Output), chosen, PipelineState())
+    # Registered to the left camera itself, depth stays where it is.
+    TARGET = TargetCamera.of(
+        model(0.0, 'c_info'),
+        RigidTransform('left', IDENTITY_ROTATION, (0.0, 0.0, 0.0)),
+        raw=False,
+    )
+
+    def outputs(
+        self, pipeline: StereoPipeline, outputs: OutputOptions | None = None
+    ) -> PairOutputs:
+        chosen = replace(outputs or output_options(), target=self.TARGET)
+        options = PipelineOptions(mask=self.MASK, outputs=chosen)
+        return pipeline.process(pair(), set(Output), options, PipelineState())
 
     def test_left_out_of_every_output(self, pipeline: StereoPipeline) -> None:
         arrays = self.outputs(pipeline).host.arrays
-        whole = pipeline.process(pair(), set(Output), PipelineOptions(), PipelineState())
+        options = PipelineOptions(outputs=replace(output_options(), target=self.TARGET))
+        whole = pipeline.process(pair(), set(Output), options, PipelineState())
         left_out = {
             Output.RAW_DISPARITY: np.nan,
             Output.DISPARITY: UNKNOWN_DISPARITY,
@@ -344,6 +382,7 @@ class TestMask:
             Output.CONFIDENCE_MASK: 0,
             Output.OCCLUSION_MASK: 255,
             Output.POINTS: np.nan,
+            Output.REGISTERED_DEPTH: np.nan,
         }
         assert set(left_out) == set(Output)
         outside = np.setdiff1d(np.arange(SIZE[1]), self.KEPT)

@@ -90,6 +90,39 @@ def depth_camera_info(
     return info
 
 
+def registered_depth_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return the depth that the target camera sees, 32FC1 in meters, NaN where unknown."""
+    stamped = Header(stamp=header.stamp, frame_id=outputs.required_target.frame_id)
+    return _image(outputs.arrays[Output.REGISTERED_DEPTH], '32FC1', stamped)
+
+
+def registered_camera_info(
+    outputs: HostOutputs, header: Header, color_info: CameraInfo | None
+) -> CameraInfo:
+    """Return the target camera's calibration, as it describes the registered depth.
+
+    That of a raw image is the camera's own; that of a rectified one has no distortion. ``P[3]``
+    is 0 where the frame is the camera's own.
+    """
+    target = outputs.required_target
+    if color_info is None:
+        raise ValueError('the calibration of the target camera is missing')
+    stamped = Header(stamp=header.stamp, frame_id=target.frame_id)
+    shared = bool(target.tx or target.ty)
+    info = depth_camera_info(color_info, stamped, rectified=not target.is_raw)
+    P = list(info.p)
+    if shared:
+        P = list(color_info.p)
+    elif target.is_raw and not any(P):
+        # Drivers of single cameras may leave P empty, which consumers of depth read.
+        K = list(color_info.k)
+        P = [*K[:3], 0.0, *K[3:6], 0.0, *K[6:], 0.0]
+    else:
+        P[7] = 0.0
+    info.p = P
+    return info
+
+
 def confidence_message(outputs: HostOutputs, header: Header) -> Image:
     """Return the confidence, 32FC1 in [0, 1]."""
     return _image(outputs.arrays[Output.CONFIDENCE], '32FC1', header)

@@ -19,13 +19,17 @@ from s2m2_ros.pipeline import PairOutputs
 
 @dataclass(frozen=True, eq=False)
 class MessageSource:
-    """What the messages of one pair are made from; `memory` is where the cloud was computed."""
+    """What the messages of one pair are made from; `memory` is where the cloud was computed.
+
+    `color_info` is the calibration of the outputs' target camera, as it came.
+    """
 
     outputs: PairOutputs
     header: Header
     left_info: CameraInfo
     memory: messages.CloudMemory
     depth_encoding: str = METERS
+    color_info: CameraInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,19 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
         _cloud,
         'organized with NaN, or valid points only',
     ),
+    'registered/depth': OutputTopic(
+        Image,
+        frozenset({Output.REGISTERED_DEPTH}),
+        lambda s: messages.registered_depth_message(_host(s), s.header),
+        'depth as the camera of `color/camera_info` sees it, in its frame and of the size of its '
+        'images: 32FC1, meters along its optical axis, NaN where unknown',
+    ),
+    'registered/camera_info': OutputTopic(
+        CameraInfo,
+        frozenset(),
+        lambda s: messages.registered_camera_info(_host(s), s.header, s.color_info),
+        'the calibration of `registered/depth`; subscribing to it alone starts no matching',
+    ),
     'estimate': OutputTopic(
         StereoEstimate,
         frozenset({Output.DISPARITY, Output.CONFIDENCE, Output.VISIBILITY}),
@@ -148,6 +165,7 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
         'zlib', '`points` as point_cloud_transport subscribes to it (`zlib`); see below'
     ),
 }
+REGISTERED = frozenset({'registered/depth', 'registered/camera_info'})
 # The topics that go into `points_frame`.
 CLOUDS = frozenset(name for name, topic in OUTPUT_TOPICS.items() if Output.POINTS in topic.needs)
 STATS = 'stats'
