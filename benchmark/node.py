@@ -41,22 +41,34 @@ from rclpy.serialization import deserialize_message
 from s2m2_ros.msg import InferenceStats
 from sensor_msgs.msg import CameraInfo, Image
 
-from s2m2_ros.geometry import Output, compute_outputs
+from s2m2_ros.geometry import (
+    Output,
+    OutputOptions,
+    RigidTransform,
+    TargetCamera,
+    compute_outputs,
+)
+from s2m2_ros.geometry.target_camera import IDENTITY_ROTATION
 from s2m2_ros.inference import BackendOptions, Maps, MatchResult, registry
-from s2m2_ros.io.ros_calibration import stereo_camera
+from s2m2_ros.io.ros_calibration import camera_model, stereo_camera
 from s2m2_ros.large_messages import default_environment
 from s2m2_ros.messages.builders import CloudMemory
-from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource
+from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, REGISTERED, MessageSource
 from s2m2_ros.node.outputs.topic_types import STATS, TYPES
 from s2m2_ros.pipeline import PairOutputs
 from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
 
 PROFILES = Path(__file__).resolve().parents[1] / 'config' / 'fastdds_large_messages.xml'
-# Other forms of an output, and pictures: each for itself.
-ALONE = ('disparity/color', *(topic for topic, made in OUTPUT_TOPICS.items() if made.base))
+# Other forms of an output, pictures, and depth of another camera: each for itself.
+ALONE = (
+    'disparity/color',
+    'registered/depth',
+    *(topic for topic, made in OUTPUT_TOPICS.items() if made.base),
+)
 OUTPUTS = {
-    'all': [topic for topic in TYPES if topic not in (STATS, *ALONE)],
+    'all': [topic for topic in TYPES if topic not in (STATS, *ALONE, *REGISTERED)],
     'points': ['points'],
+    'navigation': ['points', 'points_clearing'],
     **{topic: [topic] for topic in ALONE if topic in TYPES},
 }
 STAGES: tuple[str, ...] = ('decode', 'upload', 'geometry', 'download', 'publish')
@@ -141,15 +153,23 @@ def _finished(width: int, height: int) -> dict[str, Any]:
     maps = Instant().infer(torch.empty(height, width), torch.empty(0))
     estimate = MatchResult(maps.disparity[0], maps.visibility[0], maps.confidence[0])
     image = np.frombuffer(pair['left/image_rect'].data, np.uint8).reshape(height, width, 3)
+    color = pair['color/camera_info']
+    shared = RigidTransform(color.header.frame_id, IDENTITY_ROTATION, (0.0, 0.0, 0.0))
+    target = TargetCamera.of(camera_model(color, source='color'), shared, raw=False)
     outputs = compute_outputs(
-        stereo_camera(*infos), estimate, list(Output), image=image, deviation=torch.ones_like
+        stereo_camera(*infos),
+        estimate,
+        list(Output),
+        image=image,
+        deviation=torch.ones_like,
+        options=OutputOptions(target=target),
     )
     header = pair['left/image_rect'].header
     blank = np.empty((height, width), np.uint8)
     result = PairOutputs(
         outputs, blank, blank, outputs.camera, DISPARITY_RESOLUTION, (height, width)
     )
-    source = MessageSource(result, header, infos[0], CloudMemory())
+    source = MessageSource(result, header, infos[0], CloudMemory(), color_info=color)
     return {name: OUTPUT_TOPICS[name].build(source) for name in TYPES if name != STATS}
 
 
@@ -180,6 +200,9 @@ class Bench:
             for side in ('left', 'right')
             for name, kind in kinds.items()
         }
+        self._cameras['color/camera_info'] = self.node.create_publisher(
+            CameraInfo, 'color/camera_info', self._quality
+        )
         self._messages = _pair(width, height)
         self._subscribe(STATS)
 
@@ -229,6 +252,11 @@ def _pair(width: int, height: int) -> dict[str, Any]:
         shift_term = -700.0 * 0.12 if side == 'right' else 0.0
         info.p = [700.0, 0, width / 2, shift_term, 0, 700.0, height / 2, 0, 0, 0, 1, 0]
         messages |= {f'{side}/image_rect': image, f'{side}/camera_info': info}
+    # A color camera of the same size 6 cm to the right, in the frame of the left one as the right
+    # camera of a pair, so that no transform is needed.
+    color = CameraInfo(height=height, width=width)
+    color.p = [920.0, 0, width / 2, -920.0 * 0.06, 0, 920.0, height / 2, 0, 0, 0, 1, 0]
+    messages['color/camera_info'] = color
     for message in messages.values():
         message.header.frame_id = 'left_optical'
     return messages

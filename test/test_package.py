@@ -53,7 +53,11 @@ ROS_PACKAGES = {
 def imported_modules() -> dict[str, Path]:
     """Return each top-level module imported in the package, and a file that imports it."""
     found: dict[str, Path] = {}
-    for path in [*(SOURCE / 's2m2_ros').rglob('*.py'), *(SOURCE / 'launch').glob('*.py')]:
+    for path in [
+        *(SOURCE / 's2m2_ros').rglob('*.py'),
+        *(SOURCE / 'launch').glob('*.py'),
+        *(SOURCE / 'examples').glob('*.py'),
+    ]:
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
             if isinstance(node, ast.Import):

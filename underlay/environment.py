@@ -170,6 +170,7 @@ def stages_of_wheels(distribution: str) -> list[Stage]:
                 SOURCE / 'msg',
                 SOURCE / 'launch',
                 SOURCE / 'config',
+                SOURCE / 'examples',
                 *sorted((SOURCE / 's2m2_ros' / 'geometry' / 'compiled').glob('*.[ch]*')),
                 HERE / 'message_package.py',
             ),

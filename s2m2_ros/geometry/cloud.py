@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from s2m2_ros.geometry import pixel_kernel
-from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth
+from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth, without_border
 from s2m2_ros.geometry.pixel_kernel import FieldMap, RecordSources
 from s2m2_ros.geometry.stereo_camera import StereoCamera
 from s2m2_ros.geometry.voxels import REDUCTIONS, VoxelGrid, merge
@@ -68,8 +68,9 @@ class CloudOptions:
     confidence), otherwise packed. ``color``: an ``rgb`` field (packed float), an ``intensity``
     field (0..255) or none. ``confidence`` and ``uncertainty`` (standard deviation of the depth in
     meters) are further fields. ``decimation``: every n-th row and column, beginning with the
-    first. ``transform``: into another frame than the left optical one. ``voxels``: one point for
-    each voxel of that frame instead of one for each pixel, never organized.
+    first. ``border``: what is removed at each edge, as a fraction of the width. ``transform``:
+    into another frame than the left optical one. ``voxels``: one point for each voxel of that
+    frame instead of one for each pixel, never organized.
     """
 
     organized: bool = True
@@ -78,6 +79,7 @@ class CloudOptions:
     confidence: bool = False
     uncertainty: bool = False
     decimation: int = 1
+    border: float = 0.0
     filter: PixelFilter = field(default_factory=PixelFilter)
     transform: RigidTransform | None = None
     voxels: VoxelGrid | None = None
@@ -87,6 +89,8 @@ class CloudOptions:
             raise ValueError(f'color = {self.color!r} must be one of {get_args(Color)}')
         if self.decimation < 1:
             raise ValueError(f'decimation = {self.decimation} must be at least 1')
+        if not 0 <= self.border < 0.5:
+            raise ValueError(f'border = {self.border} must lie in [0, 0.5)')
 
     @property
     def needs_uncertainty(self) -> bool:
@@ -166,6 +170,7 @@ def cloud_records(
     missing or of another size.
     """
     step, layout, device = options.decimation, CloudLayout.of(options), maps.disparity.device
+    maps = without_border(maps, options.border)
     height, width = -(-camera.height // step), -(-camera.width // step)
     records = (workspace or Workspace()).records(height, width, layout, device)
     sources = _sources(camera, maps, options, layout, image=image, uncertainty=uncertainty)
@@ -226,7 +231,7 @@ def _sources(
     if options.color != 'none':
         pixels = _decimated(image, camera, step).to(device)
         if options.color == 'rgb':
-            rgb = _rgb(pixels)
+            rgb = as_rgb(pixels)
         else:
             add('intensity', _gray(pixels))
     if options.confidence:
@@ -270,7 +275,7 @@ def _decimated(image: torch.Tensor | None, camera: StereoCamera, step: int) -> t
     return image[::step, ::step]
 
 
-def _rgb(image: torch.Tensor) -> torch.Tensor:
+def as_rgb(image: torch.Tensor) -> torch.Tensor:
     """Return an image in 0..255 as uint8 (H', W', 3), a gray one with three equal channels."""
     image = (image.round().clamp(0, 255) if image.is_floating_point() else image).to(torch.uint8)
     return image if image.ndim == 3 else image[..., None].expand(-1, -1, 3)

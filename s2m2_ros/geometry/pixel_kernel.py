@@ -1,31 +1,25 @@
 """The compiled loop over pixels (compiled/pixel_kernel.cpp): filtered depth and records on a CPU.
 
 Torch does each operation over the whole map; one pass that does them all is several times as
-fast. Building the package compiles it. Where that was not possible torch does the work, with the
-same results.
+fast.
 """
 
 from __future__ import annotations
 
 import ctypes
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
 
-import s2m2_ros
+from s2m2_ros.geometry import compiled_library
 from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter
 from s2m2_ros.geometry.stereo_camera import StereoCamera
 from s2m2_ros.geometry.voxels import Reduction, VoxelGrid
 
-_logger = logging.getLogger(__name__)
-
-NAME = '_pixel_kernel*.so'
 VERSION = 3
 """Of the structures below; an old library beside new sources must not be called."""
 MAPS = 3
@@ -115,32 +109,15 @@ class RecordSources:
     deviation: torch.Tensor | None = None
 
 
-def _folders() -> list[Path]:
-    """Return where the library may be: beside this file, or in the installation of a workspace.
-
-    The latter matters where Python starts beside the sources and so imports those.
-    """
-    installed = [Path(folder, 'geometry', 'compiled') for folder in s2m2_ros.__path__]
-    return [Path(__file__).with_name('compiled'), *installed]
-
-
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL | None:
     """Return the compiled library; None if it was not built, or from other sources."""
-    for file in (file for folder in _folders() for file in sorted(folder.glob(NAME))):
-        try:
-            found = ctypes.CDLL(str(file))
-            version = found.pixel_kernel_version()
-        except (OSError, AttributeError) as error:
-            _logger.warning('%s: cannot be used, point clouds take longer: %s', file, error)
-            continue
-        if version == VERSION:
-            found.pixel_kernel_cloud.restype = ctypes.c_int64
-            found.pixel_kernel_voxels.restype = ctypes.c_int64
-            found.pixel_kernel_depth.restype = None
-            return found
-        _logger.warning('%s: is of another version; build the package again', file)
-    return None
+    found = compiled_library.load('pixel_kernel', VERSION)
+    if found is not None:
+        found.pixel_kernel_cloud.restype = ctypes.c_int64
+        found.pixel_kernel_voxels.restype = ctypes.c_int64
+        found.pixel_kernel_depth.restype = None
+    return found
 
 
 def serves(maps: DisparityMaps) -> bool:

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output, Workspace
+from s2m2_ros.geometry import (
+    MIN_DISPARITY,
+    CloudLayout,
+    CloudOptions,
+    HostOutputs,
+    Output,
+    Workspace,
+)
 from s2m2_ros.geometry import RegionOfInterest as Window
 from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill, fill_image
 from s2m2_ros.messages.depth_encodings import METERS, MILLIMETERS, millimeters
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
 POINT_CLOUD = 'sensor_msgs/msg/PointCloud2'
 # sensor_msgs/PointField.FLOAT32
 FLOAT32 = 7
+CLEARING_LAYOUT = CloudLayout.of(CloudOptions(color='none'))
 
 
 def disparity_message(
@@ -102,6 +110,39 @@ def depth_camera_info(
     return info
 
 
+def registered_depth_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return the depth that the target camera sees, 32FC1 in meters, NaN where unknown."""
+    stamped = _header(header, outputs.required_target.frame_id)
+    return _image(outputs.arrays[Output.REGISTERED_DEPTH], '32FC1', stamped)
+
+
+def registered_camera_info(
+    outputs: HostOutputs, header: Header, color_info: CameraInfo | None
+) -> CameraInfo:
+    """Return the target camera's calibration, as it describes the registered depth.
+
+    That of a raw image is the camera's own; that of a rectified one has no distortion. ``P[3]``
+    is 0 where the frame is the camera's own.
+    """
+    target = outputs.required_target
+    if color_info is None:
+        raise ValueError('the calibration of the target camera is missing')
+    stamped = _header(header, target.frame_id)
+    shared = bool(target.tx or target.ty)
+    info = depth_camera_info(color_info, stamped, rectified=not target.is_raw)
+    P = list(info.p)
+    if shared:
+        P = list(color_info.p)
+    elif target.is_raw and not any(P):
+        # Drivers of single cameras may leave P empty, which consumers of depth read.
+        K = list(color_info.k)
+        P = [*K[:3], 0.0, *K[3:6], 0.0, *K[6:], 0.0]
+    else:
+        P[7] = 0.0
+    info.p = P
+    return info
+
+
 def confidence_message(outputs: HostOutputs, header: Header) -> Image:
     """Return the confidence, 32FC1 in [0, 1]."""
     return _image(outputs.arrays[Output.CONFIDENCE], '32FC1', header)
@@ -159,13 +200,37 @@ def point_cloud_message(
     if message is None:
         message = new_message(POINT_CLOUD, header)
         fill(message.data, records)
-    message.header = new_message(
-        'std_msgs/msg/Header',
-        header,
-        stamp=header.stamp,
-        frame_id=outputs.cloud_frame_id or header.frame_id,
-    )
-    message.height, message.width = height, width
+    _describe_cloud(message, layout, (height, width), _cloud_header(outputs, header))
+    message.is_dense = not organized
+    return message
+
+
+def clearing_message(outputs: HostOutputs, header: Header) -> PointCloud2:
+    """Return the ends of the clearing rays, x, y and z; needs Output.POINTS_CLEARING."""
+    points = outputs.arrays[Output.POINTS_CLEARING]
+    message = new_message(POINT_CLOUD, header, is_dense=True)
+    fill(message.data, points)
+    size = (1, len(points))
+    _describe_cloud(message, CLEARING_LAYOUT, size, _cloud_header(outputs, header))
+    return message
+
+
+def _cloud_header(outputs: HostOutputs, header: Header) -> Header:
+    return _header(header, outputs.cloud_frame_id or header.frame_id)
+
+
+def _header(header: Header, frame_id: str) -> Header:
+    """Return a header of the same time, with another frame."""
+    kind = 'std_msgs/msg/Header'
+    return new_message(kind, header, stamp=header.stamp, frame_id=frame_id)
+
+
+def _describe_cloud(
+    message: PointCloud2, layout: CloudLayout, size: tuple[int, int], header: Header
+) -> None:
+    """Set all but the data and `is_dense`; `size` is the height and the width."""
+    message.header = header
+    message.height, message.width = size
     message.fields = [
         new_message(
             'sensor_msgs/msg/PointField',
@@ -179,9 +244,7 @@ def point_cloud_message(
     ]
     message.is_bigendian = BIG_ENDIAN_HOST
     message.point_step = layout.point_step
-    message.row_step = width * layout.point_step
-    message.is_dense = not organized
-    return message
+    message.row_step = message.width * layout.point_step
 
 
 def estimate_message(

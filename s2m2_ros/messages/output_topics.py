@@ -24,7 +24,8 @@ class MessageSource:
     """What the messages of one pair are made from.
 
     They are of the library that `header` is of. `memory` is where the cloud was computed, if in
-    the data of a message.
+    the data of a message. `color_info` is the calibration of the outputs' target camera, as it
+    came.
     """
 
     outputs: PairOutputs
@@ -32,6 +33,7 @@ class MessageSource:
     left_info: CameraInfo
     memory: messages.CloudMemory | None = None
     depth_encoding: str = METERS
+    color_info: CameraInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,27 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
         _cloud,
         'organized with NaN, or valid points only',
     ),
+    'registered/depth': OutputTopic(
+        IMAGE,
+        frozenset({Output.REGISTERED_DEPTH}),
+        lambda s: messages.registered_depth_message(_host(s), s.header),
+        'depth as the camera of `color/camera_info` sees it, in its frame and of the size of its '
+        'images: 32FC1, meters along its optical axis, NaN where unknown',
+    ),
+    'registered/camera_info': OutputTopic(
+        'sensor_msgs/msg/CameraInfo',
+        frozenset(),
+        lambda s: messages.registered_camera_info(_host(s), s.header, s.color_info),
+        'the calibration of `registered/depth`; subscribing to it alone starts no matching',
+    ),
+    'points_clearing': OutputTopic(
+        'sensor_msgs/msg/PointCloud2',
+        frozenset({Output.POINTS_CLEARING}),
+        lambda s: messages.clearing_message(_host(s), s.header),
+        'a small cloud of x, y, z: where rays through free space end, at the surface or at '
+        '`clearing_range`, floor and sky included; unknown pixels give none. To clear costmaps, '
+        'never to mark them',
+    ),
     'estimate': OutputTopic(
         's2m2_ros/msg/StereoEstimate',
         frozenset({Output.DISPARITY, Output.CONFIDENCE, Output.VISIBILITY}),
@@ -157,8 +180,13 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
         'zlib', '`points` as point_cloud_transport subscribes to it (`zlib`); see below'
     ),
 }
+REGISTERED = frozenset({'registered/depth', 'registered/camera_info'})
 # The topics that go into `points_frame`.
-CLOUDS = frozenset(name for name, topic in OUTPUT_TOPICS.items() if Output.POINTS in topic.needs)
+CLOUDS = frozenset(
+    name
+    for name, topic in OUTPUT_TOPICS.items()
+    if topic.needs & {Output.POINTS, Output.POINTS_CLEARING}
+)
 
 
 def needed_outputs(topics: Iterable[str]) -> set[Output]:

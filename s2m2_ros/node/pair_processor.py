@@ -18,7 +18,9 @@ from s2m2_ros.messages.builders import CloudMemory
 from s2m2_ros.messages.output_topics import CLOUDS, MessageSource, needed_outputs
 from s2m2_ros.messages.pair_decoder import decode_pair
 from s2m2_ros.msg import InferenceStats
+from s2m2_ros.node.color_view import ColorView, find_view
 from s2m2_ros.node.faults import DropCause, DropError, Fault, FaultLog
+from s2m2_ros.node.inputs.color_camera import ColorCamera
 from s2m2_ros.node.inputs.synchronizer import StereoMessages
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.outputs.topic_types import STATS
@@ -51,8 +53,12 @@ class CameraPort(Protocol):
         """Return the parameters of this moment."""
 
     @property
+    def color(self) -> ColorCamera | None:
+        """Return the color camera; None unless something of it is wanted."""
+
+    @property
     def transforms(self) -> TransformSource | None:
-        """Return where transforms are found; None unless the cloud goes into another frame."""
+        """Return where transforms are found; None unless they are needed."""
 
     def wanted(self) -> frozenset[str]:
         """Return the outputs with a subscriber."""
@@ -124,7 +130,10 @@ class PairProcessor:
         pair = _decode(job)
         decoded = time.perf_counter()
         topics, transform = _locate(topics, job)
-        matcher, outputs = self._match(job, pair, topics, transform)
+        topics, view = find_view(camera, job.messages.left.header, topics)
+        if not topics:
+            raise DropError(DropCause.NO_COLOR_CAMERA)
+        matcher, outputs = self._match(job, pair, topics, transform, view)
         camera.faults.clear(Fault.INPUT)
         matched = time.perf_counter()
         source = MessageSource(
@@ -133,6 +142,7 @@ class PairProcessor:
             job.messages.left_info,
             camera.memory,
             camera.settings.depth_encoding,
+            view.info,
         )
         camera.publish(topics, source)
         published = time.perf_counter()
@@ -151,15 +161,14 @@ class PairProcessor:
         pair: PairInput,
         topics: frozenset[str],
         transform: RigidTransform | None,
+        view: ColorView,
     ) -> tuple[StereoMatcher, PairOutputs]:
         camera, settings = job.camera, job.camera.settings
+        options = _with_transform(settings.pipeline_options(), transform)
         try:
             matcher = self.supervisor.get(settings)
             outputs = StereoPipeline(matcher).process(
-                pair,
-                needed_outputs(topics),
-                _with_transform(settings.pipeline_options(), transform),
-                camera.state,
+                view.color(pair), needed_outputs(topics), view.aim(options), camera.state
             )
         except (CalibrationError, ImageError) as error:
             camera.faults.report(Fault.INPUT, str(error))
@@ -230,7 +239,7 @@ def _locate(topics: frozenset[str], job: Job) -> tuple[frozenset[str], RigidTran
     """Return the clouds' transform; without one, the other topics go on without the clouds."""
     camera, header = job.camera, job.messages.left.header
     transforms, frame = camera.transforms, camera.settings.points_frame
-    if not topics & CLOUDS or transforms is None or frame == header.frame_id:
+    if not topics & CLOUDS or transforms is None or frame in ('', header.frame_id):
         return topics, None
     try:
         transform = transforms.find(header, frame)

@@ -225,6 +225,12 @@ class Settings:
     points_color: str = _parameter(
         'rgb', 'Field for the color of the left image.', choices=('rgb', 'intensity', 'none')
     )
+    points_color_source: str = _parameter(
+        'left',
+        'Whose image colors the cloud: left, or color, the camera of color/image_rect, where it '
+        'sees the point; elsewhere the left image stays.',
+        choices=('left', 'color'),
+    )
     points_confidence: bool = _parameter(False, 'Add a confidence field to the cloud.')
     points_uncertainty: bool = _parameter(
         False,
@@ -232,6 +238,24 @@ class Settings:
     )
     points_decimation: int = _parameter(
         1, 'Take every n-th row and column into the cloud.', range=(1, 32)
+    )
+    points_border: float = _parameter(
+        0.0,
+        'Remove from the cloud what lies at the edges of the image, as a fraction of its width: '
+        'a costmap cannot clear what was marked there.',
+        range=(0.0, 0.45),
+    )
+    clearing_decimation: int = _parameter(
+        8,
+        'Take every n-th row and column into points_clearing; other ones each time, so that '
+        'every pixel gets its turn.',
+        range=(1, 64),
+    )
+    clearing_range: float = _parameter(
+        10.0,
+        'Distance from the left camera in meters at which rays of points_clearing end when they '
+        'meet nothing nearer. More than raytrace_max_range of the costmap.',
+        range=(0.1, 1000.0),
     )
     points_voxel_size: float = _parameter(
         0.0,
@@ -255,8 +279,8 @@ class Settings:
     )
     points_frame: str = _parameter(
         '',
-        'Frame that the cloud is transformed into, through tf2. Empty: the left camera optical '
-        'frame.',
+        'Frame that points and points_clearing are transformed into, through tf2. Empty: the left '
+        'camera optical frame.',
         frame_name=True,
     )
     roi: tuple[int, ...] = _parameter(
@@ -294,6 +318,19 @@ class Settings:
         True,
         'Match every pair of images with the newest camera_info, whatever its timestamp; false '
         'demands one whose timestamp matches its image.',
+    )
+    color_calibration: str = _parameter(
+        'auto',
+        'What of color/camera_info describes the color images: raw takes K, D and R, rectified '
+        'takes P; auto decides by the name of color/image_rect after remapping (image_raw or '
+        'image_rect).',
+        choices=('auto', 'raw', 'rectified'),
+    )
+    color_slop: float = _parameter(
+        0.05,
+        'Seconds that the timestamps of a left image and of the color image that colors its cloud '
+        'may be apart, at most.',
+        range=(0.0001, 10.0),
     )
     rectify: str = _parameter(
         'auto',

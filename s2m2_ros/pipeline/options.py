@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from s2m2_ros.geometry import (
+    ClearingOptions,
     CloudOptions,
     FlyingPixelFilter,
     OutputOptions,
@@ -58,6 +59,9 @@ def output_options(
     points_confidence: bool = False,
     points_uncertainty: bool = False,
     points_decimation: int = 1,
+    points_border: float = 0.0,
+    clearing_decimation: int = 8,
+    clearing_range: float = 10.0,
     points_voxel_size: float = 0.0,
     points_voxel_growth: float = 0.0,
 ) -> OutputOptions:
@@ -74,6 +78,12 @@ def output_options(
         min_confidence=confidence_threshold,
         min_visibility=occlusion_threshold,
         depth_filter=trusted if depth_filter else in_range,
+        clearing=ClearingOptions(
+            decimation=clearing_decimation,
+            max_range=clearing_range,
+            min_confidence=confidence_threshold,
+            min_visibility=occlusion_threshold,
+        ),
         cloud=CloudOptions(
             organized=points_organized,
             padded=points_layout == 'padded',
@@ -81,6 +91,7 @@ def output_options(
             confidence=points_confidence,
             uncertainty=points_uncertainty,
             decimation=points_decimation,
+            border=points_border,
             voxels=(
                 VoxelGrid(points_voxel_size, points_voxel_growth) if points_voxel_size else None
             ),

@@ -32,6 +32,7 @@ class PipelineState:
         workspace: where the records of clouds lie.
         rectifiers: the maps of raw cameras.
         rectify: whether the images are raw and are rectified here; None: not decided yet.
+        clearing_phase: of the rays through free space, another one for each pair.
 
     """
 
@@ -40,6 +41,7 @@ class PipelineState:
         self.workspace = workspace or Workspace()
         self.rectifiers = RectifierCache()
         self.rectify: bool | None = None
+        self.clearing_phase = 0
         self._calibration: tuple[CameraModel, CameraModel] | None = None
         self._camera: StereoCamera | None = None
         self._kept: tuple[object, KeptPixels] | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from s2m2_ros.geometry import HostOutputs, Output, compute_outputs
+from s2m2_ros.geometry import HostOutputs, Output, OutputOptions, compute_outputs
 from s2m2_ros.geometry.pair_findings import Finding, content_findings, findings
 from s2m2_ros.geometry.rectification_check import Examination, examine
 from s2m2_ros.geometry.uncertainty import calibrated_confidence, disparity_deviation
@@ -48,7 +48,7 @@ class StereoPipeline:
         prepared = prepare(pair, options, state, self.matcher.device)
         height, width = prepared.left.shape[:2]
         outputs = PairOutputs(
-            host=HostOutputs(prepared.camera, {}, 0.0, None, ''),
+            host=HostOutputs(prepared.camera, {}, 0.0, None, '', target=options.outputs.target),
             left=prepared.left,
             right=prepared.right,
             camera=prepared.camera,
@@ -80,8 +80,9 @@ class StereoPipeline:
             result,
             wanted,
             image=prepared.left,
+            color_image=pair.color,
             deviation=lambda confidence: disparity_deviation(confidence, network, scale=scale),
-            options=options.outputs,
+            options=_in_phase(options.outputs, wanted, state),
             workspace=state.workspace,
         )
         if kept is not None:
@@ -121,6 +122,16 @@ def examine_outputs(
         calibrated=outputs.camera is not None,
     )
     return examination, found
+
+
+def _in_phase(
+    options: OutputOptions, wanted: Collection[Output], state: PipelineState
+) -> OutputOptions:
+    """Return the options with the next phase of the clearing rays, if these are wanted."""
+    if Output.POINTS_CLEARING not in wanted:
+        return options
+    state.clearing_phase += 1
+    return replace(options, clearing=replace(options.clearing, phase=state.clearing_phase))
 
 
 def _trusted(result: MatchResult, prepared: PreparedPair, network: str) -> MatchResult:

@@ -27,6 +27,7 @@ from s2m2_ros.geometry import (
     RigidTransform,
     StereoCamera,
     VoxelGrid,
+    compiled_library,
     compute_outputs,
     pixel_kernel,
 )
@@ -161,7 +162,7 @@ class TestLibrary:
     def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         compiled = tmp_path / 'compiled'
         compiled.mkdir()
-        monkeypatch.setattr(pixel_kernel, '_folders', lambda: [compiled])
+        monkeypatch.setattr(compiled_library, '_folders', lambda: [compiled])
         return compiled
 
     def load(self) -> object:

@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from s2m2_ros.geometry import Output, RigidTransform
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.messages.builders import CloudMemory
-from s2m2_ros.messages.output_topics import MessageSource
+from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
+from s2m2_ros.node.inputs.color_camera import ColorCamera as NodeColorCamera
+from s2m2_ros.node.inputs.color_camera import ImageTimeline
 from s2m2_ros.node.inputs.synchronizer import StereoMessages, StereoTopics
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
-from s2m2_ros.node.outputs.transforms import TransformError
+from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
 from s2m2_ros.node.pair_processor import Job, PairProcessor
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.statistics import Session
@@ -38,7 +40,7 @@ class Transforms:
     def __init__(self, known: RigidTransform | None) -> None:
         self.known = known
 
-    def find(self, header: Any, frame: str) -> RigidTransform:
+    def find(self, header: Any, frame: str, *, use: str = '') -> RigidTransform:
         if self.known is None:
             raise TransformError(f'no transform to {frame}')
         return self.known
@@ -58,7 +60,8 @@ class Collector:
         self.memory = CloudMemory()
         self.state = PipelineState(self.memory)
         self.pixel_range = PixelRange(self.settings.pixel_range)
-        self.transforms: Transforms | None = None
+        self.transforms: TransformSource | None = None
+        self.color: NodeColorCamera | None = None
         self.published: dict[str, MessageSource] = {}
         self.clouds = 0
         self.sent: dict[str, Any] = {}
@@ -195,17 +198,18 @@ def test_an_unexpected_error_drops_the_pair_and_says_so(
     assert 'disk full' in camera.faults.current()[Fault.OUTPUT][1]
 
 
-def test_the_cloud_goes_into_its_frame() -> None:
-    camera = Collector('points', points_frame='base')
+@pytest.mark.parametrize('topic', ['points', 'points_clearing'])
+def test_the_cloud_goes_into_its_frame(topic: str) -> None:
+    camera = Collector(topic, points_frame='base')
     turn = ((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0))
     camera.transforms = Transforms(RigidTransform('base', turn, (1.0, 0.0, 0.0)))
     assert camera.process() == {}
-    host = camera.published['points'].outputs.host
+    host = camera.published[topic].outputs.host
     assert host.cloud_frame_id == 'base'
 
 
 def test_without_a_transform_the_other_topics_go_on() -> None:
-    camera = Collector('points', 'depth', points_frame='base')
+    camera = Collector('points', 'points_clearing', 'depth', points_frame='base')
     camera.transforms = Transforms(None)
     assert camera.process() == {}
     assert set(camera.published) == {'depth'}
@@ -214,6 +218,45 @@ def test_without_a_transform_the_other_topics_go_on() -> None:
         alone = Collector(*clouds, points_frame='base')
         alone.transforms = Transforms(None)
         assert alone.process() == {DropCause.NO_TRANSFORM: 1}
+
+
+class ColorCamera:
+    """Stands for a color camera that has sent its calibration, in the frame of the left one."""
+
+    info_topic, image_topic, image_is_named = '/cam/c_info', '/cam/c', True
+    is_new = False
+
+    def __init__(self, info: CameraInfo | None) -> None:
+        self.info = info
+        self.timeline = ImageTimeline()
+
+    def explain_missing_info(self) -> str:
+        return 'it is off'
+
+
+def test_depth_goes_into_the_color_camera() -> None:
+    camera = Collector('registered/depth', 'registered/camera_info')
+    camera.color = ColorCamera(camera_info(SCENE, stamp(5.0)))  # type: ignore[assignment]
+    assert camera.process() == {}
+    source = camera.published['registered/depth']
+    # It is the left camera itself.
+    depth = source.outputs.host.arrays[Output.REGISTERED_DEPTH]
+    known = ~np.isnan(depth)
+    assert known.mean() > 0.8
+    np.testing.assert_allclose(depth[known], SCENE.depth()[known], rtol=0.05)
+    message = OUTPUT_TOPICS['registered/camera_info'].build(source)
+    assert message.header.frame_id == FRAME
+    assert list(message.p) == list(camera_info(SCENE, stamp(5.0)).p)
+
+
+def test_without_the_color_camera_the_other_topics_go_on() -> None:
+    camera = Collector('registered/depth', 'depth')
+    camera.color = ColorCamera(None)  # type: ignore[assignment]
+    assert camera.process() == {}
+    assert set(camera.published) == {'depth'}
+    assert 'it is off' in camera.faults.current()[Fault.COLOR_CAMERA][1]
+    alone = Collector('registered/depth')
+    assert alone.process() == {DropCause.NO_COLOR_CAMERA: 1}
 
 
 def test_the_examination_runs_when_it_is_due() -> None:

@@ -17,11 +17,15 @@ from s2m2_ros.geometry import (
     CalibrationError,
     CameraModel,
     Output,
+    OutputOptions,
     RegionOfInterest,
+    RigidTransform,
+    TargetCamera,
 )
 from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.geometry.image_mask import ImageMask
 from s2m2_ros.geometry.pair_findings import FindingKind
+from s2m2_ros.geometry.target_camera import IDENTITY_ROTATION
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.pipeline import (
@@ -59,6 +63,29 @@ def pipeline() -> StereoPipeline:
     return StereoPipeline(StereoMatcher.open(backend='sgbm'))
 
 
+def test_depth_and_colors_of_another_camera(pipeline: StereoPipeline) -> None:
+    # It is 1/12 of the baseline to the right, so it sees every point one pixel further left.
+    transform = RigidTransform('color', IDENTITY_ROTATION, (-0.1 / SHIFT, 0.0, 0.0))
+    target = TargetCamera.of(model(0.0, 'c_info'), transform, raw=False)
+    columns = np.broadcast_to(np.arange(SIZE[1], dtype=np.uint8)[None, :, None], (*SIZE, 3))
+    wanted = {Output.DEPTH, Output.REGISTERED_DEPTH, Output.POINTS}
+    options = PipelineOptions(outputs=replace(output_options(), target=target))
+    outputs = pipeline.process(
+        replace(pair(), color=columns), wanted, options, PipelineState()
+    ).host
+    assert outputs.target == target
+    depth, registered = (outputs.arrays[o] for o in (Output.DEPTH, Output.REGISTERED_DEPTH))
+    center = slice(30, 66), slice(60, 120)
+    moved = slice(30, 66), slice(59, 119)
+    np.testing.assert_allclose(registered[moved], depth[center], rtol=0.02)
+    points = outputs.arrays[Output.POINTS][center]
+    red = np.ascontiguousarray(points[..., 3]).view(np.uint32) >> 16
+    known = ~np.isnan(points[..., 2])
+    assert known.mean() > 0.9
+    expected = np.broadcast_to(np.arange(59, 119), known.shape)
+    assert (np.abs(red[known].astype(int) - expected[known]) <= 1).all()
+
+
 def test_a_pair_becomes_depth(pipeline: StereoPipeline) -> None:
     outputs = pipeline.process(
         pair(), {Output.DEPTH, Output.POINTS}, PipelineOptions(), PipelineState()
@@ -70,6 +97,23 @@ def test_a_pair_becomes_depth(pipeline: StereoPipeline) -> None:
     assert outputs.resolution == 1 / 16
     assert 0 < outputs.mean_confidence <= 1
     assert outputs.times.inference_ms > 0
+
+
+def test_clearing_rays_take_other_pixels_each_time(pipeline: StereoPipeline) -> None:
+    state = PipelineState()
+
+    def rays(*others: Output) -> set[tuple[float, ...]]:
+        wanted = {Output.POINTS_CLEARING, *others}
+        host = pipeline.process(pair(), wanted, PipelineOptions(), state).host
+        return {tuple(point) for point in host.arrays[Output.POINTS_CLEARING]}
+
+    first, second = rays(), rays()
+    pipeline.process(pair(), {Output.DEPTH}, PipelineOptions(), state)
+    third = rays(Output.DEPTH)
+    assert 50 < len(first) <= 240
+    assert not first & second
+    assert not (first | second) & third
+    assert state.clearing_phase == 3
 
 
 def test_without_calibration_the_disparity_remains(pipeline: StereoPipeline) -> None:
@@ -327,13 +371,35 @@ class TestMask:
     )
     KEPT = (*range(40, 60), *range(80, 120))
 
-    def outputs(self, pipeline: StereoPipeline, **options: Any) -> PairOutputs:
-        chosen = PipelineOptions(mask=self.MASK, **options)
-        return pipeline.process(pair(), set(Output), chosen, PipelineState())
+    # Registered to the left camera itself, depth stays where it is.
+    TARGET = TargetCamera.of(
+        model(0.0, 'c_info'),
+        RigidTransform('left', IDENTITY_ROTATION, (0.0, 0.0, 0.0)),
+        raw=False,
+    )
+
+    def outputs(
+        self, pipeline: StereoPipeline, outputs: OutputOptions | None = None
+    ) -> PairOutputs:
+        chosen = replace(outputs or output_options(), target=self.TARGET)
+        options = PipelineOptions(mask=self.MASK, outputs=chosen)
+        return pipeline.process(pair(), set(Output), options, PipelineState())
+
+    def test_gives_no_rays(self, pipeline: StereoPipeline) -> None:
+        columns = []
+        state = PipelineState()
+        for _ in range(8):
+            chosen = PipelineOptions(mask=self.MASK)
+            host = pipeline.process(pair(), {Output.POINTS_CLEARING}, chosen, state).host
+            x, _, z = host.arrays[Output.POINTS_CLEARING].T
+            columns += np.rint(x / z * 200 + 80).astype(int).tolist()
+        assert len(columns) > 200
+        assert set(columns) <= set(self.KEPT)
 
     def test_left_out_of_every_output(self, pipeline: StereoPipeline) -> None:
         arrays = self.outputs(pipeline).host.arrays
-        whole = pipeline.process(pair(), set(Output), PipelineOptions(), PipelineState())
+        options = PipelineOptions(outputs=replace(output_options(), target=self.TARGET))
+        whole = pipeline.process(pair(), set(Output), options, PipelineState())
         left_out = {
             Output.RAW_DISPARITY: np.nan,
             Output.DISPARITY: UNKNOWN_DISPARITY,
@@ -344,8 +410,9 @@ class TestMask:
             Output.CONFIDENCE_MASK: 0,
             Output.OCCLUSION_MASK: 255,
             Output.POINTS: np.nan,
+            Output.REGISTERED_DEPTH: np.nan,
         }
-        assert set(left_out) == set(Output)
+        assert set(left_out) == set(Output) - {Output.POINTS_CLEARING}
         outside = np.setdiff1d(np.arange(SIZE[1]), self.KEPT)
         for output, value in left_out.items():
             found, expected = arrays[output], whole.host.arrays[output]

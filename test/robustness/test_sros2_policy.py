@@ -62,7 +62,11 @@ def wait_for(look: Callable[[], set[str]], wanted: set[str]) -> None:
 
 
 def test_the_policy_allows_what_the_node_needs_and_no_more() -> None:
-    options: dict[str, Any] = {'points_frame': 'map', 'use_sim_time': True}
+    options: dict[str, Any] = {
+        'points_frame': 'map',
+        'points_color_source': 'color',
+        'use_sim_time': True,
+    }
     with robot(topics=('points',), image_transport='raw', **options) as made, observer() as node:
         made.wait_diagnostics(lambda _: True, 'diagnostics', since=0)
         graph = Graph(node, made)
@@ -74,7 +78,7 @@ def test_the_policy_allows_what_the_node_needs_and_no_more() -> None:
         wait_for(graph.services, services)
         subscribed = allowed('topics', 'subscribe', made.namespace)
         compressed = {name for name in subscribed if name.endswith('/compressed')}
-        assert len(compressed) == 2
+        assert len(compressed) == 3
         wait_for(graph.subscribed, subscribed - compressed)
         assert made.set_parameter('image_transport', 'compressed') == ''
         raw = {name.removesuffix('/compressed') for name in compressed}

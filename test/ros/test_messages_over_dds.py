@@ -55,7 +55,8 @@ node.create_subscription(
         matched=lambda event: event.current_count and print('matched', flush=True)))
 print('ready', flush=True)
 try:
-    rclpy.spin(node)
+    while rclpy.ok():  # while it waits without end, rclpy loses one SIGTERM in ten
+        rclpy.spin_once(node, timeout_sec=0.2)
 except rclpy.executors.ExternalShutdownException:
     pass
 """

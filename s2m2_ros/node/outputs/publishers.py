@@ -33,7 +33,7 @@ class Publishers:
             topic: node.create_lifecycle_publisher(
                 kind,
                 _name(node, topic),
-                _profile(),
+                output_profile(),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
                 **extra,
             )
@@ -86,7 +86,8 @@ def _name(node: Any, topic: str) -> str:
     return Topic.resolve(node, base).copy(node, topic.removeprefix(base)).name
 
 
-def _profile() -> QoSProfile:
+def output_profile() -> QoSProfile:
+    """Return the quality of service of every output, unless it is overridden."""
     # A new one each time: rclpy writes the overrides into it.
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE

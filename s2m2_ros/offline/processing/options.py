@@ -17,7 +17,7 @@ from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.messages.depth_encodings import METERS
-from s2m2_ros.messages.output_topics import OUTPUT_TOPICS
+from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, REGISTERED
 
 DEFAULT_OUTPUTS = (
     'disparity',
@@ -112,12 +112,14 @@ class ProcessOptions:
     segment_pairs: int = 50
 
     def __post_init__(self) -> None:
-        names = [*OUTPUT_TOPICS] if ALL in self.outputs else list(dict.fromkeys(self.outputs))
-        unknown = [name for name in names if name not in OUTPUT_TOPICS]
-        if unknown:
-            raise S2M2Error(
-                f"no output '{unknown[0]}': it must be one of {', '.join(OUTPUT_TOPICS)}, {ALL}"
-            )
+        known = [name for name in OUTPUT_TOPICS if name not in REGISTERED]
+        names = known if ALL in self.outputs else list(dict.fromkeys(self.outputs))
+        for name in names:
+            if name in REGISTERED:
+                raise S2M2Error(f"'{name}' is made by the node only: it needs the color camera")
+            if name not in known:
+                listed = ', '.join(known)
+                raise S2M2Error(f"no output '{name}': it must be one of {listed}, {ALL}")
         if not names or not self.formats:
             raise S2M2Error('name at least one output and one format')
         # In the order of the table, so that the order asked for changes no byte.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from rosbags.rosbag1 import Reader
+from rosbags.rosbag1 import Reader, ReaderError
 
+from s2m2_ros.io.recordings.storage.compression import decompressed
 from s2m2_ros.io.recordings.storage.stored_messages import (
     ALWAYS,
     StoredMessage,
@@ -22,6 +23,33 @@ from s2m2_ros.text_safety import safe_text
 _logger = logging.getLogger(__name__)
 
 MAGIC = b'#ROSBAG V'
+FIRST_LINE = b'#ROSBAG V2.0\n'
+
+
+class _BoundedReader(Reader):  # type: ignore[misc]  # rosbags is optional
+    """The reader of `rosbags`, which takes what the index and the chunks declare."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._bytes_left = path.stat().st_size
+
+    def read_chunk(self) -> Any:
+        return super().read_chunk()._replace(decompressor=decompressed)
+
+    def read_chunk_info(self) -> Any:
+        return self._bounded(super().read_chunk_info)
+
+    def read_index_data(self, pos: int, indexes: Any) -> None:
+        self._bounded(lambda: super(_BoundedReader, self).read_index_data(pos, indexes))
+
+    def _bounded(self, read: Callable[[], Any]) -> Any:
+        """Return what is read; the whole index is no longer than the file."""
+        start = self.bio.tell()
+        found = read()
+        self._bytes_left -= self.bio.tell() - start
+        if self._bytes_left < 0:
+            raise ReaderError('parts of the index are read more than once')
+        return found
 
 
 class Ros1Bag:
@@ -33,8 +61,9 @@ class Ros1Bag:
         Raises PlaybackError, which names the tool that repairs it.
         """
         self._name = name
-        self._reader = Reader(path)
+        self._reader = _BoundedReader(path)
         try:
+            _check_version(path)
             self._reader.open()
         except Exception as error:  # rosbags raises what struct, bz2 and lz4 do for damage
             raise self._unreadable(error) from error
@@ -48,7 +77,8 @@ class Ros1Bag:
     ) -> Iterator[StoredMessage]:
         """Yield the messages of these topics in the order of their time.
 
-        What lies in a damaged chunk is skipped with a warning in the log.
+        What lies in a damaged chunk is skipped with a warning in the log. Raises PlaybackError if
+        that is everything.
         """
         connections = [c for c in self._reader.connections if c.topic in topics]
         if not connections:
@@ -58,21 +88,24 @@ class Ros1Bag:
             for place in heapq.merge(*(self._reader.indexes[c.id] for c in connections))
             if window.holds(place.time)
         ]
-        index = 0
+        index, is_readable = 0, False
         while index < len(places):
             begin, _ = places[index]
             try:
                 for connection, log_ns, data in self._reader.messages(
                     connections, begin, window.end_ns
                 ):
+                    is_readable = True
                     yield StoredMessage(self._topics[connection.id], log_ns, data)
                     index += 1
             except Exception as error:  # rosbags raises what struct, bz2 and lz4 do for damage
-                now, damaged = places[index]
+                now, damaged = places[min(index, len(places) - 1)]
                 self._report(error)
                 later = range(index + 1, len(places))
                 others = (n for n in later if places[n][0] > now and places[n][1] != damaged)
                 index = next(others, len(places))
+                if index == len(places) and not is_readable and window == ALWAYS:
+                    raise self._unreadable(error) from error
             else:
                 return
 
@@ -92,7 +125,7 @@ class Ros1Bag:
         self.damage.append(text)
 
     def _unreadable(self, error: Exception) -> PlaybackError:
-        reason = str(error) or type(error).__name__
+        reason = safe_text(error) or type(error).__name__
         return PlaybackError(
             f"the ROS 1 bag '{self._name}' cannot be read ({reason}): `rosbag reindex` repairs "
             'one whose recorder was killed, `rosbags-convert --src BAG --dst FOLDER` makes a '
@@ -109,3 +142,10 @@ def _topic(connection: Any) -> StoredTopic:
         connection.msgdef.data.encode(),
         'ros1msg',
     )
+
+
+def _check_version(path: Path) -> None:
+    """Raise ReaderError for another version; `rosbags` takes any number of digits."""
+    with path.open('rb') as file:
+        if file.read(len(FIRST_LINE)) != FIRST_LINE:
+            raise ReaderError('it is not of version 2.0')
