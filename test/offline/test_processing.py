@@ -294,7 +294,7 @@ class TestInterruption:
         options = ProcessOptions(outputs=OUTPUTS, segment_seconds=1.0, keep=('/log',))
         with (
             pytest.raises(KeyboardInterrupt),
-            Processor(SGBM, options, report=stop) as processor,
+            Processor(SGBM, options, progress=stop) as processor,
         ):
             processor.process(recording, output)
         assert (output / '.run.s2m2' / 'segment-000000.json').exists()
@@ -313,7 +313,7 @@ def limit():
 options = ProcessOptions(outputs={OUTPUTS!r}, segment_seconds=1.0, keep=('/log',))
 try:
     with Processor(
-        MatcherOptions(backend='sgbm'), options, report=lambda p: print(p.done, flush=True)
+        MatcherOptions(backend='sgbm'), options, progress=lambda p: print(p.done, flush=True)
     ) as processor:
         processor.process(Path(sys.argv[1]), Path(sys.argv[2]))
 except S2M2Error as error:

@@ -1,10 +1,38 @@
 """Recordings in, recordings out: every pair of a recording through the pipeline, without ROS.
 
 A recording is split by time into segments; each is a function of the recording, the segment and
-the options alone, and becomes a part file. The parts, joined in order, are the result.
+the options alone, and becomes a part file. The parts, joined in order, are the result::
+
+    from pathlib import Path
+    from s2m2_ros.offline.processing import MatcherOptions, ProcessOptions, Processor
+
+    with Processor(MatcherOptions(backend='sgbm'), ProcessOptions(outputs=['depth'])) as processor:
+        processed = processor.process(Path('run.mcap'), Path('results'))
+    print(processed.output, processed.pairs, processed.lost)
+
+Needs the packages of the extra ``recordings``; the import raises MissingPackageError without them.
 """
 
-from s2m2_ros.offline.processing.options import MatcherOptions, OutputFormat, ProcessOptions
-from s2m2_ros.offline.processing.processor import Processed, Processor
+from s2m2_ros.optional_packages import require_packages
 
-__all__ = ['MatcherOptions', 'OutputFormat', 'ProcessOptions', 'Processed', 'Processor']
+require_packages('recordings', 'rosbags', 'mcap', 'lz4', 'zstandard')
+
+from s2m2_ros.offline.processing.options import (  # noqa: E402  # they import those packages
+    MatcherOptions,
+    OutputFormat,
+    ProcessOptions,
+)
+from s2m2_ros.offline.processing.processor import (  # noqa: E402
+    Processed,
+    Processor,
+    Progress,
+)
+
+__all__ = [
+    'MatcherOptions',
+    'OutputFormat',
+    'ProcessOptions',
+    'Processed',
+    'Processor',
+    'Progress',
+]

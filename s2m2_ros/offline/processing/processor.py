@@ -25,7 +25,7 @@ from s2m2_ros.offline.processing.options import (
 )
 from s2m2_ros.offline.processing.report import report_page
 from s2m2_ros.offline.processing.rosbag2_metadata import METADATA, metadata_text
-from s2m2_ros.offline.processing.segment_worker import Finished, SegmentWorker
+from s2m2_ros.offline.processing.segment_worker import SegmentWorker
 from s2m2_ros.offline.processing.sinks import (
     FolderSink,
     RecordingSink,
@@ -35,7 +35,6 @@ from s2m2_ros.offline.processing.sinks import (
 from s2m2_ros.offline.processing.streams import Stream
 from s2m2_ros.offline.processing.summary import Summary, summarized, why_nothing
 from s2m2_ros.offline.processing.work_folder import WorkFolder
-from s2m2_ros.optional_packages import require_packages
 from s2m2_ros.pipeline import PipelineOptions, output_options
 from s2m2_ros.weights import file_sha256, find_checkpoint
 
@@ -91,7 +90,7 @@ class Processor:
         matching: how pairs are matched.
         options: what is read and written.
         pipeline: everything that may change from pair to pair; by default as in the node.
-        report: called after each pair.
+        progress: called after each pair, in a thread of its own.
 
     """
 
@@ -100,10 +99,9 @@ class Processor:
     pipeline: PipelineOptions = field(
         default_factory=lambda: PipelineOptions(outputs=output_options())
     )
-    report: Callable[[Progress], None] = lambda _: None
+    progress: Callable[[Progress], None] = lambda _: None
 
     def __enter__(self) -> Processor:
-        require_packages('recordings', 'rosbags', 'mcap', 'lz4', 'zstandard')
         self._matcher = self.matching.open()
         return self
 
@@ -167,16 +165,13 @@ class Processor:
         def processed() -> None:
             nonlocal done
             done += 1
-            self.report(Progress(name, done, stream.expected_pairs, resumed))
-
-        def finished(segment: Finished) -> None:
-            work.finish_segment(segment)
+            self.progress(Progress(name, done, stream.expected_pairs, resumed))
 
         waiting = work.waiting(stream.segments)
         if waiting:
             sink = self._sink(stream, work)
             worker = SegmentWorker(stream, self._matcher, self.pipeline, sink)
-            worker.run(waiting, finished=finished, processed=processed)
+            worker.run(waiting, finished=work.finish_segment, processed=processed)
 
     def _sink(self, stream: Stream, work: WorkFolder) -> Sink:
         if self.options.writes_recording:
