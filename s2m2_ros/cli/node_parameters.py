@@ -40,6 +40,7 @@ INPUT_PARAMETERS = (
     'disparity_offset',
     'max_vertical_misalignment',
     'depth_encoding',
+    'color_calibration',
     'roi',
     'mask_file',
     'mask_polygon',

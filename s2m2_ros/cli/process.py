@@ -70,6 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--namespace', help='before the output topics; default: what both image topics begin with'
     )
+    parser.add_argument(
+        '--color-info',
+        metavar='TOPIC',
+        default='',
+        help='camera_info of the camera that registered/depth belongs to; where it stands is '
+        'taken from /tf_static',
+    )
     add_calibration_argument(
         parser, default=[], help='in place of the recorded calibration, or of one next to images'
     )
@@ -140,6 +147,8 @@ def _process_options(arguments: argparse.Namespace, settings: Settings) -> Proce
         keep=arguments.keep,
         pairs=[(left, right) for left, right in arguments.pairs],
         namespace=arguments.namespace,
+        color_info=arguments.color_info,
+        color_calibration=settings.color_calibration,
         calibration=[path.expanduser() for path in arguments.calibration],
         layout=ViewLayout(settings.input_layout),
         pixel_range=settings.pixel_range,

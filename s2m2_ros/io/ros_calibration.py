@@ -43,3 +43,20 @@ def stereo_camera(
     return StereoCamera.from_projection(
         camera_model(left, source=left_source), camera_model(right, source=right_source)
     )
+
+
+def shows_raw(setting: str, topic: str, model: CameraModel) -> bool | None:
+    """Return whether the images of a topic are raw; None if neither says so.
+
+    ``setting``: `color_calibration`. ``topic`` is empty where its name means nothing.
+    """
+    if setting != 'auto':
+        return setting == 'raw'
+    if not (any(model.P) and any(model.K)):
+        return not any(model.P)  # the other one is all that there is
+    *folders, name = topic.split('/')
+    if 'rect' in name or 'raw' in name:
+        return 'rect' not in name
+    if 'rect' in folders or 'raw' in folders:
+        return 'rect' not in folders
+    return None

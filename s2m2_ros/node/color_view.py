@@ -15,7 +15,7 @@ from s2m2_ros.geometry import CameraModel, RigidTransform, TargetCamera
 from s2m2_ros.geometry.rectification import needs_rectification, raw_calibration
 from s2m2_ros.geometry.target_camera import IDENTITY_ROTATION
 from s2m2_ros.io.images.ros_images import decode_compressed_image, decode_image
-from s2m2_ros.io.ros_calibration import camera_model
+from s2m2_ros.io.ros_calibration import camera_model, shows_raw
 from s2m2_ros.messages.output_topics import CLOUDS, REGISTERED
 from s2m2_ros.node.faults import Fault, FaultLog
 from s2m2_ros.node.inputs.color_camera import ColorCamera
@@ -146,23 +146,6 @@ def _find_target(
             'color/image_rect, or set color_calibration to raw or rectified'
         )
     return info, target, doubt
-
-
-def shows_raw(setting: str, topic: str, model: CameraModel) -> bool | None:
-    """Return whether the images of a topic are raw; None if neither says so.
-
-    ``setting``: `color_calibration`. ``topic`` is empty where its name means nothing.
-    """
-    if setting != 'auto':
-        return setting == 'raw'
-    if not (any(model.P) and any(model.K)):
-        return not any(model.P)  # the other one is all that there is
-    *folders, name = topic.split('/')
-    if 'rect' in name or 'raw' in name:
-        return 'rect' not in name
-    if 'rect' in folders or 'raw' in folders:
-        return 'rect' not in folders
-    return None
 
 
 def _find_transform(

@@ -13,8 +13,9 @@ from sensor_msgs.msg import CameraInfo
 
 from s2m2_ros.geometry import CameraModel, RigidTransform
 from s2m2_ros.geometry.target_camera import IDENTITY_ROTATION
+from s2m2_ros.io.ros_calibration import shows_raw
 from s2m2_ros.messages.output_topics import CLOUDS
-from s2m2_ros.node.color_view import ColorView, find_view, shows_raw, wants_camera, wants_image
+from s2m2_ros.node.color_view import ColorView, find_view, wants_camera, wants_image
 from s2m2_ros.node.faults import Fault, FaultLog
 from s2m2_ros.node.inputs.color_camera import ImageTimeline
 from s2m2_ros.node.inputs.pairing import TimedImage

@@ -32,11 +32,22 @@ from support.processes import SOURCE
 from support.recorded_pairs import (
     SECOND,
     Written,
+    header,
+    message,
     write_mcap,
     write_ros1,
     write_sqlite,
 )
-from support.stereo_recordings import SCENE, START, in_order, scene_image, scene_pairs, texts
+from support.stereo_recordings import (
+    SCENE,
+    START,
+    in_order,
+    scene_image,
+    scene_info,
+    scene_pairs,
+    texts,
+)
+from support.stereo_scene import PlaneScene
 
 SGBM = MatcherOptions(backend='sgbm')
 OUTPUTS = ('disparity', 'depth', 'points')
@@ -343,6 +354,46 @@ class TestLosses:
         assert times[0] == START
         assert times[-1] == START + (COUNT - 1) * SECOND // 5
 
+    def test_a_damaged_page_of_sqlite_is_told_and_the_rest_goes_on(self, tmp_path: Path) -> None:
+        path = write_sqlite(tmp_path / 'run.db3', scene_pairs(COUNT))
+        content = bytearray(path.read_bytes())
+        # A leaf of the table of messages: kind 13, holding the heads of a few rows.
+        leaves = [at for at in range(4096, len(content), 4096) if content[at] == 13]
+        middle = leaves[len(leaves) // 2]
+        content[middle : middle + 4096] = bytes(4096)
+        path.write_bytes(content)
+        found = processed(path, tmp_path / 'out')
+        assert any('damaged' in loss for loss in found.losses)
+        assert COUNT - 4 <= found.pairs < COUNT
+        times = [at for at, _ in messages(found.output)['/stereo/depth']]
+        assert times[0] == START
+        assert times[-1] == START + (COUNT - 1) * SECOND // 5
+
+    def test_a_damaged_chunk_of_a_ros1_bag_is_told_and_the_rest_goes_on(
+        self, tmp_path: Path
+    ) -> None:
+        from rosbags.rosbag1 import Writer
+
+        class Small(Writer):  # type: ignore[misc]
+            def __init__(self, path: Path) -> None:
+                super().__init__(path)
+                self.chunk_threshold = 150_000
+                self.set_compression(Writer.CompressionFormat.BZ2)
+
+        path = tmp_path / 'run.bag'
+        write_ros1(path, scene_pairs(COUNT), writer_class=Small)
+        content = bytearray(path.read_bytes())
+        starts = [at for at in range(len(content)) if content[at : at + 4] == b'BZh9']
+        assert len(starts) > 4
+        middle = starts[len(starts) // 2] + 40
+        content[middle : middle + 50] = bytes(50)
+        path.write_bytes(content)
+        found = processed(path, tmp_path / 'out')
+        assert any('damaged' in loss for loss in found.losses)
+        assert COUNT - 4 <= found.pairs < COUNT
+        times = [at for at, _ in messages(found.output)['/stereo/depth']]
+        assert times[-1] == START + (COUNT - 1) * SECOND // 5
+
     def test_a_pair_that_cannot_be_decoded_is_told_and_the_rest_goes_on(
         self, tmp_path: Path
     ) -> None:
@@ -463,6 +514,72 @@ class TestForms:
             ((schema, _, _, thing),) = reader.iter_decoded_messages(topics=['/log'])
         assert schema.name == 'my_types/msg/Thing1'
         assert thing.data == 'message 0'
+
+
+class TestRegisteredDepth:
+    """A wall at 2 m, and a color camera 0.05 m beside the left one, of another frame tree."""
+
+    SCENE = PlaneScene(a=12.0, b=0.0, c=0.0)
+
+    def recording(self, folder: Path, *, frames: tuple[str, ...]) -> Path:
+        transforms = [
+            (frames[0], 'left_optical', (0.0, 0.0, 0.3)),
+            (frames[0], 'color_optical', (0.05, 0.0, 0.3)),
+        ]
+        static = message(
+            'tf2_msgs/msg/TFMessage',
+            transforms=[self.transform(*item) for item in transforms[: len(frames)]],
+        )
+        info = scene_info(START, scene=self.SCENE)
+        info.header.frame_id = 'color_optical'  # type: ignore[attr-defined]
+        others = [
+            Written('/tf_static', START - 5, static),
+            Written('/color/image_rect/camera_info', START, info),
+        ]
+        return write_mcap(folder / 'run.mcap', [*others, *scene_pairs(2, scene=self.SCENE)])
+
+    def transform(self, parent: str, child: str, place: tuple[float, float, float]) -> Any:
+        x, y, z = place
+        return message(
+            'geometry_msgs/msg/TransformStamped', header=header(0, parent), child_frame_id=child,
+            transform=message(
+                'geometry_msgs/msg/Transform',
+                translation=message('geometry_msgs/msg/Vector3', x=x, y=y, z=z),
+                rotation=message('geometry_msgs/msg/Quaternion', x=0.0, y=0.0, z=0.0, w=1.0),
+            ),
+        )  # fmt: skip
+
+    def test_it_is_in_the_color_camera(self, tmp_path: Path) -> None:
+        path = self.recording(tmp_path, frames=('base', 'base'))
+        found = processed(
+            path, tmp_path / 'out', color_info='/color/image_rect/camera_info',
+            outputs=('registered/depth', 'registered/camera_info', 'depth'),
+        )  # fmt: skip
+        with AnyReader([found.output]) as reader:
+            decoded = {
+                c.topic: reader.deserialize(data, c.msgtype) for c, _, data in reader.messages()
+            }
+        depth = decoded['/stereo/registered/depth']
+        assert depth.header.frame_id == 'color_optical'
+        assert decoded['/stereo/registered/camera_info'].header.frame_id == 'color_optical'
+        values = depth.data.view(np.float32).reshape(depth.height, depth.width)
+        left = decoded['/stereo/depth'].data.view(np.float32).reshape(values.shape)
+        known = np.isfinite(values)
+        assert known.mean() > 0.5
+        assert np.abs(values[known] - 2.0).max() < 0.1
+        # 240 px * 0.05 m / 2 m = 6 px to the left; the left camera's known pixels move with it.
+        moved = np.isfinite(left)[:, 6:]
+        assert (known[:, :-6] == moved).mean() > 0.98
+
+    def test_what_is_missing_is_named(self, tmp_path: Path) -> None:
+        path = self.recording(tmp_path, frames=('base',))
+        options: dict[str, Any] = {'outputs': ('registered/depth',)}
+        with pytest.raises(S2M2Error, match=r"'color_optical'.*frames on it: base, left_optical"):
+            processed(path, tmp_path, color_info='/color/image_rect/camera_info', **options)
+        with pytest.raises(S2M2Error, match='/color/image_rect/camera_info'):
+            processed(path, tmp_path, color_info='/nothing', **options)
+        with pytest.raises(S2M2Error, match='color_info'):
+            processed(path, tmp_path, **options)
 
 
 def test_a_folder_of_pairs(tmp_path: Path) -> None:

@@ -147,11 +147,14 @@ def write_sqlite(path: Path, messages: Iterable[Written], *, pack: Any = bytes) 
     return path
 
 
-def write_ros1(path: Path, messages: Iterable[Written]) -> Path:
-    """Write a ROS 1 bag, whose headers have a number that ROS 2's lack."""
+def write_ros1(path: Path, messages: Iterable[Written], *, writer_class: Any = None) -> Path:
+    """Write a ROS 1 bag, whose headers have a number that ROS 2's lack.
+
+    ``writer_class`` is in place of that of `rosbags`.
+    """
     from rosbags.rosbag1 import Writer as BagWriter
 
-    with BagWriter(path) as writer:
+    with (writer_class or BagWriter)(path) as writer:
         connections: dict[str, Any] = {}
         for item in messages:
             name = item.message.__msgtype__

@@ -20,6 +20,7 @@ from s2m2_ros.messages.pair_decoder import StereoTopics
 from s2m2_ros.messages.plain_messages import plain_header
 from s2m2_ros.offline.image_pairs import PairJob
 from s2m2_ros.offline.pair_jobs import JobOptions, image_jobs, is_video_file, video_jobs
+from s2m2_ros.offline.processing.color_target import ColorTarget
 from s2m2_ros.offline.processing.fingerprints import file_fingerprint
 from s2m2_ros.offline.processing.options import ProcessOptions
 from s2m2_ros.offline.processing.segments import count_segments
@@ -44,6 +45,8 @@ class FileStream:
         """Look for the pairs; raises S2M2Error if there are none, or no calibration of them."""
         if options.keep:
             raise S2M2Error(f"'{path}' is no recording, so there are no topics to keep")
+        if options.color_info:
+            raise S2M2Error(f"'{path}' is no recording, so it has no topic {options.color_info}")
         self._path, self._options = path, options
         self._jobs = _Jobs(path, options)
         namespace = '/'.join(part for part in (options.namespace or '').split('/') if part)
@@ -52,6 +55,7 @@ class FileStream:
         self.kept: Sequence[StoredTopic] = ()
         self.remarks: Sequence[str] = ()
         self.losses: Sequence[str] = ()
+        self.targets: Sequence[ColorTarget | None] = (None,)
         self.expected_pairs = len(self._jobs)
         self.segments: Sequence[Segment] = count_segments(
             self.expected_pairs, options.segment_pairs

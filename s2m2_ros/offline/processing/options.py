@@ -86,6 +86,8 @@ class ProcessOptions:
         keep: topics of the recording to carry along, names or patterns as of a shell; 'all'.
         pairs: left and right image topics of each rig; empty to find them by their names.
         namespace: before the output topics; None for the one that the images of a rig share.
+        color_info: recorded camera_info of the camera that depth is registered to; empty: none.
+        color_calibration: which images that describes, as the node's parameter.
         calibration: file or files in place of the recorded calibration.
         layout: where the views are, if one image holds both.
         pixel_range: black and white of images of more than 8 bits, as the node's parameter.
@@ -102,6 +104,8 @@ class ProcessOptions:
     keep: Sequence[str] = ()
     pairs: Sequence[tuple[str, str]] = ()
     namespace: str | None = None
+    color_info: str = ''
+    color_calibration: str = 'auto'
     calibration: Sequence[Path] = ()
     layout: ViewLayout = ViewLayout.TWO_TOPICS
     pixel_range: str = 'auto'
@@ -112,11 +116,11 @@ class ProcessOptions:
     segment_pairs: int = 50
 
     def __post_init__(self) -> None:
-        known = [name for name in OUTPUT_TOPICS if name not in REGISTERED]
+        known = [n for n in OUTPUT_TOPICS if self.color_info or n not in REGISTERED]
         names = known if ALL in self.outputs else list(dict.fromkeys(self.outputs))
         for name in names:
-            if name in REGISTERED:
-                raise S2M2Error(f"'{name}' is made by the node only: it needs the color camera")
+            if name in REGISTERED and name not in known:
+                raise S2M2Error(f"'{name}' needs color_info, the camera_info of the color camera")
             if name not in known:
                 listed = ', '.join(known)
                 raise S2M2Error(f"no output '{name}': it must be one of {listed}, {ALL}")

@@ -39,6 +39,12 @@ from s2m2_ros.io.sources.stereo_frame import (
 from s2m2_ros.messages.camera_info import camera_info_message
 from s2m2_ros.messages.pair_decoder import StereoTopics, decode_pair
 from s2m2_ros.messages.plain_messages import PlainMessage
+from s2m2_ros.offline.processing.color_target import (
+    STATIC_TRANSFORMS,
+    ColorTarget,
+    color_target,
+    frame_tree,
+)
 from s2m2_ros.offline.processing.fingerprints import file_fingerprint
 from s2m2_ros.offline.processing.kept_topics import KeptTopics
 from s2m2_ros.offline.processing.namespaces import rig_namespaces
@@ -129,6 +135,7 @@ class RecordedStream:
             length_ns = round(options.segment_seconds * NANOSECONDS)
             self.segments: Sequence[Segment] = time_segments(self._files.spans(), length_ns)
             self._ranges = self._found_ranges()
+            self.targets: Sequence[ColorTarget | None] = self._found_targets()
         except BaseException:
             self.close()
             raise
@@ -233,6 +240,23 @@ class RecordedStream:
                     break
         self._files.take_damage()
         return ranges
+
+    def _found_targets(self) -> list[ColorTarget | None]:
+        """Return the camera that depth is registered to, as each rig sees it."""
+        topic, setting = self._options.color_info, self._options.color_calibration
+        if not topic:
+            return [None] * len(self.rigs)
+        info = next((content for _, content in self._contents({topic}, TimeWindow())), None)
+        if info is None or not hasattr(info, 'distortion_model'):
+            kinds = [t.topic for t in self._files.topics() if t.type_name == INFO_TYPE]
+            raise PlaybackError(
+                f"no camera_info on '{topic}': recorded are {', '.join(sorted(kinds)) or 'none'}"
+            )
+        static = self._contents({STATIC_TRANSFORMS}, TimeWindow())
+        frames = frame_tree(content for _, content in static)
+        pairs = (self.first_pair(rig) for rig in range(len(self.rigs)))
+        left = [pair.header.frame_id if pair else '' for pair in pairs]
+        return [color_target(info, topic, setting, frames, frame) for frame in left]
 
     def _first_pair(
         self, rig: int, window: TimeWindow, ranges: Sequence[PixelRange]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -15,6 +15,7 @@ from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, CameraModel, Output
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.images.image_files import disparity_picture, fraction_picture
+from s2m2_ros.offline.processing.color_target import ColorTarget
 from s2m2_ros.offline.processing.mcap_parts import PartIndex
 from s2m2_ros.offline.processing.segment_facts import RigFacts, SegmentFacts, finite
 from s2m2_ros.offline.processing.sinks import Sink
@@ -124,7 +125,7 @@ class _Matching:
 
     def __init__(self, worker: SegmentWorker, options: PipelineOptions) -> None:
         self._worker = worker
-        self._options = options
+        self._options = [_aimed(options, target) for target in worker.stream.targets]
         self._pipeline = StereoPipeline(worker.matcher)
         self._states = [PipelineState() for _ in worker.stream.rigs]
         self._decided = [self._first_decision(n) for n in range(len(worker.stream.rigs))]
@@ -154,10 +155,11 @@ class _Matching:
         sink = self._worker.sink
         wanted = sink.wanted | PICTURE_OUTPUTS if is_first else sink.wanted
         state = self._states[item.rig]
-        outputs = self._pipeline.process(pair, wanted, self._options, state)
+        options = self._options[item.rig]
+        outputs = self._pipeline.process(pair, wanted, options, state)
         matched = _Matched(item, outputs, sink.prepare(item, outputs))
         if is_first:
-            matched.examined = examine_outputs(outputs, self._options)
+            matched.examined = examine_outputs(outputs, options)
             matched.picture = _picture(outputs)
         return matched
 
@@ -168,10 +170,17 @@ class _Matching:
             return None
         state = PipelineState()
         try:
-            prepare(first.pair, self._options, state, self._worker.matcher.device)
+            prepare(first.pair, self._options[rig], state, self._worker.matcher.device)
         except (ImageError, CalibrationError) as error:
             _logger.debug('%s', error)
         return _Decided(first.pair.calibration, state.rectify)
+
+
+def _aimed(options: PipelineOptions, target: ColorTarget | None) -> PipelineOptions:
+    """Return the options with the camera that depth is registered to."""
+    if target is None:
+        return options
+    return replace(options, outputs=replace(options.outputs, target=target.camera))
 
 
 class _Matched:

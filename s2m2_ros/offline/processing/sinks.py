@@ -98,6 +98,7 @@ class RecordingSink:
         self._outputs, self._depth_encoding = options.outputs, options.depth_encoding
         self._channels = recorded_channels(stream, options.outputs)
         self._first_kept = len(stream.rigs) * len(options.outputs)
+        self._targets = stream.targets
         self._part_path = part_path
 
     def adapted(self, options: PipelineOptions) -> PipelineOptions:
@@ -106,8 +107,13 @@ class RecordingSink:
 
     def prepare(self, pair: StampedPair, outputs: PairOutputs) -> list[_Message]:
         """Return the messages of a pair."""
+        target = self._targets[pair.rig]
         source = MessageSource(
-            outputs, pair.header, pair.left_info, depth_encoding=self._depth_encoding
+            outputs,
+            pair.header,
+            pair.left_info,
+            depth_encoding=self._depth_encoding,
+            color_info=target.info if target else None,
         )
         first = pair.rig * len(self._outputs)
         topics = ((n, OUTPUT_TOPICS[name]) for n, name in enumerate(self._outputs, start=first))
@@ -155,11 +161,13 @@ FILE_OUTPUTS: Mapping[str, Output] = {
     'confidence_mask': Output.CONFIDENCE_MASK,
     'occlusion_mask': Output.OCCLUSION_MASK,
     'points': Output.POINTS,
+    'registered/depth': Output.REGISTERED_DEPTH,
 }
 STEPS = {
     Output.RAW_DISPARITY: image_files.DISPARITY_STEPS,
     Output.DEPTH: image_files.DEPTH_STEPS,
     Output.UNCERTAINTY: image_files.DEPTH_STEPS,
+    Output.REGISTERED_DEPTH: image_files.DEPTH_STEPS,
 }
 MASKS = (Output.CONFIDENCE_MASK, Output.OCCLUSION_MASK)
 

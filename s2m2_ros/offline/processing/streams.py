@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic
 from s2m2_ros.messages.pair_decoder import StereoTopics
+from s2m2_ros.offline.processing.color_target import ColorTarget
 from s2m2_ros.pipeline import PairInput
 
 
@@ -86,6 +87,7 @@ class Stream(Protocol):
         segments: its parts; each can be read alone.
         expected_pairs: how many pairs there may be, all rigs together.
         remarks: what is worth knowing of the whole of it, whole sentences.
+        targets: the camera that depth is registered to, for each rig; None without.
         losses: what cannot be processed for which reason, known from the start.
 
     """
@@ -96,6 +98,7 @@ class Stream(Protocol):
     expected_pairs: int
     remarks: Sequence[str]
     losses: Sequence[str]
+    targets: Sequence[ColorTarget | None]
 
     def items(self, segment: Segment) -> Iterator[Item]:
         """Yield what belongs to a segment, pairs decoded."""

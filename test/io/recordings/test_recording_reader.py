@@ -458,7 +458,11 @@ def test_split_compressed_files_are_played_in_order(tmp_path: Path) -> None:
     assert values(Recording(tmp_path)) == FOUR
 
 
-WRITERS = {'a.mcap': write_mcap, 'a.db3': write_sqlite, 'a.bag': write_ros1}
+WRITERS: dict[str, Callable[..., Path]] = {
+    'a.mcap': write_mcap,
+    'a.db3': write_sqlite,
+    'a.bag': write_ros1,
+}
 
 
 @pytest.fixture(scope='module')

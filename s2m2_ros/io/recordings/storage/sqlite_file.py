@@ -6,7 +6,9 @@ import logging
 import os
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -46,6 +48,8 @@ class SqliteFile:
         self._name = name
         self.damage: list[str] = []
         self._reported = False
+        # The rows that are left of a damaged table; None for a whole one.
+        self._salvaged: list[tuple[Any, ...]] | None = None
         try:
             self._connection = _connect(path)
         except DAMAGE as error:
@@ -70,6 +74,18 @@ class SqliteFile:
         What cannot be read of a damaged file is skipped with a warning in the log.
         """
         wanted = [number for number, topic in self._topics.items() if topic.topic in topics]
+        for number, log_ns, row in self._places(wanted, window):
+            found = next(self._rows('SELECT data FROM messages WHERE id = ?', [row]), None)
+            if found and isinstance(log_ns, int) and isinstance(found[0], bytes):
+                yield StoredMessage(self._topics[number], log_ns, found[0])
+
+    def _places(self, wanted: Sequence[Any], window: TimeWindow) -> Iterator[tuple[Any, ...]]:
+        """Yield topic, time and row of messages in the order of their time."""
+        if self._salvaged is not None:
+            for number, log_ns, row in self._salvaged:
+                if number in wanted and window.holds(log_ns):
+                    yield number, log_ns, row
+            return
         places = ', '.join('?' * len(wanted))
         # Only placeholders are put in. Large data would slow the sorting down.
         query = (
@@ -78,30 +94,32 @@ class SqliteFile:
         )
         start_ns = SMALLEST if window.start_ns is None else window.start_ns
         end_ns = LARGEST if window.end_ns is None else window.end_ns
-        rows = self._rows(query, [*wanted, start_ns, end_ns])
-        for number, log_ns, row in rows:
-            found = next(self._rows('SELECT data FROM messages WHERE id = ?', [row]), None)
-            if found and isinstance(log_ns, int) and isinstance(found[0], bytes):
-                yield StoredMessage(self._topics[number], log_ns, found[0])
+        yield from self._rows(query, [*wanted, start_ns, end_ns])
 
     def _rows(self, query: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query up to the first that cannot be read."""
         try:
             yield from self._execute(query, values)
         except DAMAGE as error:
-            text = (
-                f'is damaged ({safe_text(error)}): what is readable is played; '
-                '`sqlite3 FILE .recover | sqlite3 NEW` saves more'
-            )
-            if not self._reported:
-                self._reported = True
-                _logger.warning("'%s' %s", self._name, text)
-            self.damage.append(f"'{self._name.name}' {text}")
+            self._report(error)
+
+    def _report(self, error: Exception) -> None:
+        text = (
+            f'is damaged ({safe_text(error)}): what is readable is played; '
+            '`sqlite3 FILE .recover | sqlite3 NEW` saves more'
+        )
+        if not self._reported:
+            self._reported = True
+            _logger.warning("'%s' %s", self._name, text)
+        self.damage.append(f"'{self._name.name}' {text}")
 
     def spans(self) -> list[tuple[int, int]]:
         """Return the seconds in which there are messages, as first and last time."""
-        query = f'SELECT DISTINCT timestamp / {NANOSECONDS} FROM messages'  # noqa: S608
-        seconds = [row[0] for row in self._rows(query, ()) if isinstance(row[0], int)]
+        if self._salvaged is not None:
+            seconds = list({log_ns // NANOSECONDS for _, log_ns, _ in self._salvaged})
+        else:
+            query = f'SELECT DISTINCT timestamp / {NANOSECONDS} FROM messages'  # noqa: S608
+            seconds = [row[0] for row in self._rows(query, ()) if isinstance(row[0], int)]
         return [(s * NANOSECONDS, (s + 1) * NANOSECONDS - 1) for s in sorted(seconds)]
 
     def close(self) -> None:
@@ -109,7 +127,7 @@ class SqliteFile:
         self._connection.close()
 
     def _read_topics(self) -> None:
-        counts = dict(self._execute('SELECT topic_id, count(*) FROM messages GROUP BY topic_id'))
+        counts, self.start_ns = self._counted()
         definitions = self._optional(
             'SELECT topic_type, encoded_message_definition, encoding FROM message_definitions'
         )
@@ -128,8 +146,36 @@ class SqliteFile:
             for number, name, type_name, encoding in rows
         }
         self.topics = list(self._topics.values())
-        (start,) = self._execute('SELECT min(timestamp) FROM messages').fetchone()
-        self.start_ns = int(start or 0)
+
+    def _counted(self) -> tuple[dict[Any, int], int]:
+        """Return how many messages each topic has, and when the first came.
+
+        Where parts of the table are damaged, the rows of the others are found one by one.
+        """
+        try:
+            counts = self._execute('SELECT topic_id, count(*) FROM messages GROUP BY topic_id')
+            found = dict(counts.fetchall())
+            (start,) = self._execute('SELECT min(timestamp) FROM messages').fetchone()
+        except sqlite3.DatabaseError as error:
+            (last,) = self._execute('SELECT max(id) FROM messages').fetchone()
+            rows = [r for r in self._readable(0, int(last)) if isinstance(r[1], int)]
+            if not rows:
+                raise
+            self._report(error)
+            self._salvaged = sorted(rows, key=itemgetter(1))
+            return dict(Counter(row[0] for row in rows)), self._salvaged[0][1]
+        return found, int(start or 0)
+
+    def _readable(self, first: int, last: int) -> list[tuple[Any, ...]]:
+        """Return topic, time and number of the rows of these numbers that can be read."""
+        query = 'SELECT topic_id, timestamp, id FROM messages WHERE id BETWEEN ? AND ?'
+        try:
+            return self._execute(query, (first, last)).fetchall()
+        except sqlite3.DatabaseError:
+            if first >= last:
+                return []
+        middle = (first + last) // 2
+        return self._readable(first, middle) + self._readable(middle + 1, last)
 
     def _optional(self, query: str) -> list[tuple[Any, ...]]:
         """Return the rows of what early versions of rosbag2 do not write."""
