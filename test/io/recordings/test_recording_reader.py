@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import lz4.frame
