@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.cli.command_process import complain
@@ -20,14 +21,20 @@ class ProgressDisplay:
 
     def __init__(self) -> None:
         self._bar: Any = None
+        self._stack = ExitStack()
         self._name = ''
         self._started = self._shown = time.monotonic()
 
     def __enter__(self) -> ProgressDisplay:
+        if sys.stderr.isatty():
+            from tqdm.contrib.logging import logging_redirect_tqdm
+
+            self._stack.enter_context(logging_redirect_tqdm())
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+        self._stack.close()
 
     def show(self, progress: Progress) -> None:
         """Show where an input is; called after each pair."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -193,36 +194,35 @@ class TestInterruption:
     def test_killed_at_random_and_started_again_it_is_the_same(
         self, recording: Path, result: Processed, tmp_path: Path
     ) -> None:
-        output, kills = tmp_path / 'out', 0
-        dice = random.Random(int(time.time()))  # noqa: S311
-        while not self._run(recording, output, dice):
-            kills += 1
-            assert kills < 40
+        output, seed = tmp_path / 'out', time.time_ns()
+        print(f'seed {seed}')  # noqa: T201  # shown if it fails
+        dice = random.Random(seed)  # noqa: S311
+        for _ in range(3):
+            self._run(recording, output, dice.randrange(2, COUNT + 1), dice.uniform(0, 0.1))
             # Whatever has its final name is whole.
             for path in (result.output, result.report):
                 found = output / path.name
                 assert not found.exists() or found.read_bytes() == path.read_bytes()
-        assert kills
+        self._run(recording, output, 0, 0.0)
         assert (output / 'run.mcap').read_bytes() == result.output.read_bytes()
         assert (output / 'run.html').read_bytes() == result.report.read_bytes()
         assert {p.name for p in output.iterdir()} == {'run.mcap', 'run.html', 'run.json'}
 
-    def _run(self, recording: Path, output: Path, dice: random.Random) -> bool:
-        """Run until it is done, or kill it once it has done something new; return which."""
+    def _run(self, recording: Path, output: Path, pairs: int, delay: float) -> None:
+        """Kill it a moment after so many pairs of its own; run to the end for none."""
         process = subprocess.Popen(
             [sys.executable, '-c', SCRIPT, str(recording), str(output)], cwd=SOURCE,
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert process.stdout is not None
-        # A line for each pair: kill it after some, at any moment.
-        for _ in range(dice.randrange(1, 6)):
+        for _ in range(pairs):
             if not process.stdout.readline():
                 break
-        else:
-            time.sleep(dice.uniform(0, 0.05))
+        if pairs:
+            time.sleep(delay)  # at any moment: there is nothing to wait for
             process.kill()
         process.stdout.read()
-        return process.wait() == 0
+        assert process.wait() in (0, -signal.SIGKILL)
 
     def test_a_full_disk_is_told_and_it_goes_on_later(
         self, recording: Path, result: Processed, tmp_path: Path
@@ -281,6 +281,21 @@ class TestInterruption:
         again = processed(recording, tmp_path, formats=(OutputFormat.PFM,), outputs=('disparity',))
         assert {p.name for p in (again.output / 'stereo').iterdir()} == {'disparity'}
         assert {path.name for path in tmp_path.iterdir()} == {'run', 'run.html', 'run.json'}
+
+    def test_neither_the_input_nor_files_of_others_are_replaced(self, tmp_path: Path) -> None:
+        path = write_mcap(tmp_path / 'run.mcap', scene_pairs(1))
+        before = path.read_bytes()
+        with pytest.raises(S2M2Error, match='another folder'):
+            processed(path, tmp_path)
+        with pytest.raises(S2M2Error, match='another folder'):
+            processed(tmp_path, tmp_path / 'deep' / 'er')
+        (tmp_path / 'out').mkdir()
+        (tmp_path / 'out' / 'run.json').write_text('{"mine": 1}')
+        with pytest.raises(S2M2Error, match=r'run\.json'):
+            processed(path, tmp_path / 'out')
+        assert path.read_bytes() == before
+        assert (tmp_path / 'out' / 'run.json').read_text() == '{"mine": 1}'
+        assert {p.name for p in tmp_path.iterdir()} == {'run.mcap', 'out'}
 
     def test_a_changed_recording_is_processed_again(self, tmp_path: Path) -> None:
         path = write_mcap(tmp_path / 'run.mcap', scene_pairs(2))

@@ -22,11 +22,8 @@ from s2m2_ros.offline.processing.options import (  # noqa: E402  # they import t
     OutputFormat,
     ProcessOptions,
 )
-from s2m2_ros.offline.processing.processor import (  # noqa: E402
-    Processed,
-    Processor,
-    Progress,
-)
+from s2m2_ros.offline.processing.processor import Processor, Progress  # noqa: E402
+from s2m2_ros.offline.processing.results import Processed  # noqa: E402
 
 __all__ = [
     'MatcherOptions',
