@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 import torch
 
 from s2m2_ros.inference.backend import BackendOptions
-from s2m2_ros.inference.engines.proof import Proof, compare, made_pair
+from s2m2_ros.inference.engines.made_pairs import made_pair
+from s2m2_ros.inference.engines.proof import Proof, compare
 from s2m2_ros.inference.errors import BackendUnavailableError, WrongResultsError
 from s2m2_ros.inference.export import ExportSize
 from s2m2_ros.inference.hardware.device_memory import is_out_of_memory, release

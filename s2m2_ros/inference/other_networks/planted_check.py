@@ -1,0 +1,211 @@
+"""Whether a description is right: a pair of known disparity is matched before anything else.
+
+Wrong conventions give finite, plausible and wrong disparities. So a pair made of two textured
+planes goes through the network when it is opened, at its own size or a small one. If it comes
+out wrong, other conventions are tried, and the error names the one that fits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from s2m2_ros.inference.engines.made_pairs import PlantedScene, planted_scene
+from s2m2_ros.inference.errors import InferenceError
+from s2m2_ros.inference.other_networks.fitting import fit_for
+from s2m2_ros.inference.other_networks.foreign_network import ForeignNetwork
+from s2m2_ros.weights.other_networks import NetworkDescription, description_path
+
+_logger = logging.getLogger(__name__)
+
+# Size in pixels of the pair where the network takes any.
+HEIGHT, WIDTH = 256, 384
+# An estimate is right within so many pixels, or this fraction of the disparity.
+TOLERANCE_PX, TOLERANCE = 1.0, 0.15
+# Pixels beside depth edges that do not count.
+RIM = 3
+# Rows and columns beside the border that do not count, as a fraction.
+BORDER = 1 / 16
+# The mean and standard deviation of ImageNet's images, which many networks were trained with.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class DescriptionMismatchError(InferenceError):
+    """A network gives wrong disparities for a pair of known ones; says what would fit."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came out of the planted pair, in pixels of the network's input.
+
+    Attributes:
+        behind, front: medians of the estimates on the farther and the nearer plane.
+        edge: median at the right edge of the nearer plane, where the right view's disparity shows
+            the farther one.
+        error: median error of all three, the largest one, relative to what is tolerated; up to 1
+            is right.
+
+    """
+
+    behind: float
+    front: float
+    edge: float
+    error: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether all three are."""
+        return self.error <= 1
+
+
+def check_description(network: ForeignNetwork, device: torch.device) -> None:
+    """Match the planted pair.
+
+    Raises DescriptionMismatchError if it comes out wrong, with a description that fits if there
+    is one; logs a warning instead if the description asks for that.
+    """
+    given = network.recognized.description
+    scene = scene_for(given)
+    found = measure(network, scene, device)
+    if found.is_right:
+        _logger.info(
+            'planted pair of %d and %d px: %.2f and %.2f px',
+            *(scene.behind, scene.front, found.behind, found.front),
+        )
+        return
+    path = description_path(network.recognized.model.path)
+    text = (
+        f'{network.recognized.model.path}: a planted pair of {scene.behind} and {scene.front} px '
+        f'comes out as {found.behind:.3g} and {found.front:.3g} px: the description '
+        f'({network.recognized.origin}) is wrong, or the network fails on it. '
+        + _advice(network, scene, found, device).format(path=path.name)
+    )
+    if given.planted_check == 'error':
+        raise DescriptionMismatchError(text)
+    _logger.warning('%s', text)
+
+
+def scene_for(given: NetworkDescription) -> PlantedScene:
+    """Return the planted pair for a network, at the network's own size."""
+    fit = fit_for(given, given.height or HEIGHT, given.width or WIDTH)
+    return planted_scene(*fit.outer, given.largest)
+
+
+def measure(network: ForeignNetwork, scene: PlantedScene, device: torch.device) -> Finding:
+    """Return what a network makes of the planted pair."""
+    left, right = (image.to(device) for image in scene.images())
+    disparity = network(left, right)[0][0, 0].cpu()
+    # Noise would be taken for an estimate where only some values are NaN.
+    disparity = disparity.nan_to_num(torch.inf)
+    first, last = scene.columns.start, scene.columns.stop
+    rows = slice(scene.rows.start + RIM, scene.rows.stop - RIM)
+    border = round(scene.width * BORDER)
+    above = disparity[: scene.rows.start - RIM, scene.behind + border : scene.width - border]
+    front = disparity[rows, first + RIM : last - scene.front - RIM]
+    edge = disparity[rows, last - scene.front + 1 : last - 1]
+    medians = [float(part.median()) for part in (above, front, edge)]
+    truth = (scene.behind, scene.front, scene.front)
+    errors = [
+        abs(median - planted) / max(TOLERANCE_PX, TOLERANCE * planted)
+        for median, planted in zip(medians, truth, strict=True)
+    ]
+    return Finding(*medians, max(errors))
+
+
+def _advice(
+    network: ForeignNetwork, scene: PlantedScene, found: Finding, device: torch.device
+) -> str:
+    """Return what would fit, with {path} for the file to write it to."""
+    for changed, how in _alternatives(network.recognized.description):
+        other = replace(network, recognized=replace(network.recognized, description=changed))
+        seen = measure(other, scene, device) if how else found
+        settings = [how] if how else []
+        fitting = _output_settings(seen, scene, changed)
+        if fitting is None:
+            continue
+        settings += fitting
+        return f'This would fit; set it in {{path}}: {", ".join(settings)}'
+    if abs(found.front - found.behind) < 0.1 * (scene.front - scene.behind):
+        return (
+            'The network gives much the same everywhere: check inputs.range, mean and std, and '
+            'whether outputs.disparity names the right output (in {path})'
+        )
+    return (
+        'No other sign, scale, range or order of inputs fits: check the description in {path}, '
+        'or set planted_check: warning there to use it all the same'
+    )
+
+
+def _output_settings(
+    seen: Finding, scene: PlantedScene, given: NetworkDescription
+) -> list[str] | None:
+    """Return what sign, unit and scale must be for the estimates to be right; None if none fit."""
+    if seen.is_right:
+        return []
+    factor = scene.front / seen.front if seen.front else 0.0
+    scaled = [value * factor for value in (seen.behind, seen.front, seen.edge)]
+    truth = (scene.behind, scene.front, scene.front)
+    if (
+        not factor
+        or not abs(factor) < torch.inf
+        or any(
+            # Written so that NaN does not fit.
+            not abs(value - planted) <= max(TOLERANCE_PX, TOLERANCE * planted)
+            for value, planted in zip(scaled, truth, strict=True)
+        )
+    ):
+        return None
+    settings = []
+    if factor < 0:
+        sign = 'negative' if given.sign == 'positive' else 'positive'
+        settings.append(f'disparity.sign: {sign}')
+    scale = given.scale * abs(factor)
+    if given.unit == 'fraction_of_width':
+        in_pixels = scale * scene.width
+        if abs(in_pixels - 1) < TOLERANCE:
+            return [*settings, 'disparity.unit: pixels']
+    elif abs(scale / scene.width - 1) < TOLERANCE:
+        return [*settings, 'disparity.unit: fraction_of_width']
+    if abs(abs(factor) - 1) > TOLERANCE:
+        settings.append(f'disparity.scale: {scale:.4g}')
+    return settings
+
+
+def _alternatives(given: NetworkDescription) -> Iterator[tuple[NetworkDescription, str]]:
+    """Yield other descriptions of the inputs, and what to set for them; '' for the given one."""
+    yield given, ''
+    swapped = replace(given, left=given.right, right=given.left)
+    is_color = given.channels != 'gray'
+    for order, names in (
+        (given, ''),
+        (swapped, f'inputs.left: {given.right}, inputs.right: {given.left}'),
+    ):
+        if names and given.pair:
+            continue
+        if names:
+            yield order, names
+        for low, high in ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)):
+            plain = replace(order, range=(low, high), mean=(), std=())
+            if plain != order:
+                yield (
+                    plain,
+                    _joined(names, f'inputs.range: [{low:g}, {high:g}] without mean and std'),
+                )
+        if is_color:
+            usual = replace(order, range=(0.0, 1.0), mean=MEAN, std=STD)
+            if usual != order:
+                yield (
+                    usual,
+                    _joined(
+                        names,
+                        f'inputs.range: [0, 1], inputs.mean: {list(MEAN)}, '
+                        f'inputs.std: {list(STD)}',
+                    ),
+                )
+
+
+def _joined(*settings: str) -> str:
+    return ', '.join(setting for setting in settings if setting)
