@@ -108,6 +108,10 @@ def open_named(name: str, options: BackendOptions) -> Backend:
     entry = BACKENDS[name]
     is_foreign = options.checkpoint is not None and is_onnx_file(options.checkpoint)
     path = entry.foreign_module if is_foreign else entry.module
+    if not path:
+        raise BackendUnavailableError(
+            name, 'it runs checkpoints of S2M2, and this is an ONNX file'
+        )
     module = cast(BackendModule, importlib.import_module(path))
     reason = module.unavailable(options)
     if reason is not None:

@@ -89,8 +89,7 @@ class ForeignBackend:
     def infer(self, left: torch.Tensor, right: torch.Tensor) -> Maps:
         """Match B pairs one by one; see `Backend.infer`."""
         with on_device(self.device):
-            pairs = zip(left.split(1), right.split(1), strict=True)
-            found = [self._match(*pair) for pair in pairs]
+            found = [self._match(left[i : i + 1], right[i : i + 1]) for i in range(left.shape[0])]
         return Maps(*(torch.stack(maps) for maps in zip(*found, strict=True)))
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ and compared with ONNX Runtime on the processor before it is used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,15 +77,16 @@ class ForeignEngine:
     stream: OwnStream
     found: Recognized
 
-    def __call__(self, images: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    def __call__(self, images: Mapping[str, torch.Tensor]) -> Sequence[torch.Tensor]:
         """Return the outputs of images on the device."""
         outputs = []
         for name in self.found.outputs:
             port = next(port for port in self.found.model.outputs if port.name == name)
             shape = tuple(self.context.get_tensor_shape(name))
-            outputs.append(images[0].new_empty(shape, dtype=ELEMENTS[port.element]))
-        tensors = zip((*self.found.inputs, *self.found.outputs), (*images, *outputs), strict=True)
-        for name, tensor in tensors:
+            image = next(iter(images.values()))
+            outputs.append(image.new_empty(shape, dtype=ELEMENTS[port.element]))
+        tensors = {**images, **dict(zip(self.found.outputs, outputs, strict=True))}
+        for name, tensor in tensors.items():
             self.context.set_tensor_address(name, tensor.data_ptr())
         with self.stream.turn() as handle:
             if not self.context.execute_async_v3(handle):

@@ -16,7 +16,7 @@ from s2m2_ros.inference.backend import Backend, BackendOptions
 from s2m2_ros.inference.backends.engines import Engines
 from s2m2_ros.inference.backends.network import Network, PaddedBackend, load_for_inference
 from s2m2_ros.inference.engines.exported_models import ExportedModels
-from s2m2_ros.inference.engines.proof import made_pair
+from s2m2_ros.inference.engines.made_pairs import made_pair
 from s2m2_ros.inference.engines.versions import OLDEST_TORCH_FOR_COMPILING, torch_too_old
 from s2m2_ros.inference.export import ImageSize
 from s2m2_ros.optional_packages import missing_packages

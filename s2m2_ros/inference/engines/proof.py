@@ -51,8 +51,8 @@ class Proof:
             # Written so that NaN is beyond every limit.
             if not value <= limit:
                 return (
-                    f'its {name} differs from that of {reference} in float32 by {value:.3g}{unit} in '
-                    f'the median, more than the {limit:g}{unit} allowed in {precision}'
+                    f'its {name} differs from that of {reference} in float32 by {value:.3g}{unit} '
+                    f'in the median, more than the {limit:g}{unit} allowed in {precision}'
                 )
         return ''
 

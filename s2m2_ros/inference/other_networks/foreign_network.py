@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +13,8 @@ from s2m2_ros.inference.other_networks.recognition import Recognized
 from s2m2_ros.inference.scaling import resize_maps
 from s2m2_ros.weights.other_networks import NetworkDescription
 
-# Takes the inputs in the order of `Recognized.inputs`, gives the outputs in that of
-# `Recognized.outputs`.
-Runner = Callable[[Sequence[torch.Tensor]], Sequence[torch.Tensor]]
+# Takes the inputs by name, gives the outputs in the order of `Recognized.outputs`.
+Runner = Callable[[Mapping[str, torch.Tensor]], Sequence[torch.Tensor]]
 
 WHITE = 255.0
 # ITU-R BT.601, as OpenCV's conversion to gray.
@@ -50,11 +49,12 @@ class ForeignNetwork:
         images = [as_input(image, given, found.element) for image in (left, right)]
         if given.pair:
             images = [torch.cat(images, dim=1 if given.layout == 'nchw' else 3)]
+        inputs = dict(zip(found.inputs, images, strict=True))
         size = (left.shape[-2], left.shape[-1])
         ports = [next(p for p in found.model.outputs if p.name == n) for n in found.outputs]
         maps = [
             _as_map(values, port, size)
-            for values, port in zip(self.run(images), ports, strict=True)
+            for values, port in zip(self.run(inputs), ports, strict=True)
         ]
         disparity = maps[0] * given.scale
         if given.unit == 'fraction_of_width':

@@ -115,12 +115,11 @@ def read_onnx(path: Path) -> OnnxModel:
     """
     require_packages(f"'{path}' is an ONNX file", 'onnx', 'onnxruntime')
     import onnx
-    from google.protobuf.message import DecodeError
 
     content = _read(path, path, LARGEST_MODEL)
     try:
         model = onnx.load_model_from_string(content)
-    except (DecodeError, ValueError, RecursionError) as error:
+    except Exception as error:  # protobuf's own errors derive from Exception alone
         raise OnnxFileError(f'{path}: not an ONNX model, or damaged') from error
     if not model.graph.node or not model.graph.output:
         raise OnnxFileError(f'{path}: not an ONNX model: no operations or no outputs are in it')

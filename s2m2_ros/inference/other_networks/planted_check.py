@@ -8,6 +8,7 @@ out wrong, other conventions are tried, and the error names the one that fits.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -106,13 +107,13 @@ def measure(network: ForeignNetwork, scene: PlantedScene, device: torch.device) 
     above = disparity[: scene.rows.start - RIM, scene.behind + border : scene.width - border]
     front = disparity[rows, first + RIM : last - scene.front - RIM]
     edge = disparity[rows, last - scene.front + 1 : last - 1]
-    medians = [float(part.median()) for part in (above, front, edge)]
+    medians = tuple(float(part.median()) for part in (above, front, edge))
     truth = (scene.behind, scene.front, scene.front)
     errors = [
         abs(median - planted) / max(TOLERANCE_PX, TOLERANCE * planted)
         for median, planted in zip(medians, truth, strict=True)
     ]
-    return Finding(*medians, max(errors))
+    return Finding(medians[0], medians[1], medians[2], max(errors))
 
 
 def _advice(
@@ -170,8 +171,14 @@ def _output_settings(
     elif abs(scale / scene.width - 1) < TOLERANCE:
         return [*settings, 'disparity.unit: fraction_of_width']
     if abs(abs(factor) - 1) > TOLERANCE:
-        settings.append(f'disparity.scale: {scale:.4g}')
+        settings.append(f'disparity.scale: {_usual(scale):.4g}')
     return settings
+
+
+def _usual(scale: float) -> float:
+    """Return the power of two that an estimated scale stands for, or the scale itself."""
+    power = 2.0 ** round(math.log2(scale))
+    return power if abs(scale / power - 1) < TOLERANCE / 2 else scale
 
 
 def _alternatives(given: NetworkDescription) -> Iterator[tuple[NetworkDescription, str]]:

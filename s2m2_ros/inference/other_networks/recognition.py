@@ -168,37 +168,47 @@ def _with_inputs(
 def _with_outputs(
     model: OnnxModel, given: NetworkDescription, assumed: list[str]
 ) -> NetworkDescription:
-    found = given
-    if not given.disparity:
-        maps = [port for port in model.outputs if _may_be_map(port)]
-        named = {
-            key: [p.name for p in maps if _words(p.name) & WORDS[key]]
-            for key in ('disparity', 'confidence', 'visibility', 'occlusion')
-        }
-        disparity = [maps[0].name] if len(maps) == 1 else named.pop('disparity')
-        if len(disparity) != 1:
-            raise OnnxFileError(
-                f'{len(maps)} of its outputs can be maps, and not exactly one is called disparity'
-            )
-        found = replace(found, disparity=disparity[0])
-        for key, names in named.items():
-            if (
-                len(names) == 1
-                and names != disparity
-                and not (key == 'occlusion' and found.visibility)
-            ):
-                found = replace(found, **{key: names[0]})
-                assumed.append(f"{key} from '{names[0]}'")
-        assumed.append(
-            f"disparity from '{disparity[0]}', in pixels of its input, positive for x_left - "
-            'x_right'
-        )
+    found = given if given.disparity else _with_obvious_outputs(model, given, assumed)
     for name in (found.disparity, found.confidence, found.visibility, found.occlusion):
         if name:
             port = _require(name, model.outputs, ELEMENTS_OUT, 'output')
             if not _may_be_map(port):
                 raise OnnxFileError(f"its output '{port}' is no map of one value for each pixel")
     return found
+
+
+def _with_obvious_outputs(
+    model: OnnxModel, given: NetworkDescription, assumed: list[str]
+) -> NetworkDescription:
+    maps = [port for port in model.outputs if _may_be_map(port)]
+
+    def called(key: str) -> list[str]:
+        return [port.name for port in maps if _words(port.name) & WORDS[key]]
+
+    disparity = [maps[0].name] if len(maps) == 1 else called('disparity')
+    if len(disparity) != 1:
+        raise OnnxFileError(
+            f'{len(maps)} of its outputs can be maps, and not exactly one is called disparity'
+        )
+    others = {
+        key: names[0] if len(names := called(key)) == 1 and names != disparity else ''
+        for key in ('confidence', 'visibility', 'occlusion')
+    }
+    if given.visibility or given.occlusion:
+        others['visibility'] = others['occlusion'] = ''
+    elif others['visibility']:
+        others['occlusion'] = ''
+    assumed += [f"{key} from '{name}'" for key, name in others.items() if name]
+    assumed.append(
+        f"disparity from '{disparity[0]}', in pixels of its input, positive for x_left - x_right"
+    )
+    return replace(
+        given,
+        disparity=disparity[0],
+        confidence=given.confidence or others['confidence'],
+        visibility=given.visibility or others['visibility'],
+        occlusion=given.occlusion or others['occlusion'],
+    )
 
 
 def _with_shape(model: OnnxModel, given: NetworkDescription) -> NetworkDescription:
@@ -222,13 +232,20 @@ def _with_shape(model: OnnxModel, given: NetworkDescription) -> NetworkDescripti
         raise OnnxFileError(
             f"its input '{ports[0]}' has {axes[0]} channels in layout {layout}, not {wanted or 3}"
         )
-    size = {}
-    for key, fixed in zip(('height', 'width'), axes[1:], strict=True):
-        wished = getattr(given, key)
-        if wished and fixed and wished != fixed:
-            raise OnnxFileError(f'its {key} is {fixed} pixels, not {wished} as described')
-        size[key] = fixed or wished
-    return replace(given, layout=layout, channels=channels, **size)
+    height, width = (
+        _side(fixed, wished, name)
+        for fixed, wished, name in zip(
+            axes[1:], (given.height, given.width), ('height', 'width'), strict=True
+        )
+    )
+    return replace(given, layout=layout, channels=channels, height=height, width=width)
+
+
+def _side(fixed: int | None, wished: int, name: str) -> int:
+    """Return a side of the input in pixels, 0 for an open one."""
+    if wished and fixed and wished != fixed:
+        raise OnnxFileError(f'its {name} is {fixed} pixels, not {wished} as described')
+    return fixed or wished
 
 
 def _layout(shape: Sequence[int | None], images: int) -> str:

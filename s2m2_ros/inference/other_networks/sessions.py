@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,10 +29,10 @@ class HostSession:
         self._recognized = recognized
         self._session = open_session(recognized, [CPU_PROVIDER])
 
-    def __call__(self, images: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    def __call__(self, images: Mapping[str, torch.Tensor]) -> Sequence[torch.Tensor]:
         """Return the outputs. Raises OnnxFileError if ONNX Runtime cannot run the model."""
         found = self._recognized
-        values = {name: image.numpy() for name, image in zip(found.inputs, images, strict=True)}
+        values = {name: image.numpy() for name, image in images.items()}
         with one_line_errors(found, 'run it'):
             outputs = self._session.run(list(found.outputs), values)
         return [torch.from_numpy(np.ascontiguousarray(output)) for output in outputs]
@@ -48,11 +48,11 @@ class CudaSession:
         settings = cuda_settings(device, self._stream)
         self._session = open_session(recognized, [(CUDA_PROVIDER, settings), CPU_PROVIDER])
 
-    def __call__(self, images: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    def __call__(self, images: Mapping[str, torch.Tensor]) -> Sequence[torch.Tensor]:
         """Return the outputs, whose sizes are known afterwards only: they come by the host."""
         found = self._recognized
         binding = self._session.io_binding()
-        for name, image in zip(found.inputs, images, strict=True):
+        for name, image in images.items():
             binding.bind_input(name, *location(image))
         for name in found.outputs:
             binding.bind_output(name, 'cuda', self._device.index or 0)

@@ -1,4 +1,4 @@
-"""Networks other than S2M2, as ONNX files: what is known of them, and how users describe theirs."""
+"""Networks other than S2M2 as ONNX files: what is known of them, and how users describe theirs."""
 
 from s2m2_ros.weights.other_networks.description import (
     DescriptionError,
