@@ -87,9 +87,7 @@ def test_weights_in_other_files_become_part_of_the_copy(cache: Path, tmp_path: P
     for tensor in model.graph.initializer:
         tensor.raw_data = tensor.raw_data or onnx.numpy_helper.to_array(tensor).tobytes()
     path = tmp_path / 'net.onnx'
-    onnx.save_model(
-        model, path, save_as_external_data=True, location='net.data', size_threshold=0
-    )
+    onnx.save_model(model, path, save_as_external_data=True, location='net.data', size_threshold=0)
     assert main(['weights', 'add', str(path)]) == 0
     for file in (path, tmp_path / 'net.data'):
         file.unlink()
@@ -110,7 +108,9 @@ def test_a_taken_name_is_not_given_again(cache: Path, network: Path, tmp_path: P
     assert find_checkpoint('net').read_bytes() == b'other'
 
 
-@pytest.mark.parametrize('name', ['starter', 'S', 'sgbm', 'auto', '', '../x', 'a/b', '.x', 'a' * 65])
+@pytest.mark.parametrize(
+    'name', ['starter', 'S', 'sgbm', 'auto', '', '../x', 'a/b', '.x', 'a' * 65]
+)
 def test_names_that_cannot_be(cache: Path, network: Path, name: str) -> None:
     with pytest.raises(WeightsError, match='--name'):
         add_file(network, name, cache)

@@ -197,7 +197,7 @@ def _beside(path: Path, location: str) -> Path:
     """Return the file of external data. Raises OnnxFileError if it is not in the same folder."""
     file = path.parent / location
     shown = safe_text(location, 80)
-    if not location or '\0' in location or Path(location).name != location:
+    if location in ('', '..') or '\0' in location or Path(location).name != location:
         raise OnnxFileError(
             f"{path}: its external data '{shown}' is not a file in the same folder: only such "
             'files are read'

@@ -129,6 +129,11 @@ def _advice(
             continue
         settings += fitting
         return f'This would fit; set it in {{path}}: {", ".join(settings)}'
+    if abs(found.behind - scene.behind) <= TOLERANCE_PX:
+        return (
+            f'The farther plane is right: if the network finds no {scene.front} px, set '
+            'disparity.largest in {path} to the largest disparity that it finds'
+        )
     if abs(found.front - found.behind) < 0.1 * (scene.front - scene.behind):
         return (
             'The network gives much the same everywhere: check inputs.range, mean and std, and '

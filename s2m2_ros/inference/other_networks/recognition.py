@@ -154,14 +154,14 @@ def _with_inputs(
         else:
             raise OnnxFileError(f'{len(images)} of its inputs can be images, not 2')
     names = [found.pair] if found.pair else [found.left, found.right]
+    for name in names:
+        _require(name, model.inputs, ELEMENTS_IN, 'input')
     unfed = [port.name for port in model.inputs if port.name not in names]
     if unfed:
         raise OnnxFileError(
             f"nothing is known to give to its input '{safe_text(unfed[0], 60)}': only the two "
             'images are given to a network'
         )
-    for name in names:
-        _require(name, model.inputs, ELEMENTS_IN, 'input')
     return found
 
 
@@ -283,12 +283,9 @@ def _may_be_map(port: Port) -> bool:
     if len(port.shape) not in (2, 3, 4):
         return False
     # Besides rows and columns there may be axes of 1, first or last.
-    others = (
-        [port.shape[:-2], (port.shape[0], port.shape[-1])]
-        if len(port.shape) == 4
-        else [port.shape[:-2]]
-    )
-    return any(all(size in (1, None) for size in axes) for axes in others)
+    if all(size in (1, None) for size in port.shape[:-2]):
+        return True
+    return len(port.shape) == 4 and port.shape[3] == 1 and port.shape[0] in (1, None)
 
 
 def _by_side(ports: Sequence[Port]) -> tuple[str, str, bool]:

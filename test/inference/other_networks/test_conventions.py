@@ -66,9 +66,7 @@ IMAGENET = 'mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]'
     ],
     ids=lambda value: value if isinstance(value, str) else '',
 )
-def test_the_planted_disparity_comes_out(
-    write: Writer, network: BlockMatcher, text: str
-) -> None:
+def test_the_planted_disparity_comes_out(write: Writer, network: BlockMatcher, text: str) -> None:
     found = matched(write(network, text), shifted_pair())
     assert found.disparity.shape == (96, 160)
     assert found.disparity.dtype == torch.float32
@@ -149,7 +147,12 @@ def test_own_confidence_and_visibility_are_taken_and_save_the_second_run(write: 
         ({'channels': 'rgb', 'range': (0.0, 1.0)}, [1, 0.4, 0]),
         ({'channels': 'bgr', 'range': (-1.0, 1.0)}, [-1, -0.2, 1]),
         (
-            {'channels': 'rgb', 'range': (0.0, 1.0), 'mean': (0.5, 0.3, 0.2), 'std': (0.25, 0.5, 2)},
+            {
+                'channels': 'rgb',
+                'range': (0.0, 1.0),
+                'mean': (0.5, 0.3, 0.2),
+                'std': (0.25, 0.5, 2),
+            },
             [2, 0.2, -0.1],
         ),
         # Mean and deviation are in the network's own order of channels.
