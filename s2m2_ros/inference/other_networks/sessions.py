@@ -58,6 +58,7 @@ class CudaSession:
             binding.bind_output(name, 'cuda', self._device.index or 0)
         with self._stream.turn(), one_line_errors(found, 'run it'):
             self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
             outputs = binding.copy_outputs_to_cpu()
         return [
             torch.from_numpy(np.ascontiguousarray(output)).to(self._device) for output in outputs
