@@ -81,7 +81,10 @@ class ForeignBackend:
         self.device = options.device
         self.precision = options.precision
         self.confidence_table = '' if found.description.confidence else CHECKED
-        self.description = asdict(found.description)
+        self.description = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(found.description).items()
+        }
         self._found = found
         self._network: Network | None = network
         self._allow_negative = options.allow_negative
