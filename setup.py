@@ -1,6 +1,6 @@
 """Installation with pip; in a ROS 2 workspace colcon uses CMakeLists.txt instead.
 
-Everything declarative is in setup.cfg. Here is what that cannot say: the loop over pixels in C++,
+Everything declarative is in setup.cfg. Here is what that cannot say: the loops over pixels in C++,
 the messages, generated and compiled where ROS 2 wheels are installed, and the files by which ROS
 finds the package.
 """
@@ -66,22 +66,27 @@ class Build(build):  # type: ignore[misc]
     sub_commands = [*build.sub_commands, ('build_messages', None)]  # noqa: RUF012
 
 
-# A library that ctypes loads: in a folder that is no package, as it is no module.
-# Optional: without a compiler torch does the work.
-PIXEL_KERNEL = Extension(
-    f'{PACKAGE}.geometry.compiled._pixel_kernel',
-    sources=[f'{PACKAGE}/geometry/compiled/pixel_kernel.cpp'],
-    language='c++',
-    # As in CMakeLists.txt: vectors, but the arithmetic of torch to the last bit.
-    extra_compile_args=[
-        '-std=c++17',
-        '-O3',
-        '-ffp-contract=off',
-        '-fno-trapping-math',
-        '-fno-math-errno',
-    ],
-    optional=True,
-)
+def loop_over_pixels(name: str) -> Extension:
+    """Return a library that ctypes loads: in a folder that is no package, as it is no module.
+
+    Optional: without a compiler torch does the work.
+    """
+    folder = f'{PACKAGE}/geometry/compiled'
+    return Extension(
+        f'{PACKAGE}.geometry.compiled._{name}',
+        sources=[f'{folder}/{name}.cpp'],
+        depends=sorted(str(path.relative_to(HERE)) for path in (HERE / folder).glob('*.h')),
+        language='c++',
+        # As in CMakeLists.txt: vectors, but the arithmetic of torch to the last bit.
+        extra_compile_args=[
+            '-std=c++17',
+            '-O3',
+            '-ffp-contract=off',
+            '-fno-trapping-math',
+            '-fno-math-errno',
+        ],
+        optional=True,
+    )
 
 
 def shared_files() -> list[tuple[str, list[str]]]:
@@ -91,7 +96,7 @@ def shared_files() -> list[tuple[str, list[str]]]:
         ('share/ament_index/resource_index/packages', ['underlay/resource/s2m2_ros']),
         (share, ['package.xml']),
     ]
-    for folder in ('launch', 'config', 'msg'):
+    for folder in ('launch', 'config', 'examples', 'msg'):
         names = sorted(str(path.relative_to(HERE)) for path in (HERE / folder).glob('*.*'))
         files.append((f'{share}/{folder}', names))
     return files
@@ -99,6 +104,6 @@ def shared_files() -> list[tuple[str, list[str]]]:
 
 setup(
     cmdclass={'build': Build, 'build_messages': BuildMessages},
-    ext_modules=[PIXEL_KERNEL],
+    ext_modules=[loop_over_pixels(name) for name in ('pixel_kernel', 'registration_kernel')],
     data_files=shared_files(),
 )

@@ -29,8 +29,10 @@ from s2m2_ros.geometry import (
     PixelFilter,
     PrincipalPoint,
     StereoCamera,
+    VoxelGrid,
     compute_outputs,
 )
+from s2m2_ros.geometry.uncertainty import disparity_deviation
 from s2m2_ros.inference import MatchResult
 from s2m2_ros.io.images.ros_images import decode_compressed_image, decode_image
 from s2m2_ros.io.message_data import fill
@@ -93,6 +95,7 @@ def cloud_cases() -> dict[str, Case]:
                 estimate,
                 {Output.POINTS},
                 image=image,
+                deviation=lambda confidence: disparity_deviation(confidence, 'starter'),
                 options=chosen,
                 workspace=memory,
             )
@@ -113,6 +116,10 @@ def cloud_cases() -> dict[str, Case]:
         'decimation 2, all filters, dense xyz': ours(
             organized=False, color='none', decimation=2, filter=navigation
         ),
+        'voxels of 5 cm, xyzrgb': ours(voxels=VoxelGrid(0.05)),
+        'voxels of 5 cm, all filters': ours(voxels=VoxelGrid(0.05), filter=navigation),
+        'voxels of 1 cm, xyzrgb': ours(voxels=VoxelGrid(0.01)),
+        'voxels of 5 cm that grow, xyzrgb': ours(voxels=VoxelGrid(0.05, growth=2.0)),
     }
 
 

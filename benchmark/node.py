@@ -41,17 +41,41 @@ from rclpy.serialization import deserialize_message
 from s2m2_ros.msg import InferenceStats
 from sensor_msgs.msg import CameraInfo, Image
 
-from s2m2_ros.geometry import Output, compute_outputs
+from s2m2_ros.geometry import (
+    Output,
+    OutputOptions,
+    RigidTransform,
+    TargetCamera,
+    compute_outputs,
+)
+from s2m2_ros.geometry.target_camera import IDENTITY_ROTATION
 from s2m2_ros.inference import BackendOptions, Maps, MatchResult, registry
-from s2m2_ros.io.ros_calibration import stereo_camera
+from s2m2_ros.io.ros_calibration import camera_model, stereo_camera
 from s2m2_ros.large_messages import default_environment
 from s2m2_ros.node.outputs.messages import CloudMemory
-from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS, STATS, TYPES, MessageSource
+from s2m2_ros.node.outputs.topics import (
+    OUTPUT_TOPICS,
+    REGISTERED,
+    STATS,
+    TYPES,
+    MessageSource,
+)
 from s2m2_ros.pipeline import PairOutputs
 from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
 
 PROFILES = Path(__file__).resolve().parents[1] / 'config' / 'fastdds_large_messages.xml'
-OUTPUTS = {'all': [topic for topic in TYPES if topic != STATS], 'points': ['points']}
+# Other forms of an output, pictures, and depth of another camera: each for itself.
+ALONE = (
+    'disparity/color',
+    'registered/depth',
+    *(topic for topic, made in OUTPUT_TOPICS.items() if made.base),
+)
+OUTPUTS = {
+    'all': [topic for topic in TYPES if topic not in (STATS, *ALONE, *REGISTERED)],
+    'points': ['points'],
+    'navigation': ['points', 'points_clearing'],
+    **{topic: [topic] for topic in ALONE if topic in TYPES},
+}
 STAGES: tuple[str, ...] = ('decode', 'upload', 'geometry', 'download', 'publish')
 DISCOVERY_TIMEOUT_S = 90.0
 
@@ -134,16 +158,24 @@ def _finished(width: int, height: int) -> dict[str, Any]:
     maps = Instant().infer(torch.empty(height, width), torch.empty(0))
     estimate = MatchResult(maps.disparity[0], maps.visibility[0], maps.confidence[0])
     image = np.frombuffer(pair['left/image_rect'].data, np.uint8).reshape(height, width, 3)
+    color = pair['color/camera_info']
+    shared = RigidTransform(color.header.frame_id, IDENTITY_ROTATION, (0.0, 0.0, 0.0))
+    target = TargetCamera.of(camera_model(color, source='color'), shared, raw=False)
     outputs = compute_outputs(
-        stereo_camera(*infos), estimate, list(Output), image=image, deviation=torch.ones_like
+        stereo_camera(*infos),
+        estimate,
+        list(Output),
+        image=image,
+        deviation=torch.ones_like,
+        options=OutputOptions(target=target),
     )
     header = pair['left/image_rect'].header
     blank = np.empty((height, width), np.uint8)
     result = PairOutputs(
         outputs, blank, blank, outputs.camera, DISPARITY_RESOLUTION, (height, width)
     )
-    source = MessageSource(result, header, infos[0], CloudMemory())
-    return {name: topic.build(source) for name, topic in OUTPUT_TOPICS.items()}
+    source = MessageSource(result, header, infos[0], CloudMemory(), color_info=color)
+    return {name: OUTPUT_TOPICS[name].build(source) for name in TYPES if name != STATS}
 
 
 def relay(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
@@ -173,6 +205,9 @@ class Bench:
             for side in ('left', 'right')
             for name, kind in kinds.items()
         }
+        self._cameras['color/camera_info'] = self.node.create_publisher(
+            CameraInfo, 'color/camera_info', self._quality
+        )
         self._messages = _pair(width, height)
         self._subscribe(STATS)
 
@@ -222,6 +257,11 @@ def _pair(width: int, height: int) -> dict[str, Any]:
         shift_term = -700.0 * 0.12 if side == 'right' else 0.0
         info.p = [700.0, 0, width / 2, shift_term, 0, 700.0, height / 2, 0, 0, 0, 1, 0]
         messages |= {f'{side}/image_rect': image, f'{side}/camera_info': info}
+    # A color camera of the same size 6 cm to the right, in the frame of the left one as the right
+    # camera of a pair, so that no transform is needed.
+    color = CameraInfo(height=height, width=width)
+    color.p = [920.0, 0, width / 2, -920.0 * 0.06, 0, 920.0, height / 2, 0, 0, 0, 1, 0]
+    messages['color/camera_info'] = color
     for message in messages.values():
         message.header.frame_id = 'left_optical'
     return messages
@@ -270,7 +310,7 @@ def show(name: str, node: Figures, relayed: Figures) -> None:
         for stage, values in zip(STAGES, zip(*node.stages, strict=True), strict=True)
     )
     print(
-        f'{name:7} inside {_spread([sum(s) for s in node.stages])} ({parts}), '
+        f'{name:21} inside {_spread([sum(s) for s in node.stages])} ({parts}), '
         f'outside {_spread(node.outside)}, of a relay {_spread(relayed.outside)}, '
         f'processor {node.processor:.1f} ms, of a relay {relayed.processor:.1f} ms, '
         f'{node.lost} lost'
@@ -291,6 +331,7 @@ def run(what: str, arguments: argparse.Namespace) -> dict[str, Figures]:
     """Return the figures of the node, or of the relay, in a process of its own."""
     namespace = f'/bench_{uuid.uuid4().hex[:8]}'
     parameters = [f'backend:={arguments.backend}', 'calibration_check_period:=0.0']
+    parameters += arguments.parameter
     flags = [part for parameter in parameters for part in ('-p', parameter)]
     size = ['--width', str(arguments.width), '--height', str(arguments.height)]
     process = subprocess.Popen(
@@ -301,20 +342,24 @@ def run(what: str, arguments: argparse.Namespace) -> dict[str, Figures]:
     )
     try:
         bench = Bench(namespace, arguments.width, arguments.height)
-        return {name: measure(bench, process, name, arguments.pairs) for name in OUTPUTS}
+        return {name: measure(bench, process, name, arguments.pairs) for name in arguments.outputs}
     finally:
         process.terminate()
         process.wait(timeout=10)
 
 
 def main() -> int:
-    """Measure all outputs, then the cloud alone; or be what is measured."""
+    """Measure the usual outputs, then some alone; or be what is measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('what', nargs='?', default='measure', choices=('measure', 'node', 'relay'))
     parser.add_argument('--width', type=int, default=1280)
     parser.add_argument('--height', type=int, default=720)
     parser.add_argument('--pairs', type=int, default=50)
     parser.add_argument('--backend', default='instant')
+    parser.add_argument('--outputs', nargs='+', choices=OUTPUTS, default=list(OUTPUTS))
+    parser.add_argument(
+        '--parameter', action='append', default=[], metavar='NAME:=VALUE', help='of the node'
+    )
     arguments, ros_arguments = parser.parse_known_args()
     if arguments.what == 'node':
         return serve(ros_arguments)
@@ -329,8 +374,9 @@ def main() -> int:
         node, relayed = (run(what, arguments) for what in ('node', 'relay'))
     finally:
         rclpy.try_shutdown()
-    print(f'{arguments.width}x{arguments.height} rgb8, {arguments.backend}')
-    for name in OUTPUTS:
+    given = ', '.join([arguments.backend, *arguments.parameter])
+    print(f'{arguments.width}x{arguments.height} rgb8, {given}')
+    for name in arguments.outputs:
         show(name, node[name], relayed[name])
     return 0
 

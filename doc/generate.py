@@ -25,9 +25,9 @@ from s2m2_ros.node.parameters import (
     ALIASES,
     CONSTRAINTS,
     GROUPS,
-    TYPE_NAMES,
     Constraint,
     Settings,
+    type_name,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +73,8 @@ def _fixed(constraint: Constraint) -> str:
 
 
 def _yaml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f'[{", ".join(_yaml(number) for number in value)}]'
     return f"'{value}'" if isinstance(value, str) else str(value).lower()
 
 
@@ -89,7 +91,7 @@ def parameters_table() -> str:
             allowed = '{:g} to {:g}'.format(*constraint.range)
         changes = 'fixed' if constraint.read_only else 'any time'
         lines.append(
-            f'| `{option.name}` | {TYPE_NAMES[type(option.default)]} | `{_yaml(option.default)}` '
+            f'| `{option.name}` | {type_name(option.default)} | `{_yaml(option.default)}` '
             f'| {allowed} | {changes} | {constraint.description} |'
         )
     return '\n'.join(lines)
@@ -108,10 +110,13 @@ def topics_table() -> str:
     lines = ['| Published | Type | Notes |', '| --- | --- | --- |']
     texts = {name: topic.description for name, topic in OUTPUT_TOPICS.items()}
     for name, text in {**texts, STATS: STATS_DESCRIPTION}.items():
-        kind = TYPES[name]
-        package = kind.__module__.split('.')[0]
-        lines.append(f'| `{name}` | {package}/{kind.__name__} | {text} |')
+        optional = OUTPUT_TOPICS[name].optional_type if name in OUTPUT_TOPICS else ''
+        lines.append(f'| `{name}` | {optional or _type_name(TYPES[name])} | {text} |')
     return '\n'.join(lines)
+
+
+def _type_name(kind: type[Any]) -> str:
+    return f'{kind.__module__.split(".")[0]}/{kind.__name__}'
 
 
 def backends_table() -> str:

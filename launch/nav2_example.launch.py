@@ -1,6 +1,8 @@
 """Example: stereo depth as obstacles of Nav2, for a robot that has a map or SLAM and odometry.
 
-Starts the stereo node with few and good points, and Nav2 with a costmap layer that takes them.
+Starts the stereo node with few and good points, a lifecycle manager for it, and Nav2 with a
+costmap layer that takes the points; doc/nav2.md explains it. Checked with a stand-in of launch,
+and the layer in a model of its rules; never run with Nav2 itself.
 Copy it into your robot's package and adapt it. All arguments of stereo.launch.py work here too:
 
     ros2 launch s2m2_ros nav2_example.launch.py left_image:=/camera/infra1/image_rect_raw ...
@@ -24,21 +26,36 @@ from launch.actions import (
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
 
-from s2m2_ros.launch_arguments import existing_file, require_package
+from s2m2_ros.launch_arguments import Argument, existing_file, require_package
 
 HERE = Path(__file__).parent
 OBSTACLE_LAYER = HERE.parent / 'config' / 'nav2_obstacle_layer.yaml'
-# Name, default, description.
 ARGUMENTS = (
-    (
+    Argument(
         'obstacle_layer',
         str(OBSTACLE_LAYER),
         'YAML file with parameters of the stereo node and of the costmaps that take its points.',
     ),
-    ('nav2_params_file', '', "Parameters of Nav2. Empty: nav2_bringup's own."),
-    ('use_sim_time', 'false', 'Take the time from /clock: true or false.'),
+    Argument('nav2_params_file', '', "Parameters of Nav2. Empty: nav2_bringup's own."),
+    Argument('use_sim_time', 'false', 'Take the time from /clock: true or false.', kind=bool),
+    Argument(
+        'lifecycle_manager',
+        'true',
+        "Start a manager of Nav2's for the stereo node: true, or false if the node is to "
+        'configure and activate itself.',
+        kind=bool,
+    ),
 )
+# The node makes no bond, without which Nav2's own manager would stop everything after 4 s. Loading
+# or compiling a network takes longer than the 5 s that newer managers wait for a transition.
+MANAGER = {
+    'autostart': True,
+    'node_names': ['stereo_node'],
+    'bond_timeout': 0.0,
+    'service_timeout': 600.0,
+}
 
 
 def merged(base: Any, added: Any) -> Any:
@@ -59,9 +76,24 @@ def include(path: Path | str, arguments: Mapping[str, str]) -> GroupAction:
     )
 
 
-def launch_all(context: LaunchContext) -> list[GroupAction]:
+def manager(namespace: str, *, use_sim_time: bool) -> Node:
+    """Return the manager of the stereo node, in its namespace."""
+    return Node(
+        package='nav2_lifecycle_manager',
+        executable='lifecycle_manager',
+        name='lifecycle_manager_stereo',
+        namespace=namespace,
+        parameters=[{**MANAGER, 'use_sim_time': use_sim_time}],
+        output='screen',
+    )
+
+
+def launch_all(context: LaunchContext) -> list[Any]:
     """Return the stereo node and Nav2, whose parameters are merged into a temporary file."""
-    values = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    values = {
+        argument.name: argument.value(LaunchConfiguration(argument.name).perform(context))
+        for argument in ARGUMENTS
+    }
     require_package('nav2_bringup', 'nav2_example.launch.py')
     nav2 = Path(get_package_share_directory('nav2_bringup'))
     layer = existing_file('obstacle_layer', values['obstacle_layer'])
@@ -73,9 +105,16 @@ def launch_all(context: LaunchContext) -> list[GroupAction]:
     # Not deleted: Nav2's nodes read it when they start, and again when they are respawned.
     with tempfile.NamedTemporaryFile('w', suffix='.yaml', delete=False) as file:
         yaml.safe_dump(content, file)
-    simulated = values['use_sim_time'].lower()
+    simulated = str(values['use_sim_time']).lower()
+    stereo = {'params_file': str(layer), 'use_sim_time': simulated}
+    managers = []
+    if values['lifecycle_manager']:
+        stereo['autostart'] = 'false'
+        namespace = context.launch_configurations.get('namespace', '')
+        managers = [manager(namespace, use_sim_time=bool(values['use_sim_time']))]
     return [
-        include(HERE / 'stereo.launch.py', {'params_file': str(layer), 'use_sim_time': simulated}),
+        include(HERE / 'stereo.launch.py', stereo),
+        *managers,
         include(
             nav2 / 'launch' / 'navigation_launch.py',
             {'params_file': file.name, 'use_sim_time': simulated},
@@ -86,7 +125,9 @@ def launch_all(context: LaunchContext) -> list[GroupAction]:
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start both."""
     declared = [
-        DeclareLaunchArgument(name, default_value=default, description=description)
-        for name, default, description in ARGUMENTS
+        DeclareLaunchArgument(
+            argument.name, default_value=argument.default, description=argument.description
+        )
+        for argument in ARGUMENTS
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=launch_all)])

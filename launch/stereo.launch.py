@@ -37,6 +37,8 @@ ARGUMENTS = (
     Argument('right_image', 'right/image_rect', 'Topic of the right images.'),
     Argument('left_camera_info', 'left/camera_info', 'Topic of the left calibration.'),
     Argument('right_camera_info', 'right/camera_info', 'Topic of the right calibration.'),
+    Argument('color_image', 'color/image_rect', 'Topic of the images of a color camera.'),
+    Argument('color_camera_info', 'color/camera_info', 'Topic of its calibration.'),
     Argument(
         'params_file',
         str(CONFIG / 'stereo.yaml'),
@@ -64,6 +66,12 @@ ARGUMENTS = (
         'Where the views are: two_topics, or both in the images of left_image, side_by_side or '
         'top_bottom.',
         ('two_topics', 'side_by_side', 'top_bottom'),
+    ),
+    parameter(
+        'points_color_source',
+        str,
+        'Whose image colors the cloud, left or color.',
+        ('left', 'color'),
     ),
     parameter(
         'rectify',
@@ -149,7 +157,7 @@ def overrides(values: Mapping[str, Any]) -> dict[str, Any]:
 def input_remappings(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the remappings of the inputs, the compressed images' included."""
     remappings = []
-    for side in ('left', 'right'):
+    for side in ('left', 'right', 'color'):
         image = values[f'{side}_image']
         remappings += [
             (f'{side}/image_rect', image),

@@ -33,8 +33,9 @@ from s2m2_ros.weights import (
 OLDEST_PYTHON = (3, 10)
 REQUIRED_ROS_PACKAGES = ('message_filters', 'cv_bridge', 'sensor_msgs_py', 'tf_transformations')
 OPTIONAL_ROS_PACKAGES = {
-    'tf2_ros': 'the parameter points_frame and static transforms of stereo_player',
+    'tf2_ros': 'points_frame, registered/depth and static transforms of stereo_player',
     'launch_ros': 'the launch files',
+    'point_cloud_interfaces': 'the topics points/zlib and points/zstd',
 }
 # Linux's ephemeral ports begin at 32768; the ports of higher domains lie among them.
 HIGHEST_SAFE_DOMAIN = 101
@@ -259,10 +260,10 @@ def computing() -> Iterator[CheckResult]:
 
 
 def pixel_kernel_built() -> CheckResult:
-    """Check that point clouds are made by compiled code where they are made on a CPU."""
-    from s2m2_ros.geometry import pixel_kernel
+    """Check that clouds and registered depth are made by compiled code on a CPU."""
+    from s2m2_ros.geometry import pixel_kernel, registration_kernel
 
-    if pixel_kernel.library() is None:
+    if None in (pixel_kernel.library(), registration_kernel.library()):
         fact = 'not built: point clouds of a CPU take several times as long'
         remedy = 'install a C++ compiler and build the package again'
         return CheckResult('pixel kernel', Health.POOR, fact, remedy)

@@ -45,14 +45,19 @@ MANIFEST_NAMES: dict[str, tuple[str | None, str | None]] = {
 ROS_PACKAGES = {
     'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',
     'launch', 'launch_ros', 'lifecycle_msgs', 'message_filters', 'rcl_interfaces', 'rclpy',
-    'sensor_msgs', 'sensor_msgs_py', 'std_msgs', 'stereo_msgs', 'tf2_ros', 'tf_transformations',
+    'sensor_msgs', 'sensor_msgs_py', 'std_msgs', 'std_srvs', 'stereo_msgs', 'tf2_ros',
+    'tf_transformations',
 }  # fmt: skip
 
 
 def imported_modules() -> dict[str, Path]:
     """Return each top-level module imported in the package, and a file that imports it."""
     found: dict[str, Path] = {}
-    for path in [*(SOURCE / 's2m2_ros').rglob('*.py'), *(SOURCE / 'launch').glob('*.py')]:
+    for path in [
+        *(SOURCE / 's2m2_ros').rglob('*.py'),
+        *(SOURCE / 'launch').glob('*.py'),
+        *(SOURCE / 'examples').glob('*.py'),
+    ]:
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
             if isinstance(node, ast.Import):

@@ -75,7 +75,11 @@ def findings(source: str) -> list[str]:
 
 def user_sources() -> list[Path]:
     """Return the files whose texts users read."""
-    return [path for name in ('s2m2_ros', 'launch') for path in (SOURCE / name).rglob('*.py')]
+    return [
+        path
+        for name in ('s2m2_ros', 'launch', 'examples')
+        for path in (SOURCE / name).rglob('*.py')
+    ]
 
 
 def test_texts_and_docstrings_have_the_standard_terms() -> None:

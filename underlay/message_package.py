@@ -35,9 +35,9 @@ GENERATORS = (
     'ros-rosidl-typesupport-c',
     'numpy',
 )
-FAST_DDS, INTROSPECTION = 'rosidl_typesupport_fastrtps_c', 'rosidl_typesupport_introspection_c'
-# From Kilted on, Fast DDS is asked for by way of its own type support alone.
-FIRST_RMW_WITHOUT_INTROSPECTION = 9
+# Jazzy's Fast DDS is asked for by way of introspection; Kilted's reports an error for every
+# publisher of a type without it, and writes them to the terminal once there are several.
+TYPE_SUPPORTS = ('rosidl_typesupport_fastrtps_c', 'rosidl_typesupport_introspection_c')
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,11 @@ PACKAGES = (
         HERE / 'stand_ins' / 'tf2_msgs',
         ('builtin_interfaces', 'std_msgs', 'geometry_msgs'),
     ),
+    MessagePackage(
+        'point_cloud_interfaces',
+        HERE / 'stand_ins' / 'point_cloud_interfaces',
+        ('builtin_interfaces', 'sensor_msgs', 'std_msgs', 'geometry_msgs'),
+    ),
 )
 
 
@@ -75,16 +80,6 @@ def fingerprint(messages: MessagePackage) -> str:
     for text in (sys.version, str(PREFIX), *(version(name) for name in GENERATORS)):
         digest.update(text.encode() + b'\0')
     return digest.hexdigest()
-
-
-def type_supports() -> list[str]:
-    """Return the type supports that this distribution's Fast DDS needs.
-
-    One alone makes rosidl_typesupport_c dispatch statically. Two are libraries of their own,
-    found by their names at run time.
-    """
-    major = int(version('ros-rmw-fastrtps-cpp').split('.')[0])
-    return [FAST_DDS] if major >= FIRST_RMW_WITHOUT_INTROSPECTION else [FAST_DDS, INTROSPECTION]
 
 
 def generate(messages: MessagePackage, output: Path) -> Path:
@@ -106,15 +101,13 @@ def generate(messages: MessagePackage, output: Path) -> Path:
         output_path=output / 'idl',
     )
     package = output / messages.name
-    supports = type_supports()
     generators = [
         GenerateC('c'),
         GenerateFastRTPSCTypesupport('fastrtps'),
-        GenerateCTypesupport('support', typesupport_implementations=supports),
+        GenerateIntrospectionCTypesupport('introspection'),
+        GenerateCTypesupport('support', typesupport_implementations=[*TYPE_SUPPORTS]),
         GeneratePython('py', typesupport_implementations=['rosidl_typesupport_c']),
     ]
-    if INTROSPECTION in supports:
-        generators.append(GenerateIntrospectionCTypesupport('introspection'))
     for generator in generators:
         generator.generate(messages.name, idl_files, include, output_path=package)
     return package
@@ -125,10 +118,9 @@ def compile_extension(messages: MessagePackage, package: Path, build: Path) -> N
     import numpy
     from setuptools import Distribution, Extension
 
-    supports = type_supports()
-    parts = ('rosidl_generator_c', 'rosidl_typesupport_c', *supports, 'rosidl_generator_py')
+    parts = ('rosidl_generator_c', 'rosidl_typesupport_c', *TYPE_SUPPORTS, 'rosidl_generator_py')
     libraries = [f'{name}__{part}' for name in messages.dependencies for part in parts]
-    libraries += ['rosidl_runtime_c', 'rosidl_typesupport_c', *supports]
+    libraries += ['rosidl_runtime_c', 'rosidl_typesupport_c', *TYPE_SUPPORTS]
     libraries += ['rmw', 'rcutils', 'fastcdr']
     extension = Extension(
         f'{messages.name}.{messages.name}_s__rosidl_typesupport_c',
@@ -164,11 +156,8 @@ def keep(package: Path, folder: Path) -> None:
 
 def name_type_supports(messages: MessagePackage, package: Path) -> None:
     """Put the extension module where several type supports' libraries are searched by name."""
-    supports = type_supports()
-    if len(supports) == 1:
-        return
     (module,) = package.glob(f'*{sysconfig.get_config_var("EXT_SUFFIX")}')
-    for support in supports:
+    for support in TYPE_SUPPORTS:
         shutil.copy2(module, PREFIX / 'lib' / f'lib{messages.name}__{support}.so')
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.cli.calibration_option import add_calibration_argument, add_rectify_argument
+from s2m2_ros.cli.mask_options import add_mask_arguments, image_mask, mask_facts
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.images.pixel_range import SETTINGS
@@ -29,6 +30,8 @@ OUTPUT_OPTIONS = (
     'max_depth',
     'points_filter',
     'points_flying_pixel_filter',
+    'points_voxel_size',
+    'points_voxel_growth',
 )
 
 
@@ -91,6 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--disparity-offset', type=float, default=0.0, help='in pixels; from calibrate-check too'
     )
     add_rectify_argument(parser)
+    add_mask_arguments(parser)
     parser.add_argument(
         '--overwrite', action='store_true', help='match again what is already done'
     )
@@ -116,6 +120,18 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--min-depth', type=float, default=0.0, help='in meters')
     parser.add_argument('--max-depth', type=float, default=0.0, help='in meters; 0: no limit')
+    parser.add_argument(
+        '--points-voxel-size',
+        type=float,
+        default=0.0,
+        help='one point for each voxel of this edge in meters; 0: every point',
+    )
+    parser.add_argument(
+        '--points-voxel-growth',
+        type=float,
+        default=0.0,
+        help='let voxels grow to so many standard deviations of the depth',
+    )
     for name, what in (
         ('points_filter', 'keep untrusted and occluded points in the cloud'),
         ('points_flying_pixel_filter', 'keep points between foreground and background'),
@@ -141,7 +157,11 @@ def run(arguments: argparse.Namespace) -> int:
     with open_matcher(arguments) as matcher:
         recipe = Recipe.of_matcher(
             matcher,
-            {**chosen, **{name: getattr(arguments, name) for name in INPUT_OPTIONS}},
+            {
+                **chosen,
+                **{name: getattr(arguments, name) for name in INPUT_OPTIONS},
+                **mask_facts(arguments),
+            },
             **{name: getattr(arguments, name) for name in MATCHER_OPTIONS},
         )
         work = PairMatcher(matcher, options, recipe, arguments.pixel_range)
@@ -171,6 +191,7 @@ def _pipeline_options(arguments: argparse.Namespace, chosen: dict[str, Any]) -> 
         rectify=arguments.rectify,
         correction=RigCorrection(arguments.depth_scale, arguments.disparity_offset),
         allow_negative=arguments.allow_negative,
+        mask=image_mask(arguments),
     )
 
 

@@ -1,6 +1,7 @@
 """What a disparity means in meters."""
 
 from s2m2_ros.geometry.camera_model import CalibrationError, CameraModel, RegionOfInterest
+from s2m2_ros.geometry.clearing import ClearingOptions
 from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, RigidTransform, Workspace
 from s2m2_ros.geometry.filters import DisparityMaps, FlyingPixelFilter, PixelFilter
 from s2m2_ros.geometry.outputs import (
@@ -16,12 +17,15 @@ from s2m2_ros.geometry.stereo_camera import (
     PrincipalPoint,
     StereoCamera,
 )
+from s2m2_ros.geometry.target_camera import TargetCamera
+from s2m2_ros.geometry.voxels import VoxelGrid
 
 __all__ = [
     'MIN_DISPARITY',
     'UNKNOWN_DISPARITY',
     'CalibrationError',
     'CameraModel',
+    'ClearingOptions',
     'CloudLayout',
     'CloudOptions',
     'DisparityMaps',
@@ -35,6 +39,8 @@ __all__ = [
     'RegionOfInterest',
     'RigidTransform',
     'StereoCamera',
+    'TargetCamera',
+    'VoxelGrid',
     'Workspace',
     'compute_outputs',
 ]

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import ArrayLike
 
 from s2m2_ros.geometry import pixel_kernel
-from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth
-from s2m2_ros.geometry.pixel_kernel import RecordSources
+from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth, without_border
+from s2m2_ros.geometry.pixel_kernel import FieldMap, RecordSources
 from s2m2_ros.geometry.stereo_camera import StereoCamera
+from s2m2_ros.geometry.voxels import REDUCTIONS, VoxelGrid, merge
 
 Color = Literal['rgb', 'intensity', 'none']
 
@@ -67,7 +68,9 @@ class CloudOptions:
     confidence), otherwise packed. ``color``: an ``rgb`` field (packed float), an ``intensity``
     field (0..255) or none. ``confidence`` and ``uncertainty`` (standard deviation of the depth in
     meters) are further fields. ``decimation``: every n-th row and column, beginning with the
-    first. ``transform``: into another frame than the left optical one.
+    first. ``border``: what is removed at each edge, as a fraction of the width. ``transform``:
+    into another frame than the left optical one. ``voxels``: one point for each voxel of that
+    frame instead of one for each pixel, never organized.
     """
 
     organized: bool = True
@@ -76,14 +79,23 @@ class CloudOptions:
     confidence: bool = False
     uncertainty: bool = False
     decimation: int = 1
+    border: float = 0.0
     filter: PixelFilter = field(default_factory=PixelFilter)
     transform: RigidTransform | None = None
+    voxels: VoxelGrid | None = None
 
     def __post_init__(self) -> None:
         if self.color not in get_args(Color):
             raise ValueError(f'color = {self.color!r} must be one of {get_args(Color)}')
         if self.decimation < 1:
             raise ValueError(f'decimation = {self.decimation} must be at least 1')
+        if not 0 <= self.border < 0.5:
+            raise ValueError(f'border = {self.border} must lie in [0, 0.5)')
+
+    @property
+    def needs_uncertainty(self) -> bool:
+        """Whether the standard deviation of the depth is needed."""
+        return self.uncertainty or (self.voxels is not None and self.voxels.growth > 0)
 
 
 @dataclass(frozen=True)
@@ -107,6 +119,11 @@ class CloudLayout:
     def column(self, name: str) -> int:
         """Return the index of a field in a record taken as float32 numbers."""
         return dict(self.fields)[name] // 4
+
+    @property
+    def columns(self) -> dict[str, int]:
+        """The columns of the fields beside x, y and z."""
+        return {name: offset // 4 for name, offset in self.fields[3:]}
 
 
 class Workspace:
@@ -144,42 +161,54 @@ def cloud_records(
     uncertainty: torch.Tensor | None = None,
     workspace: Workspace | None = None,
 ) -> torch.Tensor:
-    """Return records float32 (H', W', point_step / 4), or (N, point_step / 4) if unorganized.
+    """Return records float32 (H', W', point_step / 4), or (N, point_step / 4) if not organized.
 
     ``maps``: (H, W). ``image``: the left image, (H, W) or (H, W, 3) RGB, uint8 or float in
     0..255; needed unless ``color`` is 'none'. ``uncertainty``: (H, W) in meters, needed for its
-    field. The records may lie in the workspace, if one is
+    field and for voxels that grow. The records may lie in the workspace, if one is
     given, until it is used again. Raises ValueError if something that the options ask for is
     missing or of another size.
     """
     step, layout, device = options.decimation, CloudLayout.of(options), maps.disparity.device
+    maps = without_border(maps, options.border)
     height, width = -(-camera.height // step), -(-camera.width // step)
     records = (workspace or Workspace()).records(height, width, layout, device)
-    sources = _sources(camera, maps, options, layout, image)
-    if options.uncertainty:
-        if uncertainty is None:
-            raise ValueError('the cloud needs the uncertainty of the depth; none was given')
-        values = uncertainty[::step, ::step].float()
-        sources.maps.append((layout.column('uncertainty'), values))
+    sources = _sources(camera, maps, options, layout, image=image, uncertainty=uncertainty)
     if pixel_kernel.serves(maps):
-        count = pixel_kernel.write_records(
-            camera,
-            maps,
-            options.filter,
-            sources,
-            records,
-            step=step,
-            organized=options.organized,
-        )
-        return records if options.organized else records.flatten(0, 1)[:count]
+        return _compiled_records(camera, maps, options, sources, records)
     adjusted = camera.adjusted(maps.disparity)
     depth = filtered_depth(camera, adjusted, maps, options.filter, step=step)
     _write_points(records, depth, sources)
     if sources.rgb is not None:
         _write_rgb(records, sources.rgb, sources.rgb_column)
-    for column, values in sources.maps:
-        records[..., column] = values
-    return records if options.organized else records[~records[..., 2].isnan()]
+    for source in sources.maps:
+        records[..., source.column] = source.values
+    if options.organized and options.voxels is None:
+        return records
+    known = ~records[..., 2].isnan()
+    if options.voxels is None:
+        return records[known]
+    deviation = None if sources.deviation is None else sources.deviation[known]
+    return merge(records[known], layout.columns, options.voxels, deviation)
+
+
+def _compiled_records(
+    camera: StereoCamera,
+    maps: DisparityMaps,
+    options: CloudOptions,
+    sources: RecordSources,
+    records: torch.Tensor,
+) -> torch.Tensor:
+    step = options.decimation
+    if options.voxels is not None:
+        count = pixel_kernel.write_voxels(
+            camera, maps, options.filter, sources, records, grid=options.voxels, step=step
+        )
+        return records.flatten(0, 1)[:count]
+    count = pixel_kernel.write_records(
+        camera, maps, options.filter, sources, records, step=step, organized=options.organized
+    )
+    return records if options.organized else records.flatten(0, 1)[:count]
 
 
 def _sources(
@@ -187,28 +216,40 @@ def _sources(
     maps: DisparityMaps,
     options: CloudOptions,
     layout: CloudLayout,
+    *,
     image: torch.Tensor | None,
+    uncertainty: torch.Tensor | None,
 ) -> RecordSources:
     step, device = options.decimation, maps.disparity.device
     x, y = camera.rays(device, step=step)
-    rgb = None
-    columns: list[tuple[int, torch.Tensor]] = []
+    rgb, deviation = None, None
+    fields: list[FieldMap] = []
+
+    def add(name: str, values: torch.Tensor) -> None:
+        fields.append(FieldMap(layout.column(name), values, REDUCTIONS[name]))
+
     if options.color != 'none':
         pixels = _decimated(image, camera, step).to(device)
         if options.color == 'rgb':
-            rgb = _rgb(pixels)
+            rgb = as_rgb(pixels)
         else:
-            columns.append((layout.column('intensity'), _gray(pixels)))
+            add('intensity', _gray(pixels))
     if options.confidence:
-        confidence = maps.confidence[::step, ::step].float()
-        columns.append((layout.column('confidence'), confidence))
+        add('confidence', maps.confidence[::step, ::step].float())
+    if options.needs_uncertainty:
+        if uncertainty is None:
+            raise ValueError('the cloud needs the uncertainty of the depth; none was given')
+        deviation = uncertainty[::step, ::step].float()
+        if options.uncertainty:
+            add('uncertainty', deviation)
     return RecordSources(
         x=x,
         y=y,
         transform=options.transform.matrix if options.transform else None,
         rgb=rgb,
         rgb_column=layout.column('rgb') if rgb is not None else 0,
-        maps=columns,
+        maps=fields,
+        deviation=deviation,
     )
 
 
@@ -234,7 +275,7 @@ def _decimated(image: torch.Tensor | None, camera: StereoCamera, step: int) -> t
     return image[::step, ::step]
 
 
-def _rgb(image: torch.Tensor) -> torch.Tensor:
+def as_rgb(image: torch.Tensor) -> torch.Tensor:
     """Return an image in 0..255 as uint8 (H', W', 3), a gray one with three equal channels."""
     image = (image.round().clamp(0, 255) if image.is_floating_point() else image).to(torch.uint8)
     return image if image.ndim == 3 else image[..., None].expand(-1, -1, 3)

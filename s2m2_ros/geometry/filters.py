@@ -78,6 +78,27 @@ class DisparityMaps(Protocol):
         """Return the probability that the disparity is right."""
 
 
+@dataclass(frozen=True)
+class _Maps:
+    disparity: torch.Tensor
+    visibility: torch.Tensor
+    confidence: torch.Tensor
+
+
+def without_border(maps: DisparityMaps, fraction: float) -> DisparityMaps:
+    """Return the maps with unknown disparity at each edge, as wide as a fraction of the width.
+
+    Maps are (..., H, W); those given stay as they are.
+    """
+    border = round(fraction * maps.disparity.shape[-1])
+    if border == 0:
+        return maps
+    inside = (..., slice(border, -border), slice(border, -border))
+    disparity = torch.full_like(maps.disparity, math.nan)
+    disparity[inside] = maps.disparity[inside]
+    return _Maps(disparity, maps.visibility, maps.confidence)
+
+
 def require_one_shape(maps: DisparityMaps) -> None:
     """Raise ValueError unless the three maps have one shape."""
     for name in ('visibility', 'confidence'):
@@ -87,14 +108,19 @@ def require_one_shape(maps: DisparityMaps) -> None:
 
 
 def flying_pixels(
-    adjusted: torch.Tensor, options: FlyingPixelFilter, *, step: int = 1
+    adjusted: torch.Tensor,
+    options: FlyingPixelFilter,
+    *,
+    step: int = 1,
+    first: tuple[int, int] = (0, 0),
 ) -> torch.Tensor:
     """Return where the disparity (..., H, W) passes through a depth edge, as bool.
 
     ``adjusted`` is what :meth:`StereoCamera.adjusted` returns. With ``step`` only every
-    ``step``-th row and column is judged and returned, against its neighbors at full resolution.
+    ``step``-th row and column is judged and returned, beginning with the ``first`` row and column,
+    against its neighbors at full resolution.
     """
-    return _crossings(adjusted, options, step) > 0
+    return _crossings(adjusted, options, step, first) > 0
 
 
 def filtered_depth(
@@ -136,27 +162,36 @@ def _keep_where(depth: torch.Tensor, values: torch.Tensor, minimum: float, step:
     depth.add_(_from(values[..., ::step, ::step], minimum), alpha=0)
 
 
-def _crossings(adjusted: torch.Tensor, options: FlyingPixelFilter, step: int) -> torch.Tensor:
+def _crossings(
+    adjusted: torch.Tensor,
+    options: FlyingPixelFilter,
+    step: int,
+    first: tuple[int, int] = (0, 0),
+) -> torch.Tensor:
     """Return along how many axes, 0 to 2, the disparity passes through a depth edge, float32."""
-    center = adjusted[..., ::step, ::step]
+    row, column = first
+    center = adjusted[..., row::step, column::step]
     least = (center * options.min_relative_step).clamp_(min=options.min_step)
     crossings = torch.zeros_like(least)
-    _count_crossings(adjusted[..., ::step, :], least, crossings, step)
-    _count_crossings(adjusted[..., :, ::step].mT, least.mT, crossings.mT, step)
+    _count_crossings(adjusted[..., row::step, :], least, crossings, step, column)
+    _count_crossings(adjusted[..., :, column::step].mT, least.mT, crossings.mT, step, row)
     return crossings
 
 
 def _count_crossings(
-    lines: torch.Tensor, least: torch.Tensor, crossings: torch.Tensor, step: int
+    lines: torch.Tensor, least: torch.Tensor, crossings: torch.Tensor, step: int, first: int
 ) -> None:
     """Add 1 where both changes at a pixel exceed the least ones in one direction.
 
-    ``lines``: (..., L) disparities along rows or columns, of which every ``step``-th is judged by
-    its two neighbors; ``least`` and ``crossings``: (..., ceil(L / step)). The ends of a line
-    have one neighbor only. Unknown values are NaN, which exceeds nothing.
+    ``lines``: (..., L) disparities along rows or columns, of which every ``step``-th, beginning
+    with the ``first``, is judged by its two neighbors; ``least`` and ``crossings``: (..., N), one
+    for each of those. The ends of a line have one neighbor only. Unknown values are NaN, which
+    exceeds nothing.
     """
     changes = lines.diff(dim=-1)
-    before, after = changes[..., step - 1 : -1 : step], changes[..., step::step]
+    second = first or step  # the first with a neighbor before it
+    before, after = changes[..., second - 1 : -1 : step], changes[..., second::step]
     both = torch.maximum(torch.minimum(before, after), torch.maximum(before, after).neg_())
-    inner = slice(1, 1 + both.shape[-1])
+    start = 0 if first else 1
+    inner = slice(start, start + both.shape[-1])
     crossings[..., inner] += torch.gt(both, least[..., inner], out=torch.empty_like(both))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 
@@ -12,10 +13,15 @@ import numpy as np
 import torch
 
 from s2m2_ros.geometry import pixel_kernel
+from s2m2_ros.geometry.camera_model import RegionOfInterest
+from s2m2_ros.geometry.clearing import ClearingOptions, clearing_points
 from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, Workspace, cloud_records
 from s2m2_ros.geometry.download import download
 from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth, require_one_shape
+from s2m2_ros.geometry.registration import ZBuffer, register, registered_colors
+from s2m2_ros.geometry.registration_limits import DepthRange
 from s2m2_ros.geometry.stereo_camera import StereoCamera
+from s2m2_ros.geometry.target_camera import TargetCamera
 from s2m2_ros.geometry.uncertainty import depth_deviation
 
 Deviation = Callable[[torch.Tensor], torch.Tensor]
@@ -32,7 +38,11 @@ class Output(Enum):
     VISIBILITY = '1 seen by both cameras, 0 occluded, float32 (H, W)'
     CONFIDENCE_MASK = 'uint8 (H, W), 255 where the disparity is trusted'
     OCCLUSION_MASK = 'uint8 (H, W), 255 where occluded'
-    POINTS = 'records of CloudLayout, float32 (H, W, n) or (N, n)'
+    POINTS = 'records of CloudLayout, float32 (H, W, n), or (N, n) of known points or voxels'
+    REGISTERED_DEPTH = (
+        "meters along the target's optical axis, float32 (H', W'), NaN where unknown"
+    )
+    POINTS_CLEARING = 'where rays through free space end, meters, float32 (N, 3)'
 
 
 MIN_DISPARITY = 0.0
@@ -44,13 +54,18 @@ class OutputOptions:
     """Thresholds and layouts; every one may change from pair to pair.
 
     ``min_confidence`` is where the confidence mask begins (255 = trusted), ``min_visibility``
-    where the occlusion mask ends; ``depth_filter`` applies to the depth image only.
+    where the occlusion mask ends; ``depth_filter`` applies to the depth image, and to the
+    registered one. ``target`` is the camera that depth is registered to, and that colors the
+    cloud if its image is given. The transform of ``cloud`` applies to the ends of the
+    ``clearing`` rays too.
     """
 
     min_confidence: float = 0.5
     min_visibility: float = 0.5
     depth_filter: PixelFilter = field(default_factory=PixelFilter)
     cloud: CloudOptions = field(default_factory=CloudOptions)
+    target: TargetCamera | None = None
+    clearing: ClearingOptions = field(default_factory=ClearingOptions)
 
 
 @dataclass(frozen=True)
@@ -59,7 +74,8 @@ class HostOutputs:
 
     ``max_disparity`` is finite and greater than every known disparity; 0 without a DISPARITY.
     ``cloud_frame_id`` is empty for the left optical frame. ``download_ms`` is how long the copy
-    to the host took.
+    to the host took. Nothing is known outside of ``valid_window``; None: it is the whole image.
+    ``target`` is the camera that depth was registered to.
     """
 
     camera: StereoCamera | None
@@ -68,6 +84,13 @@ class HostOutputs:
     cloud_layout: CloudLayout | None
     cloud_frame_id: str
     download_ms: float = 0.0
+    valid_window: RegionOfInterest | None = None
+    target: TargetCamera | None = None
+
+    @property
+    def required_target(self) -> TargetCamera:
+        """Return the target camera; ValueError if there is none."""
+        return _required_target(self.target)
 
     @property
     def calibrated_camera(self) -> StereoCamera:
@@ -81,6 +104,7 @@ def compute_outputs(
     wanted: Collection[Output],
     *,
     image: np.ndarray | torch.Tensor | None = None,
+    color_image: np.ndarray | torch.Tensor | None = None,
     deviation: Deviation | None = None,
     options: OutputOptions | None = None,
     workspace: Workspace | None = None,
@@ -94,6 +118,7 @@ def compute_outputs(
         wanted: what to compute.
         image: the left image, (H, W) or (H, W, 3) RGB, uint8 or float in 0..255; needed for a
             colored cloud.
+        color_image: of the target camera, alike; it colors the points that this camera sees.
         deviation: returns the standard deviation of the disparity in pixels for a confidence;
             needed for UNCERTAINTY and the cloud's field of that name.
         options: thresholds and layouts.
@@ -109,7 +134,7 @@ def compute_outputs(
     options = options or OutputOptions()
     require_one_shape(maps)
     with torch.inference_mode(False), torch.no_grad():
-        context = _Pass(camera, maps, image, deviation, options, workspace)
+        context = _Pass(camera, maps, image, color_image, deviation, options, workspace)
         outputs = [output for output in Output if output in wanted]
         tensors = {output: _COMPUTE[output](context) for output in outputs}
         maximum = [tensors[output].amax() for output in outputs if output is Output.DISPARITY]
@@ -127,6 +152,7 @@ def compute_outputs(
         cloud_layout=CloudLayout.of(options.cloud) if Output.POINTS in wanted else None,
         cloud_frame_id=transform.frame_id if transform else '',
         download_ms=download_ms,
+        target=options.target,
     )
 
 
@@ -135,6 +161,7 @@ class _Pass:
     calibration: StereoCamera | None
     maps: DisparityMaps
     image: np.ndarray | torch.Tensor | None
+    color_image: np.ndarray | torch.Tensor | None
     deviation: Deviation | None
     options: OutputOptions
     workspace: Workspace | None
@@ -146,6 +173,36 @@ class _Pass:
     @cached_property
     def adjusted(self) -> torch.Tensor:
         return self.camera.adjusted(self.maps.disparity)
+
+    @property
+    def target(self) -> TargetCamera:
+        return _required_target(self.options.target)
+
+    @cached_property
+    def unlimited_depth(self) -> torch.Tensor:
+        """The filtered depth without the limits of its range: what is too near hides too."""
+        return _filtered(self, replace(self.options.depth_filter, min_depth=0, max_depth=math.inf))
+
+    @cached_property
+    def target_view(self) -> ZBuffer:
+        chosen = self.options.depth_filter
+        kept = DepthRange(chosen.min_depth, chosen.max_depth)
+        return register(self.unlimited_depth, self.camera, self.target, kept)
+
+    @property
+    def cloud_image(self) -> torch.Tensor | None:
+        """The left image, with the target camera's colors where it sees the point."""
+        left, color = _tensor(self.image), _tensor(self.color_image)
+        if left is None or color is None or self.options.cloud.color == 'none':
+            return left
+        return registered_colors(
+            self.unlimited_depth,
+            self.camera,
+            self.target,
+            self.target_view,
+            image=color,
+            left_image=left,
+        )
 
     def uncertainty(self, depth: torch.Tensor) -> torch.Tensor:
         if self.deviation is None:
@@ -167,7 +224,11 @@ def _disparity(context: _Pass) -> torch.Tensor:
 
 
 def _depth(context: _Pass) -> torch.Tensor:
-    camera, maps, chosen = context.camera, context.maps, context.options.depth_filter
+    return _filtered(context, context.options.depth_filter)
+
+
+def _filtered(context: _Pass, chosen: PixelFilter) -> torch.Tensor:
+    camera, maps = context.camera, context.maps
     if pixel_kernel.serves(maps):
         return pixel_kernel.depth(camera, maps, chosen)
     return filtered_depth(camera, context.adjusted, maps, chosen)
@@ -199,16 +260,25 @@ def _occlusion_mask(context: _Pass) -> torch.Tensor:
 def _points(context: _Pass) -> torch.Tensor:
     options = context.options.cloud
     uncertainty = None
-    if options.uncertainty:
+    if options.needs_uncertainty:
         uncertainty = context.uncertainty(context.camera.depth(context.maps.disparity))
     return cloud_records(
         context.camera,
         context.maps,
         options,
-        image=_tensor(context.image),
+        image=context.cloud_image,
         uncertainty=uncertainty,
         workspace=context.workspace,
     )
+
+
+def _registered_depth(context: _Pass) -> torch.Tensor:
+    return context.target_view.depth
+
+
+def _points_clearing(context: _Pass) -> torch.Tensor:
+    options = context.options
+    return clearing_points(context.camera, context.maps, options.clearing, options.cloud.transform)
 
 
 _COMPUTE: Mapping[Output, Callable[[_Pass], torch.Tensor]] = {
@@ -221,6 +291,8 @@ _COMPUTE: Mapping[Output, Callable[[_Pass], torch.Tensor]] = {
     Output.CONFIDENCE_MASK: _confidence_mask,
     Output.OCCLUSION_MASK: _occlusion_mask,
     Output.POINTS: _points,
+    Output.REGISTERED_DEPTH: _registered_depth,
+    Output.POINTS_CLEARING: _points_clearing,
 }
 
 
@@ -228,6 +300,12 @@ def _required_camera(camera: StereoCamera | None) -> StereoCamera:
     if camera is None:
         raise ValueError('this output needs a calibrated camera')
     return camera
+
+
+def _required_target(target: TargetCamera | None) -> TargetCamera:
+    if target is None:
+        raise ValueError('registering depth needs the camera to register it to')
+    return target
 
 
 def _mask(condition: torch.Tensor) -> torch.Tensor:

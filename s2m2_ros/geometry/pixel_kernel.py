@@ -1,31 +1,26 @@
 """The compiled loop over pixels (compiled/pixel_kernel.cpp): filtered depth and records on a CPU.
 
 Torch does each operation over the whole map; one pass that does them all is several times as
-fast. Building the package compiles it. Where that was not possible torch does the work, with the
-same results.
+fast.
 """
 
 from __future__ import annotations
 
 import ctypes
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
 
-import s2m2_ros
+from s2m2_ros.geometry import compiled_library
 from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter
 from s2m2_ros.geometry.stereo_camera import StereoCamera
+from s2m2_ros.geometry.voxels import Reduction, VoxelGrid
 
-_logger = logging.getLogger(__name__)
-
-NAME = '_pixel_kernel*.so'
-VERSION = 2
+VERSION = 3
 """Of the structures below; an old library beside new sources must not be called."""
 MAPS = 3
 
@@ -37,6 +32,7 @@ class _Map(ctypes.Structure):
         ('column_stride', ctypes.c_int64),
         ('column', ctypes.c_int32),
         ('minimum', ctypes.c_float),
+        ('reduction', ctypes.c_int32),
     )
 
 
@@ -77,13 +73,31 @@ class _Cloud(ctypes.Structure):
     )
 
 
+class _Voxels(ctypes.Structure):
+    _fields_ = (
+        ('size', ctypes.c_float),
+        ('growth', ctypes.c_float),
+        ('deviation', _Map),
+    )
+
+
+@dataclass(frozen=True)
+class FieldMap:
+    """What fills a column of the records, float32 (H', W'), and how a voxel reduces it."""
+
+    column: int
+    values: torch.Tensor
+    reduction: Reduction
+
+
 @dataclass(frozen=True)
 class RecordSources:
     """Where the fields of records come from; tensors of the decimated size on the CPU.
 
     ``x`` (W',) and ``y`` (H', 1) are the rays of `StereoCamera.rays`; ``transform`` is 3 rows of
     4 (rotation and translation) or None; ``rgb`` is uint8 (H', W', 3) or None; ``maps`` are at
-    most three float32 (H', W'); the columns are those of the records.
+    most three; the columns are those of the records. ``deviation`` is that of the depth in meters,
+    float32 (H', W'), for voxels that grow.
     """
 
     x: torch.Tensor
@@ -91,34 +105,19 @@ class RecordSources:
     transform: Sequence[Sequence[float]] | None
     rgb: torch.Tensor | None
     rgb_column: int
-    maps: list[tuple[int, torch.Tensor]]
-
-
-def _folders() -> list[Path]:
-    """Return where the library may be: beside this file, or in the installation of a workspace.
-
-    The latter matters where Python starts beside the sources and so imports those.
-    """
-    installed = [Path(folder, 'geometry', 'compiled') for folder in s2m2_ros.__path__]
-    return [Path(__file__).with_name('compiled'), *installed]
+    maps: list[FieldMap]
+    deviation: torch.Tensor | None = None
 
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL | None:
     """Return the compiled library; None if it was not built, or from other sources."""
-    for file in (file for folder in _folders() for file in sorted(folder.glob(NAME))):
-        try:
-            found = ctypes.CDLL(str(file))
-            version = found.pixel_kernel_version()
-        except (OSError, AttributeError) as error:
-            _logger.warning('%s: cannot be used, point clouds take longer: %s', file, error)
-            continue
-        if version == VERSION:
-            found.pixel_kernel_cloud.restype = ctypes.c_int64
-            found.pixel_kernel_depth.restype = None
-            return found
-        _logger.warning('%s: is of another version; build the package again', file)
-    return None
+    found = compiled_library.load('pixel_kernel', VERSION)
+    if found is not None:
+        found.pixel_kernel_cloud.restype = ctypes.c_int64
+        found.pixel_kernel_voxels.restype = ctypes.c_int64
+        found.pixel_kernel_depth.restype = None
+    return found
 
 
 def serves(maps: DisparityMaps) -> bool:
@@ -156,26 +155,61 @@ def write_records(
     Errors are those of :func:`depth`.
     """
     job, kept = _depth_job(camera, maps, options, step)
-    rays = [sources.x.contiguous(), sources.y.contiguous()]
+    cloud, also_kept = _cloud(sources, records)
+    cloud.organized = organized
+    written: int = _compiled().pixel_kernel_cloud(ctypes.byref(job), ctypes.byref(cloud))
+    del kept, also_kept  # and with them the memory that the addresses meant
+    return written
+
+
+def write_voxels(
+    camera: StereoCamera,
+    maps: DisparityMaps,
+    options: PixelFilter,
+    sources: RecordSources,
+    records: torch.Tensor,
+    *,
+    grid: VoxelGrid,
+    step: int,
+) -> int:
+    """Write one record for each voxel to the beginning of the records; return how many.
+
+    The same as `voxels.merge` of the records of known depth. Errors are those of :func:`depth`,
+    and MemoryError.
+    """
+    job, kept = _depth_job(camera, maps, options, step)
+    cloud, also_kept = _cloud(sources, records)
+    voxels = _Voxels(size=grid.size, growth=grid.growth)
+    if grid.growth and sources.deviation is not None:
+        voxels.deviation = _map(sources.deviation)
+    written: int = _compiled().pixel_kernel_voxels(
+        ctypes.byref(job), ctypes.byref(cloud), ctypes.byref(voxels)
+    )
+    del kept, also_kept
+    if written < 0:
+        raise MemoryError('not enough memory for the voxels of a point cloud')
+    return written
+
+
+def _cloud(sources: RecordSources, records: torch.Tensor) -> tuple[_Cloud, list[torch.Tensor]]:
+    """Return the structure, and the tensors that must live as long as it."""
+    kept = [sources.x.contiguous(), sources.y.contiguous()]
     cloud = _Cloud(
-        x=rays[0].data_ptr(),
-        y=rays[1].data_ptr(),
+        x=kept[0].data_ptr(),
+        y=kept[1].data_ptr(),
         rgb_column=sources.rgb_column,
         record_size=records.shape[-1],
-        organized=organized,
         records=records.data_ptr(),
     )
-    matrix = torch.tensor(sources.transform) if sources.transform is not None else None
-    if matrix is not None:
-        cloud.transform = matrix.data_ptr()
+    if sources.transform is not None:
+        kept.append(torch.tensor(sources.transform))
+        cloud.transform = kept[-1].data_ptr()
     if sources.rgb is not None:
         cloud.image = sources.rgb.data_ptr()
         cloud.image_row, cloud.image_column, cloud.image_channel = sources.rgb.stride()
-    for number, (column, values) in enumerate(sources.maps):
-        cloud.maps[number] = _map(values, column=column)
-    written: int = _compiled().pixel_kernel_cloud(ctypes.byref(job), ctypes.byref(cloud))
-    del kept  # and with it the memory that the addresses meant
-    return written
+    for number, field in enumerate(sources.maps):
+        cloud.maps[number] = _map(field.values, column=field.column, reduction=field.reduction)
+    return cloud, kept
 
 
 def _compiled() -> ctypes.CDLL:
@@ -223,6 +257,12 @@ def _rows(values: torch.Tensor) -> torch.Tensor:
     return values if values.stride(1) == 1 else values.contiguous()
 
 
-def _map(values: torch.Tensor, *, column: int = 0, minimum: float = 0.0) -> _Map:
+def _map(
+    values: torch.Tensor,
+    *,
+    column: int = 0,
+    minimum: float = 0.0,
+    reduction: Reduction = Reduction.MEAN,
+) -> _Map:
     row_stride, column_stride = values.stride()
-    return _Map(values.data_ptr(), row_stride, column_stride, column, minimum)
+    return _Map(values.data_ptr(), row_stride, column_stride, column, minimum, reduction)

@@ -83,6 +83,23 @@ class RawCalibration:
         )
 
 
+def raw_calibration(model: CameraModel) -> RawCalibration:
+    """Return the raw part of a camera's calibration."""
+    return RawCalibration(
+        K=model.K,
+        D=model.D,
+        R=model.R,
+        P=model.P,
+        width=model.width,
+        height=model.height,
+        distortion_model=model.distortion_model,
+        binning_x=model.binning_x,
+        binning_y=model.binning_y,
+        roi=model.roi,
+        source=model.source,
+    )
+
+
 def needs_rectification(model: RawCalibration) -> bool:
     """Return whether the calibration describes a camera whose images are not rectified.
 
@@ -104,7 +121,7 @@ def rectification_maps(model: RawCalibration) -> tuple[FloatMap, FloatMap]:
     source, the value and a likely cause.
     """
     projection = model.rectified().image_projection()
-    _check(model)
+    check_raw(model)
     bin_x, bin_y = max(model.binning_x, 1), max(model.binning_y, 1)
     camera = np.array(model.K, np.float64).reshape(3, 3)
     camera[0, 2] -= model.roi.x_offset
@@ -116,7 +133,7 @@ def rectification_maps(model: RawCalibration) -> tuple[FloatMap, FloatMap]:
     )
     rotation = np.array(model.R if any(model.R) else IDENTITY).reshape(3, 3)
     size = (projection.width, projection.height)
-    distortion = _coefficients(model)
+    distortion = distortion_coefficients(model)
     if _is_fisheye(model):
         maps = cv2.fisheye.initUndistortRectifyMap(
             camera, distortion, rotation, rectified, size, cv2.CV_32FC1
@@ -223,7 +240,8 @@ def remap_on_device(images: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     return sampled.to(images.dtype)
 
 
-def _check(model: RawCalibration) -> None:
+def check_raw(model: RawCalibration) -> None:
+    """Raise CalibrationError unless K, D and R are those of a calibrated camera."""
     if len(model.K) != 9 or not any(model.K):
         raise CalibrationError(
             f'{model.source}: K is empty; the camera is probably not calibrated, so its images '
@@ -252,8 +270,8 @@ def _is_fisheye(model: RawCalibration) -> bool:
     return model.distortion_model.lower() in FISHEYE_MODELS and any(model.D)
 
 
-def _coefficients(model: RawCalibration) -> npt.NDArray[np.float64]:
-    """Return the coefficients as OpenCV takes them."""
+def distortion_coefficients(model: RawCalibration) -> npt.NDArray[np.float64]:
+    """Return the coefficients as OpenCV takes them; CalibrationError for unknown models."""
     name, values = model.distortion_model.lower(), np.array(model.D, np.float64)
     if not values.any():
         return np.zeros(FISHEYE_COEFFICIENTS)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Collection
 from typing import Any
 
 from s2m2_ros.io.images.pixel_range import PixelRange
+from s2m2_ros.node.color_view import wants_camera, wants_image
 from s2m2_ros.node.faults import DropCause, FaultLog
+from s2m2_ros.node.inputs.color_camera import ColorCamera
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic
 from s2m2_ros.node.inputs.synchronizer import PairSynchronizer, StereoMessages
 from s2m2_ros.node.outputs.messages import CloudMemory
 from s2m2_ros.node.outputs.publishers import Publishers
 from s2m2_ros.node.outputs.topics import MessageSource
 from s2m2_ros.node.outputs.transforms import Transforms
+from s2m2_ros.node.pair_limit import PairLimit
 from s2m2_ros.node.pair_processor import Job
 from s2m2_ros.node.parameter_declaration import Parameters
 from s2m2_ros.node.parameters import Settings
@@ -28,6 +32,8 @@ _SYNC_SETTINGS = (
     'sync_queue_size',
     'sync_timeout',
 )
+# A change of one of these may call for the color camera, or for transforms.
+_COLOR_SETTINGS = ('image_transport', 'points_color', 'points_color_source', 'points_frame')
 
 
 class Camera:
@@ -40,7 +46,8 @@ class Camera:
         state: the pipeline's; used by the worker's thread only.
         memory: where clouds are made; used by the worker's thread only.
         pixel_range: which values are black and white; used by the worker's thread only.
-        transforms: None unless the cloud goes into another frame.
+        transforms: None unless the cloud goes into another frame, or comes from the color camera.
+        color: the camera beside the pair; None unless something of it is wanted.
 
     """
 
@@ -54,11 +61,13 @@ class Camera:
         self.state = PipelineState(self.memory)
         self.pixel_range = PixelRange()
         self.transforms: Transforms | None = None
+        self.color: ColorCamera | None = None
         self._node = node
         self._parameters = parameters
         self._worker = worker
         self._publishers: Publishers | None = None
         self._synchronizer: PairSynchronizer | None = None
+        self._enabled = True
 
     @property
     def settings(self) -> Settings:
@@ -68,7 +77,8 @@ class Camera:
     @property
     def topics(self) -> Collection[InputTopic]:
         """What arrived on the inputs; empty while nothing is subscribed."""
-        return self._synchronizer.topics if self._synchronizer else ()
+        stereo = self._synchronizer.topics if self._synchronizer else ()
+        return (*stereo, *(self.color.subscribed if self.color else ()))
 
     @property
     def reports_subscribers(self) -> bool:
@@ -97,13 +107,11 @@ class Camera:
         """Begin to subscribe and publish, as soon as an output has a subscriber."""
         if self._publishers is None:
             return
-        self.session = Session()
+        self.session = Session(paused=not self._enabled)
         self._worker.call(self._reset_state)
-        self._publishers.open()
-        self._follow_points_frame()
-        self.follow_subscribers()
-        if self._synchronizer is None:
-            self.logger.info('waiting for a subscriber of an output')
+        if not self._enabled:
+            self.logger.info('paused, until ~/enable is called with true')
+        self._follow_enabled()
 
     def deactivate(self) -> None:
         """Unsubscribe; a pair that is being matched is not published any more."""
@@ -111,9 +119,8 @@ class Camera:
         if self._publishers is not None:
             self._publishers.close()
         self._unsubscribe(DropCause.DEACTIVATED)
-        if self.transforms is not None:
-            self.transforms.close()
-        self.transforms = None
+        self._follow_color(frozenset())
+        self._follow_transforms()
 
     def cleanup(self) -> None:
         """Take the outputs away."""
@@ -122,11 +129,40 @@ class Camera:
             self._publishers.destroy()
         self._publishers = None
 
-    def follow_subscribers(self) -> None:
-        """Subscribe to the inputs while an output has a subscriber, and only then."""
+    def enable(self, enabled: bool) -> None:
+        """Pause, or go on; remembered while the node is inactive or unconfigured.
+
+        A paused camera is unsubscribed and publishes nothing, not even the pair that is being
+        matched; counters and state go on.
+        """
+        if enabled == self._enabled:
+            return
+        self._enabled, self.session.paused = enabled, not enabled
+        self.logger.info('enabled' if enabled else 'paused')
+        self._follow_enabled()
+
+    def _follow_enabled(self) -> None:
         if self.session.ended or self._publishers is None:
             return
-        wanted = bool(self.wanted())
+        if not self._enabled:
+            self._publishers.close()
+            self._unsubscribe(DropCause.PAUSED)
+            self._follow_color(frozenset())
+            self._follow_transforms()
+            return
+        self._publishers.open()
+        self.follow_subscribers()
+        if self._synchronizer is None:
+            self.logger.info('waiting for a subscriber of an output')
+
+    def follow_subscribers(self) -> None:
+        """Subscribe to the inputs while an output has a subscriber, and only then."""
+        if self.session.stopped or self._publishers is None:
+            return
+        topics = self.wanted()
+        self._follow_color(topics)
+        self._follow_transforms()
+        wanted = bool(topics)
         if wanted and self._synchronizer is None:
             self._subscribe()
         elif not wanted and self._synchronizer is not None:
@@ -136,13 +172,16 @@ class Camera:
         """Report what is wrong with the inputs."""
         if self._synchronizer is not None:
             self._synchronizer.check()
+        if self.color is not None:
+            self.color.check()
 
     def settings_changed(self, before: Settings, after: Settings) -> None:
         """Adopt changed parameters."""
         if before.pixel_range != after.pixel_range:
             self._worker.call(self._reset_state)
-        if before.points_frame != after.points_frame:
-            self._follow_points_frame()
+        if any(getattr(before, name) != getattr(after, name) for name in _COLOR_SETTINGS):
+            self._follow_color(self.wanted())
+            self._follow_transforms()
         if self._synchronizer is None:
             return
         if (before.image_transport, before.input_layout) != (
@@ -159,10 +198,12 @@ class Camera:
         self.pixel_range = PixelRange(self.settings.pixel_range)
 
     def _subscribe(self) -> None:
-        session = self.session
+        session, limit = self.session, PairLimit()
 
         def dispatch(messages: StereoMessages) -> None:
-            if self._worker.offer(Job(self, session, messages), slot=self) is not None:
+            if not limit.admits(self.settings.max_rate, messages.arrived_at):
+                session.counters.drop(DropCause.RATE_LIMIT)
+            elif self._worker.offer(Job(self, session, messages), slot=self) is not None:
                 session.counters.drop(DropCause.SUPERSEDED)
 
         self._synchronizer = PairSynchronizer(
@@ -177,11 +218,26 @@ class Camera:
         if waiting is not None:
             waiting.session.counters.drop(cause)
 
-    def _follow_points_frame(self) -> None:
-        """Subscribe to transforms while the cloud goes into another frame."""
-        wanted = bool(self.settings.points_frame) and not self.session.ended
+    def _follow_color(self, topics: frozenset[str]) -> None:
+        """Subscribe to the color camera while one of these outputs needs it."""
+        wanted = not self.session.stopped and wants_camera(topics, self.settings)
+        if wanted:
+            if self.color is None:
+                self.color = ColorCamera(self._node, self.faults)
+            images = wants_image(topics, self.settings)
+            self.color.follow(self.settings.image_transport, images=images)
+        elif self.color is not None:
+            color, self.color = self.color, None
+            color.close()
+
+    def _follow_transforms(self) -> None:
+        """Subscribe to transforms while something goes into another frame."""
+        needed = bool(self.settings.points_frame) or self.color is not None
+        wanted = needed and not self.session.ended
         if wanted and self.transforms is None:
-            self.transforms = Transforms(self._node)
+            # Without tf2 the color camera may still share the frame of the left one.
+            if importlib.util.find_spec('tf2_ros') is not None:
+                self.transforms = Transforms(self._node)
         elif not wanted and self.transforms is not None:
             self.transforms.close()
             self.transforms = None

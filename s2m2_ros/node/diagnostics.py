@@ -30,6 +30,7 @@ class Snapshot:
     session: Session
     topics: Sequence[InputTopic]
     subscribed: frozenset[str]
+    max_rate: float = 0.0
 
 
 def diagnostic_array(snapshot: Snapshot, stamp: object) -> DiagnosticArray:
@@ -56,16 +57,22 @@ def _status(snapshot: Snapshot, part: Part, values: Mapping[str, str]) -> Diagno
     return DiagnosticStatus(
         level=bytes([level]),
         name=f'{snapshot.node_name}: {part.value}',
-        message='; '.join(text for _, text in reported) or _idle_or_fine(snapshot),
+        message='; '.join(text for _, text in reported) or _idle_or_fine(snapshot, part),
         hardware_id=snapshot.node_name,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
 
 
-def _idle_or_fine(snapshot: Snapshot) -> str:
+def _idle_or_fine(snapshot: Snapshot, part: Part) -> str:
     if snapshot.lifecycle_state != 'active':
         return snapshot.lifecycle_state
-    return 'OK' if snapshot.topics else 'idle: no subscribers'
+    if snapshot.session.paused:
+        return 'paused'
+    if not snapshot.topics:
+        return 'idle: no subscribers'
+    if part is Part.OUTPUTS and snapshot.max_rate:
+        return f'OK, at most {snapshot.max_rate:g} Hz by max_rate'
+    return 'OK'
 
 
 def _inputs(snapshot: Snapshot) -> dict[str, str]:
@@ -96,6 +103,8 @@ def _outputs(snapshot: Snapshot) -> dict[str, str]:
     latency, stamp_latency = session.latency.spread(), session.stamp_latency.spread()
     return {
         'lifecycle state': snapshot.lifecycle_state,
+        'paused': str(session.paused),
+        'max_rate [Hz]': _number(snapshot.max_rate) if snapshot.max_rate else 'no limit',
         'topics with subscribers': ' '.join(sorted(snapshot.subscribed)),
         'rate [Hz]': _number(session.output_rate.rate()),
         'latency from arrival, median [ms]': _number(latency.median),

@@ -48,12 +48,14 @@ class Fault(Enum):
     REMAPPING = 'remapping', Part.INPUTS
     INPUT = 'input', Part.INPUTS, Level.ERROR
     VIDEO = 'video', Part.INPUTS, Level.ERROR, True
+    COLOR_PUBLISHERS = 'publishers of the color camera', Part.INPUTS
     DISPATCH = 'dispatch', Part.INPUTS, Level.ERROR, True
     CONFIGURATION = 'configuration', Part.MATCHING, Level.ERROR
     MATCHING = 'matching', Part.MATCHING, Level.ERROR
     BACKEND = 'backend', Part.MATCHING, Level.ERROR
     OUTPUT = 'output', Part.OUTPUTS, Level.ERROR, True
     TRANSFORM = 'transform', Part.OUTPUTS, Level.WARN, True
+    COLOR_CAMERA = 'color camera', Part.OUTPUTS, Level.WARN, True
     INTERNAL = 'internal error', Part.OUTPUTS, Level.ERROR, True
     CALIBRATION = 'calibration', Part.CALIBRATION
     MISALIGNMENT = 'misalignment', Part.CALIBRATION
@@ -81,14 +83,26 @@ class DropCause(Enum):
     OTHER_PUBLISHER = 'other publisher'
     UNDECODED = 'video not decoded'
     SUPERSEDED = 'superseded'
+    RATE_LIMIT = 'above max_rate'
     SAME_TIMESTAMP = 'same timestamp'
     INVALID_INPUT = 'invalid input'
     MATCHING_FAILED = 'matching failed'
     NO_SUBSCRIBERS = 'no subscribers'
     NO_TRANSFORM = 'no transform'
+    NO_COLOR_CAMERA = 'no color camera'
+    POINTS_RATE = 'points_rate'
     TRANSPORT_CHANGED = 'transport changed'
+    PAUSED = 'paused'
     DEACTIVATED = 'deactivated'
     FAILED = 'failed'
+
+
+class DropError(Exception):
+    """This pair is dropped for a cause."""
+
+    def __init__(self, cause: DropCause) -> None:
+        super().__init__(cause.value)
+        self.cause = cause
 
 
 @dataclass

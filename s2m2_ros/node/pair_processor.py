@@ -15,11 +15,13 @@ from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.msg import InferenceStats
-from s2m2_ros.node.faults import DropCause, Fault, FaultLog
+from s2m2_ros.node.color_view import ColorView, find_view
+from s2m2_ros.node.faults import DropCause, DropError, Fault, FaultLog
+from s2m2_ros.node.inputs.color_camera import ColorCamera
 from s2m2_ros.node.inputs.synchronizer import StereoMessages
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.outputs.messages import CloudMemory
-from s2m2_ros.node.outputs.topics import POINTS, STATS, MessageSource, needed_outputs
+from s2m2_ros.node.outputs.topics import CLOUDS, STATS, MessageSource, needed_outputs
 from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
 from s2m2_ros.node.pair_decoder import decode_pair
 from s2m2_ros.node.parameters import Settings
@@ -50,8 +52,12 @@ class CameraPort(Protocol):
         """Return the parameters of this moment."""
 
     @property
+    def color(self) -> ColorCamera | None:
+        """Return the color camera; None unless something of it is wanted."""
+
+    @property
     def transforms(self) -> TransformSource | None:
-        """Return where transforms are found; None unless the cloud goes into another frame."""
+        """Return where transforms are found; None unless they are needed."""
 
     def wanted(self) -> frozenset[str]:
         """Return the outputs with a subscriber."""
@@ -82,14 +88,6 @@ RIG_FAULTS: Mapping[FindingKind, Fault] = {
     FindingKind.ROTATED: Fault.ROTATED,
     FindingKind.UNRELATED: Fault.UNRELATED,
 }
-
-
-class DropError(Exception):
-    """This pair is dropped for a cause."""
-
-    def __init__(self, cause: DropCause) -> None:
-        super().__init__(cause.value)
-        self.cause = cause
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,22 +121,33 @@ class PairProcessor:
     def _process(self, job: Job) -> PairOutputs:
         camera, session = job.camera, job.session
         topics = camera.wanted()
-        if session.ended or not topics:
+        session.require_running()
+        if not topics:
             raise DropError(DropCause.NO_SUBSCRIBERS)
+        topics = _due(topics, job)
         started = time.perf_counter()
         pair = _decode(job)
         decoded = time.perf_counter()
         topics, transform = _locate(topics, job)
-        matcher, outputs = self._match(job, pair, topics, transform)
+        topics, view = find_view(camera, job.messages.left.header, topics)
+        if not topics:
+            raise DropError(DropCause.NO_COLOR_CAMERA)
+        matcher, outputs = self._match(job, pair, topics, transform, view)
         camera.faults.clear(Fault.INPUT)
         matched = time.perf_counter()
         source = MessageSource(
-            outputs, job.messages.left.header, job.messages.left_info, camera.memory
+            outputs,
+            job.messages.left.header,
+            job.messages.left_info,
+            camera.memory,
+            camera.settings.depth_encoding,
+            view.info,
         )
         camera.publish(topics, source)
         published = time.perf_counter()
-        if session.ended:
-            raise DropError(DropCause.DEACTIVATED)
+        if topics & CLOUDS:
+            session.cloud_rate.use()
+        session.require_running()
         stats = _stats(outputs, matcher if needed_outputs(topics) else None)
         stats.decode_ms = (decoded - started) * 1e3
         stats.publish_ms = (published - matched) * 1e3
@@ -151,15 +160,14 @@ class PairProcessor:
         pair: PairInput,
         topics: frozenset[str],
         transform: RigidTransform | None,
+        view: ColorView,
     ) -> tuple[StereoMatcher, PairOutputs]:
         camera, settings = job.camera, job.camera.settings
+        options = _with_transform(settings.pipeline_options(), transform)
         try:
             matcher = self.supervisor.get(settings)
             outputs = StereoPipeline(matcher).process(
-                pair,
-                needed_outputs(topics),
-                _with_transform(settings.pipeline_options(), transform),
-                camera.state,
+                view.color(pair), needed_outputs(topics), view.aim(options), camera.state
             )
         except (CalibrationError, ImageError) as error:
             camera.faults.report(Fault.INPUT, str(error))
@@ -186,11 +194,15 @@ class PairProcessor:
         job.camera.send(STATS, stats)
 
     def _latency(self, stats: InferenceStats) -> float:
-        stamp = stats.header.stamp
-        stamped = int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+        stamped = _nanoseconds(stats)
         # A clock at 0 is a simulated one that has not begun.
         now = self.now()
         return (now - stamped) / 1e6 if stamped and now else math.nan
+
+
+def _nanoseconds(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def _announce(job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
@@ -212,17 +224,27 @@ def _decode(job: Job) -> PairInput:
         raise DropError(DropCause.INVALID_INPUT) from error
 
 
+def _due(topics: frozenset[str], job: Job) -> frozenset[str]:
+    """Return the topics without the cloud, where points_rate leaves it out of this pair."""
+    rate, clouds = job.camera.settings.points_rate, topics & CLOUDS
+    if not clouds or job.session.cloud_rate.due(_nanoseconds(job.messages.left), rate):
+        return topics
+    if clouds == topics:
+        raise DropError(DropCause.POINTS_RATE)
+    return topics - clouds
+
+
 def _locate(topics: frozenset[str], job: Job) -> tuple[frozenset[str], RigidTransform | None]:
-    """Return the cloud's transform; without one, the other topics go on without the cloud."""
+    """Return the clouds' transform; without one, the other topics go on without the clouds."""
     camera, header = job.camera, job.messages.left.header
     transforms, frame = camera.transforms, camera.settings.points_frame
-    if POINTS not in topics or transforms is None or frame == header.frame_id:
+    if not topics & CLOUDS or transforms is None or frame in ('', header.frame_id):
         return topics, None
     try:
         transform = transforms.find(header, frame)
     except TransformError as error:
         camera.faults.report(Fault.TRANSFORM, str(error))
-        topics -= {POINTS}
+        topics -= CLOUDS
         if not topics:
             raise DropError(DropCause.NO_TRANSFORM) from error
         return topics, None

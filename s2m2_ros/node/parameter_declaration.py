@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -37,7 +37,11 @@ def descriptor(name: str, default: Any) -> ParameterDescriptor:
         )
     # So that `max_depth:=5` is taken, which YAML reads as an integer; Settings checks the type.
     # And `rectify:=true`, which is a bool, and `pixel_range:=10`, which is an integer.
-    described.dynamic_typing = isinstance(default, float) or name in ('rectify', 'pixel_range')
+    # And arrays: an empty one has no type of its own.
+    described.dynamic_typing = isinstance(default, float | tuple) or name in (
+        'rectify',
+        'pixel_range',
+    )
     if constraint.range is not None:
         low, high = constraint.range
         if isinstance(default, float):
@@ -61,9 +65,9 @@ class Parameters:
         for text in unknown_parameters(overrides):
             node.get_logger().warning(text)
         for option in fields(Settings):
-            self._declare(
-                node, option.name, option.default, descriptor(option.name, option.default)
-            )
+            default = option.default
+            value = list(default) if isinstance(default, tuple) else default
+            self._declare(node, option.name, value, descriptor(option.name, default))
         values = {name: node.get_parameter(name).value for name in CONSTRAINTS}
         self.settings = Settings(**{**values, **self._aliased(node, overrides)})
         self._callbacks: list[SettingsCallback] = []
@@ -72,6 +76,10 @@ class Parameters:
     def on_change(self, callback: SettingsCallback) -> None:
         """Call `callback(before, after)` with both snapshots after each accepted change."""
         self._callbacks.append(callback)
+
+    def read_mask(self) -> None:
+        """Read mask_file, as far as there is one; raises ParameterError."""
+        self.settings = self.settings.with_mask_read()
 
     def _aliased(self, node: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values given under other packages' names; ours override them."""
@@ -102,7 +110,7 @@ class Parameters:
         changes = {p.name: p.value for p in parameters if p.name in CONSTRAINTS}
         before = self.settings
         try:
-            self.settings = replace(before, **changes)
+            self.settings = before.with_changes(changes)
         except (ParameterError, TypeError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         for callback in self._callbacks:

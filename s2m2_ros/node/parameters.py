@@ -4,24 +4,42 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
 
-from s2m2_ros.errors import S2M2Error
+from s2m2_ros.errors import ImageError, S2M2Error
+from s2m2_ros.geometry import RegionOfInterest
 from s2m2_ros.geometry.distance_check import (
     DEPTH_SCALES,
     DISPARITY_OFFSETS,
     RigCorrection,
 )
+from s2m2_ros.geometry.image_mask import (
+    BoolMap,
+    ImageMask,
+    Polygon,
+    polygons_from_numbers,
+    roi_from_numbers,
+)
+from s2m2_ros.geometry.voxels import LARGEST_GROWTH, LARGEST_SIZE, SMALLEST_SIZE
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
 from s2m2_ros.inference.sgbm_options import SgbmOptions
+from s2m2_ros.io.images.mask_files import read_mask
 from s2m2_ros.io.images.pixel_range import SETTINGS
 from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.pipeline import PipelineOptions, output_options
 from s2m2_ros.text_safety import safe_text
 
+Value = TypeVar('Value')
+Result = TypeVar('Result')
+
 LONGEST_FRAME_NAME = 200
+# The default of mask_polygon: ROS 2 Humble reads no empty arrays from YAML.
+NO_POLYGON = (0.0, 0.0)
 # Parameters of the node that `output_options` takes by the same names.
 _OUTPUT_PARAMETERS = tuple(inspect.signature(output_options).parameters)
 
@@ -135,6 +153,12 @@ class Settings:
         'sgbm. Empty: none.',
         choices=('', *BACKENDS),
     )
+    max_rate: float = _parameter(
+        0.0,
+        'Pairs per second that are matched at most, evenly spaced; others are dropped at once. 0: '
+        'no limit.',
+        range=(0.0, 1000.0),
+    )
     autostart: bool = _parameter(
         True,
         'Configure and activate at start, and retry if that fails; false leaves the transitions '
@@ -175,6 +199,12 @@ class Settings:
     depth_filter: bool = _parameter(
         False, 'Set low-confidence and occluded pixels of the depth image to NaN.'
     )
+    depth_encoding: str = _parameter(
+        '32FC1',
+        'Of depth and depth/compressedDepth: 32FC1 (meters, NaN where unknown) or 16UC1 '
+        '(millimeters, 0 where unknown or beyond 65.535 m).',
+        choices=('32FC1', '16UC1'),
+    )
     points_filter: bool = _parameter(
         True, 'Remove low-confidence and occluded pixels from the cloud.'
     )
@@ -195,6 +225,12 @@ class Settings:
     points_color: str = _parameter(
         'rgb', 'Field for the color of the left image.', choices=('rgb', 'intensity', 'none')
     )
+    points_color_source: str = _parameter(
+        'left',
+        'Whose image colors the cloud: left, or color, the camera of color/image_rect, where it '
+        'sees the point; elsewhere the left image stays.',
+        choices=('left', 'color'),
+    )
     points_confidence: bool = _parameter(False, 'Add a confidence field to the cloud.')
     points_uncertainty: bool = _parameter(
         False,
@@ -203,11 +239,67 @@ class Settings:
     points_decimation: int = _parameter(
         1, 'Take every n-th row and column into the cloud.', range=(1, 32)
     )
+    points_border: float = _parameter(
+        0.0,
+        'Remove from the cloud what lies at the edges of the image, as a fraction of its width: '
+        'a costmap cannot clear what was marked there.',
+        range=(0.0, 0.45),
+    )
+    clearing_decimation: int = _parameter(
+        8,
+        'Take every n-th row and column into points_clearing; other ones each time, so that '
+        'every pixel gets its turn.',
+        range=(1, 64),
+    )
+    clearing_range: float = _parameter(
+        10.0,
+        'Distance from the left camera in meters at which rays of points_clearing end when they '
+        'meet nothing nearer. More than raytrace_max_range of the costmap.',
+        range=(0.1, 1000.0),
+    )
+    points_voxel_size: float = _parameter(
+        0.0,
+        'Send one point for each voxel of this edge in meters, in the frame of the cloud: '
+        'centroid, mean color, highest confidence, lowest uncertainty. At least 0.001. The cloud '
+        'is then never organized, whatever points_organized says. 0: every point.',
+        range=(0.0, LARGEST_SIZE),
+    )
+    points_voxel_growth: float = _parameter(
+        0.0,
+        'Let voxels grow with the uncertainty of the depth: the edge is the least of '
+        'points_voxel_size times 1, 2, 4, ... 64 that is at least so many standard deviations. '
+        '0: all of one size.',
+        range=(0.0, LARGEST_GROWTH),
+    )
+    points_rate: float = _parameter(
+        0.0,
+        'Clouds per second at most, by the timestamps of the images; other outputs come with '
+        'every pair. 0: with every pair.',
+        range=(0.0, 1000.0),
+    )
     points_frame: str = _parameter(
         '',
-        'Frame that the cloud is transformed into, through tf2. Empty: the left camera optical '
-        'frame.',
+        'Frame that points and points_clearing are transformed into, through tf2. Empty: the left '
+        'camera optical frame.',
         frame_name=True,
+    )
+    roi: tuple[int, ...] = _parameter(
+        (0, 0, 0, 0),
+        'Region of interest [x, y, width, height] in pixels of the left rectified image; the rest '
+        'is left out of every output. Width or height 0: to the edge of the image.',
+    )
+    mask_file: str = _parameter(
+        '',
+        'Image file of the size of the left rectified image; where it is black (the robot '
+        'itself), pixels are left out of every output. Read when the node is configured. Empty: '
+        'none.',
+        read_only=True,
+    )
+    mask_polygon: tuple[float, ...] = _parameter(
+        NO_POLYGON,
+        'Corners x1, y1, x2, y2, ... in pixels of the left rectified image; what they enclose is '
+        'left out of every output. Where the first corner comes again the polygon ends, and '
+        'another may follow. [0.0, 0.0]: none.',
     )
 
     input_layout: str = _parameter(
@@ -226,6 +318,19 @@ class Settings:
         True,
         'Match every pair of images with the newest camera_info, whatever its timestamp; false '
         'demands one whose timestamp matches its image.',
+    )
+    color_calibration: str = _parameter(
+        'auto',
+        'What of color/camera_info describes the color images: raw takes K, D and R, rectified '
+        'takes P; auto decides by the name of color/image_rect after remapping (image_raw or '
+        'image_rect).',
+        choices=('auto', 'raw', 'rectified'),
+    )
+    color_slop: float = _parameter(
+        0.05,
+        'Seconds that the timestamps of a left image and of the color image that colors its cloud '
+        'may be apart, at most.',
+        range=(0.0001, 10.0),
     )
     rectify: str = _parameter(
         'auto',
@@ -276,7 +381,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for option in fields(self):
-            value = _typed(option.name, getattr(self, option.name), type(option.default))
+            value = _typed(option.name, getattr(self, option.name), option.default)
             object.__setattr__(self, option.name, value)
             _check(option.name, value, CONSTRAINTS[option.name])
         if self.max_depth and self.max_depth <= self.min_depth:
@@ -292,11 +397,56 @@ class Settings:
             )
         if 0 < self.max_width < 32:
             raise ParameterError(f'max_width = {self.max_width} must be 0 or at least 32')
+        if 0 < self.points_voxel_size < SMALLEST_SIZE:
+            raise ParameterError(
+                f'points_voxel_size = {self.points_voxel_size:g} m must be 0 (off) or at least '
+                f'{SMALLEST_SIZE:g}'
+            )
+        _ = self._region, self._polygons  # raise ParameterError
         if self.points_frame and importlib.util.find_spec('tf2_ros') is None:
             raise ParameterError(
                 f"points_frame = '{self.points_frame}' needs tf2_ros, which is not installed: "
                 'leave it empty for the left camera optical frame'
             )
+
+    @property
+    def _region(self) -> RegionOfInterest:
+        name = safe_text(f'roi = {list(self.roi)}')
+        return _or_parameter_error(name, roi_from_numbers, self.roi)
+
+    @property
+    def _polygons(self) -> tuple[Polygon, ...]:
+        numbers = () if self.mask_polygon == NO_POLYGON else self.mask_polygon
+        return _or_parameter_error('mask_polygon', polygons_from_numbers, numbers)
+
+    @cached_property
+    def _picture(self) -> BoolMap | None:
+        if not self.mask_file:
+            return None
+        return _or_parameter_error('mask_file', read_mask, Path(self.mask_file))
+
+    @cached_property
+    def mask(self) -> ImageMask:
+        """Which pixels count; reads mask_file the first time. Raises ParameterError."""
+        return ImageMask(self._region, self._polygons, self._picture)
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Settings:
+        """Return the settings with these changes; a mask that was read is kept.
+
+        Raises ParameterError.
+        """
+        changed = replace(self, **changes)
+        kept = {'_picture'} if 'mask_file' not in changes else set()
+        if not {'roi', 'mask_file', 'mask_polygon'} & set(changes):
+            kept.add('mask')
+        changed.__dict__.update({n: v for n, v in self.__dict__.items() if n in kept})
+        return changed
+
+    def with_mask_read(self) -> Settings:
+        """Return the same settings with mask_file read again; raises ParameterError."""
+        fresh = replace(self)
+        _ = fresh.mask
+        return fresh
 
     def sgbm_options(self) -> SgbmOptions:
         """Return how the sgbm backend matches."""
@@ -314,6 +464,7 @@ class Settings:
             outputs=output_options(**{name: getattr(self, name) for name in _OUTPUT_PARAMETERS}),
             allow_negative=self.allow_negative,
             max_vertical_misalignment=self.max_vertical_misalignment,
+            mask=self.mask,
         )
 
 
@@ -344,8 +495,18 @@ CONSTRAINTS: Mapping[str, Constraint] = {
 }
 
 
-def _typed(name: str, value: Any, kind: type[Any]) -> Any:
+def type_name(default: Any) -> str:
+    """Return how users call the type of a parameter with this default."""
+    if isinstance(default, tuple):
+        return f'{TYPE_NAMES[type(default[0])]} array'
+    return TYPE_NAMES[type(default)]
+
+
+def _typed(name: str, value: Any, default: Any) -> Any:
     """Return the value as its parameter's type: whole numbers are real ones too."""
+    kind = type(default)
+    if kind is tuple:
+        return _typed_array(name, value, default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     # YAML reads `rectify: true` as a bool and `pixel_range: 10` as an integer.
@@ -353,9 +514,29 @@ def _typed(name: str, value: Any, kind: type[Any]) -> Any:
         return str(value).lower()
     if type(value) is not kind:
         raise ParameterError(
-            f'{name} = {safe_text(repr(value))} must be of type {TYPE_NAMES[kind]}'
+            f'{name} = {safe_text(repr(value))} must be of type {type_name(default)}'
         )
     return value
+
+
+def _typed_array(name: str, values: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the numbers of an array, which rclpy passes as a list or an array.array."""
+    # None is no number of any type.
+    numbers = values if isinstance(values, list | tuple | array) else (None,)
+    try:
+        return tuple(_typed(name, number, default[0]) for number in numbers)
+    except ParameterError as error:
+        raise ParameterError(
+            f'{name} = {safe_text(repr(values))} must be of type {type_name(default)}'
+        ) from error
+
+
+def _or_parameter_error(name: str, function: Callable[[Value], Result], value: Value) -> Result:
+    """Return what a function makes of a value, with the parameter's name in its errors."""
+    try:
+        return function(value)
+    except ImageError as error:
+        raise ParameterError(f'{name}: {safe_text(error)}') from error
 
 
 def _check(name: str, value: Any, constraint: Constraint) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from s2m2_ros.geometry.rectification_check import Examination
-from s2m2_ros.node.faults import DropCause
+from s2m2_ros.node.faults import DropCause, DropError
+from s2m2_ros.node.rate_limit import RateLimit
 
 
 @dataclass(frozen=True)
@@ -159,11 +160,12 @@ class Trend:
 
 @dataclass(eq=False)
 class Session:
-    """Written by the worker, read by the diagnostics; `ended` by the executor's thread.
+    """Written by the worker, read by the diagnostics; `ended`, `paused` by the executor's thread.
 
     `latency` is from the arrival of the last message of a pair to its last output,
     `stamp_latency` from the left image's timestamp, both in milliseconds. `examined_at` is in
-    seconds of a monotonic clock. `noted` are the remarks that were logged.
+    seconds of a monotonic clock. `cloud_rate` says which pairs get a cloud. `noted` are the
+    remarks that were logged. While `paused` nothing is published.
     """
 
     counters: Counters = field(default_factory=Counters)
@@ -173,5 +175,20 @@ class Session:
     confidence: Trend = field(default_factory=Trend)
     examination: Examination | None = None
     examined_at: float = -math.inf
+    cloud_rate: RateLimit = field(default_factory=RateLimit)
     noted: set[str] = field(default_factory=set)
     ended: bool = False
+    paused: bool = False
+
+    @property
+    def stopped(self) -> DropCause | None:
+        """Why nothing is published now, if so."""
+        if self.ended:
+            return DropCause.DEACTIVATED
+        return DropCause.PAUSED if self.paused else None
+
+    def require_running(self) -> None:
+        """Raise DropError if nothing is published now."""
+        cause = self.stopped
+        if cause is not None:
+            raise DropError(cause)

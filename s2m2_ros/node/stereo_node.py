@@ -11,6 +11,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, Node, TransitionCallbackReturn
+from std_srvs.srv import SetBool
 
 from s2m2_ros.node.camera import Camera
 from s2m2_ros.node.diagnostics import Snapshot, diagnostic_array
@@ -63,6 +64,8 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             self._table.settings.diagnostics_period, self._publish_diagnostics
         )
         self._check_timer = self._every(SYNC_CHECK_PERIOD, self._camera.check)
+        self.create_service(SetBool, '~/enable', self._enable)
+        # After the last service, since it guards those that there are.
         self._service_timer = self._every(SERVICE_PERIOD, ServiceGuard(self).send_waiting)
         self._poll_timer: Any = None
         self._start_retry = FIRST_START_RETRY
@@ -74,8 +77,9 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the network; fails with one message that says what is missing."""
-        settings = self._table.settings
         try:
+            self._table.read_mask()
+            settings = self._table.settings
             self._await(self._worker.call(lambda: self._supervisor.open(settings)))
         except Exception as error:
             self._faults.report(Fault.CONFIGURATION, f'cannot configure: {error}')
@@ -165,6 +169,15 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             )
         self._camera.settings_changed(before, after)
 
+    def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Pause the camera, which keeps the network loaded, or let it go on."""
+        self._camera.enable(request.data)
+        state = 'enabled' if request.data else 'paused'
+        label = self._label()
+        response.success = True
+        response.message = state if label == 'active' else f'{state} once active (now {label})'
+        return response
+
     def _publish_diagnostics(self) -> None:
         snapshot = Snapshot(
             node_name=self.get_fully_qualified_name(),
@@ -174,6 +187,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             session=self._camera.session,
             topics=tuple(self._camera.topics),
             subscribed=self._camera.wanted(),
+            max_rate=self._table.settings.max_rate,
         )
         self._diagnostics_publisher.publish(
             diagnostic_array(snapshot, self.get_clock().now().to_msg())

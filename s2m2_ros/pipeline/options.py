@@ -6,9 +6,17 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from s2m2_ros.geometry import CloudOptions, FlyingPixelFilter, OutputOptions, PixelFilter
+from s2m2_ros.geometry import (
+    ClearingOptions,
+    CloudOptions,
+    FlyingPixelFilter,
+    OutputOptions,
+    PixelFilter,
+    VoxelGrid,
+)
 from s2m2_ros.geometry.cloud import Color
 from s2m2_ros.geometry.distance_check import RigCorrection
+from s2m2_ros.geometry.image_mask import ImageMask
 
 Rectify = Literal['auto', 'true', 'false']
 
@@ -24,6 +32,7 @@ class PipelineOptions:
         correction: of this rig's depth, as `s2m2 calibrate-check` finds it.
         allow_negative: the cameras may converge, so points beyond infinity are no fault.
         max_vertical_misalignment: in pixels; above it the examination reports misaligned views.
+        mask: which pixels of the left rectified image count in every output.
 
     """
 
@@ -32,6 +41,7 @@ class PipelineOptions:
     correction: RigCorrection = field(default_factory=RigCorrection)
     allow_negative: bool = False
     max_vertical_misalignment: float = 1.5
+    mask: ImageMask = field(default_factory=ImageMask)
 
 
 def output_options(
@@ -49,6 +59,11 @@ def output_options(
     points_confidence: bool = False,
     points_uncertainty: bool = False,
     points_decimation: int = 1,
+    points_border: float = 0.0,
+    clearing_decimation: int = 8,
+    clearing_range: float = 10.0,
+    points_voxel_size: float = 0.0,
+    points_voxel_growth: float = 0.0,
 ) -> OutputOptions:
     """Return the options that these parameters of the node, or of a command, mean.
 
@@ -63,6 +78,12 @@ def output_options(
         min_confidence=confidence_threshold,
         min_visibility=occlusion_threshold,
         depth_filter=trusted if depth_filter else in_range,
+        clearing=ClearingOptions(
+            decimation=clearing_decimation,
+            max_range=clearing_range,
+            min_confidence=confidence_threshold,
+            min_visibility=occlusion_threshold,
+        ),
         cloud=CloudOptions(
             organized=points_organized,
             padded=points_layout == 'padded',
@@ -70,6 +91,10 @@ def output_options(
             confidence=points_confidence,
             uncertainty=points_uncertainty,
             decimation=points_decimation,
+            border=points_border,
+            voxels=(
+                VoxelGrid(points_voxel_size, points_voxel_growth) if points_voxel_size else None
+            ),
             filter=replace(
                 trusted if points_filter else in_range,
                 flying_pixels=FlyingPixelFilter() if points_flying_pixel_filter else None,

@@ -23,6 +23,7 @@ class PairInput:
         left_name, right_name: topics or files, for messages to people.
         notes: what is worth knowing of the images, whole sentences.
         warnings: what is suspicious of them; both come back with the outputs.
+        color: the image of the options' target camera, as left and right; it colors the cloud.
 
     """
 
@@ -33,6 +34,7 @@ class PairInput:
     right_name: str = 'right image'
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    color: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

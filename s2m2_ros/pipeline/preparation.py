@@ -12,7 +12,7 @@ from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, CameraModel, StereoCamera
 from s2m2_ros.geometry.content_check import ContentCheck, check_content
 from s2m2_ros.geometry.distance_check import corrected
-from s2m2_ros.geometry.rectification import RawCalibration, Rectifier, needs_rectification
+from s2m2_ros.geometry.rectification import Rectifier, needs_rectification, raw_calibration
 from s2m2_ros.geometry.rectification_check import ViewOrder, examine, rectification_helps
 from s2m2_ros.geometry.stereo_camera import NegativeBaselineError
 from s2m2_ros.pipeline.options import PipelineOptions
@@ -107,23 +107,6 @@ def gray(image: Image) -> np.ndarray:
     if array.dtype != np.uint8:
         array = array.round().clip(0, 255).astype(np.uint8)
     return array if array.ndim == 2 else np.asarray(cv2.cvtColor(array, cv2.COLOR_RGB2GRAY))
-
-
-def raw_calibration(model: CameraModel) -> RawCalibration:
-    """Return the raw part of a camera's calibration."""
-    return RawCalibration(
-        K=model.K,
-        D=model.D,
-        R=model.R,
-        P=model.P,
-        width=model.width,
-        height=model.height,
-        distortion_model=model.distortion_model,
-        binning_x=model.binning_x,
-        binning_y=model.binning_y,
-        roi=model.roi,
-        source=model.source,
-    )
 
 
 def rectified(image: np.ndarray, rectifier: Rectifier) -> Image:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from s2m2_ros.geometry import HostOutputs, Output, compute_outputs
+from s2m2_ros.geometry import HostOutputs, Output, OutputOptions, compute_outputs
 from s2m2_ros.geometry.pair_findings import Finding, content_findings, findings
 from s2m2_ros.geometry.rectification_check import Examination, examine
 from s2m2_ros.geometry.uncertainty import calibrated_confidence, disparity_deviation
@@ -16,7 +16,7 @@ from s2m2_ros.inference import MatchResult, StereoMatcher
 from s2m2_ros.pipeline.options import PipelineOptions
 from s2m2_ros.pipeline.pair import PairInput, PairOutputs, StageTimes
 from s2m2_ros.pipeline.preparation import PreparedPair, gray, prepare
-from s2m2_ros.pipeline.state import PipelineState
+from s2m2_ros.pipeline.state import KeptPixels, PipelineState
 
 # The network's estimate is continuous; a sixteenth of a pixel, the step of OpenCV's matchers,
 # is the finest difference that consumers should read into it.
@@ -42,13 +42,13 @@ class StereoPipeline:
 
         Where there is nothing to match (blank images, one picture on both sides) the confidence
         is 0 everywhere. The arrays may lie in the workspace of `state`: use them before the next
-        call. Raises ImageError for images that are no pair, CalibrationError for a calibration
-        that cannot be used, and whatever the matcher raises.
+        call. Raises ImageError for images that are no pair and masks that do not fit them,
+        CalibrationError for a calibration that cannot be used, and whatever the matcher raises.
         """
         prepared = prepare(pair, options, state, self.matcher.device)
         height, width = prepared.left.shape[:2]
         outputs = PairOutputs(
-            host=HostOutputs(prepared.camera, {}, 0.0, None, ''),
+            host=HostOutputs(prepared.camera, {}, 0.0, None, '', target=options.outputs.target),
             left=prepared.left,
             right=prepared.right,
             camera=prepared.camera,
@@ -62,6 +62,8 @@ class StereoPipeline:
         )
         if not wanted:
             return outputs
+        mask, device = options.mask, self.matcher.device
+        kept = None if mask.keeps_all else state.kept(mask, width, height, device)
         result = self.matcher.match(prepared.left, prepared.right, timed=True)
         # Reading the durations waits for the device, so that they do not mix.
         times = result.timings
@@ -69,6 +71,8 @@ class StereoPipeline:
         started = time.perf_counter()
         network = self.matcher.confidence_table
         result = _trusted(result, prepared, network)
+        if kept is not None:
+            result = _restricted(result, kept)
         working_size = self.matcher.working_size(height, width)
         scale = width / self.matcher.matched_width(height, width)
         host = compute_outputs(
@@ -76,11 +80,14 @@ class StereoPipeline:
             result,
             wanted,
             image=prepared.left,
+            color_image=pair.color,
             deviation=lambda confidence: disparity_deviation(confidence, network, scale=scale),
-            options=options.outputs,
+            options=_in_phase(options.outputs, wanted, state),
             workspace=state.workspace,
         )
-        mean_confidence = float(result.confidence[::CONFIDENCE_STEP, ::CONFIDENCE_STEP].mean())
+        if kept is not None:
+            host = replace(host, valid_window=mask.window(width, height))
+        mean_confidence = _mean_confidence(result, kept)
         elapsed = (time.perf_counter() - started) * 1e3
         return replace(
             outputs,
@@ -118,6 +125,16 @@ def examine_outputs(
     return examination, found
 
 
+def _in_phase(
+    options: OutputOptions, wanted: Collection[Output], state: PipelineState
+) -> OutputOptions:
+    """Return the options with the next phase of the clearing rays, if these are wanted."""
+    if Output.POINTS_CLEARING not in wanted:
+        return options
+    state.clearing_phase += 1
+    return replace(options, clearing=replace(options.clearing, phase=state.clearing_phase))
+
+
 def _trusted(result: MatchResult, prepared: PreparedPair, network: str) -> MatchResult:
     """Return the result with calibrated confidence, 0 where there is nothing to match."""
     if prepared.content.nothing_to_match:
@@ -130,3 +147,19 @@ def _trusted(result: MatchResult, prepared: PreparedPair, network: str) -> Match
         confidence=confidence * prepared.valid,
         visibility=result.visibility * prepared.valid,
     )
+
+
+def _restricted(result: MatchResult, kept: KeptPixels) -> MatchResult:
+    """Return the result with nothing known outside of what counts."""
+    return replace(
+        result,
+        disparity=result.disparity + kept.unknown,
+        confidence=result.confidence * kept.factor,
+        visibility=result.visibility * kept.factor,
+    )
+
+
+def _mean_confidence(result: MatchResult, kept: KeptPixels | None) -> float:
+    coarse = (slice(None, None, CONFIDENCE_STEP),) * 2
+    confidence = result.confidence[coarse]
+    return float((confidence if kept is None else confidence[kept.factor[coarse] > 0]).mean())

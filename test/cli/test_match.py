@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -268,3 +269,60 @@ def test_images_that_the_calibration_took_are_asked_for(
     with pytest.raises(SystemExit):
         main(['match', '--calibration', 'calib.txt', 'no_folder', 'no_folder_either'])
     assert '--calibration FILE -- LEFT RIGHT' in capsys.readouterr().err
+
+
+def test_regions_and_masks_are_left_out_and_recorded(
+    pair: tuple[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mask = np.full((96, 160), 255, np.uint8)
+    mask[:48] = 0
+    cv2.imwrite(str(tmp_path / 'robot.png'), mask)
+    words = ['--roi', '40', '0', '0', '0', '--mask-file', str(tmp_path / 'robot.png')]
+    words += ['--mask-polygon', '100', '0', '159', '0', '159', '95', '100', '95']
+    output = tmp_path / 'out'
+    command = ['match', *pair, '--backend', 'sgbm', '--output', str(output)]
+    assert main([*command, *words]) == 0
+    disparity = cv2.imread(str(output / 'disparity.pfm'), cv2.IMREAD_UNCHANGED)
+    assert disparity is not None
+    rows, columns = np.nonzero(np.isfinite(disparity))
+    assert (rows.min(), columns.min(), columns.max()) == (48, 40, 99)
+    options = json.loads((output / RECORD).read_text())['recipe']['options']
+    assert options['roi'] == [40, 0, 0, 0]
+    assert len(options['mask_polygon']) == 8
+    assert len(options['mask_file_sha256']) == 64
+
+
+@pytest.mark.parametrize(
+    ('words', 'reason'),
+    [
+        (['--points-voxel-size', '-1'], 'the voxel size -1.0 m must lie in 0.001 to 100 m'),
+        (['--roi', '0', '0', '161', '96'], 'roi = [0, 0, 161, 96]'),
+        (['--roi', '-1', '0', '1', '1'], '--roi: x, y, width and height'),
+        (['--mask-polygon', '1', '2', '3'], '--mask-polygon: 3 numbers'),
+        (['--mask-file', 'nowhere.png'], "--mask-file: no image 'nowhere.png'"),
+    ],
+)
+def test_impossible_regions_and_masks_are_named(
+    pair: tuple[str, str],
+    tmp_path: Path,
+    words: list[str],
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ['match', *pair, '--backend', 'sgbm', '--output', str(tmp_path / 'out'), *words]
+    assert main(command) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_a_cloud_of_voxels(pair: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / 'calib.txt').write_text(CALIBRATION)
+    counts = []
+    for size in ('0', '0.25'):
+        output = tmp_path / size
+        command = ['match', *pair, '--backend', 'sgbm', '--output', str(output)]
+        assert main([*command, '--points-voxel-size', size]) == 0
+        cloud: Any = trimesh.load(output / 'cloud.ply')
+        counts.append(len(cloud.vertices))
+    # 160 px at 200 px focal length and 1.67 m: 1.3 m by 0.8 m, 6 or 7 by 4 or 5 voxels.
+    assert counts[0] > 5000
+    assert 20 <= counts[1] <= 100

@@ -6,7 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from s2m2_ros.geometry import CameraModel, PrincipalPoint, StereoCamera, pixel_kernel
+from s2m2_ros.geometry import (
+    CameraModel,
+    PrincipalPoint,
+    StereoCamera,
+    pixel_kernel,
+    registration_kernel,
+)
 
 ModelFactory = Callable[..., CameraModel]
 CameraFactory = Callable[..., StereoCamera]
@@ -42,7 +48,8 @@ def make_camera() -> CameraFactory:
 
 @pytest.fixture(params=['compiled', 'torch'])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run a test with the compiled loop over pixels and with torch, as on an accelerator."""
-    assert pixel_kernel.library() is not None
-    if request.param == 'torch':
-        monkeypatch.setattr(pixel_kernel, 'library', lambda: None)
+    """Run a test with the compiled loops over pixels and with torch, as on an accelerator."""
+    for kernel in (pixel_kernel, registration_kernel):
+        assert kernel.library() is not None
+        if request.param == 'torch':
+            monkeypatch.setattr(kernel, 'library', lambda: None)

@@ -60,17 +60,20 @@ class TestFlyingPixels:
         assert not any(flying([NAN, 35, NAN])[0])
 
     @settings(max_examples=50, deadline=None)
-    @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(0, 2**31))
+    @given(
+        *(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4)),
+        *(st.tuples(st.integers(0, 9), st.integers(0, 9)), st.integers(0, 2**31)),
+    )
     def test_decimation_judges_the_same_pixels_the_same(
-        self, height: int, width: int, step: int, seed: int
+        self, height: int, width: int, step: int, first: tuple[int, int], seed: int
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         disparity = torch.rand(2, height, width, generator=generator) * 10
         options = FlyingPixelFilter()
         everywhere = flying_pixels(disparity, options)
-        assert torch.equal(
-            flying_pixels(disparity, options, step=step), everywhere[..., ::step, ::step]
-        )
+        judged = flying_pixels(disparity, options, step=step, first=first)
+        row, column = first
+        assert torch.equal(judged, everywhere[..., row::step, column::step])
 
     def test_negative_steps_are_refused(self) -> None:
         with pytest.raises(ValueError, match='negative'):

@@ -24,12 +24,14 @@ from s2m2_ros.geometry import (
     PrincipalPoint,
     RigidTransform,
     StereoCamera,
+    TargetCamera,
     Workspace,
     compute_outputs,
     pixel_kernel,
 )
 from s2m2_ros.geometry.download import pack, unpack
 from s2m2_ros.geometry.filters import flying_pixels
+from s2m2_ros.geometry.target_camera import IDENTITY_ROTATION
 from s2m2_ros.inference import MatchResult
 from support.maps import maps
 
@@ -155,6 +157,9 @@ class TestImages:
         with torch.inference_mode():
             estimate = maps(*(torch.full((2, 2), 0.5) for _ in range(3)))
         workspace, camera = Workspace(), make_camera(2, 2)
+        target = TargetCamera(
+            2, 2, 100.0, 100.0, 0.0, 0.0, IDENTITY_ROTATION, (0.0, 0.0, 0.0), 'color'
+        )
         for inside in (True, False):
             with torch.inference_mode(inside):
                 outputs = compute_outputs(
@@ -163,6 +168,7 @@ class TestImages:
                     list(Output),
                     image=IMAGE,
                     deviation=torch.ones_like,
+                    options=OutputOptions(target=target),
                     workspace=workspace,
                 )
             assert set(outputs.arrays) == set(Output)
@@ -277,6 +283,28 @@ class TestClouds:
         third = cloud(camera, estimate, image, decimation=3, **everything)
         assert third.shape == (2, 3, 5)
         np.testing.assert_array_equal(third, whole[::3, ::3])
+
+    @pytest.mark.parametrize(('border', 'rows', 'columns'), [
+        (0.0, 5, 10), (0.04, 5, 10), (0.1, 3, 8), (0.2, 1, 6), (0.3, 0, 0), (0.49, 0, 0),
+    ])  # fmt: skip
+    def test_the_border_is_a_fraction_of_the_width(
+        self, make_camera: Callable[..., StereoCamera], border: float, rows: int, columns: int
+    ) -> None:
+        estimate = maps(torch.ones(5, 10))
+        options: dict[str, Any] = {'color': 'none', 'border': border}
+        known = ~np.isnan(cloud(make_camera(10, 5), estimate, None, **options)[..., 2])
+        expected = np.zeros((5, 10), bool)
+        top, left = (5 - rows) // 2, (10 - columns) // 2
+        expected[top : top + rows, left : left + columns] = True
+        np.testing.assert_array_equal(known, expected)
+        assert bool((estimate.disparity == 1).all())
+        dense = cloud(make_camera(10, 5), estimate, None, organized=False, **options)
+        assert len(dense) == rows * columns
+
+    @pytest.mark.parametrize('border', [-0.1, 0.5, NAN])
+    def test_no_border_is_half_the_image(self, border: float) -> None:
+        with pytest.raises(ValueError, match='border'):
+            CloudOptions(border=border)
 
     def test_flying_pixels_go_before_decimation(
         self, make_camera: Callable[..., StereoCamera]
@@ -441,3 +469,68 @@ class TestUncertainty:
     ) -> None:
         with pytest.raises(ValueError, match='deviation of the disparity'):
             compute_outputs(make_camera(2, 2), estimate, {Output.UNCERTAINTY})
+
+
+class TestTarget:
+    """Depth registered to another camera, and its colors in the cloud."""
+
+    def outputs(self, make_camera: Callable[..., StereoCamera], **options: Any) -> Any:
+        """Return outputs of a wall 5 m away with one pixel at 1 m; the target is 0.5 m right."""
+        disparity = torch.full((8, 20), 2.0)
+        disparity[4, 12] = 10.0
+        confidence = torch.ones_like(disparity)
+        confidence[4, 12] = options.pop('confidence', 1.0)
+        color = options.pop('color_image', None)
+        shift = (-0.5, 0.0, 0.0)
+        target = TargetCamera(20, 8, 10.0, 10.0, 0.0, 0.0, IDENTITY_ROTATION, shift, 'color')
+        cloud = CloudOptions(decimation=options.pop('decimation', 1))
+        return compute_outputs(
+            make_camera(20, 8, focal_length=10.0, focal_length_y=10.0, baseline=1.0),
+            maps(disparity, confidence=confidence),
+            {Output.REGISTERED_DEPTH, Output.POINTS},
+            image=np.full((8, 20), 7, np.uint8),
+            color_image=color,
+            options=OutputOptions(target=target, cloud=cloud, depth_filter=PixelFilter(**options)),
+        )
+
+    @pytest.mark.usefixtures('either_way')
+    def test_depth_is_shifted_and_filtered(self, make_camera: Callable[..., StereoCamera]) -> None:
+        # The wall moves by 10 * 0.5 / 5 = 1 px, the near pixel by 5 px, from 12 to 7.
+        result = self.outputs(make_camera)
+        row = result.arrays[Output.REGISTERED_DEPTH][4]
+        np.testing.assert_allclose(row[:19], [5.0] * 7 + [1.0] + [5.0] * 11, rtol=1e-6)
+        assert math.isnan(row[19])
+        assert result.target.frame_id == 'color'
+        # A pixel that is too near hides what is behind it, and is not there.
+        row = self.outputs(make_camera, min_depth=2.0).arrays[Output.REGISTERED_DEPTH][4]
+        assert np.flatnonzero(np.isnan(row)).tolist() == [7, 19]
+        row = self.outputs(make_camera, max_depth=2.0).arrays[Output.REGISTERED_DEPTH][4]
+        assert np.flatnonzero(~np.isnan(row)).tolist() == [7]
+
+    @pytest.mark.usefixtures('either_way')
+    def test_what_is_not_trusted_hides_nothing(
+        self, make_camera: Callable[..., StereoCamera]
+    ) -> None:
+        result = self.outputs(make_camera, confidence=0.1, min_confidence=0.5)
+        row = result.arrays[Output.REGISTERED_DEPTH][4]
+        np.testing.assert_allclose(row[:19], 5.0, rtol=1e-6)
+
+    @pytest.mark.usefixtures('either_way')
+    @pytest.mark.parametrize('decimation', [1, 2])
+    def test_the_cloud_is_colored_where_the_target_sees_it(
+        self, make_camera: Callable[..., StereoCamera], decimation: int
+    ) -> None:
+        color = np.zeros((8, 20, 3), np.uint8)
+        color[..., 0] = 10 * np.arange(20)
+        points = self.outputs(make_camera, color_image=color, decimation=decimation).arrays[
+            Output.POINTS
+        ]
+        red = (np.ascontiguousarray(points[..., 3]).view(np.uint32) >> 16)[4 // decimation]
+        # Column c of the wall is seen at c - 1: column 8 behind the near pixel, 0 outside.
+        expected = 10 * (np.arange(20) - 1)
+        expected[0], expected[8], expected[12] = 7, 7, 70
+        np.testing.assert_array_equal(red, expected[::decimation])
+
+    def test_it_needs_the_target(self, make_camera: Callable[..., StereoCamera]) -> None:
+        with pytest.raises(ValueError, match='needs the camera to register it to'):
+            compute_outputs(make_camera(2, 2), maps(torch.ones((2, 2))), {Output.REGISTERED_DEPTH})

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from s2m2_ros.geometry import (
     PrincipalPoint,
     RigidTransform,
     StereoCamera,
+    VoxelGrid,
+    compiled_library,
     compute_outputs,
     pixel_kernel,
 )
@@ -57,7 +60,14 @@ clouds = st.builds(
     confidence=st.booleans(),
     decimation=st.integers(1, 4),
     filter=filters,
+    uncertainty=st.booleans(),
     transform=st.none() | st.just(TURNED),
+    voxels=st.none()
+    | st.builds(
+        VoxelGrid,
+        size=st.sampled_from([0.001, 0.07, 0.5, 30.0]),
+        growth=st.sampled_from([0.0, 0.9, 20.0]),
+    ),
 )
 
 
@@ -106,10 +116,21 @@ def test_same_bits_as_torch(
     camera = StereoCamera(width, height, 70.3, 71.1, 0.12, left, right)
     options = OutputOptions(depth_filter=depth_filter, cloud=cloud)
     wanted = (Output.DEPTH, Output.POINTS)
-    found = compute_outputs(camera, estimate, wanted, image=image, options=options).arrays
+
+    def computed() -> Mapping[Output, np.ndarray]:
+        return compute_outputs(
+            camera,
+            estimate,
+            wanted,
+            image=image,
+            deviation=lambda confidence: 1 / confidence,
+            options=options,
+        ).arrays
+
+    found = computed()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pixel_kernel, 'library', lambda: None)
-        expected = compute_outputs(camera, estimate, wanted, image=image, options=options).arrays
+        expected = computed()
     for output in wanted:
         assert found[output].shape == expected[output].shape
         np.testing.assert_array_equal(comparable(found[output]), comparable(expected[output]))
@@ -141,7 +162,7 @@ class TestLibrary:
     def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         compiled = tmp_path / 'compiled'
         compiled.mkdir()
-        monkeypatch.setattr(pixel_kernel, '_folders', lambda: [compiled])
+        monkeypatch.setattr(compiled_library, '_folders', lambda: [compiled])
         return compiled
 
     def load(self) -> object:

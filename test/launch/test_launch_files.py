@@ -31,6 +31,16 @@ ROOT = Path(__file__).resolve().parents[2]
 STEREO = ROOT / 'launch' / 'stereo.launch.py'
 DEMO = ROOT / 'launch' / 'demo.launch.py'
 NAV2 = ROOT / 'launch' / 'nav2_example.launch.py'
+EXAMPLES = sorted((ROOT / 'examples').glob('*.launch.py'))
+# Files with parameters of the stereo node and of other nodes.
+SHARED_PARAMETERS = [
+    ROOT / 'config' / 'nav2_obstacle_layer.yaml',
+    *(
+        path
+        for path in (ROOT / 'examples').glob('*.yaml')
+        if '/**/stereo_node:' in path.read_text()
+    ),
+]
 PROFILE = ROOT / 'config' / 'fastdds_large_messages.xml'
 PLAIN = {'ROS_DISTRO': 'kilted'}
 
@@ -80,7 +90,7 @@ def rviz2_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('AMENT_PREFIX_PATH', prefixes)
 
 
-@pytest.mark.parametrize('path', [STEREO, DEMO, NAV2], ids=lambda path: path.name)
+@pytest.mark.parametrize('path', [STEREO, DEMO, NAV2, *EXAMPLES], ids=lambda path: path.name)
 def test_every_argument_has_a_default_and_a_description(path: Path) -> None:
     for argument in declared(path).values():
         assert argument.default_value is not None
@@ -90,6 +100,7 @@ def test_every_argument_has_a_default_and_a_description(path: Path) -> None:
 def test_arguments_are_those_of_the_contract() -> None:
     assert declared(STEREO).keys() >= {
         *('namespace', 'left_image', 'right_image', 'left_camera_info', 'right_camera_info'),
+        *('color_image', 'color_camera_info', 'points_color_source'),
         *('params_file', 'checkpoint', 'device', 'use_sim_time', 'autostart', 'log_level', 'rviz'),
         *('max_width', 'refine_iterations', 'precision', 'backend', 'respawn'),
         *('rectify', 'input_layout'),
@@ -390,10 +401,21 @@ def generate_launch_description():
         'AMENT_PREFIX_PATH', os.pathsep.join([str(prefix), os.environ['AMENT_PREFIX_PATH']])
     )
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
-    stereo, nav2 = started(NAV2, left_image='/camera/left', use_sim_time='True')
+    start = partial(started, NAV2, left_image='/camera/left', use_sim_time='True')
+    stereo, manager, nav2 = start(namespace='front')
     assert dict(stereo.remappings)['left/image_rect'] == '/camera/left'
     layer = ROOT / 'config' / 'nav2_obstacle_layer.yaml'
-    assert stereo.parameters == [str(layer), {'use_sim_time': True}]
+    assert stereo.parameters == [str(layer), {'use_sim_time': True, 'autostart': False}]
+    # Without a bond it must not ask for one; it names the node in its own namespace.
+    assert (manager.package, manager.executable) == ('nav2_lifecycle_manager', 'lifecycle_manager')
+    assert manager.namespace == stereo.namespace == 'front'
+    (asked,) = manager.parameters
+    assert asked['node_names'] == [stereo.name]
+    assert (asked['bond_timeout'], asked['autostart']) == (0.0, True)
+    assert asked['use_sim_time'] is True
+    alone, _ = start(lifecycle_manager='off')
+    assert alone.parameters == [str(layer), {'use_sim_time': True}]
+    assert "lifecycle_manager:='x'" in refusal(NAV2, lifecycle_manager='x')
     (values,) = nav2.parameters
     assert values['use_sim_time'] == 'true'
     content = yaml.safe_load(Path(values['params_file']).read_text())
@@ -403,21 +425,9 @@ def generate_launch_description():
     assert content['controller_server']['ros__parameters'] == {'controller_frequency': 20.0}
 
 
-def test_nav2_configuration_sends_few_and_good_points() -> None:
-    content = yaml.safe_load((ROOT / 'config' / 'nav2_obstacle_layer.yaml').read_text())
-    stereo = content['/**/stereo_node']['ros__parameters']
-    layer = content['local_costmap']['local_costmap']['ros__parameters']['stereo_voxel_layer']
-    source = layer[layer['observation_sources']]
-    assert stereo['points_flying_pixel_filter'] is True
-    assert stereo['points_organized'] is False
-    assert stereo['min_depth'] <= source['obstacle_min_range']
-    assert stereo['max_depth'] >= source['raytrace_max_range'] >= source['obstacle_max_range']
-    assert source['data_type'] == 'PointCloud2'
-
-
 @pytest.mark.parametrize('namespace', ['', '/front'])
-def test_the_stereo_node_takes_its_part_of_the_nav2_configuration(namespace: str) -> None:
-    path = ROOT / 'config' / 'nav2_obstacle_layer.yaml'
+@pytest.mark.parametrize('path', SHARED_PARAMETERS, ids=lambda path: str(path.name))
+def test_the_stereo_node_takes_its_part_of_a_file(path: Path, namespace: str) -> None:
     context = Context()
     rclpy.init(context=context, args=['--ros-args', '--params-file', str(path)])
     node = rclpy.create_node('stereo_node', namespace=namespace, context=context)
@@ -433,7 +443,7 @@ def test_the_stereo_node_takes_its_part_of_the_nav2_configuration(namespace: str
 def test_with_the_real_launch() -> None:
     pytest.importorskip('launch_ros')
     launch = pytest.importorskip('launch')
-    for path in (STEREO, DEMO, NAV2):
+    for path in (STEREO, DEMO, NAV2, *EXAMPLES):
         description = runpy.run_path(str(path))['generate_launch_description']()
         assert isinstance(description, launch.LaunchDescription)
         assert description.get_launch_arguments()

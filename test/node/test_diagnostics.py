@@ -71,10 +71,32 @@ def test_the_worst_level_counts_and_all_texts_are_there() -> None:
     [
         ({'lifecycle_state': 'inactive'}, 'inactive'),
         ({'topics': ()}, 'idle: no subscribers'),
+        ({'topics': (), 'session': Session(paused=True)}, 'paused'),
+        ({'session': Session(paused=True), 'max_rate': 5.0}, 'paused'),
+        ({'session': Session(paused=True), 'lifecycle_state': 'inactive'}, 'inactive'),
     ],
 )
 def test_an_idle_node_says_so(changed: dict[str, Any], message: str) -> None:
     assert {s.message for s in statuses(snapshot(**changed)).values()} == {message}
+
+
+def test_a_limited_rate_is_named_and_no_fault() -> None:
+    found = statuses(snapshot(max_rate=7.5))
+    assert found['outputs'].message == 'OK, at most 7.5 Hz by max_rate'
+    assert {status.level for status in found.values()} == {b'\0'}
+    assert {s.message for name, s in found.items() if name != 'outputs'} == {'OK'}
+    assert values(found['outputs'])['max_rate [Hz]'] == '7.5'
+    assert values(statuses(snapshot())['outputs'])['max_rate [Hz]'] == 'no limit'
+    slow = {Fault.OUTPUT: (Level.ERROR, 'a pair was lost')}
+    assert statuses(snapshot(max_rate=7.5, faults=slow))['outputs'].message == 'a pair was lost'
+
+
+def test_a_pause_is_shown_beside_faults_that_last() -> None:
+    faults = {Fault.MISALIGNMENT: (Level.WARN, 'misaligned')}
+    found = statuses(snapshot(session=Session(paused=True), faults=faults))
+    assert values(found['outputs'])['paused'] == 'True'
+    assert (found['outputs'].level, found['outputs'].message) == (b'\0', 'paused')
+    assert found['calibration'].message == 'misaligned'
 
 
 def test_drops_are_counted_by_cause() -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s2m2_ros.geometry import RegionOfInterest, VoxelGrid
+from s2m2_ros.io.images.image_files import write_png
 from s2m2_ros.node.parameter_declaration import descriptor, unknown_parameters
-from s2m2_ros.node.parameters import CONSTRAINTS, ParameterError, Settings
+from s2m2_ros.node.parameters import CONSTRAINTS, ParameterError, Settings, type_name
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS: dict[str, Any] = {option.name: option.default for option in fields(Settings)}
@@ -24,8 +28,11 @@ def test_the_configuration_file_holds_every_parameter_with_its_default() -> None
     text = (ROOT / 'config' / 'stereo.yaml').read_text(encoding='utf-8')
     ((_, node),) = yaml.safe_load(text).items()
     written = node['ros__parameters']
+    written = {n: tuple(v) if isinstance(v, list) else v for n, v in written.items()}
     assert written == DEFAULTS
-    assert {n: type(v) for n, v in written.items()} == {n: type(v) for n, v in DEFAULTS.items()}
+    assert {n: type_name(v) for n, v in written.items()} == {
+        n: type_name(v) for n, v in DEFAULTS.items()
+    }
 
 
 @pytest.mark.parametrize('name', list(CONSTRAINTS))
@@ -67,6 +74,12 @@ def test_not_a_number_is_refused(name: str) -> None:
         ({'min_depth': 2.0, 'max_depth': 2.0}, 'max_depth = 2 m must be 0'),
         ({'warm_up_width': 640}, 'both, or neither'),
         ({'max_width': 31}, 'must be 0 or at least 32'),
+        ({'points_voxel_size': 0.0005}, 'must be 0 .* or at least 0.001'),
+        ({'roi': (1, 2, 3)}, r'roi = \[1, 2, 3\]: needs four integers'),
+        ({'roi': (7,) * 100_000}, r'^roi = .{100,250}: needs four integers'),
+        ({'roi': (0, 0, -1, 3)}, 'roi = .* must be 0 to 65536'),
+        ({'mask_polygon': (1.0, 2.0, 3.0)}, 'mask_polygon: 3 numbers are no pairs'),
+        ({'mask_polygon': (1.0, 1.0, 2.0, 2.0)}, 'mask_polygon: .* needs three'),
     ],
 )
 def test_what_does_not_go_together_is_refused(values: dict[str, Any], reason: str) -> None:
@@ -121,6 +134,13 @@ def test_whole_numbers_are_real_ones_too() -> None:
         ('max_width', False, 'integer'),
         ('points_filter', 1, 'bool'),
         ('backend', 3, 'string'),
+        ('roi', (0.0, 0.0, 3.0, 3.0), 'integer array'),
+        ('roi', (False, 0, 3, 3), 'integer array'),
+        ('roi', 3, 'integer array'),
+        ('roi', '0 0 3 3', 'integer array'),
+        ('roi', None, 'integer array'),
+        ('mask_polygon', ('1', '2'), 'double array'),
+        ('mask_polygon', b'', 'double array'),
     ],
 )
 def test_a_wrong_type_is_named(name: str, value: Any, kind: str) -> None:
@@ -134,3 +154,89 @@ def test_misspelt_names_are_errors_and_foreign_ones_are_reported() -> None:
         unknown_parameters({'max_dept': 5.0})
     (sentence,) = unknown_parameters({'robot_radius': 1.0})
     assert "'robot_radius' is unknown to this node and ignored" in sentence
+
+
+@pytest.mark.parametrize('kind', [list, tuple, lambda values: array('d', values)])
+def test_arrays_come_in_several_types(kind: Any) -> None:
+    corners = [0.0, 0.0, 9.0, 0.0, 9.0, 9.0]
+    assert Settings(mask_polygon=kind(corners)).mask_polygon == tuple(corners)
+    assert Settings(roi=array('q', [1, 2, 3, 4])).roi == (1, 2, 3, 4)  # type: ignore[arg-type]
+    whole = Settings(mask_polygon=kind([1.0, 2.0, 3.0, 2.0, 3.0, 4.0])).mask_polygon
+    assert {type(number) for number in whole} == {float}
+    mixed = Settings(mask_polygon=(0, 0, 9, 0, 9, 9.5)).mask_polygon
+    assert mixed == (0.0, 0.0, 9.0, 0.0, 9.0, 9.5)
+
+
+def test_empty_arrays_and_the_defaults_leave_nothing_out() -> None:
+    assert Settings().mask.keeps_all
+    assert Settings(roi=(), mask_polygon=()).mask.keeps_all
+    assert Settings().pipeline_options().mask is not None
+
+
+def test_voxels_of_settings() -> None:
+    cloud = Settings(points_voxel_size=0.05, points_voxel_growth=2.0).pipeline_options().outputs
+    assert cloud.cloud.voxels == VoxelGrid(0.05, 2.0)
+    assert Settings(points_voxel_growth=2.0).pipeline_options().outputs.cloud.voxels is None
+
+
+class TestMaskFile:
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        picture = np.full((4, 6), 255, np.uint8)
+        picture[:, :2] = 0
+        write_png(tmp_path / 'mask.png', picture)
+        return tmp_path / 'mask.png'
+
+    def test_black_is_left_out(self, path: Path) -> None:
+        kept = Settings(mask_file=str(path)).pipeline_options().mask.kept(6, 4)
+        assert kept.sum(axis=0).tolist() == [0, 0, 4, 4, 4, 4]
+
+    def test_it_is_read_once(self, path: Path) -> None:
+        first = Settings(mask_file=str(path))
+        mask = first.mask
+        assert first.pipeline_options().mask is mask
+        path.unlink()
+        second = first.with_changes({'max_depth': 5.0})
+        assert second.mask is mask
+        third = second.with_changes({'roi': (1, 0, 5, 4)})
+        assert third.mask.picture is mask.picture
+        assert third.mask.roi == RegionOfInterest(1, 0, 5, 4)
+        assert third.with_changes({'mask_file': ''}).mask.picture is None
+        with pytest.raises(ParameterError, match='mask_file: no image'):
+            third.with_mask_read()
+
+    def test_it_can_be_read_again(self, path: Path) -> None:
+        settings = Settings(mask_file=str(path)).with_mask_read()
+        write_png(path, np.full((9, 9), 255, np.uint8))
+        assert settings.mask.picture is not None
+        assert settings.mask.picture.shape == (4, 6)
+        again = settings.with_mask_read().mask.picture
+        assert again is not None
+        assert again.shape == (9, 9)
+
+    def test_a_missing_file_does_not_keep_other_parameters_from_changing(self) -> None:
+        settings = Settings(mask_file='/nowhere/mask.png').with_changes({'max_depth': 3.0})
+        assert settings.max_depth == 3.0
+
+    @pytest.mark.parametrize(
+        ('content', 'reason'),
+        [(None, 'no image'), (b'', 'cannot be read'), (b'no image at all', 'cannot be read')],
+    )
+    def test_what_is_no_image_is_named(
+        self, tmp_path: Path, content: bytes | None, reason: str
+    ) -> None:
+        path = tmp_path / 'mask.png'
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ParameterError, match=f'mask_file: .*{reason}'):
+            _ = Settings(mask_file=str(path)).mask
+
+    @pytest.mark.parametrize('name', ['', '~nobody_of_that_name/mask.png'])
+    def test_folders_and_homes_of_nobody(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(ParameterError, match='mask_file: '):
+            _ = Settings(mask_file=name or str(tmp_path)).mask
+
+    def test_a_black_picture_leaves_nothing(self, tmp_path: Path) -> None:
+        write_png(tmp_path / 'black.png', np.zeros((4, 6), np.uint8))
+        with pytest.raises(ParameterError, match=r'mask_file: .*black everywhere'):
+            _ = Settings(mask_file=str(tmp_path / 'black.png')).mask

@@ -9,11 +9,23 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from s2m2_ros.errors import ImageError
-from s2m2_ros.geometry import CalibrationError, CameraModel, Output
+from s2m2_ros.geometry import (
+    UNKNOWN_DISPARITY,
+    CalibrationError,
+    CameraModel,
+    Output,
+    OutputOptions,
+    RegionOfInterest,
+    RigidTransform,
+    TargetCamera,
+)
 from s2m2_ros.geometry.distance_check import RigCorrection
+from s2m2_ros.geometry.image_mask import ImageMask
 from s2m2_ros.geometry.pair_findings import FindingKind
+from s2m2_ros.geometry.target_camera import IDENTITY_ROTATION
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.pipeline import (
@@ -23,6 +35,7 @@ from s2m2_ros.pipeline import (
     PipelineState,
     StereoPipeline,
     examine_outputs,
+    output_options,
 )
 from s2m2_ros.pipeline.preparation import alike
 
@@ -50,6 +63,29 @@ def pipeline() -> StereoPipeline:
     return StereoPipeline(StereoMatcher.open(backend='sgbm'))
 
 
+def test_depth_and_colors_of_another_camera(pipeline: StereoPipeline) -> None:
+    # It is 1/12 of the baseline to the right, so it sees every point one pixel further left.
+    transform = RigidTransform('color', IDENTITY_ROTATION, (-0.1 / SHIFT, 0.0, 0.0))
+    target = TargetCamera.of(model(0.0, 'c_info'), transform, raw=False)
+    columns = np.broadcast_to(np.arange(SIZE[1], dtype=np.uint8)[None, :, None], (*SIZE, 3))
+    wanted = {Output.DEPTH, Output.REGISTERED_DEPTH, Output.POINTS}
+    options = PipelineOptions(outputs=replace(output_options(), target=target))
+    outputs = pipeline.process(
+        replace(pair(), color=columns), wanted, options, PipelineState()
+    ).host
+    assert outputs.target == target
+    depth, registered = (outputs.arrays[o] for o in (Output.DEPTH, Output.REGISTERED_DEPTH))
+    center = slice(30, 66), slice(60, 120)
+    moved = slice(30, 66), slice(59, 119)
+    np.testing.assert_allclose(registered[moved], depth[center], rtol=0.02)
+    points = outputs.arrays[Output.POINTS][center]
+    red = np.ascontiguousarray(points[..., 3]).view(np.uint32) >> 16
+    known = ~np.isnan(points[..., 2])
+    assert known.mean() > 0.9
+    expected = np.broadcast_to(np.arange(59, 119), known.shape)
+    assert (np.abs(red[known].astype(int) - expected[known]) <= 1).all()
+
+
 def test_a_pair_becomes_depth(pipeline: StereoPipeline) -> None:
     outputs = pipeline.process(
         pair(), {Output.DEPTH, Output.POINTS}, PipelineOptions(), PipelineState()
@@ -61,6 +97,23 @@ def test_a_pair_becomes_depth(pipeline: StereoPipeline) -> None:
     assert outputs.resolution == 1 / 16
     assert 0 < outputs.mean_confidence <= 1
     assert outputs.times.inference_ms > 0
+
+
+def test_clearing_rays_take_other_pixels_each_time(pipeline: StereoPipeline) -> None:
+    state = PipelineState()
+
+    def rays(*others: Output) -> set[tuple[float, ...]]:
+        wanted = {Output.POINTS_CLEARING, *others}
+        host = pipeline.process(pair(), wanted, PipelineOptions(), state).host
+        return {tuple(point) for point in host.arrays[Output.POINTS_CLEARING]}
+
+    first, second = rays(), rays()
+    pipeline.process(pair(), {Output.DEPTH}, PipelineOptions(), state)
+    third = rays(Output.DEPTH)
+    assert 50 < len(first) <= 240
+    assert not first & second
+    assert not (first | second) & third
+    assert state.clearing_phase == 3
 
 
 def test_without_calibration_the_disparity_remains(pipeline: StereoPipeline) -> None:
@@ -307,3 +360,109 @@ def test_the_resolution_knows_that_sgbm_shrinks_by_itself() -> None:
             pair(), {Output.DEPTH}, PipelineOptions(), PipelineState()
         )
     assert outputs.resolution == 2 / 16
+
+
+class TestMask:
+    """A region of interest less a polygon: columns 40 to 119, without 60 to 79 of all rows."""
+
+    MASK = ImageMask(
+        RegionOfInterest(40, 0, 80, 0),
+        (((60.0, 0.0), (79.0, 0.0), (79.0, 95.0), (60.0, 95.0)),),
+    )
+    KEPT = (*range(40, 60), *range(80, 120))
+
+    # Registered to the left camera itself, depth stays where it is.
+    TARGET = TargetCamera.of(
+        model(0.0, 'c_info'),
+        RigidTransform('left', IDENTITY_ROTATION, (0.0, 0.0, 0.0)),
+        raw=False,
+    )
+
+    def outputs(
+        self, pipeline: StereoPipeline, outputs: OutputOptions | None = None
+    ) -> PairOutputs:
+        chosen = replace(outputs or output_options(), target=self.TARGET)
+        options = PipelineOptions(mask=self.MASK, outputs=chosen)
+        return pipeline.process(pair(), set(Output), options, PipelineState())
+
+    def test_gives_no_rays(self, pipeline: StereoPipeline) -> None:
+        columns = []
+        state = PipelineState()
+        for _ in range(8):
+            chosen = PipelineOptions(mask=self.MASK)
+            host = pipeline.process(pair(), {Output.POINTS_CLEARING}, chosen, state).host
+            x, _, z = host.arrays[Output.POINTS_CLEARING].T
+            columns += np.rint(x / z * 200 + 80).astype(int).tolist()
+        assert len(columns) > 200
+        assert set(columns) <= set(self.KEPT)
+
+    def test_left_out_of_every_output(self, pipeline: StereoPipeline) -> None:
+        arrays = self.outputs(pipeline).host.arrays
+        options = PipelineOptions(outputs=replace(output_options(), target=self.TARGET))
+        whole = pipeline.process(pair(), set(Output), options, PipelineState())
+        left_out = {
+            Output.RAW_DISPARITY: np.nan,
+            Output.DISPARITY: UNKNOWN_DISPARITY,
+            Output.DEPTH: np.nan,
+            Output.UNCERTAINTY: np.nan,
+            Output.CONFIDENCE: 0,
+            Output.VISIBILITY: 0,
+            Output.CONFIDENCE_MASK: 0,
+            Output.OCCLUSION_MASK: 255,
+            Output.POINTS: np.nan,
+            Output.REGISTERED_DEPTH: np.nan,
+        }
+        assert set(left_out) == set(Output) - {Output.POINTS_CLEARING}
+        outside = np.setdiff1d(np.arange(SIZE[1]), self.KEPT)
+        for output, value in left_out.items():
+            found, expected = arrays[output], whole.host.arrays[output]
+            places = found[:, outside]
+            if output is Output.POINTS:
+                places, found, expected = places[..., 2], found[..., 2], expected[..., 2]
+            assert np.array_equal(places, np.full_like(places, value), equal_nan=True), output
+            # At the edges the cloud's filter has no neighbors to compare with.
+            inner = [c for c in self.KEPT if c not in (40, 59, 80, 119)]
+            np.testing.assert_array_equal(found[:, inner], expected[:, inner])
+
+    def test_unfiltered_and_merged_clouds_too(self, pipeline: StereoPipeline) -> None:
+        options = output_options(
+            points_filter=False, points_flying_pixel_filter=False, points_organized=False
+        )
+        cloud = self.outputs(pipeline, outputs=options).host.arrays[Output.POINTS]
+        columns = 80 + 200 * cloud[:, 0] / cloud[:, 2]
+        assert len(cloud)
+        assert set(np.rint(columns).astype(int)) <= set(self.KEPT)
+        merged = self.outputs(pipeline, outputs=output_options(points_voxel_size=0.1))
+        assert 0 < len(merged.host.arrays[Output.POINTS]) < len(cloud)
+
+    def test_the_valid_window_is_the_region(self, pipeline: StereoPipeline) -> None:
+        assert self.outputs(pipeline).host.valid_window == RegionOfInterest(40, 0, 80, 96)
+        without = pipeline.process(pair(), {Output.DEPTH}, PipelineOptions(), PipelineState())
+        assert without.host.valid_window is None
+
+    def test_the_mean_confidence_is_that_of_what_counts(self, pipeline: StereoPipeline) -> None:
+        outputs = self.outputs(pipeline)
+        confidence = outputs.host.arrays[Output.CONFIDENCE][::8, ::8]
+        counts = [c // 8 for c in self.KEPT if c % 8 == 0]
+        assert outputs.mean_confidence == pytest.approx(confidence[:, counts].mean(), rel=1e-5)
+
+    def test_it_is_made_once_for_each_size(self, pipeline: StereoPipeline) -> None:
+        state = PipelineState()
+        first = state.kept(self.MASK, 160, 96, torch.device('cpu'))
+        assert state.kept(self.MASK, 160, 96, torch.device('cpu')) is first
+        assert state.kept(self.MASK, 160, 99, torch.device('cpu')).factor.shape == (99, 160)
+
+    def test_what_does_not_fit_is_an_error_of_the_image(self, pipeline: StereoPipeline) -> None:
+        wrong = ImageMask(RegionOfInterest(0, 0, 161, 0))
+        with pytest.raises(ImageError, match=r'roi = \[0, 0, 161, 0\] .* 160x96 pixels'):
+            pipeline.process(pair(), {Output.DEPTH}, PipelineOptions(mask=wrong), PipelineState())
+
+    def test_without_calibration(self, pipeline: StereoPipeline) -> None:
+        outputs = pipeline.process(
+            pair(None),
+            {Output.RAW_DISPARITY},
+            PipelineOptions(mask=self.MASK),
+            PipelineState(),
+        )
+        known = np.isfinite(outputs.host.arrays[Output.RAW_DISPARITY]).any(axis=0)
+        assert set(np.flatnonzero(known)) <= set(self.KEPT)

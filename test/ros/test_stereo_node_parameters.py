@@ -81,6 +81,7 @@ def test_every_parameter_is_declared_and_described(rig: Rig) -> None:
         'diagnostics_period': 0.2,
         'points_flying_pixel_filter': False,
     }
+    values |= {name: tuple(values[name]) for name in ('roi', 'mask_polygon')}
     assert values == usual
 
 

@@ -83,7 +83,9 @@ def serve(node: Any, target: Any) -> None:
 
     threading.Thread(target=read, daemon=True).start()
     try:
-        executor.spin()
+        # Not without end: rclpy then loses one SIGTERM in ten.
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=0.2)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

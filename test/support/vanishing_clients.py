@@ -20,6 +20,7 @@ from rcl_interfaces.srv import (
     SetParameters,
     SetParametersAtomically,
 )
+from std_srvs.srv import SetBool
 
 SERVICES = {
     'get_parameters': GetParameters,
@@ -32,7 +33,10 @@ SERVICES = {
     'get_available_states': GetAvailableStates,
     'get_available_transitions': GetAvailableTransitions,
     'get_transition_graph': GetAvailableTransitions,
+    'enable': SetBool,
 }
+# Those of the others are empty.
+REQUESTS = {'enable': SetBool.Request(data=True)}
 CALLS_EACH = 20
 
 
@@ -43,13 +47,13 @@ def main(name: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     sent = 0
     while time.monotonic() < deadline:
-        clients = [node.create_client(kind, f'{name}/{s}') for s, kind in SERVICES.items()]
-        for client in clients:
+        clients = {s: node.create_client(kind, f'{name}/{s}') for s, kind in SERVICES.items()}
+        for service, client in clients.items():
             client.wait_for_service(timeout_sec=1.0)
             for _ in range(CALLS_EACH):
-                client.call_async(client.srv_type.Request())
+                client.call_async(REQUESTS.get(service, client.srv_type.Request()))
                 sent += 1
-        for client in clients:
+        for client in clients.values():
             node.destroy_client(client)
     sys.stdout.write(f'{sent}\n')
     sys.stdout.flush()

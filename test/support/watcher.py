@@ -28,6 +28,8 @@ TYPES = {
     'confidence_mask': Image,
     'occlusion_mask': Image,
     'points': PointCloud2,
+    'registered/depth': Image,
+    'registered/camera_info': CameraInfo,
     'estimate': StereoEstimate,
     'stats': InferenceStats,
 }

@@ -1,4 +1,4 @@
-"""The messages of tf2_msgs, generated and compiled; all else is in pyproject.toml."""
+"""The packages of messages, generated and compiled; all else is in pyproject.toml."""
 
 import subprocess
 import sys
@@ -8,10 +8,11 @@ from setuptools import Command, Distribution, setup
 from setuptools.command.build import build
 
 BUILDER = Path(__file__).resolve().parent.parent / 'message_package.py'
+PACKAGES = ('tf2_msgs', 'point_cloud_interfaces')
 
 
 class BuildMessages(Command):  # type: ignore[misc]
-    """Put tf2_msgs where the wheel is collected."""
+    """Put the messages where the wheel is collected."""
 
     user_options: list[tuple[str, str, str]] = []  # noqa: RUF012  setuptools asks for a list
     build_lib: str | None = None
@@ -26,7 +27,8 @@ class BuildMessages(Command):  # type: ignore[misc]
     def run(self) -> None:
         """Run the builder in this environment, which pip hides from builds."""
         folder = str(Path(str(self.build_lib)).resolve())
-        subprocess.run([sys.executable, '-I', str(BUILDER), 'tf2_msgs', folder], check=True)
+        for name in PACKAGES:
+            subprocess.run([sys.executable, '-I', str(BUILDER), name, folder], check=True)
 
 
 class Build(build):  # type: ignore[misc]

@@ -8,34 +8,19 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <vector>
 
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-// The processor decides when the library is loaded.
-#define FOR_EVERY_PROCESSOR __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define FOR_EVERY_PROCESSOR
-#endif
-// Into each of those versions.
-#define INLINE inline __attribute__((always_inline))
+#include "kernel_types.h"
+#include "voxel_grid.h"
 
 namespace {
 constexpr float UNKNOWN = std::numeric_limits<float>::quiet_NaN();
-constexpr int MAPS = 3;
 }  // namespace
 
 extern "C" {
 
-// Layouts are those of the classes of the same names in pixel_kernel.py.
-
-struct Map {
-  const float *values;  // of every step-th row and column
-  int64_t row_stride;   // in floats, as all strides but those of the image
-  int64_t column_stride;
-  int32_t column;  // in a record; where a threshold is meant instead, unused
-  float minimum;
-};
-
+// Its layout is that of _Depth in pixel_kernel.py.
 struct Depth {
   const float *disparity;  // full resolution
   int64_t row_stride;
@@ -47,19 +32,7 @@ struct Depth {
   Map confidence, visibility;  // values are null where they do not matter
 };
 
-struct Cloud {
-  const float *x, *y;      // X/Z of the columns, Y/Z of the rows
-  const float *transform;  // 3 rows of 4, or null
-  const uint8_t *image;    // of every step-th row and column, or null
-  int64_t image_row, image_column, image_channel;  // strides in bytes
-  int32_t rgb_column;
-  int32_t record_size;  // in floats
-  int32_t organized;
-  Map maps[MAPS];  // copied into the records; values are null where there is none
-  float *records;
-};
-
-int pixel_kernel_version() { return 2; }
+int pixel_kernel_version() { return 3; }
 
 }  // extern "C"
 
@@ -200,13 +173,24 @@ INLINE void color_row(const Cloud &cloud, int r, int columns, float *color) {
     colors(pixel, cloud.image_column, cloud.image_channel, columns, color);
 }
 
-INLINE void transformed_row(const Cloud &cloud, float y, int columns, const float *depth,
-                            float *record) {
+// Write the points of a row: a coordinate of each `next` floats after that of the one before.
+INLINE void point_row(const Cloud &cloud, float y, int columns, const float *depth, int next,
+                      float *const *axes) {
+  if (!cloud.transform) {
+    float *target_x = axes[0], *target_y = axes[1], *target_z = axes[2];
+    for (int c = 0; c < columns; ++c) {
+      target_x[c * next] = depth[c] * cloud.x[c];
+      target_y[c * next] = depth[c] * y;
+      target_z[c * next] = depth[c];
+    }
+    return;
+  }
   for (int axis = 0; axis < 3; ++axis) {
     const float *m = cloud.transform + 4 * axis;
     const float constant = y * m[1] + m[2];
+    float *target = axes[axis];
     for (int c = 0; c < columns; ++c)
-      record[c * cloud.record_size + axis] = depth[c] * (cloud.x[c] * m[0] + constant) + m[3];
+      target[c * next] = depth[c] * (cloud.x[c] * m[0] + constant) + m[3];
   }
 }
 
@@ -224,15 +208,8 @@ INLINE void record_row(const Cloud &cloud, int r, int columns, const float *dept
     }
     return;
   }
-  if (cloud.transform) {
-    transformed_row(cloud, y, columns, depth, record);
-  } else {
-    for (int c = 0; c < columns; ++c) {
-      record[c * size] = depth[c] * cloud.x[c];
-      record[c * size + 1] = depth[c] * y;
-      record[c * size + 2] = depth[c];
-    }
-  }
+  float *const axes[3] = {record, record + 1, record + 2};
+  point_row(cloud, y, columns, depth, size, axes);
   if (cloud.image)
     for (int c = 0; c < columns; ++c) record[c * size + cloud.rgb_column] = color[c];
   for (const Map &map : cloud.maps) {
@@ -283,6 +260,25 @@ FOR_EVERY_PROCESSOR int64_t pixel_kernel_cloud(const Depth *job, const Cloud *cl
                  : pack(record, depth.data(), size.columns, cloud->record_size, target);
   }
   return (target - cloud->records) / cloud->record_size;
+}
+
+// Write one record for each voxel that holds points of known depth; return how many, or -1 where
+// memory is lacking.
+FOR_EVERY_PROCESSOR int64_t pixel_kernel_voxels(const Depth *job, const Cloud *cloud,
+                                                const Voxels *voxels) try {
+  const Size size = size_of(*job);
+  Rows rows(*job);
+  std::vector<float> depth(size.columns);
+  VoxelGrid grid(*voxels, *cloud, size.columns);
+  float *const axes[3] = {grid.axis(0), grid.axis(1), grid.axis(2)};
+  for (int r = 0; r < size.rows; ++r) {
+    any_depth_row(*job, rows, r, size.columns, depth.data());
+    point_row(*cloud, cloud->y[r], size.columns, depth.data(), 1, axes);
+    grid.add_row(r);
+  }
+  return grid.write(cloud->records);
+} catch (const std::bad_alloc &) {
+  return -1;
 }
 
 }  // extern "C"

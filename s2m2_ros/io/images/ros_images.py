@@ -89,9 +89,14 @@ def decode_compressed_raw(
         raise ImageError(f'{facts}: {safe_text(error)}') from error
 
 
-def decode_compressed_image(message: CompressedImage) -> np.ndarray:
-    """Return the decompressed image, as :func:`decode_image` does. Raises :class:`ImageError`."""
-    return _full_range(decode_compressed_raw(message))
+def decode_compressed_image(
+    message: CompressedImage, *, expected_size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Return the decompressed image, as :func:`decode_image` does. Raises :class:`ImageError`.
+
+    ``expected_size``: as in :func:`decode_compressed_raw`.
+    """
+    return _full_range(decode_compressed_raw(message, expected_size=expected_size))
 
 
 def _through_cv_bridge(message: Image) -> RawImage:

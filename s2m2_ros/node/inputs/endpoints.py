@@ -32,6 +32,14 @@ class Topic(NamedTuple):
         """Apply the node's namespace and remappings."""
         return cls(name, node.resolve_topic_name(name))
 
+    def copy(self, node: Any, suffix: str) -> Topic:
+        """Return another form of this topic: it goes with it, unless it is remapped itself."""
+        copy = Topic.resolve(node, self.name + suffix)
+        if copy.full == node.resolve_topic_name(copy.name, only_expand=True):
+            derived = self.full + suffix
+            return copy if copy.full == derived else Topic(derived, derived)
+        return copy
+
 
 @dataclass(frozen=True)
 class Source:

@@ -57,7 +57,7 @@ class ImageTopics(NamedTuple):
     def resolve(cls, node: Any, name: str) -> ImageTopics:
         """Apply the node's remappings; a copy goes with its base unless remapped itself."""
         raw = Topic.resolve(node, name)
-        copies = (_copy(node, raw, suffix) for suffix in (COMPRESSED_SUFFIX, PACKET_SUFFIX))
+        copies = (raw.copy(node, suffix) for suffix in (COMPRESSED_SUFFIX, PACKET_SUFFIX))
         return cls(raw, *copies)
 
 
@@ -152,14 +152,6 @@ def explain_other_transports(node: Any, topics: ImageTopics) -> str:
         f'no publishers on {raw}, only on {", ".join(sorted(others))}, '
         f'which this node cannot read: {REPUBLISH}'
     )
-
-
-def _copy(node: Any, raw: Topic, suffix: str) -> Topic:
-    copy = Topic.resolve(node, raw.name + suffix)
-    if copy.full == node.resolve_topic_name(copy.name, only_expand=True):
-        derived = raw.full + suffix
-        return copy if copy.full == derived else Topic(derived, derived)
-    return copy
 
 
 def _types(publishers: Sequence[Endpoint]) -> set[str]:

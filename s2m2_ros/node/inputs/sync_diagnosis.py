@@ -76,7 +76,7 @@ def explain_silence(
         if not (topic.recent if settings.cache_camera_info else topic.timestamps_since(since))
     ]
     if missing:
-        return f'no pairs: {"; ".join(_explain_missing(missing))}'
+        return f'no pairs: {"; ".join(explain_missing(missing))}'
     return f'no pairs: {_explain_timestamps(images, infos, settings, since)}'
 
 
@@ -96,7 +96,8 @@ def explain_rates(topics: Sequence[InputTopic], now: float) -> str | None:
     )
 
 
-def _explain_missing(missing: Sequence[InputTopic]) -> list[str]:
+def explain_missing(missing: Sequence[InputTopic]) -> list[str]:
+    """Return why there are no messages of these topics."""
     reasons = [topic.problem for topic in missing if topic.problem]
     unpublished = [t.name for t in missing if not t.problem and not t.publishers]
     if unpublished:

@@ -19,7 +19,7 @@ from s2m2_ros.node.inputs.calibration_join import CalibrationJoin, PairedImages
 from s2m2_ros.node.inputs.delivery import explain_loss, explain_mismatch, image_size
 from s2m2_ros.node.inputs.endpoints import node_names
 from s2m2_ros.node.inputs.frames import FrameWatch
-from s2m2_ros.node.inputs.pairing import StereoPairing, TimedImage
+from s2m2_ros.node.inputs.pairing import StereoPairing, TimedImage, nanoseconds
 from s2m2_ros.node.inputs.publisher_watch import PublisherWatch
 from s2m2_ros.node.inputs.stereo_inputs import (
     IMAGES,
@@ -189,13 +189,13 @@ class PairSynchronizer:
             self._faults.report(Fault.DISPATCH, safe_text(repr(error)))
 
     def _take_info(self, index: int, message: Any, gid: bytes | None) -> None:
-        stamp = _nanoseconds(message)
+        stamp = nanoseconds(message)
         self.topics[index].take(stamp, time.monotonic())
         publisher = self._inputs.identify(index, gid)
         self._join.add_info(index - LEFT_INFO, TimedInfo(stamp, message), publisher)
 
     def _take_image(self, index: int, message: Any, gid: bytes | None) -> None:
-        now, stamp, topic = time.monotonic(), _nanoseconds(message), self.topics[index]
+        now, stamp, topic = time.monotonic(), nanoseconds(message), self.topics[index]
         if gid not in self._asked_for and not self._publishers.knows(index, gid):
             self._follow()
             self._asked_for.append(gid)
@@ -331,8 +331,3 @@ def explain_remapping(names: StereoTopics, *, one_image: bool = False) -> str | 
             'needs a calibration of its own, with P[3] = -fx * baseline'
         )
     return '; '.join(reasons) or None
-
-
-def _nanoseconds(message: Any) -> int:
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

@@ -15,10 +15,22 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField, RegionOf
 from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
-from s2m2_ros.geometry import MIN_DISPARITY, HostOutputs, Output, Workspace
+from s2m2_ros.geometry import (
+    MIN_DISPARITY,
+    CloudLayout,
+    CloudOptions,
+    HostOutputs,
+    Output,
+    Workspace,
+)
+from s2m2_ros.geometry import RegionOfInterest as Window
 from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill, fill_image
 from s2m2_ros.msg import StereoEstimate
+from s2m2_ros.node.outputs.depth_encodings import METERS, MILLIMETERS, millimeters
+from s2m2_ros.node.outputs.disparity_color import disparity_colors
 from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
+
+CLEARING_LAYOUT = CloudLayout.of(CloudOptions(color='none'))
 
 
 def disparity_message(
@@ -27,25 +39,38 @@ def disparity_message(
     """Return the DisparityImage; needs Output.DISPARITY.
 
     ``resolution`` in pixels becomes ``delta_d``: multiply it by the ratio of the widths if the
-    network worked on smaller images. ``valid_window`` is the whole image, since the network
-    estimates every pixel; the occlusion mask marks those without a match.
+    network worked on smaller images. ``valid_window`` is the region of interest, or else the
+    whole image, since the network estimates every pixel; the occlusion mask marks those without
+    a match.
     """
     camera = outputs.calibrated_camera
+    window = outputs.valid_window or Window(width=camera.width, height=camera.height)
     return DisparityImage(
         header=header,
         image=_image(outputs.arrays[Output.DISPARITY], '32FC1', header),
         f=camera.focal_length,
         t=camera.baseline,
-        valid_window=RegionOfInterest(width=camera.width, height=camera.height),
+        valid_window=RegionOfInterest(
+            x_offset=window.x_offset,
+            y_offset=window.y_offset,
+            width=window.width,
+            height=window.height,
+        ),
         min_disparity=MIN_DISPARITY,
         max_disparity=outputs.max_disparity,
         delta_d=resolution,
     )
 
 
-def depth_message(outputs: HostOutputs, header: Header) -> Image:
-    """Return the depth image, 32FC1 in meters, NaN where unknown (REP 118)."""
-    return _image(outputs.arrays[Output.DEPTH], '32FC1', header)
+def disparity_color_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return a picture of the disparity, bgr8, black where unknown; needs Output.DISPARITY."""
+    return _image(disparity_colors(outputs.arrays[Output.DISPARITY]), 'bgr8', header)
+
+
+def depth_message(outputs: HostOutputs, header: Header, encoding: str = METERS) -> Image:
+    """Return the depth image: 32FC1 in meters, NaN where unknown, or 16UC1 (REP 118)."""
+    depth = outputs.arrays[Output.DEPTH]
+    return _image(millimeters(depth) if encoding == MILLIMETERS else depth, encoding, header)
 
 
 def uncertainty_message(outputs: HostOutputs, header: Header) -> Image:
@@ -71,6 +96,39 @@ def depth_camera_info(
         info.k = [P[0], 0.0, P[2], 0.0, P[5], P[6], 0.0, 0.0, 1.0]
         info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
         info.d = [0.0] * len(left_info.d)
+    return info
+
+
+def registered_depth_message(outputs: HostOutputs, header: Header) -> Image:
+    """Return the depth that the target camera sees, 32FC1 in meters, NaN where unknown."""
+    stamped = Header(stamp=header.stamp, frame_id=outputs.required_target.frame_id)
+    return _image(outputs.arrays[Output.REGISTERED_DEPTH], '32FC1', stamped)
+
+
+def registered_camera_info(
+    outputs: HostOutputs, header: Header, color_info: CameraInfo | None
+) -> CameraInfo:
+    """Return the target camera's calibration, as it describes the registered depth.
+
+    That of a raw image is the camera's own; that of a rectified one has no distortion. ``P[3]``
+    is 0 where the frame is the camera's own.
+    """
+    target = outputs.required_target
+    if color_info is None:
+        raise ValueError('the calibration of the target camera is missing')
+    stamped = Header(stamp=header.stamp, frame_id=target.frame_id)
+    shared = bool(target.tx or target.ty)
+    info = depth_camera_info(color_info, stamped, rectified=not target.is_raw)
+    P = list(info.p)
+    if shared:
+        P = list(color_info.p)
+    elif target.is_raw and not any(P):
+        # Drivers of single cameras may leave P empty, which consumers of depth read.
+        K = list(color_info.k)
+        P = [*K[:3], 0.0, *K[3:6], 0.0, *K[6:], 0.0]
+    else:
+        P[7] = 0.0
+    info.p = P
     return info
 
 
@@ -131,17 +189,38 @@ def point_cloud_message(
     organized = records.ndim == 3
     height, width = records.shape[:2] if organized else (1, records.shape[0])
     message = (memory or CloudMemory()).message(records)
-    message.header = Header(stamp=header.stamp, frame_id=outputs.cloud_frame_id or header.frame_id)
-    message.height, message.width = height, width
+    _describe_cloud(message, layout, (height, width), _cloud_header(outputs, header))
+    message.is_dense = not organized
+    return message
+
+
+def clearing_message(outputs: HostOutputs, header: Header) -> PointCloud2:
+    """Return the ends of the clearing rays, x, y and z; needs Output.POINTS_CLEARING."""
+    points = outputs.arrays[Output.POINTS_CLEARING]
+    message = PointCloud2(is_dense=True)
+    fill(message.data, points)
+    size = (1, len(points))
+    _describe_cloud(message, CLEARING_LAYOUT, size, _cloud_header(outputs, header))
+    return message
+
+
+def _cloud_header(outputs: HostOutputs, header: Header) -> Header:
+    return Header(stamp=header.stamp, frame_id=outputs.cloud_frame_id or header.frame_id)
+
+
+def _describe_cloud(
+    message: PointCloud2, layout: CloudLayout, size: tuple[int, int], header: Header
+) -> None:
+    """Set all but the data and `is_dense`; `size` is the height and the width."""
+    message.header = header
+    message.height, message.width = size
     message.fields = [
         PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
         for name, offset in layout.fields
     ]
     message.is_bigendian = BIG_ENDIAN_HOST
     message.point_step = layout.point_step
-    message.row_step = width * layout.point_step
-    message.is_dense = not organized
-    return message
+    message.row_step = message.width * layout.point_step
 
 
 def estimate_message(

@@ -10,7 +10,8 @@ from typing import Any
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS, TYPES, MessageSource
+from s2m2_ros.node.inputs.endpoints import Topic
+from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS, STATS, TYPES, MessageSource
 
 
 class Publishers:
@@ -30,8 +31,8 @@ class Publishers:
         self._publishers = {
             topic: node.create_lifecycle_publisher(
                 kind,
-                topic,
-                _profile(),
+                _name(node, topic),
+                output_profile(),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
                 **extra,
             )
@@ -40,8 +41,11 @@ class Publishers:
 
     def wanted(self) -> frozenset[str]:
         """Return the topics with a subscriber, `stats` left out."""
-        publishers = self._publishers
-        return frozenset(t for t in OUTPUT_TOPICS if publishers[t].get_subscription_count())
+        return frozenset(
+            topic
+            for topic, publisher in self._publishers.items()
+            if topic != STATS and publisher.get_subscription_count()
+        )
 
     def open(self) -> None:
         """Let messages out from now on."""
@@ -73,7 +77,16 @@ class Publishers:
         self._publishers = {}
 
 
-def _profile() -> QoSProfile:
+def _name(node: Any, topic: str) -> str:
+    """Return the name to publish with; that of another form follows its base's remapping."""
+    base = OUTPUT_TOPICS[topic].base if topic in OUTPUT_TOPICS else ''
+    if not base:
+        return topic
+    return Topic.resolve(node, base).copy(node, topic.removeprefix(base)).name
+
+
+def output_profile() -> QoSProfile:
+    """Return the quality of service of every output, unless it is overridden."""
     # A new one each time: rclpy writes the overrides into it.
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE

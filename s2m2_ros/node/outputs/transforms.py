@@ -15,6 +15,7 @@ from s2m2_ros.text_safety import safe_text
 
 # How long a transform may come after its image, in seconds.
 TRANSFORM_TIMEOUT = 0.1
+USE_OF_POINTS = "points: no transform from '{source}' to points_frame '{target}'"
 
 
 class TransformError(S2M2Error):
@@ -24,8 +25,11 @@ class TransformError(S2M2Error):
 class TransformSource(Protocol):
     """Something that knows transforms."""
 
-    def find(self, header: Any, frame: str) -> RigidTransform:
-        """Return the transform from the header's frame into `frame`; raises TransformError."""
+    def find(self, header: Any, frame: str, *, use: str = USE_OF_POINTS) -> RigidTransform:
+        """Return the transform from the header's frame into `frame`; raises TransformError.
+
+        `use` is what it is for: the output, and what calls for the frame.
+        """
 
 
 class Transforms:
@@ -37,7 +41,7 @@ class Transforms:
         self._buffer = Buffer()
         self._listener = TransformListener(self._buffer, node)
 
-    def find(self, header: Any, frame: str) -> RigidTransform:
+    def find(self, header: Any, frame: str, *, use: str = USE_OF_POINTS) -> RigidTransform:
         """Return the transform from the header's frame, at its timestamp, into `frame`."""
         from rclpy.duration import Duration
         from rclpy.time import Time
@@ -52,8 +56,8 @@ class Transforms:
             return rigid_transform_from_message(found)
         except Exception as error:  # tf2's several classes, and poses that are none
             raise TransformError(
-                f"points: no transform from '{safe_text(header.frame_id)}' to points_frame "
-                f"'{frame}': {safe_text(error)}"
+                f'{use.format(source=safe_text(header.frame_id), target=safe_text(frame))}: '
+                f'{safe_text(error)}'
             ) from error
 
     def close(self) -> None:

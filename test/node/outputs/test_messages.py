@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -18,13 +19,17 @@ from sensor_msgs_py import point_cloud2
 from std_msgs.msg import Header
 
 from s2m2_ros.geometry import (
+    ClearingOptions,
     CloudOptions,
     HostOutputs,
     Output,
     OutputOptions,
     PrincipalPoint,
+    RegionOfInterest,
     RigidTransform,
     StereoCamera,
+    TargetCamera,
+    VoxelGrid,
     compute_outputs,
 )
 from s2m2_ros.io.message_data import fill
@@ -45,10 +50,25 @@ CAMERA = StereoCamera(
     right=PrincipalPoint(30.0, 1.0),
 )
 IMAGE = np.full((2, 100, 3), (200, 100, 50), np.uint8)
+# Half as fine, 0.1 m to the right of the left camera.
+TARGET = TargetCamera(
+    width=50,
+    height=1,
+    fx=350.0,
+    fy=350.0,
+    cx=25.0,
+    cy=0.0,
+    rotation=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    translation=(-0.1, 0.0, 0.0),
+    frame_id='color',
+)
 
 
 def outputs(
-    options: CloudOptions | None = None, memory: messages.CloudMemory | None = None
+    options: CloudOptions | None = None,
+    memory: messages.CloudMemory | None = None,
+    *,
+    target: TargetCamera | None = None,
 ) -> HostOutputs:
     """Return d = 42 (2 m) everywhere but for an unknown pixel in row 0 and d = 70 in row 1."""
     disparity = torch.full((2, 100), 62.0)
@@ -56,7 +76,7 @@ def outputs(
     disparity[1, 99] = 90.0
     confidence = torch.linspace(0, 1, 200).reshape(2, 100)
     estimate = maps(disparity, visibility=1 - confidence, confidence=confidence)
-    chosen = OutputOptions(cloud=options or CloudOptions())
+    chosen = OutputOptions(cloud=options or CloudOptions(), target=target or TARGET)
     return compute_outputs(
         CAMERA,
         estimate,
@@ -95,6 +115,11 @@ class TestDisparity:
         assert not window.do_rectify
         assert message.delta_d == 0.0625
         assert messages.disparity_message(outputs(), HEADER, resolution=0.5).delta_d == 0.5
+
+    def test_the_valid_window_is_the_region_of_interest(self) -> None:
+        chosen = replace(outputs(), valid_window=RegionOfInterest(7, 1, 90, 1))
+        window = messages.disparity_message(chosen, HEADER).valid_window
+        assert (window.x_offset, window.y_offset, window.width, window.height) == (7, 1, 90, 1)
 
     def test_depth_follows_from_the_message_alone(self) -> None:
         message = messages.disparity_message(outputs(), HEADER)
@@ -153,6 +178,56 @@ class TestImages:
         assert {trusted.encoding, occluded.encoding} == {'mono8'}
         assert pixels(trusted).tolist() == [[0] * 100, [255] * 100]
         assert pixels(occluded).tolist() == [[0] * 100, [255] * 100]
+
+
+class TestRegistered:
+    def test_depth_has_the_frame_and_size_of_the_color_camera(self) -> None:
+        message = messages.registered_depth_message(outputs(), HEADER)
+        assert message.header == Header(stamp=HEADER.stamp, frame_id='color')
+        assert (message.height, message.width, message.encoding) == (1, 50, '32FC1')
+        # 2 m: u = (column - 50) / 2 + 25 - 350 * 0.1 / 2 = column / 2 - 17.5.
+        depth = pixels(message)
+        # 1.2 m: (99 - 50) / 2 + 25 - 350 * 0.1 / 1.2 = 20.3.
+        expected = [2.0] * 20 + [1.2] + [2.0] * 11
+        np.testing.assert_allclose(depth[0, :32], expected, rtol=1e-6)
+        assert np.isnan(depth[0, 33:]).all()
+
+    def info(self, **changes: Any) -> CameraInfo:
+        info = CameraInfo(width=100, height=2, binning_x=2, distortion_model='plumb_bob')
+        info.header.frame_id = 'color'
+        info.p = [700.0, 0.0, 50.0, -70.0, 0.0, 700.0, 1.0, 3.0, 0.0, 0.0, 1.0, 0.0]
+        info.k = [690.0, 0.0, 51.0, 0.0, 695.0, 1.5, 0.0, 0.0, 1.0]
+        info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+        info.d = [0.1, 0.0, 0.0, 0.0, 0.0]
+        for name, value in changes.items():
+            setattr(info, name, value)
+        return info
+
+    def test_camera_info_of_a_rectified_image_has_no_distortion(self) -> None:
+        info = messages.registered_camera_info(outputs(), HEADER, self.info())
+        assert info.header == Header(stamp=HEADER.stamp, frame_id='color')
+        assert list(info.k) == [700.0, 0, 50, 0, 700, 1, 0, 0, 1]
+        assert list(info.d) == [0.0] * 5
+        assert list(info.p) == [700.0, 0, 50, 0, 0, 700, 1, 0, 0, 0, 1, 0]
+        assert (info.width, info.height, info.binning_x) == (100, 2, 2)
+
+    def test_camera_info_of_a_raw_image_is_the_cameras_own(self) -> None:
+        raw = outputs(target=replace(TARGET, is_raw=True))
+        info = messages.registered_camera_info(raw, HEADER, self.info())
+        assert list(info.k) == list(self.info().k)
+        assert list(info.d) == [0.1, 0, 0, 0, 0]
+        assert list(info.p) == [700.0, 0, 50, 0, 0, 700, 1, 0, 0, 0, 1, 0]
+        empty = messages.registered_camera_info(raw, HEADER, self.info(p=[0.0] * 12))
+        assert list(empty.p) == [690.0, 0, 51, 0, 0, 695, 1.5, 0, 0, 0, 1, 0]
+
+    def test_camera_info_in_the_frame_of_another_camera_keeps_its_shift(self) -> None:
+        shared = outputs(target=replace(TARGET, tx=-70.0))
+        info = messages.registered_camera_info(shared, HEADER, self.info())
+        assert list(info.p) == list(self.info().p)
+
+    def test_without_the_color_camera_there_is_none(self) -> None:
+        with pytest.raises(ValueError, match='calibration of the target camera is missing'):
+            messages.registered_camera_info(outputs(), HEADER, None)
 
 
 class TestPointCloud:
@@ -216,6 +291,17 @@ class TestPointCloud:
         points = point_cloud2.read_points(cloud)
         assert points['z'][199] == pytest.approx(1.2)
 
+    def test_voxels_are_dense_in_one_row(self) -> None:
+        # Both columns of Z = 2 m and 1.2 m lie in a voxel of 100 m for each sign of X and Y.
+        memory = messages.CloudMemory()
+        chosen = CloudOptions(voxels=VoxelGrid(100.0), confidence=True)
+        cloud = messages.point_cloud_message(outputs(chosen, memory), HEADER, memory)
+        points = point_cloud2.read_points(cloud)
+        signs = {(x < 0, y < 0) for x, y in zip(points['x'], points['y'], strict=True)}
+        assert (cloud.height, cloud.width, cloud.is_dense) == (1, len(signs), True)
+        assert len(cloud.data) == cloud.row_step == 20 * cloud.width
+        assert points['confidence'].max() == 1.0
+
     def test_dense(self) -> None:
         cloud = self.cloud(organized=False)
         assert (cloud.height, cloud.width) == (1, 199)
@@ -264,6 +350,33 @@ class TestPointCloud:
         result = compute_outputs(CAMERA, maps(torch.full((2, 100), 62.0)), {Output.DEPTH})
         with pytest.raises(ValueError, match='POINTS'):
             messages.point_cloud_message(result, HEADER)
+
+
+class TestClearing:
+    def test_a_small_cloud_of_x_y_z(self) -> None:
+        estimate = maps(torch.full((2, 100), NAN))
+        estimate.disparity[1, 50] = 62.0  # 2 m ahead
+        estimate.disparity[1, 99] = 20.0  # infinity, along the ray (0.07, 0, 1)
+        options = OutputOptions(clearing=ClearingOptions(decimation=1, max_range=5.0))
+        result = compute_outputs(CAMERA, estimate, {Output.POINTS_CLEARING}, options=options)
+        message = messages.clearing_message(result, HEADER)
+        assert message.header == HEADER
+        assert (message.height, message.width) == (1, 2)
+        assert (message.point_step, message.row_step, len(message.data)) == (12, 24, 24)
+        assert message.is_dense
+        points = point_cloud2.read_points_numpy(message, ('x', 'y', 'z'))
+        far = 5 / math.hypot(0.07, 1)
+        np.testing.assert_allclose(points, [[0.0, 0.0, 2.0], [0.07 * far, 0.0, far]], atol=1e-6)
+
+    def test_no_rays_and_another_frame(self) -> None:
+        shift = RigidTransform('map', ((1, 0, 0), (0, 1, 0), (0, 0, 1)), (0.0, 0.0, 5.0))
+        options = OutputOptions(cloud=CloudOptions(transform=shift))
+        unknown = maps(torch.full((2, 100), NAN))
+        result = compute_outputs(CAMERA, unknown, {Output.POINTS_CLEARING}, options=options)
+        message = messages.clearing_message(result, HEADER)
+        assert message.header.frame_id == 'map'
+        assert (message.height, message.width, len(message.data)) == (1, 0, 0)
+        assert deserialize_message(serialize_message(message), PointCloud2) == message
 
 
 class TestEstimate:

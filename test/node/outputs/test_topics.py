@@ -10,7 +10,8 @@ from s2m2_ros.node.outputs.topics import OUTPUT_TOPICS, STATS, TYPES, needed_out
 
 def test_only_what_is_subscribed_is_computed() -> None:
     assert needed_outputs(()) == set()
-    assert needed_outputs({'depth/camera_info'}) == set()
+    assert needed_outputs({'depth/camera_info', 'registered/camera_info'}) == set()
+    assert needed_outputs({'registered/depth'}) == {Output.REGISTERED_DEPTH}
     assert needed_outputs({'depth', 'points'}) == {Output.DEPTH, Output.POINTS}
     estimate = {Output.DISPARITY, Output.CONFIDENCE, Output.VISIBILITY}
     assert needed_outputs({'estimate', 'disparity'}) == estimate
