@@ -44,7 +44,7 @@ class Recognized:
         model: what runs.
         description: nothing in it is left open but sizes that are open in the model.
         origin: where the description comes from, for people.
-        assumed: what nobody said, in sentences.
+        assumed: what no description says, in sentences.
 
     """
 
