@@ -103,8 +103,8 @@ def test_images_are_scaled_to_a_fixed_size_and_the_disparity_back(
     path = write(BlockMatcher(shape=(1, 3, *size)), f'size: {{fit: {fit}}}')
     # A smooth texture survives being scaled.
     coarse = torch.rand(1, 3, 24, 43, generator=torch.Generator().manual_seed(1)) * 255
-    wide = torch.nn.functional.interpolate(coarse, (96, 172), mode='bilinear')[0]
-    wide = wide.permute(1, 2, 0).numpy().astype(np.uint8)
+    smooth = torch.nn.functional.interpolate(coarse, (96, 172), mode='bilinear')[0]
+    wide = smooth.permute(1, 2, 0).numpy().astype(np.uint8)
     found = matched(path, [wide[:, :160], wide[:, SHIFT:]])
     assert found.disparity.shape == (96, 160)
     # The matcher finds whole pixels of its own size.

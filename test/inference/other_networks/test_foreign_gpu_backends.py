@@ -93,9 +93,8 @@ def _at(address: int, shape: Any) -> np.ndarray:
     """Return the float32 values at an address of host memory."""
     import ctypes
 
-    count = int(np.prod(shape))
-    values = (ctypes.c_float * count).from_address(address)
-    return np.frombuffer(values, np.float32).reshape(shape)
+    pointer = ctypes.cast(address, ctypes.POINTER(ctypes.c_float))
+    return np.ctypeslib.as_array(pointer, tuple(shape))
 
 
 @pytest.fixture
@@ -171,7 +170,7 @@ def test_what_tensorrt_needs(fake: FakeTensorRt, write: Writer, tmp_path: Path) 
     assert 'CUDA device' in str(foreign_tensorrt.unavailable(options(path, tmp_path)))
     on_cuda = options(path, tmp_path, torch.device('cuda:0'))
     assert foreign_tensorrt.unavailable(on_cuda) is None
-    sys.modules['tensorrt'].__version__ = '8.6.1'
+    vars(sys.modules['tensorrt'])['__version__'] = '8.6.1'
     assert 'too old' in str(foreign_tensorrt.unavailable(on_cuda))
 
 
