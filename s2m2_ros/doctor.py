@@ -25,8 +25,8 @@ from s2m2_ros.weights import (
     added_folder,
     cache_folder,
     checkpoint_path,
-    file_sha256,
     find_checkpoint,
+    is_added_intact,
     is_intact,
 )
 
@@ -293,7 +293,7 @@ def added_files() -> Iterator[CheckResult]:
     try:
         for record in added_checkpoints(cache_folder()):
             path = added_folder(cache_folder()) / record.filename
-            if path.is_file() and file_sha256(path) == record.sha256:
+            if is_added_intact(record, cache_folder()):
                 yield CheckResult(f'checkpoint {record.name}', Health.GOOD, str(path))
             else:
                 fact = f'{path} is missing or damaged'

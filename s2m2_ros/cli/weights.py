@@ -17,6 +17,7 @@ from s2m2_ros.weights import (
     download,
     file_sha256,
     find_checkpoint,
+    is_added_intact,
     is_intact,
     is_present,
 )
@@ -165,7 +166,7 @@ def _verify(folder: Path | None) -> int:
     root = folder or cache_folder()
     for record in added_checkpoints(root):
         path = added_folder(root) / record.filename
-        intact = is_present(path) and file_sha256(path) == record.sha256
+        intact = is_added_intact(record, root)
         state = 'intact' if intact else f'DAMAGED: delete {path} and add it again'
         damaged += not intact
         print(f'{record.name:8} {state}')

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from s2m2_ros.text_safety import safe_text
 from s2m2_ros.weights.errors import WeightsError
 from s2m2_ros.weights.private_folders import check_private, private_folder
 from s2m2_ros.weights.registry import CHECKPOINTS
+from s2m2_ros.weights.verification import file_sha256
 
 FOLDERS = ('weights', 'added')
 NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,63}')
@@ -39,6 +40,7 @@ class AddedCheckpoint:
         license: of the weights, empty if unknown.
         source: the file it was copied from.
         size_bytes: of the file.
+        companions: SHA-256 of other files that belong to it, by their names in the folder.
 
     """
 
@@ -48,6 +50,7 @@ class AddedCheckpoint:
     license: str
     source: str
     size_bytes: int
+    companions: dict[str, str]
 
 
 def added_folder(cache_folder: Path) -> Path:
@@ -74,6 +77,7 @@ def add_file(
     content: bytes | None = None,
     description: str = '',
     license: str = '',
+    companions: Mapping[str, bytes] | None = None,
     replace: bool = False,
 ) -> AddedCheckpoint:
     """Copy a file into the weights folder, so that it is found by its name.
@@ -85,6 +89,8 @@ def add_file(
         content: what is written instead of the file's own content.
         description: the text of the YAML beside an ONNX file; empty for none.
         license: of the weights, for lists.
+        companions: content of other files that belong to it, by their names in the folder; these
+            begin with `name` and a dot.
         replace: whether another file of that name may be replaced.
 
     Raises WeightsError if the name is taken or invalid, the file is not of a known kind, or the
@@ -109,13 +115,21 @@ def add_file(
                 )
             target = folder / f'{name}{suffix}'
             _remove(previous, folder)
+            for other, data in (companions or {}).items():
+                write_atomically(folder / other, data)
             if description:
                 write_atomically(target.with_suffix('.yaml'), description.encode())
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
         record = AddedCheckpoint(
-            name, target.name, digest, license, str(file.absolute()), target.stat().st_size
+            name,
+            target.name,
+            digest,
+            license,
+            str(file.absolute()),
+            target.stat().st_size,
+            {n: hashlib.sha256(data).hexdigest() for n, data in (companions or {}).items()},
         )
         text = json.dumps(asdict(record), indent=2) + '\n'
         write_atomically(folder / f'{name}{RECORD_SUFFIX}', text.encode())
@@ -141,11 +155,11 @@ def find_record(name: str, cache_folder: Path) -> AddedCheckpoint | None:
         check_private(cache_folder, folder.parent, folder)
         values = json.loads(read_regular_file(path, max_bytes=LARGEST_RECORD))
         record = AddedCheckpoint(**{f.name: values[f.name] for f in fields(AddedCheckpoint)})
+        # The files are loaded by these names: they must lead nowhere else.
+        if any(Path(other).name != other for other in (record.filename, *record.companions)):
+            raise ValueError('a name is a path')
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise WeightsError(f"'{path}' is damaged: delete it, and add the file again") from error
-    # The file is loaded by this name: it must lead nowhere else.
-    if not isinstance(record.filename, str) or Path(record.filename).name != record.filename:
-        raise WeightsError(f"'{path}' is damaged: delete it, and add the file again")
     return record
 
 
@@ -161,11 +175,23 @@ def added_checkpoints(cache_folder: Path) -> Iterator[AddedCheckpoint]:
             yield record
 
 
+def is_added_intact(record: AddedCheckpoint, cache_folder: Path) -> bool:
+    """Return whether an added file, and what belongs to it, is as it was added."""
+    folder = added_folder(cache_folder)
+    digests = {record.filename: record.sha256, **record.companions}
+    return all(
+        (folder / name).is_file() and file_sha256(folder / name) == digest
+        for name, digest in digests.items()
+    )
+
+
 def _remove(record: AddedCheckpoint | None, folder: Path) -> None:
     if record is None:
         return
     (folder / f'{record.name}{RECORD_SUFFIX}').unlink(missing_ok=True)
-    for path in (folder / record.filename, (folder / record.filename).with_suffix('.yaml')):
+    main = folder / record.filename
+    others = (folder / name for name in record.companions)
+    for path in (main, main.with_suffix('.yaml'), *others):
         path.unlink(missing_ok=True)
 
 

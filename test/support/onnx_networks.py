@@ -192,3 +192,65 @@ class _Builder:
         sizes = [(s // recipe.step) or f'{name}_{i}' for i, s in enumerate((rows, columns))]
         shape = [*([1] * (recipe.rank - 2)), *sizes]
         return helper.make_tensor_value_info(output, element, shape)
+
+
+def write_two_files(folder: Path, *, half: bool = False, count: int = 40) -> Path:
+    """Write a network in two files with a correlation volume between them; return the first.
+
+    The first file gives the 3x3 surroundings of each gray pixel without their mean as features;
+    the second takes the disparity of the largest correlation, and wants features and the left
+    image besides, which it does not use.
+    """
+    element = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+    kernels = np.eye(9, dtype=np.float32).reshape(9, 1, 3, 3) - np.float32(1 / 9)
+    images = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 'rows', 'columns'])
+        for name in ('left', 'right')
+    ]
+    features = [
+        helper.make_tensor_value_info(f'features_{name}', TensorProto.FLOAT, None)
+        for name in ('left', 'right')
+    ]
+    nodes = []
+    for side in ('left', 'right'):
+        nodes += [
+            helper.make_node('ReduceMean', [side], [f'{side}_gray'], axes=[1], keepdims=1),
+            helper.make_node(
+                'Conv', [f'{side}_gray', 'kernels'], [f'features_{side}'], pads=[1] * 4
+            ),
+        ]
+    first = helper.make_graph(
+        nodes, 'features', images, features, [numpy_helper.from_array(kernels, 'kernels')]
+    )
+    inputs = [
+        helper.make_tensor_value_info('volume', element, [1, 1, count, 'rows', 'columns']),
+        helper.make_tensor_value_info(
+            'features_left', TensorProto.FLOAT, [1, 9, 'rows', 'columns']
+        ),
+        images[0],
+    ]
+    nodes = [
+        helper.make_node('Squeeze', ['volume', 'axis'], ['flat']),
+        helper.make_node('ArgMax', ['flat'], ['best'], axis=1, keepdims=1),
+        helper.make_node('Cast', ['best'], ['whole'], to=TensorProto.FLOAT),
+        helper.make_node('ReduceMean', ['features_left'], ['feature'], axes=[1], keepdims=1),
+        helper.make_node('ReduceMean', ['left'], ['gray'], axes=[1], keepdims=1),
+        helper.make_node('Add', ['feature', 'gray'], ['sum']),
+        helper.make_node('Mul', ['sum', 'zero'], ['nothing']),
+        helper.make_node('Add', ['whole', 'nothing'], ['disparity']),
+    ]
+    outputs = [helper.make_tensor_value_info('disparity', TensorProto.FLOAT, None)]
+    constants = [
+        numpy_helper.from_array(np.array([1], np.int64), 'axis'),
+        numpy_helper.from_array(np.zeros(1, np.float32), 'zero'),
+    ]
+    second = helper.make_graph(nodes, 'disparity', inputs, outputs, constants)
+    for graph, name in ((first, 'net.onnx'), (second, 'post.onnx')):
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', OPSET)])
+        model.ir_version = IR_VERSION
+        onnx.save_model(model, folder / name)
+    (folder / 'net.yaml').write_text(
+        f'second: {{file: post.onnx, volume: volume, left: features_left, right: features_right, '
+        f'count: {count}, normalize: yes}}\n'
+    )
+    return folder / 'net.onnx'

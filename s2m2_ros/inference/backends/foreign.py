@@ -27,7 +27,7 @@ from s2m2_ros.inference.other_networks.foreign_network import ForeignNetwork
 from s2m2_ros.inference.other_networks.left_right_check import Agreement, check, mirrored
 from s2m2_ros.inference.other_networks.onnx_model import read_onnx
 from s2m2_ros.inference.other_networks.recognition import Recognized, recognize
-from s2m2_ros.inference.other_networks.sessions import HostSession
+from s2m2_ros.inference.other_networks.sessions import HostSession, runner_for
 
 _logger = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class ForeignModels:
         """Return the key of an artifact of this file, this description and this device."""
         return ArtifactKey(
             kind=kind,
-            checkpoint=self._found.model.sha256,
+            checkpoint=self._found.sha256,
             batch=size.batch,
             height=size.height,
             width=size.width,
@@ -193,7 +193,7 @@ class HostReference:
     """Compares engines with ONNX Runtime on the processor, on a planted pair."""
 
     def __init__(self, found: Recognized, device: torch.device) -> None:
-        self.network = ForeignNetwork(found, HostSession(found))
+        self.network = ForeignNetwork(found, runner_for(found, HostSession))
         self._device = device
 
     def prove(self, engine: Network, size: ImageSize) -> Proof:

@@ -7,6 +7,7 @@ before it is used. Either way a planted pair shows at the opening whether the de
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from s2m2_ros.inference.backend import Backend, BackendOptions
 from s2m2_ros.inference.backends.engines import Engines
@@ -20,7 +21,7 @@ from s2m2_ros.inference.backends.foreign import (
 from s2m2_ros.inference.backends.onnx_runtime import unavailable_on
 from s2m2_ros.inference.other_networks.foreign_network import ForeignNetwork
 from s2m2_ros.inference.other_networks.planted_check import check_description
-from s2m2_ros.inference.other_networks.sessions import CudaSession, HostSession
+from s2m2_ros.inference.other_networks.sessions import CudaSession, HostSession, runner_for
 from s2m2_ros.optional_packages import missing_packages
 
 NAME = 'onnxruntime'
@@ -36,12 +37,13 @@ def open_backend(options: BackendOptions) -> Backend:
     import onnxruntime
 
     found = load(options)
-    options = replace(options, precision='float16' if found.model.has_half else 'float32')
+    options = replace(options, precision='float16' if found.has_half else 'float32')
     if options.device.type == 'cpu':
-        network = ForeignNetwork(found, HostSession(found))
+        network = ForeignNetwork(found, runner_for(found, HostSession))
         check_description(network, options.device)
         return ForeignBackend(NAME, found, network, options)
-    network = ForeignNetwork(found, CudaSession(found, options.device))
+    on_device = partial(CudaSession, device=options.device)
+    network = ForeignNetwork(found, runner_for(found, on_device))
     check_description(network, options.device)
     engines = Engines(
         NAME,

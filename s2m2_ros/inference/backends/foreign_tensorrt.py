@@ -24,7 +24,7 @@ from s2m2_ros.inference.backends.foreign import (
     load,
 )
 from s2m2_ros.inference.engines.versions import how_to_install
-from s2m2_ros.inference.errors import InferenceError
+from s2m2_ros.inference.errors import BackendUnavailableError, InferenceError
 from s2m2_ros.inference.export import ImageSize
 from s2m2_ros.inference.other_networks.foreign_network import ELEMENTS, ForeignNetwork
 from s2m2_ros.inference.other_networks.planted_check import check_description
@@ -48,7 +48,11 @@ def open_backend(options: BackendOptions) -> Backend:
     import tensorrt
 
     found = load(options)
-    options = replace(options, precision='float16' if found.model.has_half else 'float32')
+    if found.files is not None:
+        raise BackendUnavailableError(
+            NAME, 'networks in two files run with ONNX Runtime only: set backend to onnxruntime'
+        )
+    options = replace(options, precision='float16' if found.has_half else 'float32')
     reference = HostReference(found, options.device)
     check_description(reference.network, torch.device('cpu'))
     models = ForeignModels(found, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replace_fields
 from pathlib import Path
 
 from s2m2_ros.inference.other_networks.onnx_model import read_onnx
@@ -24,13 +25,18 @@ def add_network(
     """
     model = read_onnx(file)
     found = recognize(model)
+    description, companions = found.description, {}
+    if found.files:
+        description = replace_fields(description, second_file=f'{name}.second.onnx')
+        companions = {description.second_file: found.files[1].content}
     record = add_file(
         file,
         name,
         cache_folder,
         content=model.content,
-        description=to_yaml(found.description, comments=(f'from {found.origin}', *found.assumed)),
-        license=found.description.license,
+        description=to_yaml(description, comments=(f'from {found.origin}', *found.assumed)),
+        license=description.license,
+        companions=companions,
         replace=replace,
     )
     return record, '; '.join((f'described by {found.origin}', *found.assumed))

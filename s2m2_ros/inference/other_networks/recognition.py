@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from s2m2_ros.inference.other_networks.onnx_model import OnnxFileError, OnnxModel, Port
+from s2m2_ros.inference.other_networks.two_files import second_model
 from s2m2_ros.text_safety import safe_text
 from s2m2_ros.weights.other_networks import (
     NetworkDescription,
@@ -41,10 +43,11 @@ class Recognized:
     """A model with its complete description.
 
     Attributes:
-        model: what runs.
+        model: what runs; of two files the first one, with the outputs of the second.
         description: nothing in it is left open but sizes that are open in the model.
         origin: where the description comes from, for people.
         assumed: what no description says, in sentences.
+        files: of a network in two files, both as they are.
 
     """
 
@@ -52,6 +55,19 @@ class Recognized:
     description: NetworkDescription
     origin: str
     assumed: tuple[str, ...] = ()
+    files: tuple[OnnxModel, OnnxModel] | None = None
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the model in hexadecimal, of two files that of both of theirs."""
+        if self.files is None:
+            return self.model.sha256
+        return hashlib.sha256(''.join(file.sha256 for file in self.files).encode()).hexdigest()
+
+    @property
+    def has_half(self) -> bool:
+        """Whether weights are float16."""
+        return any(file.has_half for file in self.files or (self.model,))
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -92,7 +108,11 @@ def recognize(model: OnnxModel) -> Recognized:
     DescriptionError if the description is wrong.
     """
     given, origin = _given(model)
+    files = None
     try:
+        if given.second_file:
+            files = (model, second_model(model, given))
+            model = replace(model, outputs=files[1].outputs)
         description, assumed = _completed(model, given)
     except OnnxFileError as error:
         raise OnnxFileError(
@@ -100,7 +120,7 @@ def recognize(model: OnnxModel) -> Recognized:
             f'{description_path(model.path).name} beside it, e.g. inputs: {{left: NAME, right: '
             f'NAME}} and outputs: {{disparity: NAME}}; {DOCUMENT} has all keys'
         ) from error
-    return Recognized(model, description, origin, assumed)
+    return Recognized(model, description, origin, assumed, files)
 
 
 def _given(model: OnnxModel) -> tuple[NetworkDescription, str]:

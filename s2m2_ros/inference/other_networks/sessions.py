@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +12,10 @@ import torch
 from s2m2_ros.inference.backends.devices import OwnStream
 from s2m2_ros.inference.backends.onnx_runtime import CUDA_PROVIDER, cuda_settings, location
 from s2m2_ros.inference.hardware.device_memory import is_out_of_memory
-from s2m2_ros.inference.other_networks.onnx_model import OnnxFileError
+from s2m2_ros.inference.other_networks.foreign_network import Runner
+from s2m2_ros.inference.other_networks.onnx_model import OnnxFileError, OnnxModel
 from s2m2_ros.inference.other_networks.recognition import Recognized
+from s2m2_ros.inference.other_networks.two_files import TYPES, TwoFiles, between_files
 from s2m2_ros.text_safety import safe_text
 
 CPU_PROVIDER = 'CPUExecutionProvider'
@@ -25,38 +27,38 @@ LONGEST_REASON = 300
 class HostSession:
     """Runs a model on tensors in host memory; see `foreign_network.Runner`."""
 
-    def __init__(self, recognized: Recognized) -> None:
-        self._recognized = recognized
-        self._session = open_session(recognized, [CPU_PROVIDER])
+    def __init__(self, model: OnnxModel, outputs: Sequence[str]) -> None:
+        self._model = model
+        self._outputs = list(outputs)
+        self._session = open_session(model, [CPU_PROVIDER])
 
     def __call__(self, images: Mapping[str, torch.Tensor]) -> Sequence[torch.Tensor]:
         """Return the outputs. Raises OnnxFileError if ONNX Runtime cannot run the model."""
-        found = self._recognized
         values = {name: image.numpy() for name, image in images.items()}
-        with one_line_errors(found, 'run it'):
-            outputs = self._session.run(list(found.outputs), values)
+        with one_line_errors(self._model, 'run it'):
+            outputs = self._session.run(self._outputs, values)
         return [torch.from_numpy(np.ascontiguousarray(output)) for output in outputs]
 
 
 class CudaSession:
     """Runs a model on tensors in the memory of a CUDA device; see `foreign_network.Runner`."""
 
-    def __init__(self, recognized: Recognized, device: torch.device) -> None:
-        self._recognized = recognized
+    def __init__(self, model: OnnxModel, outputs: Sequence[str], device: torch.device) -> None:
+        self._model = model
+        self._outputs = list(outputs)
         self._device = device
         self._stream = OwnStream(device)
         settings = cuda_settings(device, self._stream)
-        self._session = open_session(recognized, [(CUDA_PROVIDER, settings), CPU_PROVIDER])
+        self._session = open_session(model, [(CUDA_PROVIDER, settings), CPU_PROVIDER])
 
     def __call__(self, images: Mapping[str, torch.Tensor]) -> Sequence[torch.Tensor]:
         """Return the outputs, whose sizes are known afterwards only: they come by the host."""
-        found = self._recognized
         binding = self._session.io_binding()
         for name, image in images.items():
             binding.bind_input(name, *location(image))
-        for name in found.outputs:
+        for name in self._outputs:
             binding.bind_output(name, 'cuda', self._device.index or 0)
-        with self._stream.turn(), one_line_errors(found, 'run it'):
+        with self._stream.turn(), one_line_errors(self._model, 'run it'):
             self._session.run_with_iobinding(binding)
             binding.synchronize_outputs()
             outputs = binding.copy_outputs_to_cpu()
@@ -65,21 +67,36 @@ class CudaSession:
         ]
 
 
-def open_session(recognized: Recognized, providers: list[Any]) -> Any:
+def runner_for(found: Recognized, session: Callable[[OnnxModel, Sequence[str]], Runner]) -> Runner:
+    """Return what runs a network, in one file or two, by sessions of this kind."""
+    if found.files is None:
+        return session(found.model, found.outputs)
+    first, second = found.files
+    given = found.description
+    between = between_files(first, second, given)
+    inputs = {port.name: TYPES[port.element] for port in second.inputs}
+    return TwoFiles(
+        given,
+        between,
+        inputs,
+        session(first, between),
+        session(second, found.outputs),
+    )
+
+
+def open_session(model: OnnxModel, providers: list[Any]) -> Any:
     """Return the session of a model. Raises OnnxFileError, in one line, if it is invalid."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = FATAL_ONLY
     settings.intra_op_num_threads = torch.get_num_threads()
-    with one_line_errors(recognized, 'load it'):
-        return onnxruntime.InferenceSession(
-            recognized.model.content, settings, providers=providers
-        )
+    with one_line_errors(model, 'load it'):
+        return onnxruntime.InferenceSession(model.content, settings, providers=providers)
 
 
 @contextmanager
-def one_line_errors(recognized: Recognized, what: str) -> Iterator[None]:
+def one_line_errors(model: OnnxModel, what: str) -> Iterator[None]:
     """Turn the errors of ONNX Runtime into OnnxFileError; a lack of memory passes through."""
     import onnxruntime
 
@@ -90,6 +107,6 @@ def one_line_errors(recognized: Recognized, what: str) -> Iterator[None]:
             raise
         reason = ' '.join(str(error).split()) or type(error).__name__
         raise OnnxFileError(
-            f'{recognized.model.path}: ONNX Runtime {onnxruntime.__version__} cannot {what}: '
+            f'{model.path}: ONNX Runtime {onnxruntime.__version__} cannot {what}: '
             f'{safe_text(reason, LONGEST_REASON)}'
         ) from error

@@ -15,6 +15,8 @@ FITS = ('resize', 'pad', 'stretch')
 SIGNS = ('positive', 'negative')
 UNITS = ('pixels', 'fraction_of_width')
 PLANTED_CHECKS = ('error', 'warning')
+VOLUMES = ('group_correlation', 'concatenation')
+LARGEST_COUNT = 1024
 LARGEST_SIDE = 16384
 LARGEST_MULTIPLE = 1024
 LARGEST_VALUE = 1e6
@@ -51,6 +53,17 @@ class NetworkDescription:
         unit: 'pixels' of the network's input, or 'fraction_of_width' of it.
         scale: what the output is multiplied by to be in that unit.
         largest: largest disparity that the network finds, in pixels of its input; 0: unknown.
+        second_file: name of a second ONNX file in the same folder, which gives the outputs; empty
+            for none. Its inputs are outputs of the first file and the images, by name, and a cost
+            volume.
+        second_volume: its input that takes the cost volume, (1, channels, disparities, rows,
+            columns).
+        second_left, second_right: outputs of the first file that the volume is made of.
+        second_kind: one of `VOLUMES`: the mean product of each group of channels, or the left
+            channels and then the right ones.
+        second_groups: number of groups of channels.
+        second_count: number of disparities, from 0, in pixels of these outputs.
+        second_normalize: whether the channels are divided by their length first.
         planted_check: whether a pair of known disparity that comes out wrong is an error or a
             warning.
 
@@ -81,6 +94,14 @@ class NetworkDescription:
     unit: str = 'pixels'
     scale: float = 1.0
     largest: float = 0.0
+    second_file: str = ''
+    second_volume: str = ''
+    second_left: str = ''
+    second_right: str = ''
+    second_kind: str = 'group_correlation'
+    second_groups: int = 1
+    second_count: int = 0
+    second_normalize: bool = False
     planted_check: str = 'error'
 
     def __post_init__(self) -> None:
@@ -91,6 +112,7 @@ class NetworkDescription:
             ('fit', FITS),
             ('sign', SIGNS),
             ('unit', UNITS),
+            ('second_kind', VOLUMES),
             ('planted_check', PLANTED_CHECKS),
         ):
             if getattr(self, key) not in choices:
@@ -98,6 +120,7 @@ class NetworkDescription:
                 raise DescriptionError(f"{key} must be one of {known}, not '{getattr(self, key)}'")
         self._check_names()
         self._check_values()
+        self._check_second()
         for key in ('height', 'width'):
             if getattr(self, key) and not 16 <= getattr(self, key) <= LARGEST_SIDE:
                 raise DescriptionError(
@@ -145,6 +168,25 @@ class NetworkDescription:
             )
         if self.largest < 0:
             raise DescriptionError(f'largest must be 0 (unknown) or above, not {self.largest:g}')
+
+    def _check_second(self) -> None:
+        parts = (self.second_volume, self.second_left, self.second_right, self.second_count)
+        if self.second_file and not all(parts):
+            raise DescriptionError(
+                'a second file needs second.volume, its input for the cost volume, second.left '
+                'and second.right, the features it is made of, and second.count'
+            )
+        if any(parts) and not self.second_file:
+            raise DescriptionError('second.file is missing: the name of the second ONNX file')
+        if self.second_file and Path(self.second_file).name != self.second_file:
+            raise DescriptionError(
+                f"second.file must be a file in the same folder, not '{self.second_file}'"
+            )
+        if not 1 <= self.second_groups <= LARGEST_COUNT or self.second_count > LARGEST_COUNT:
+            raise DescriptionError(
+                f'second.groups and second.count must be 1 to {LARGEST_COUNT}, not '
+                f'{self.second_groups} and {self.second_count}'
+            )
 
     @property
     def offset(self) -> tuple[float, ...]:

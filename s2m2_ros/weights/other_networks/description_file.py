@@ -24,6 +24,7 @@ MOST_EVENTS = 2000
 LONGEST_TEXT = 300
 # Digits of a whole number; longer ones are invalid.
 WHOLE = re.compile(r'\d{1,9}')
+ANSWERS = {'yes': True, 'true': True, 'no': False, 'false': False}
 RANGE_TEXT = re.compile(r'(-?[\d.]+)\s*\.\.\s*(-?[\d.]+)')
 
 Node = yaml.Node
@@ -91,6 +92,8 @@ def to_yaml(description: NetworkDescription, *, comments: tuple[str, ...] = ()) 
             for name, field in section.items()
             if getattr(description, field) not in ('', (), 0)
         }
+        if key == 'second' and not description.second_file:
+            continue
         if callable(entry):
             content |= shown
         elif shown:
@@ -165,6 +168,13 @@ def _word(node: Node, key: str) -> str:
     return _text(node, key).lower()
 
 
+def _answer(node: Node, key: str) -> bool:
+    text = _word(node, key)
+    if text not in ANSWERS:
+        raise DescriptionError(f"{_line(node)}: '{key}' must be yes or no, not '{text}'")
+    return ANSWERS[text]
+
+
 def _whole(node: Node, key: str) -> int:
     text = _text(node, key)
     if not WHOLE.fullmatch(text):
@@ -235,6 +245,16 @@ LAYOUT: Mapping[str, Reader | Section] = {
         'unit': ('unit', _word),
         'scale': ('scale', _number),
         'largest': ('largest', _number),
+    },
+    'second': {
+        'file': ('second_file', _text),
+        'volume': ('second_volume', _text),
+        'left': ('second_left', _text),
+        'right': ('second_right', _text),
+        'kind': ('second_kind', _word),
+        'groups': ('second_groups', _whole),
+        'count': ('second_count', _whole),
+        'normalize': ('second_normalize', _answer),
     },
     'planted_check': _word,
 }

@@ -223,7 +223,7 @@ def test_the_cuda_provider_runs_on_torchs_memory_without_tf32(
     monkeypatch.setattr(onnxruntime, 'InferenceSession', FakeCudaSession)
     monkeypatch.setattr(sessions, 'OwnStream', FakeStream)
     found = recognize(read_onnx(write(BlockMatcher(with_confidence=True))))
-    run = sessions.CudaSession(found, CPU)
+    run = sessions.CudaSession(found.model, found.outputs, CPU)
     (session,) = FakeCudaSession.opened
     (provider, settings), fallback = session.providers
     assert (provider, fallback) == ('CUDAExecutionProvider', 'CPUExecutionProvider')
