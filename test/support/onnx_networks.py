@@ -41,6 +41,8 @@ class BlockMatcher:
         pair: one input of six channels.
         step: give every so manieth row and column only.
         element: type of inputs and output.
+        element_out: type of outputs; 0: that of the inputs, float32 for bytes.
+        zero_is_nan: give NaN instead of 0.
         extra: names of further inputs that are no images.
         names: of the outputs that differ.
     """
@@ -62,6 +64,8 @@ class BlockMatcher:
     pair: bool = False
     step: int = 1
     element: int = TensorProto.FLOAT
+    zero_is_nan: bool = False
+    element_out: int = 0
     extra: tuple[str, ...] = ()
     names: dict[str, str] = field(default_factory=dict)
 
@@ -95,6 +99,8 @@ class _Builder:
     def prepared(self, name: str) -> str:
         recipe = self.recipe
         image = self.add('Cast', name, to=TensorProto.FLOAT)
+        if len(recipe.shape) == 3:
+            image = self.add('Unsqueeze', image, self.constant([0], np.int64))
         if recipe.nhwc:
             image = self.add('Transpose', image, perm=[0, 3, 1, 2])
         image = self.add('Clip', image, self.constant(recipe.low), self.constant(recipe.high))
@@ -156,6 +162,8 @@ class _Builder:
                 flags = self.add('Cast', self.add(kind, found, bound), to=TensorProto.FLOAT)
                 outputs.append(self.finished(flags, name))
         factor = recipe.sign * recipe.scale
+        if recipe.zero_is_nan:
+            found = self.add('Div', found, self.add('Sign', found))
         if recipe.of_width:
             shape = self.add('Shape', left, start=3, end=4)
             width = self.add('Cast', shape, to=TensorProto.FLOAT)
@@ -187,8 +195,9 @@ class _Builder:
             axes = self.constant([1] if recipe.rank == 3 else [0, 1], np.int64)
             values = self.add('Squeeze', values, axes)
         element = TensorProto.FLOAT if recipe.element == TensorProto.UINT8 else recipe.element
+        element = recipe.element_out or element
         output = self.add('Cast', values, to=element, output=recipe.names.get(name, name))
-        rows, columns = recipe.shape[1:3] if recipe.nhwc else recipe.shape[2:]
+        rows, columns = recipe.shape[-3:-1] if recipe.nhwc else recipe.shape[-2:]
         sizes = [(s // recipe.step) or f'{name}_{i}' for i, s in enumerate((rows, columns))]
         shape = [*([1] * (recipe.rank - 2)), *sizes]
         return helper.make_tensor_value_info(output, element, shape)

@@ -31,7 +31,12 @@ CUDA_PROVIDER = 'CUDAExecutionProvider'
 ERRORS_ONLY = 3
 # The first with the option `use_tf32`; older ones use TF32 and say nothing.
 OLDEST_VERSION_ON_CUDA = (1, 18)
-NUMPY_TYPES = {torch.float32: np.float32, torch.float16: np.float16, torch.uint8: np.uint8}
+NUMPY_TYPES = {
+    torch.float32: np.float32,
+    torch.float16: np.float16,
+    torch.float64: np.float64,
+    torch.uint8: np.uint8,
+}
 
 
 def unavailable(options: BackendOptions) -> str | None:

@@ -11,6 +11,7 @@ from s2m2_ros.errors import ImageError
 from s2m2_ros.inference.images import SMALLEST_SIDE
 from s2m2_ros.inference.scaling import resize_maps, shrink
 from s2m2_ros.weights.other_networks import NetworkDescription
+from s2m2_ros.weights.other_networks.description import MOST_PIXELS
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,11 @@ def fit_for(description: NetworkDescription, height: int, width: int) -> Fit:
             f'images of {width}x{height} become {inner[1]}x{inner[0]} for this network of '
             f'{fixed[1] or "any"}x{fixed[0] or "any"}: both sides must be at least '
             f'{SMALLEST_SIDE} pixels'
+        )
+    if inner[0] * inner[1] > max(MOST_PIXELS, height * width):
+        raise ImageError(
+            f'images of {width}x{height} become {inner[1]}x{inner[0]} for this network: more than '
+            f'{MOST_PIXELS} pixels'
         )
     outer = tuple(
         side or -(-own // description.multiple) * description.multiple

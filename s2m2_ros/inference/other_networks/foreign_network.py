@@ -19,7 +19,14 @@ Runner = Callable[[Mapping[str, torch.Tensor]], Sequence[torch.Tensor]]
 WHITE = 255.0
 # ITU-R BT.601, as OpenCV's conversion to gray.
 GRAY_WEIGHTS = (0.299, 0.587, 0.114)
-ELEMENTS = {'float32': torch.float32, 'float16': torch.float16, 'uint8': torch.uint8}
+ELEMENTS = {
+    'float32': torch.float32,
+    'float16': torch.float16,
+    'float64': torch.float64,
+    'int32': torch.int32,
+    'int64': torch.int64,
+    'uint8': torch.uint8,
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class ForeignNetwork:
         images = [as_input(image, given, found.element) for image in (left, right)]
         if given.pair:
             images = [torch.cat(images, dim=1 if given.layout == 'nchw' else 3)]
+        if not found.has_batch_axis:
+            images = [image[0] for image in images]
         inputs = dict(zip(found.inputs, images, strict=True))
         size = (left.shape[-2], left.shape[-1])
         ports = [next(p for p in found.model.outputs if p.name == n) for n in found.outputs]

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from s2m2_ros.inference.engines.made_pairs import PlantedScene, planted_scene
-from s2m2_ros.inference.errors import InferenceError
+from s2m2_ros.inference.errors import DeviceMemoryError, InferenceError
+from s2m2_ros.inference.hardware.device_memory import is_out_of_memory
 from s2m2_ros.inference.other_networks.fitting import fit_for
 from s2m2_ros.inference.other_networks.foreign_network import ForeignNetwork
 from s2m2_ros.weights.other_networks import NetworkDescription, description_path
@@ -66,11 +67,19 @@ def check_description(network: ForeignNetwork, device: torch.device) -> None:
     """Match the planted pair.
 
     Raises DescriptionMismatchError if it comes out wrong, with a description that fits if there
-    is one; logs a warning instead if the description asks for that.
+    is one; logs a warning instead if the description asks for that. Raises DeviceMemoryError if
+    the memory does not suffice.
     """
     given = network.recognized.description
     scene = scene_for(given)
-    found = measure(network, scene, device)
+    try:
+        found = measure(network, scene, device)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceMemoryError(
+            height=scene.height, width=scene.width, max_width=0, device=str(device)
+        ) from error
     if found.is_right:
         _logger.info(
             'planted pair of %d and %d px: %.2f and %.2f px',

@@ -21,8 +21,8 @@ from s2m2_ros.weights.other_networks import (
 
 _logger = logging.getLogger(__name__)
 
-ELEMENTS_IN = ('float32', 'float16', 'uint8')
-ELEMENTS_OUT = ('float32', 'float16', 'float64')
+ELEMENTS_IN = ('float32', 'float16', 'float64', 'uint8')
+ELEMENTS_OUT = ('float32', 'float16', 'float64', 'int32', 'int64', 'uint8')
 COLORS = {1: 'gray', 3: 'rgb'}
 CHANNELS = {'gray': 1, 'rgb': 3, 'bgr': 3}
 DOCUMENT = 'doc/other_networks.md'
@@ -87,12 +87,18 @@ class Recognized:
         """Type of the values of the inputs."""
         return next(p.element for p in self.model.inputs if p.name == self.inputs[0])
 
+    @property
+    def has_batch_axis(self) -> bool:
+        """Whether inputs have four axes, not three."""
+        shape = next(p.shape for p in self.model.inputs if p.name == self.inputs[0])
+        return shape is not None and len(shape) == 4
+
     def input_shape(self, height: int, width: int) -> tuple[int, ...]:
         """Return the shape of each input for images of a size."""
         given = self.description
         channels = CHANNELS[given.channels] * (2 if given.pair else 1)
         sizes = (channels, height, width) if given.layout == 'nchw' else (height, width, channels)
-        return (1, *sizes)
+        return (1, *sizes) if self.has_batch_axis else sizes
 
     @property
     def has_own_checks(self) -> bool:
@@ -234,10 +240,12 @@ def _with_obvious_outputs(
 def _with_shape(model: OnnxModel, given: NetworkDescription) -> NetworkDescription:
     """Return the description with layout, channels and size of the model's inputs."""
     ports = [p for p in model.inputs if p.name in (given.pair, given.left, given.right)]
-    shape = ports[0].shape
-    if shape is None or len(shape) != 4:
-        raise OnnxFileError(f"its input '{ports[0]}' has not 4 axes")
-    if ports[-1].shape != shape and None not in (*shape, *(ports[-1].shape or ())):
+    shape, other = (_image_shape(port) for port in (ports[0], ports[-1]))
+    if shape is None or other is None:
+        raise OnnxFileError(f"its input '{ports[0]}' has neither 3 nor 4 axes")
+    if len(ports[0].shape or ()) != len(ports[-1].shape or ()) or any(
+        one != two and None not in (one, two) for one, two in zip(shape, other, strict=True)
+    ):
         raise OnnxFileError(f"its inputs '{ports[0]}' and '{ports[-1]}' differ in shape")
     if shape[0] not in (1, None):
         raise OnnxFileError(
@@ -286,12 +294,20 @@ def _require(name: str, ports: Sequence[Port], elements: Sequence[str], what: st
 
 def _image_channels(port: Port) -> int:
     """Return how many channels an input has if it can be an image, else 0."""
-    if port.shape is None or len(port.shape) != 4 or port.shape[0] not in (1, None):
+    shape = _image_shape(port)
+    if shape is None or shape[0] not in (1, None):
         return 0
     for axis in (1, 3):
-        if port.shape[axis] in (1, 2, 3, 6):
-            return port.shape[axis] or 0
-    return 3 if port.shape[1] is None else 0
+        if shape[axis] in (1, 2, 3, 6):
+            return shape[axis] or 0
+    return 3 if shape[1] is None else 0
+
+
+def _image_shape(port: Port) -> tuple[int | None, ...] | None:
+    """Return the four axes of an input, the first one 1 where the file has three; else None."""
+    if port.shape is None or len(port.shape) not in (3, 4):
+        return None
+    return port.shape if len(port.shape) == 4 else (1, *port.shape)
 
 
 def _may_be_map(port: Port) -> bool:
@@ -300,7 +316,7 @@ def _may_be_map(port: Port) -> bool:
         return False
     if port.shape is None:
         return True
-    if len(port.shape) not in (2, 3, 4):
+    if len(port.shape) < 2:
         return False
     # Besides rows and columns there may be axes of 1, first or last.
     if all(size in (1, None) for size in port.shape[:-2]):

@@ -18,6 +18,8 @@ PLANTED_CHECKS = ('error', 'warning')
 VOLUMES = ('group_correlation', 'concatenation')
 LARGEST_COUNT = 1024
 LARGEST_SIDE = 16384
+# That of 8K, with some room; textures of a planted pair take 24 bytes for each.
+MOST_PIXELS = 1 << 25
 LARGEST_MULTIPLE = 1024
 LARGEST_VALUE = 1e6
 
@@ -127,6 +129,10 @@ class NetworkDescription:
                     f'{key} must be 16 to {LARGEST_SIDE} pixels, or 0 for any, not '
                     f'{getattr(self, key)}'
                 )
+        if self.height * self.width > MOST_PIXELS:
+            raise DescriptionError(
+                f'{self.width}x{self.height} are more than {MOST_PIXELS} pixels'
+            )
         if not 1 <= self.multiple <= LARGEST_MULTIPLE:
             raise DescriptionError(
                 f'multiple must be 1 to {LARGEST_MULTIPLE} pixels, not {self.multiple}'

@@ -10,8 +10,9 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference import DeviceMemoryError, StereoMatcher
 from s2m2_ros.inference.other_networks.foreign_network import as_input
+from s2m2_ros.inference.other_networks.sessions import HostSession
 from s2m2_ros.weights.other_networks import NetworkDescription
 from support.onnx_networks import BlockMatcher
 from support.shifted_pairs import SHIFT, matched, median, shifted_pair
@@ -59,6 +60,12 @@ IMAGENET = 'mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]'
         (BlockMatcher(pair=True, inputs=('images',), shape=(1, 2, 0, 0)), ''),
         (BlockMatcher(element=TensorProto.UINT8), ''),
         (BlockMatcher(element=TensorProto.FLOAT16), ''),
+        (BlockMatcher(element=TensorProto.DOUBLE), ''),
+        (BlockMatcher(element_out=TensorProto.INT32), ''),
+        (BlockMatcher(element_out=TensorProto.INT64, rank=3), ''),
+        (BlockMatcher(shape=(3, 0, 0)), ''),
+        (BlockMatcher(shape=(3, 96, 160), rank=2), ''),
+        (BlockMatcher(nhwc=True, shape=(96, 160, 3), element=TensorProto.UINT8, rank=2), ''),
         (BlockMatcher(with_confidence=True), ''),
         (BlockMatcher(with_confidence=True, with_visibility=True), ''),
         (BlockMatcher(with_confidence=True, with_occlusion=True), ''),
@@ -186,3 +193,29 @@ def test_negative_disparities_only_if_allowed(write: Writer) -> None:
     path = write(BlockMatcher(sign=-1), 'planted_check: warning')
     assert median(matched(path, [left, right]).disparity) == 0
     assert median(matched(path, [left, right], allow_negative=True).disparity) == -SHIFT
+
+
+def test_what_the_network_does_not_know_is_unknown(write: Writer) -> None:
+    left, right = shifted_pair()
+    right[:40, :] = left[:40, :]  # disparity 0 there, which this network gives as NaN
+    for network in (
+        BlockMatcher(zero_is_nan=True),
+        BlockMatcher(zero_is_nan=True, with_confidence=True, with_visibility=True),
+    ):
+        found = matched(write(network), [left, right])
+        top = slice(4, 32)
+        assert found.disparity[top, 8:-8].isnan().all()
+        assert (found.visibility[top, 8:-8] == 0).all()
+        assert (found.confidence[top, 8:-8] == 0).all()
+        assert median(found.disparity[48:]) == SHIFT
+
+
+def test_a_lack_of_memory_at_the_opening_is_an_error_in_words(
+    write: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError('Failed to allocate memory for requested buffer of size 1')
+
+    monkeypatch.setattr(HostSession, '__call__', fail)
+    with pytest.raises(DeviceMemoryError, match='cpu ran out of memory at 384x256'):
+        StereoMatcher.open(write(BlockMatcher()), device='cpu')

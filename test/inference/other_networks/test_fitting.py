@@ -52,6 +52,12 @@ def test_images_that_become_too_small_are_an_error() -> None:
         fit((100, 2000), height=64, width=64)
 
 
+def test_images_that_become_huge_are_an_error() -> None:
+    # 2000x40 at a height of 8192 would be 409600 pixels wide.
+    with pytest.raises(ImageError, match='become 409600x8192 for this network: more than'):
+        fit((40, 2000), height=8192)
+
+
 def test_the_padding_repeats_the_lower_and_right_edges() -> None:
     images = torch.arange(40.0).expand(1, 3, 40, 40)
     padded = fit((40, 40)).apply(images)

@@ -131,6 +131,7 @@ def test_outputs_by_shape_and_name(
         ({'features': (1, 64, 8, 8), 'g': (1, 64, 8, 8)}, {'d': None}, 'is no image'),
         ({'left': (4, 3, 8, 8), 'right': (4, 3, 8, 8)}, {'d': None}, 'is no image'),
         ({'left': None, 'right': None}, {'d': None}, 'is no image'),
+        ({'left': OPEN, 'right': (3, None, None)}, {'d': None}, 'differ in shape'),
         (PAIR, {'d': (1, 2, None, None)}, '0 of its outputs can be maps'),
         (PAIR, {'a': None, 'b': None}, '2 of its outputs can be maps'),
         (PAIR, {'disp1': None, 'disp2': None}, 'not exactly one is called disparity'),
@@ -160,8 +161,8 @@ def test_many_ports_are_not_all_listed() -> None:
 
 
 def test_wrong_types_are_named() -> None:
-    with pytest.raises(OnnxFileError, match='type int64, not float32, float16, uint8'):
-        recognize(model(dict(PAIR), {'d': None}, element='int64'))
+    with pytest.raises(OnnxFileError, match='type bool, not float32, float16'):
+        recognize(model(dict(PAIR), {'d': None}, element='bool'))
 
 
 @pytest.mark.parametrize(

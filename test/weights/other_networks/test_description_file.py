@@ -104,6 +104,7 @@ def test_words_of_yaml_for_truth_and_numbers_stay_text() -> None:
         ('size: {height: 4.5}', "'size.height' must be a whole number, not '4.5'"),
         ('size: {height: 99999999999999}', 'whole number'),
         ('size: {height: 8}', 'height must be 16 to 16384 pixels'),
+        ('size: {height: 16384, width: 16384}', '16384x16384 are more than'),
         ('size: {multiple: 0}', 'multiple must be 1 to 1024'),
         ('size: {fit: crop}', "fit must be one of resize, pad, stretch, not 'crop'"),
         ('disparity: {scale: two}', "'disparity.scale' must be a number"),
