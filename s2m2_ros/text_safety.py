@@ -24,8 +24,14 @@ def safe_text(value: object, limit: int = LIMIT) -> str:
 
 
 def utf8_text(value: object) -> str:
-    """Return ``str(value)`` as UTF-8 can hold it: file names may consist of other bytes."""
-    return str(value).encode('utf-8', 'backslashreplace').decode()
+    """Return ``str(value)`` as UTF-8 and terminals can take it, on as many lines as it has.
+
+    File names may consist of other bytes, and of escape sequences.
+    """
+    text = str(value)
+    if text.isprintable():
+        return text
+    return ''.join(c if c in '\n\t' else _escaped(c) for c in text)
 
 
 def _escaped(character: str) -> str:

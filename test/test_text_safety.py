@@ -49,3 +49,7 @@ def test_names_that_are_no_utf_8_are_shown_with_their_bytes() -> None:
     name = b'caf\xe9'.decode('utf-8', 'surrogateescape')
     assert utf8_text(name) == 'caf\\udce9'
     assert utf8_text(OSError('é')) == 'é'
+
+
+def test_escape_sequences_do_not_reach_a_terminal() -> None:
+    assert utf8_text('a\x1b[31m\r\n\tb\u202e') == 'a\\x1b[31m\\r\n\tb\\u202e'

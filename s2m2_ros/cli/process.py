@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from s2m2_ros.home_folder import provide_home
+from s2m2_ros.text_safety import utf8_text
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
-# Seconds between two attempts to interrupt an import.
+# Seconds between two attempts to interrupt an import, and after which it is no longer awaited.
 REPEAT_AFTER = 0.1
+LONGEST_IMPORT = 3.0
 
 
 def run_as_process(command: Callable[[], int]) -> int:
@@ -47,12 +50,14 @@ def run_as_process(command: Callable[[], int]) -> int:
 class Interrupts:
     """Ctrl-C that ends a command at any moment, during imports too.
 
-    Python raises KeyboardInterrupt once, and a package that catches every error of an optional
-    import swallows it: `s2m2 train` then ran on. So there it is raised until it gets through.
+    Imports of torch run Python from native code, where the exception aborts the process: it waits
+    for their end. And packages that catch every error of an optional import swallow it: `s2m2
+    train` then ran on. So it is raised until it gets through.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self._wait_until = 0.0
         # A shell lets commands in the background ignore it.
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, self._interrupt)
@@ -62,15 +67,25 @@ class Interrupts:
         """Ignore Ctrl-C from now on: the command has ended, and the interpreter is about to."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if self.asked:
+            import logging
+
+            # What a half imported package logs at the end of the interpreter.
+            logging.disable()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        is_first, self.asked = not self.asked, True
         # Elsewhere whoever catches the exception means to.
         if _is_importing(frame):
             signal.setitimer(signal.ITIMER_REAL, REPEAT_AFTER, REPEAT_AFTER)
+            if is_first:
+                self._wait_until = time.monotonic() + LONGEST_IMPORT
+                return
         raise KeyboardInterrupt
 
     def _interrupt_again(self, number: int, frame: FrameType | None) -> None:
+        if _is_importing(frame) and time.monotonic() < self._wait_until:
+            return
         if not _is_being_handled():
             raise KeyboardInterrupt
 
@@ -143,6 +158,6 @@ def output_is_written() -> bool:
 def complain(text: str) -> None:
     """Print a line on standard error, if it is open."""
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(utf8_text(text), file=sys.stderr, flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -153,11 +153,16 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [good]
 
 
-# Asks the process to stop when it looks for a module, `swallow`: as a package does that catches
-# every error of an optional import.
+# Asks the process to stop when it looks for a module. `swallow`: as a package does that catches
+# every error of an optional import; `native`: while native code calls Python, as in torch, which
+# aborts the process for any exception (ctypes prints it).
 ASKED_AT_AN_IMPORT = """
-import os, signal, sys
-moment, swallow = sys.argv.pop(1), sys.argv.pop(1) == 'swallow'
+import ctypes, os, signal, sys
+moment, how = sys.argv.pop(1), sys.argv.pop(1)
+
+def ask():
+    os.kill(os.getpid(), signal.SIGINT)
+    sum(range(1000))  # the handler runs between two instructions
 
 class Finder:
     @staticmethod
@@ -165,10 +170,9 @@ class Finder:
         if name != moment:
             return None
         try:
-            os.kill(os.getpid(), signal.SIGINT)
-            sum(range(1000))  # the handler runs between two instructions
+            ctypes.CFUNCTYPE(None)(ask)() if how == 'native' else ask()
         except BaseException:
-            if not swallow:
+            if how != 'swallow':
                 raise
         return None
 
@@ -178,15 +182,15 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize('swallow', ['swallow', 'raise'])
+@pytest.mark.parametrize('how', ['swallow', 'raise', 'native'])
 @pytest.mark.parametrize(
     'moment', ['argparse', 's2m2_ros.cli.train', 'torch', 'torch._C', 's2m2_ros.training.trainer']
 )
-def test_interrupted_while_importing(moment: str, swallow: str, tmp_path: Path) -> None:
+def test_interrupted_while_importing(moment: str, how: str, tmp_path: Path) -> None:
     train = ['train', str(tmp_path / 'run'), *TINY, '--minutes', '30']
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, '-c', ASKED_AT_AN_IMPORT, moment, swallow, *train],
+        [sys.executable, '-c', ASKED_AT_AN_IMPORT, moment, how, *train],
         capture_output=True,
         text=True,
         check=False,
@@ -287,3 +291,32 @@ def test_the_nodes_of_a_user_without_home_and_name(module: str) -> None:
 def test_exit_statuses_are_those_that_are_documented() -> None:
     assert (EXIT_FAILED, EXIT_USER_ERROR, EXIT_INTERRUPTED) == (1, 2, 130)
     assert run_command('match').returncode == EXIT_USER_ERROR
+
+
+def test_escape_sequences_in_names_do_not_reach_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [str(tmp_path / 'a\x1b[31m.png'), str(tmp_path / 'b.png')]
+    assert main(['match', *names, '--backend', 'sgbm']) == EXIT_USER_ERROR
+    errors = capsys.readouterr().err
+    assert r'a\x1b[31m.png' in errors
+    assert '\x1b' not in errors
+
+
+def test_too_little_memory_to_load_the_libraries() -> None:
+    code = (
+        'import resource, sys\n'
+        'from s2m2_ros.cli.main import main\n'
+        'resource.setrlimit(resource.RLIMIT_AS, (350 << 20, 350 << 20))\n'
+        "sys.exit(main(['match', 'a.png', 'b.png', '--device', 'cpu', '--backend', 'torch']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        cwd=SOURCE,
+    )
+    assert done.returncode == EXIT_USER_ERROR
+    assert done.stderr.endswith('s2m2 match: there is not enough memory\n')

@@ -134,6 +134,16 @@ def test_without_the_token_neither_page_nor_cloud(viewer: CloudViewer) -> None:
             assert refused.value.response.status_code == FORBIDDEN
 
 
+def test_an_address_that_is_no_ascii_is_refused_like_others(
+    viewer: CloudViewer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(('127.0.0.1', port(viewer)), timeout=10) as connection:
+        host = f'127.0.0.1:{port(viewer)}'.encode()
+        connection.sendall(b'GET /\xff\xfe HTTP/1.1\r\nHost: ' + host + b'\r\n\r\n')
+        assert connection.recv(64).startswith(b'HTTP/1.1 403')
+    assert not caplog.text
+
+
 def test_every_viewer_has_a_token_of_its_own_that_cannot_be_guessed(tmp_path: Path) -> None:
     write_ply(tmp_path / 'cloud.ply', POINTS)
     tokens = set()

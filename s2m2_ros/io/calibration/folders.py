@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from s2m2_ros.geometry.camera_model import CalibrationError
 from s2m2_ros.io.calibration.document import Document, load_document
+from s2m2_ros.io.calibration.limited_file import LARGEST_TEXT
 
 # What calibrations are called; images of a data set lie in the same folder.
 SUFFIXES = ('.yaml', '.yml', '.txt', '.xml', '.json', '.npz', '.npy', '.gz', '.conf', '.ini')
@@ -31,6 +33,8 @@ MARKERS = (
 WITHIN_WORDS = 4
 MOST_FILES = 10_000
 MOST_CANDIDATES = 40
+# Characters; every reader goes over them.
+MOST_TEXT = 2 * LARGEST_TEXT
 
 Recognises = Callable[[Document], bool]
 
@@ -51,7 +55,7 @@ def files_of(
         CalibrationError: there is none, or more than one.
 
     """
-    documents = {path: document for path in _candidates(folder) if (document := _load(path))}
+    documents = _documents(folder)
     cameras = [path for path, document in documents.items() if is_camera(document)]
     for pairs in (_pairs(folder, cameras), _pairs(folder, list(documents))):
         if len(pairs) == 1:
@@ -90,6 +94,31 @@ def _candidates(folder: Path) -> Iterator[Path]:
     found = sorted(path for path in entries if path.suffix.lower() in SUFFIXES)
     found.sort(key=lambda path: path.parent != folder)
     return islice(found, MOST_CANDIDATES)
+
+
+def _documents(folder: Path) -> dict[Path, Document]:
+    """Return what can be read; CalibrationError if it is too much to look through."""
+    found: dict[Path, Document] = {}
+    size = 0
+    for path in _candidates(folder):
+        document = _load(path)
+        size += len(document.text) if document else _size(path)
+        if size > MOST_TEXT:
+            raise CalibrationError(
+                f'{folder}: far too much text to look for a calibration in it: name the file'
+            )
+        if document:
+            found[path] = document
+    return found
+
+
+def _size(path: Path) -> int:
+    """Return how many bytes of a file were read in vain: none of a very large one."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_TEXT else 0
 
 
 def _load(path: Path) -> Document | None:

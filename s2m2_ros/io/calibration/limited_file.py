@@ -14,6 +14,8 @@ from s2m2_ros.io.images.image_formats import image_format
 
 # Far more than any calibration takes in one of the text formats.
 LARGEST_TEXT = 1 << 20
+# With gzip it takes no more; its headers may be of any length.
+LARGEST_PACKED = LARGEST_TEXT + 4096
 # Archives of NumPy may hold rectification maps beside the matrices.
 LARGEST_ARCHIVE = 64 << 20
 
@@ -42,6 +44,8 @@ def read_limited(path: Path) -> bytes:
     try:
         data = _read(path)
         if data.startswith(GZIP_MAGIC):
+            if len(data) > LARGEST_PACKED:
+                raise too_large(path)
             data = _unpacked(data)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise CalibrationError(f'{path}: not a whole gzip file') from error

@@ -21,6 +21,7 @@ from s2m2_ros.io.calibration.values import MOST_NUMBERS
 UNNAMED = 'array'
 # Bytes; a thousand arrays take a tenth.
 LARGEST_DIRECTORY = 1 << 20
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 DIRECTORY_END = b'PK\5\6'
 DIRECTORY64_LOCATOR = b'PK\6\7'
 
@@ -59,6 +60,8 @@ def _members(path: Path, data: bytes) -> dict[str, Any]:
         for member in archive.infolist():
             if not member.filename.endswith('.npy'):
                 continue
+            if member.compress_type not in COMPRESSIONS:
+                raise NotImplementedError
             with archive.open(member) as file:
                 try:
                     array = _small_array(file)
@@ -90,13 +93,13 @@ class _ObjectsError(Exception):
 
 def _small_array(file: IO[bytes]) -> list[Any] | None:
     """Return an array of real numbers as nested lists; None if it is something else, or large."""
-    version = npy.read_magic(file)
-    if version == (1, 0):
-        shape, fortran, dtype = npy.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, fortran, dtype = npy.read_array_header_2_0(file)
-    else:
+    # Later versions have headers of any length, which only very many fields need.
+    if npy.read_magic(file) != (1, 0):
         return None
+    try:
+        shape, fortran, dtype = npy.read_array_header_1_0(file)
+    except Exception as error:  # its header is Python's own syntax, which fails in many ways
+        raise ValueError('the header of the array is damaged') from error
     if dtype.hasobject:
         raise _ObjectsError
     count = math.prod(shape)

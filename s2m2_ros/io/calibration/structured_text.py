@@ -14,6 +14,7 @@ import yaml
 # A calibration needs a tenth of these; without limits a small file can take hours.
 MOST_NODES = 50_000
 MOST_NESTING = 30
+LONGEST_NAME = 1000
 # OpenCV begins with a directive that YAML does not know.
 OPENCV_DIRECTIVE = re.compile(r'\A\s*%YAML:[^\n]*\n?')
 # libyaml's parser is some ten times faster; it is missing from a few builds of PyYAML.
@@ -98,8 +99,9 @@ def _xml(text: str) -> Any:
         for count, (event, element) in enumerate(events):
             root = element if root is None else root
             depth += 1 if event == 'start' else -1
-            if depth > MOST_NESTING or count > 2 * MOST_NODES:
-                raise _StructureError('nested too deeply, or too many values')
+            # The name of a namespace becomes part of every name: a long one costs much memory.
+            if depth > MOST_NESTING or count > 2 * MOST_NODES or len(element.tag) > LONGEST_NAME:
+                raise _StructureError('nested too deeply, too many values, or too long names')
     except (ElementTree.ParseError, ValueError) as error:
         raise _StructureError(f'XML: {error}') from error
     return None if root is None else _element(root)

@@ -35,7 +35,9 @@ def decode_npy(content: bytes, *, max_pixels: int) -> npt.NDArray[Any]:
         raise ValueError(f'the NumPy array has shape {shape}: channels come last, transpose it')
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
         raise ValueError(f'the NumPy array has shape {shape}: give (H, W) or (H, W, 3)')
-    if not shape[0] * shape[1] or shape[0] * shape[1] > max_pixels:
+    if not all(type(size) is int and size > 0 for size in shape):
+        raise ValueError('the NumPy array has an impossible shape')
+    if shape[0] * shape[1] > max_pixels:
         raise ValueError(f'the NumPy array has an implausible shape of {shape}')
     if len(content) - stream.tell() < int(np.prod(shape)) * kind.itemsize:
         raise ValueError('the NumPy array is cut short')

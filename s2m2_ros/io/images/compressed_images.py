@@ -7,6 +7,9 @@ any size in ways of their own, and no transport of ROS sends them.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,7 +32,7 @@ def decompress(
     """Return the pixels, uint8 or uint16, (H, W) or (H, W, 3 or 4) in OpenCV's order B, G, R, A.
 
     Raises ValueError for data that is no JPEG or PNG, is damaged or cut short, or declares more
-    than `max_pixels` or another size than expected; cv2.error for what OpenCV rejects.
+    than `max_pixels` or another size than expected.
     """
     encoded = bytes(data)
     if not encoded:
@@ -67,7 +70,7 @@ def decode_encoded(
             f'it declares an implausible size of {width}x{height} pixels, more than {max_pixels}'
         )
     header.require_complete(encoded)
-    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels = _decoded(encoded)
     if pixels is None:
         raise ValueError(
             f'OpenCV cannot decode the {header.format}: it is damaged or of an unknown kind'
@@ -75,6 +78,31 @@ def decode_encoded(
     if sorted(pixels.shape[:2]) != sorted((height, width)):
         raise ValueError(f'the {header.format} does not have the size that its header says')
     return np.asarray(pixels)
+
+
+def _decoded(encoded: bytes) -> np.ndarray | None:
+    """Return the pixels as OpenCV decodes them; None if it cannot."""
+    try:
+        with _quiet_opencv():
+            return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+
+
+@contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV from printing lines of its own for each damaged image of a camera."""
+    # Old versions lack it.
+    log: Any = getattr(getattr(cv2, 'utils', None), 'logging', None)
+    if log is None:
+        yield
+        return
+    level = log.getLogLevel()
+    log.setLogLevel(log.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        log.setLogLevel(level)
 
 
 def announced_size(encoded: bytes) -> tuple[int, int]:

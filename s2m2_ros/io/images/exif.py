@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from s2m2_ros.io.images.image_headers import tiff_entries
+from s2m2_ros.io.images.tiff_entries import tiff_entries
 
 ORIENTATION_TAG = 274
 UPRIGHT = 1
@@ -17,8 +17,8 @@ UPRIGHT = 1
 def orientation(exif: bytes) -> int:
     """Return the EXIF orientation, 1 to 8; 1 (upright) where none is written or it is damaged."""
     try:
-        (found, *_) = tiff_entries(exif).get(ORIENTATION_TAG, (UPRIGHT,))
-    except (struct.error, OverflowError):
+        (found, *_) = tiff_entries(exif, (ORIENTATION_TAG,)).get(ORIENTATION_TAG, (UPRIGHT,))
+    except (struct.error, OverflowError, ValueError):
         return UPRIGHT
     return found if found in range(1, 9) else UPRIGHT
 

@@ -23,6 +23,7 @@ from s2m2_ros.io.images.pfm import decode_pfm, encode_pfm
 from s2m2_ros.io.images.pixel_range import PixelRange, scale
 from s2m2_ros.io.images.raw_image import RawImage, raw_image
 from s2m2_ros.regular_files import read_regular_file
+from s2m2_ros.text_safety import safe_text
 
 FloatMap = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
@@ -51,9 +52,11 @@ def read_raw(path: Path) -> RawImage:
         return raw_image(_decode(read_regular_file(path)))
     except FileNotFoundError as error:
         raise ImageError(f"no image '{path}'") from error
-    except (OSError, cv2.error, ValueError, MemoryError) as error:
+    except MemoryError as error:
+        raise ImageError(f"'{path}' cannot be read: there is not enough memory") from error
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ImageError(f"'{path}' cannot be read: {reason or error}") from error
+        raise ImageError(f"'{path}' cannot be read: {safe_text(reason or error)}") from error
 
 
 def read_image(path: Path) -> npt.NDArray[np.integer[Any]]:

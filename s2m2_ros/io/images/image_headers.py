@@ -9,22 +9,35 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
+from s2m2_ros.io.images.avif_header import avif_size
 from s2m2_ros.io.images.image_formats import PNG_START, image_format
+from s2m2_ros.io.images.tiff_entries import tiff_entries
 
 # No camera of a stereo pair comes near this: 67 million pixels.
 MAX_PIXELS = 1 << 26
 
-# No image has more tags.
-MAX_TAGS = 4096
+# No image takes more bytes decoded, e.g. with four channels of float64: half of it is plausible.
+MAX_BYTES = 16 * MAX_PIXELS
+# No image has more segments, chunks or boxes. A PNG of `MAX_PIXELS` has one for 8192 bytes.
+MAX_PARTS = 100_000
+# Decoding takes time for each scan over the image; real ones have up to some twenty.
+MAX_SCANS = 64
 # Start-of-frame markers, which hold the size; C4, C8 and CC are tables and extensions.
 JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 JPEG_SCAN, JPEG_END, JPEG_APP1 = 0xDA, 0xD9, 0xE1
-# Within a scan: anything but stuffed bytes, fill bytes and restarts.
-_JPEG_MARKER = re.compile(rb'\xff+([^\x00\xff\xd0-\xd7])')
+# What begins a segment: no stuffed byte, fill byte or restart, which have no length. Without a
+# repetition, as it would take quadratic time for fill bytes.
+_JPEG_MARKER = re.compile(rb'\xff([^\x00\x01\xff\xd0-\xd7])')
+# What the size and the completeness of a TIFF depend on.
+_TIFF_SIZE = frozenset({256, 257, 258, 277, 322, 323})
+_TIFF_PARTS = ((273, 279), (324, 325))
+
+
+# What reading behind the end, or numbers without sense, lead to.
+DAMAGE = (struct.error, IndexError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -40,8 +53,12 @@ class ImageHeader:
     def require_complete(self, encoded: bytes) -> None:
         """Raise ValueError for an image that is cut short, which decoders would fill up."""
         check = _COMPLETE.get(self.format)
-        if check is not None:
+        if check is None:
+            return
+        try:
             check(encoded)
+        except DAMAGE as error:
+            raise ValueError(f'the {self.format} is cut short or damaged') from error
 
 
 def read_header(encoded: bytes) -> ImageHeader:
@@ -56,25 +73,32 @@ def read_header(encoded: bytes) -> ImageHeader:
         raise ValueError(what)
     try:
         return reader(encoded)
-    except (struct.error, IndexError, OverflowError) as error:
+    except DAMAGE as error:
         raise ValueError(f'the {name} is cut short in its header') from error
 
 
+def _jpeg_segments(encoded: bytes) -> Iterator[tuple[int, int]]:
+    """Yield marker and position behind it of each segment, as libjpeg finds them.
+
+    Between segments there may be any bytes, and fill bytes before the marker.
+    """
+    position = 2
+    for _ in range(MAX_PARTS):
+        found = _JPEG_MARKER.search(encoded, position)
+        if found is None:
+            raise ValueError('the JPEG is cut short')
+        marker, position = found[1][0], found.end()
+        yield marker, position
+        if marker != JPEG_END:
+            position += max(int.from_bytes(encoded[position : position + 2], 'big'), 2)
+    raise ValueError('the JPEG is damaged: far too many segments')
+
+
 def _jpeg(encoded: bytes) -> ImageHeader:
-    """Read as libjpeg does: between segments any bytes, then fill bytes, then the marker."""
-    position, exif = 2, b''
-    while True:
-        position = encoded.find(b'\xff', position)
-        if position < 0:
-            raise ValueError('the JPEG is cut short in its header')
-        while encoded[position] == 0xFF:
-            position += 1
-        marker = encoded[position]
-        position += 1
-        if marker == 0 or marker in JPEG_ALONE:
-            continue
+    exif = b''
+    for marker, position in _jpeg_segments(encoded):
         if marker in (JPEG_SCAN, JPEG_END):
-            raise ValueError('the JPEG is damaged: no size before its first scan')
+            break
         (length,) = struct.unpack_from('>H', encoded, position)
         if length < 2:
             raise ValueError('the JPEG is damaged: a segment without a length')
@@ -84,26 +108,20 @@ def _jpeg(encoded: bytes) -> ImageHeader:
         body = encoded[position + 2 : position + length]
         if marker == JPEG_APP1 and body.startswith(b'Exif\x00') and not exif:
             exif = body[6:]
-        position += length
+    raise ValueError('the JPEG is damaged: no size before its first scan')
 
 
 def _complete_jpeg(encoded: bytes) -> None:
     """Walk over all segments and scans to the end marker; thumbnails have one of their own."""
-    position, scans = 2, 0
-    while True:
-        found = _JPEG_MARKER.search(encoded, position)
-        if found is None:
-            raise ValueError('the JPEG is cut short')
-        marker, position = found[1][0], found.end()
+    scans = 0
+    for marker, _ in _jpeg_segments(encoded):
         if marker == JPEG_END:
-            if not scans:
-                raise ValueError('the JPEG is damaged: it holds no image')
-            return
-        if marker in JPEG_ALONE:
-            continue
+            break
         scans += marker == JPEG_SCAN
-        length = int.from_bytes(encoded[position : position + 2], 'big')
-        position += max(length, 2)
+    if not scans:
+        raise ValueError('the JPEG is damaged: it holds no image')
+    if scans > MAX_SCANS:
+        raise ValueError(f'the JPEG has an implausible number of {scans} scans')
 
 
 def _png(encoded: bytes) -> ImageHeader:
@@ -119,12 +137,15 @@ def _png(encoded: bytes) -> ImageHeader:
 def _png_parts(encoded: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield kind, position and length of the parts that are whole, up to the end marker."""
     position, kind = len(PNG_START), b''
-    while position + 12 <= len(encoded) and kind != b'IEND':
+    for _ in range(MAX_PARTS):
+        if position + 12 > len(encoded) or kind == b'IEND':
+            return
         length, kind = struct.unpack_from('>I4s', encoded, position)
         if position + 12 + length > len(encoded):
             return
         yield kind, position + 8, length
         position += 12 + length
+    raise ValueError('the PNG is damaged: far too many parts')
 
 
 def _complete_png(encoded: bytes) -> None:
@@ -138,46 +159,33 @@ def _complete_png(encoded: bytes) -> None:
 
 
 def _tiff(encoded: bytes) -> ImageHeader:
-    entries = {tag: max(values) for tag, values in tiff_entries(encoded).items()}
+    entries = {tag: max(values) for tag, values in _tiff_tags(encoded, _TIFF_SIZE).items()}
     width, height = entries.get(256, 0), entries.get(257, 0)
     # A tile may be larger than the image, and is decoded whole.
     tile = entries.get(322, 0) * entries.get(323, 0)
-    if entries.get(277, 1) > 4:
-        raise ValueError(f'the TIFF has {entries[277]} channels: an image has 1, 3 or 4')
+    channels = entries.get(277, 1)
+    if channels > 4:
+        raise ValueError(f'the TIFF has {channels} channels: an image has 1, 3 or 4')
     if tile > MAX_PIXELS:
         raise ValueError('the TIFF declares tiles of an implausible size')
+    if max(width * height, tile) * channels * entries.get(258, 1) > 8 * MAX_BYTES:
+        raise ValueError('the TIFF declares pixels of an implausible number of bytes')
     return ImageHeader('TIFF', width, height)
 
 
 def _complete_tiff(encoded: bytes) -> None:
-    entries = tiff_entries(encoded)
-    for offsets, lengths in ((273, 279), (324, 325)):
+    entries = _tiff_tags(encoded, {tag for pair in _TIFF_PARTS for tag in pair})
+    for offsets, lengths in _TIFF_PARTS:
         parts = zip(entries.get(offsets, ()), entries.get(lengths, ()), strict=False)
         if any(start + length > len(encoded) for start, length in parts):
             raise ValueError('the TIFF is cut short')
 
 
-def tiff_entries(encoded: bytes) -> dict[int, tuple[int, ...]]:
-    """Return the values of each integer tag in the first directory of a TIFF structure."""
-    order = '<' if encoded[:2] == b'II' else '>'
-    is_big = struct.unpack_from(f'{order}H', encoded, 2)[0] == 43
-    counter, word, size = ('Q', 'Q', 20) if is_big else ('H', 'I', 12)
-    (start,) = struct.unpack_from(order + word, encoded, 8 if is_big else 4)
-    (count,) = struct.unpack_from(order + counter, encoded, start)
-    start += struct.calcsize(order + counter)
-    found: dict[int, tuple[int, ...]] = {}
-    for at in range(start, start + size * min(count, MAX_TAGS), size):
-        tag, kind = struct.unpack_from(f'{order}HH', encoded, at)
-        letter = {1: 'B', 3: 'H', 4: 'I', 16: 'Q'}.get(kind)
-        if letter is None:
-            continue
-        (entries,) = struct.unpack_from(order + word, encoded, at + 4)
-        value_at = at + 4 + struct.calcsize(word)
-        form = f'{order}{min(entries, len(encoded))}{letter}'
-        if struct.calcsize(form) > struct.calcsize(word):
-            (value_at,) = struct.unpack_from(order + word, encoded, value_at)
-        found[tag] = found.get(tag, ()) + struct.unpack_from(form, encoded, value_at)
-    return {tag: values for tag, values in found.items() if values}
+def _tiff_tags(encoded: bytes, tags: Collection[int]) -> dict[int, tuple[int, ...]]:
+    try:
+        return tiff_entries(encoded, tags)
+    except ValueError as error:
+        raise ValueError(f'the TIFF is damaged: {error}') from error
 
 
 def _bmp(encoded: bytes) -> ImageHeader:
@@ -200,12 +208,14 @@ def _webp(encoded: bytes) -> ImageHeader:
 
 def _webp_exif(encoded: bytes) -> bytes:
     position = 12
-    while position + 8 <= len(encoded):
+    for _ in range(MAX_PARTS):
+        if position + 8 > len(encoded):
+            return b''
         kind, length = struct.unpack_from('<4sI', encoded, position)
         if kind == b'EXIF':
             return encoded[position + 8 : position + 8 + length].removeprefix(b'Exif\x00\x00')
         position += 8 + length + length % 2
-    return b''
+    raise ValueError('the WebP is damaged: far too many parts')
 
 
 def _complete_webp(encoded: bytes) -> None:
@@ -234,7 +244,9 @@ def _jpeg_2000(encoded: bytes) -> ImageHeader:
 def _codestream(encoded: bytes) -> int:
     """Return where the image begins among the boxes of a JPEG 2000 file."""
     position = 0
-    while position + 8 <= len(encoded):
+    for _ in range(MAX_PARTS):
+        if position + 8 > len(encoded):
+            break
         length, kind = struct.unpack_from('>I4s', encoded, position)
         header = 8
         if length == 1:
@@ -254,11 +266,7 @@ def _complete_jpeg_2000(encoded: bytes) -> None:
 
 
 def _avif(encoded: bytes) -> ImageHeader:
-    sizes = [struct.unpack_from('>II', encoded, m.end() + 4)
-             for m in re.finditer(b'ispe', encoded)]  # fmt: skip
-    if not sizes:
-        raise ValueError('the AVIF is damaged: it names no size')
-    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    width, height = avif_size(encoded)
     return ImageHeader('AVIF', width, height)
 
 

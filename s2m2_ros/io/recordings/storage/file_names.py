@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import yaml
-
+from s2m2_ros.io.calibration.structured_text import parse
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 
 _logger = logging.getLogger(__name__)
@@ -16,7 +15,7 @@ COMPRESSED_SUFFIXES = ('', '.zstd', '.zst', '.lz4', '.gz', '.bz2', '.xz')
 NAMES = tuple(f'{name}{packed}' for name in SUFFIXES for packed in COMPRESSED_SUFFIXES)
 METADATA = 'metadata.yaml'
 METADATA_KEY = b'rosbag2_bagfile_information'
-LARGEST_METADATA = 16 << 20
+LARGEST_METADATA = 1 << 20
 
 
 def is_recording(path: Path) -> bool:
@@ -33,6 +32,8 @@ def recording_files(path: Path) -> list[Path]:
     """Return the storage files of a recording, a file or a folder; raises PlaybackError."""
     if path.is_file():
         return [path]
+    if path.exists() and not path.is_dir():
+        raise PlaybackError(f"'{path}' is neither a regular file nor a folder")
     present = _storage_files(path)
     named = _named_in_metadata(path)
     files = [file for file in present if named & _names_of(file)]
@@ -73,10 +74,10 @@ def _storage_files(folder: Path) -> list[Path]:
 def _named_in_metadata(folder: Path) -> set[str]:
     """Return the file names in metadata.yaml; none where it is missing, empty or damaged."""
     try:
-        content = yaml.safe_load(_metadata(folder))
+        (content, *_), _ = parse(_metadata(folder).decode('utf-8-sig'))
         paths = content[METADATA_KEY.decode()]['relative_file_paths']
         return {Path(name).name for name in paths}
-    except (OSError, yaml.YAMLError, RecursionError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError):
         return set()
 
 

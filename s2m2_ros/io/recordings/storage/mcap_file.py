@@ -20,7 +20,11 @@ from mcap.reader import make_reader
 from mcap.records import Channel, Chunk, McapRecord, Message, Schema
 from mcap.stream_reader import StreamReader, breakup_chunk
 
-from s2m2_ros.io.recordings.storage.compression import LARGEST_BLOCK, decompressed
+from s2m2_ros.io.recordings.storage.compression import (
+    LARGEST_BLOCK,
+    decompressed,
+    is_plausible,
+)
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage, StoredTopic, message_type
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.text_safety import safe_text
@@ -29,6 +33,9 @@ _logger = logging.getLogger(__name__)
 
 MAGIC = b'\x89MCAP0\r\n'
 RECORD_HEAD = struct.Struct('<BQ')
+CONTENT = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE, Opcode.CHUNK)
+# No chunk holds more records, and no file more in a row that are neither messages nor chunks.
+MOST_RECORDS = 200_000
 # What `mcap` raises for records whose content is not as declared.
 DAMAGE = (McapError, struct.error, ValueError, KeyError, OverflowError, MemoryError, StopIteration)
 
@@ -51,6 +58,7 @@ class McapFile:
         self._loose: list[tuple[int, int]] = []
         self._counts: Counter[int] = Counter()
         self._reported = False
+        self._unpacked_size = 0
         self.start_ns = 0
         try:
             if not self._read_summary():
@@ -95,7 +103,7 @@ class McapFile:
         try:
             records = self._unpacked(record) if isinstance(record, Chunk) else [record]
         except (*DAMAGE, PlaybackError) as error:
-            self._report(f'is damaged at byte {offset} ({safe_text(error)}): the rest is played')
+            self._report(f'is damaged at byte {offset} ({_reason(error)}): the rest is played')
             return []
         return [m for m in records if isinstance(m, Message)]
 
@@ -130,6 +138,12 @@ class McapFile:
             raise PlaybackError(f"'{self._name}' is empty or cut short: it holds no message")
         for offset, record in self._records(len(MAGIC)):
             if isinstance(record, Chunk):
+                self._unpacked_size += record.uncompressed_size
+                if not is_plausible(self._unpacked_size, self._size):
+                    self._report(
+                        f'declares implausible sizes: only its first {offset} bytes are read'
+                    )
+                    break
                 self._scan_chunk(offset, record)
             elif isinstance(record, Message):
                 self._counts[record.channel_id] += 1
@@ -146,7 +160,7 @@ class McapFile:
         try:
             records = self._unpacked(chunk)
         except (*DAMAGE, PlaybackError) as error:
-            self._report(f'is damaged at byte {offset} ({safe_text(error)}): the rest is played')
+            self._report(f'is damaged at byte {offset} ({_reason(error)}): the rest is played')
             return
         for record in records:
             self._note(record)
@@ -164,6 +178,7 @@ class McapFile:
 
     def _records(self, position: int) -> Iterator[tuple[int, McapRecord]]:
         """Yield records from a position on, with where they begin, to the end of what is whole."""
+        skipped = 0
         while position <= self._size:
             self._file.seek(position)
             head = self._file.read(RECORD_HEAD.size)
@@ -171,22 +186,23 @@ class McapFile:
             end = position + RECORD_HEAD.size + length
             if opcode in (Opcode.DATA_END, Opcode.FOOTER):
                 return
-            if opcode == 0 or end > self._size:
+            skipped = 0 if opcode in CONTENT else skipped + 1
+            if opcode == 0 or end > self._size or skipped > MOST_RECORDS:
                 self._report(
                     f'ends after {position} bytes in the middle (the recorder was killed, or the '
                     'copy is incomplete): its whole part is played; `mcap recover` makes a whole '
                     'file of it'
                 )
                 return
-            if opcode in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE, Opcode.CHUNK):
+            if opcode in CONTENT:
                 content = head + self._file.read(length)
                 try:
                     reader = StreamReader(BytesIO(content), skip_magic=True, emit_chunks=True)
                     yield position, next(iter(reader.records))
                 except DAMAGE as error:
                     self._report(
-                        f'is damaged at byte {position} ({safe_text(error)}): what is before '
-                        'is played'
+                        f'is damaged at byte {position} ({_reason(error)}): what is before is '
+                        'played'
                     )
                     return
             position = end
@@ -197,12 +213,14 @@ class McapFile:
         if size > LARGEST_BLOCK:
             raise PlaybackError(f'a chunk declares {size} bytes')
         if chunk.compression not in ('', 'zstd', 'lz4'):
-            raise PlaybackError(f'its compression {chunk.compression!r} is unknown')
+            name = safe_text(chunk.compression)
+            raise PlaybackError(f"its compression '{name}' is unknown")
         data = decompressed(chunk.data, size) if chunk.compression else chunk.data
         if len(data) != size or (
             chunk.uncompressed_crc and zlib.crc32(data) != chunk.uncompressed_crc
         ):
             raise PlaybackError('the size or checksum of a chunk is wrong')
+        _check_count(data)
         records: list[McapRecord] = breakup_chunk(replace(chunk, compression='', data=data))
         return records
 
@@ -210,3 +228,17 @@ class McapFile:
         if not self._reported:
             self._reported = True
             _logger.warning("'%s' %s", self._name, text)
+
+
+def _check_count(data: bytes) -> None:
+    """Raise PlaybackError if a chunk consists of very many records, which take very long."""
+    position = 0
+    for _ in range(MOST_RECORDS):
+        if position >= len(data):
+            return
+        position += RECORD_HEAD.size + RECORD_HEAD.unpack_from(data, position)[1]
+    raise PlaybackError('a chunk holds far too many records')
+
+
+def _reason(error: Exception) -> str:
+    return safe_text(error) or type(error).__name__

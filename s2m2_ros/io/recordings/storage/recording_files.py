@@ -9,6 +9,7 @@ import logging
 import lzma
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from operator import itemgetter
@@ -19,7 +20,12 @@ import lz4.frame
 import zstandard
 
 from s2m2_ros.io.recordings.storage import mcap_file, ros1_bag, sqlite_file
-from s2m2_ros.io.recordings.storage.compression import LZ4_MAGIC, ZSTD_MAGIC
+from s2m2_ros.io.recordings.storage.compression import (
+    BZ2_MAGIC,
+    LZ4_MAGIC,
+    ZSTD_MAGIC,
+    is_plausible,
+)
 from s2m2_ros.io.recordings.storage.file_names import recording_files
 from s2m2_ros.io.recordings.storage.stored_messages import StorageFile, StoredMessage, StoredTopic
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
@@ -38,9 +44,14 @@ DECOMPRESSORS: dict[bytes, Callable[[BinaryIO], Any]] = {
     ),
     LZ4_MAGIC: lz4.frame.open,
     b'\x1f\x8b': gzip.open,
-    b'BZh': bz2.open,
+    BZ2_MAGIC: bz2.open,
     b'\xfd7zXZ': lzma.open,
 }
+# What the decompressors raise.
+DAMAGE = (
+    zstandard.ZstdError, lzma.LZMAError, zlib.error, RuntimeError, EOFError, OSError, ValueError,
+    MemoryError,
+)  # fmt: skip
 # What else lies under such names.
 STRANGERS = {
     b'version https://git-lfs': 'a git-lfs pointer, not the recording itself: run `git lfs pull`',
@@ -132,7 +143,7 @@ class RecordingFiles:
                     return reader(path, name)
         except OSError as error:
             raise PlaybackError(f"cannot read '{name}': {error.strerror or error}") from error
-        raise PlaybackError(f"'{name}' is no recording: {_description(start)}")
+        raise _no_recording(name, start)
 
     def _unpack(self, path: Path, decompress: Callable[[BinaryIO], Any]) -> Path:
         """Return a temporary copy of a compressed file; raises PlaybackError."""
@@ -141,16 +152,24 @@ class RecordingFiles:
             self._unpacked = Path(name)
             _logger.info("unpacking '%s' into '%s'", path, name)
         target = self._unpacked / f'{len(list(self._unpacked.iterdir()))}_{path.stem}'
+        packed_size = path.stat().st_size
         try:
             with path.open('rb') as packed, decompress(packed) as plain, target.open('wb') as out:
                 while part := plain.read(COPY_BYTES):
+                    if not out.tell() and not part.startswith(tuple(READERS)):
+                        raise _no_recording(path, part)
                     out.write(part)
+                    if not is_plausible(out.tell(), packed_size):
+                        raise PlaybackError(
+                            f"'{path}' is implausible: unpacked it has more than {out.tell()} "
+                            f'bytes, of {packed_size}'
+                        )
                     if shutil.disk_usage(self._unpacked).free < DISK_RESERVE:
                         raise PlaybackError(
                             f"no room to unpack '{path}' in '{self._unpacked}': unpack it "
                             'yourself, or set TMPDIR to a larger disk'
                         )
-        except (zstandard.ZstdError, RuntimeError, EOFError, lzma.LZMAError, OSError) as error:
+        except DAMAGE as error:
             raise PlaybackError(
                 f"'{path}' cannot be unpacked, it is damaged or cut short ({safe_text(error)})"
             ) from error
@@ -169,6 +188,10 @@ def _timed(
 def _start(path: Path) -> bytes:
     with path.open('rb') as file:
         return file.read(LONGEST_MAGIC)
+
+
+def _no_recording(path: Path, start: bytes) -> PlaybackError:
+    return PlaybackError(f"'{path}' is no recording: {_description(start)}")
 
 
 def _description(start: bytes) -> str:

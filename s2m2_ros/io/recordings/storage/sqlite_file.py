@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from s2m2_ros.io.recordings.storage.compression import LARGEST_BLOCK
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage, StoredTopic, message_type
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.text_safety import safe_text
@@ -17,6 +19,11 @@ from s2m2_ros.text_safety import safe_text
 _logger = logging.getLogger(__name__)
 
 MAGIC = b'SQLite format 3\0'
+# Steps of SQLite's machine between two checks, and how many a query may take: for a row of a
+# message, of a hundred bytes at least, they are some dozen.
+STEPS = 10_000
+STEPS_PER_BYTE = 2
+LEAST_STEPS = 10_000_000
 # What `sqlite3` raises for damage, and what values of a wrong type lead to.
 DAMAGE = (sqlite3.Error, TypeError, ValueError, AttributeError, OverflowError, MemoryError)
 
@@ -35,7 +42,13 @@ class SqliteFile:
             self._connection = _connect(path)
         except DAMAGE as error:
             raise self._unreadable(error) from error
+        self._steps_left = 0
+        self._steps = STEPS_PER_BYTE * path.stat().st_size + LEAST_STEPS
+        self._connection.set_progress_handler(self._is_too_long, STEPS)
+        if sys.version_info >= (3, 11):
+            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_BLOCK)
         try:
+            self._check_tables()
             self._read_topics()
         except DAMAGE as error:
             self._connection.close()
@@ -62,7 +75,7 @@ class SqliteFile:
     def _rows(self, query: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query up to the first that cannot be read."""
         try:
-            yield from self._connection.execute(query, values)
+            yield from self._execute(query, values)
         except DAMAGE as error:
             if not self._reported:
                 self._reported = True
@@ -78,17 +91,35 @@ class SqliteFile:
         self._connection.close()
 
     def _read_topics(self) -> None:
-        counts = dict(
-            self._connection.execute('SELECT topic_id, count(*) FROM messages GROUP BY topic_id')
-        )
-        rows = self._connection.execute('SELECT id, name, type, serialization_format FROM topics')
+        counts = dict(self._execute('SELECT topic_id, count(*) FROM messages GROUP BY topic_id'))
+        rows = self._execute('SELECT id, name, type, serialization_format FROM topics')
         self._topics = {
             number: StoredTopic(name, message_type(type_name), encoding, counts.get(number, 0))
             for number, name, type_name, encoding in rows
         }
         self.topics = list(self._topics.values())
-        (start,) = self._connection.execute('SELECT min(timestamp) FROM messages').fetchone()
+        (start,) = self._execute('SELECT min(timestamp) FROM messages').fetchone()
         self.start_ns = int(start or 0)
+
+    def _check_tables(self) -> None:
+        """Raise TypeError for tables whose rows or columns are computed, maybe without an end."""
+        for table in ('topics', 'messages'):
+            kind, sql = self._execute(
+                'SELECT type, upper(sql) FROM sqlite_master WHERE lower(name) = ?', (table,)
+            ).fetchone() or ('', '')
+            columns = self._execute(f'PRAGMA table_xinfo({table})').fetchall()
+            # The last number says whether a column is hidden or computed.
+            if kind != 'table' or 'VIRTUAL' in sql or any(column[-1] for column in columns):
+                raise TypeError(f"no plain table '{table}'")
+
+    def _execute(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        self._steps_left = self._steps
+        return self._connection.execute(query, values)
+
+    def _is_too_long(self) -> bool:
+        """Return whether a query takes more steps than the size of the file explains."""
+        self._steps_left -= STEPS
+        return self._steps_left < 0
 
     def _unreadable(self, error: Exception) -> PlaybackError:
         return PlaybackError(
