@@ -187,7 +187,10 @@ class StereoMatcher:
 
     @property
     def network_description(self) -> Mapping[str, Any]:
-        """The conventions of a network of others, as JSON values; empty for S2M2 and sgbm."""
+        """The conventions of a network of others and the SHA-256 of all its files, as JSON values.
+
+        Empty for S2M2 and sgbm.
+        """
         return dict(getattr(self._backend, 'description', {}))
 
     def warm_up(self, height: int, width: int, *, channels: int = 3, batch: int = 1) -> None:

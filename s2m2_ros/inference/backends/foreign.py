@@ -81,9 +81,10 @@ class ForeignBackend:
         self.device = options.device
         self.precision = options.precision
         self.confidence_table = '' if found.description.confidence else CHECKED
+        fields = asdict(found.description)
         self.description = {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(found.description).items()
+            **{k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()},
+            'sha256': found.sha256,
         }
         self._found = found
         self._network: Network | None = network

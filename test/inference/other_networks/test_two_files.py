@@ -40,6 +40,19 @@ def test_the_planted_disparity_comes_out(tmp_path: Path, half: bool) -> None:
     assert float(found.visibility[4:-4, SHIFT + 8 : -8].mean()) > 0.98
 
 
+def test_another_second_file_is_another_network(tmp_path: Path) -> None:
+    path = write_two_files(tmp_path)
+    digests = []
+    for count in (40, 48):
+        # The first file is the same.
+        content = path.read_bytes()
+        write_two_files(tmp_path, count=count)
+        assert path.read_bytes() == content
+        with StereoMatcher.open(path, device='cpu') as matcher:
+            digests.append(matcher.network_description['sha256'])
+    assert digests[0] != digests[1]
+
+
 def test_a_correlation_by_hand() -> None:
     # Four channels of one row of three columns, in two groups.
     left = torch.tensor([[1.0, 2, 3], [1, 1, 1], [2, 0, 1], [0, 1, 0]])[None, :, None]
