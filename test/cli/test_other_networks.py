@@ -87,7 +87,9 @@ def test_a_pair_is_matched_again_when_the_description_changed(
         assert 'are done already' not in caplog.text
 
 
-def test_evaluate_scores_it(network: Path, tmp_path: Path) -> None:
+def test_evaluate_scores_it(
+    network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     scores = tmp_path / 'scores.json'
     command = ['evaluate', 'procedural', '--size', '1x96x160', '--checkpoint', str(network)]
     command += ['--device', 'cpu', '--no-sgbm', '--json', str(scores)]
@@ -95,6 +97,8 @@ def test_evaluate_scores_it(network: Path, tmp_path: Path) -> None:
     found = json.loads(scores.read_text())
     assert str(network) in json.dumps(found)
     assert 'onnxruntime' in json.dumps(found)
+    # As its description calls it.
+    assert '| Test |' in capsys.readouterr().out
 
 
 def test_doctor_compares_the_backends_with_onnx_runtime(
