@@ -194,19 +194,23 @@ class HostReference:
     """Compares engines with ONNX Runtime on the processor, on a planted pair."""
 
     def __init__(self, found: Recognized, device: torch.device) -> None:
-        self.network = ForeignNetwork(found, runner_for(found, HostSession))
+        self._found = found
         self._device = device
+
+    def network(self) -> ForeignNetwork:
+        """Return the network on the processor; it takes its memory as long as it is kept."""
+        return ForeignNetwork(self._found, runner_for(self._found, HostSession))
 
     def prove(self, engine: Network, size: ImageSize) -> Proof:
         """Return the differences of an engine for images of a size."""
-        scene = planted_scene(size.height, size.width, self.network.recognized.description.largest)
-        images = scene.images()
+        largest = self._found.description.largest
+        images = planted_scene(size.height, size.width, largest).images()
         found = engine(*(image.to(self._device) for image in images))
-        return compare(*(self._three(m) for m in (found, self.network(*images))))
+        return compare(*(self._three(m) for m in (found, self.network()(*images))))
 
     def _three(self, maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Return disparity, visibility and confidence on the host; 0 where there is none."""
-        given = self.network.recognized.description
+        given = self._found.description
         own = [m.cpu() for m in maps]
         disparity, nothing = own.pop(0), torch.zeros(1)
         visibility = own.pop(0) if given.visibility or given.occlusion else nothing

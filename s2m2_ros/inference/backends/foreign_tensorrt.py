@@ -54,7 +54,7 @@ def open_backend(options: BackendOptions) -> Backend:
         )
     options = replace(options, precision='float16' if found.has_half else 'float32')
     reference = HostReference(found, options.device)
-    check_description(reference.network, torch.device('cpu'))
+    check_description(reference.network(), torch.device('cpu'))
     models = ForeignModels(found, options)
     contexts = own.TensorRtEngines(options.device, models)
 

@@ -176,7 +176,9 @@ def test_what_tensorrt_needs(fake: FakeTensorRt, write: Writer, tmp_path: Path) 
 
 def test_a_cpu_build_of_onnx_runtime_is_named_on_cuda(write: Writer, tmp_path: Path) -> None:
     on_cuda = options(write(BlockMatcher()), tmp_path, torch.device('cuda:0'))
-    assert 'onnxruntime-gpu' in str(foreign_onnx.unavailable(on_cuda))
+    reason = str(foreign_onnx.unavailable(on_cuda))
+    assert 'onnxruntime-gpu' in reason
+    assert 'set device to cpu' in reason
 
 
 class FakeCudaSession:
@@ -214,6 +216,26 @@ class FakeCudaSession:
 
 
 real_session = onnxruntime.InferenceSession
+
+
+@pytest.mark.parametrize('offset', [0.0, 0.5])
+def test_the_cuda_provider_is_compared_with_the_processor(
+    write: Writer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, offset: float
+) -> None:
+    FakeCudaSession.opened = []
+    path = write(BlockMatcher())
+    found = recognize(read_onnx(path))
+    with monkeypatch.context() as patch:
+        patch.setattr(onnxruntime, 'InferenceSession', FakeCudaSession)
+        patch.setattr(sessions, 'OwnStream', FakeStream)
+        backend = foreign_onnx.open_on_device(found, options(path, tmp_path))
+    FakeCudaSession.opened[0].offset = offset
+    matcher = StereoMatcher(backend)
+    if not offset:
+        assert median(matcher.match(*shifted_pair()).disparity) == SHIFT
+        return
+    with pytest.raises(BackendUnavailableError, match=r'differs .* by 0\.5 px'):
+        matcher.match(*shifted_pair())
 
 
 def test_the_cuda_provider_runs_on_torchs_memory_without_tf32(
