@@ -47,20 +47,25 @@ class Finding:
         behind, front: medians of the estimates on the farther and the nearer plane.
         edge: median at the right edge of the nearer plane, where the right view's disparity shows
             the farther one.
-        error: median error of all three, the largest one, relative to what is tolerated; up to 1
-            is right.
 
     """
 
     behind: float
     front: float
     edge: float
-    error: float
 
-    @property
-    def is_right(self) -> bool:
-        """Whether all three are."""
-        return self.error <= 1
+    def is_right(self, scene: PlantedScene, factor: float = 1.0, *, with_edge: bool) -> bool:
+        """Return whether these are the planted disparities once multiplied by a factor.
+
+        Networks whose edges are very soft fail at `with_edge`.
+        """
+        found = (self.behind, self.front, self.edge)[: 3 if with_edge else 2]
+        truth = (scene.behind, scene.front, scene.front)[: len(found)]
+        # A comparison with NaN is false: it is never right.
+        return all(
+            abs(value * factor - planted) <= max(TOLERANCE_PX, TOLERANCE * planted)
+            for value, planted in zip(found, truth, strict=True)
+        )
 
 
 def check_description(network: ForeignNetwork, device: torch.device) -> None:
@@ -80,18 +85,22 @@ def check_description(network: ForeignNetwork, device: torch.device) -> None:
         raise DeviceMemoryError(
             height=scene.height, width=scene.width, max_width=0, device=str(device)
         ) from error
-    if found.is_right:
+    settings: list[str] | None = []
+    if not found.is_right(scene, with_edge=True):
+        _logger.info('the planted pair comes out wrong: trying other conventions')
+        settings = _fitting_settings(network, scene, found, device)
+    if settings == []:
         _logger.info(
             'planted pair of %d and %d px: %.2f and %.2f px',
             *(scene.behind, scene.front, found.behind, found.front),
         )
         return
-    path = description_path(network.recognized.model.path)
+    path = network.recognized.model.path
     text = (
-        f'{network.recognized.model.path}: a planted pair of {scene.behind} and {scene.front} px '
-        f'comes out as {found.behind:.3g} and {found.front:.3g} px: the description '
+        f'{path}: a planted pair of {scene.behind} and {scene.front} px comes out as '
+        f'{found.behind:.3g} and {found.front:.3g} px: the description '
         f'({network.recognized.origin}) is wrong, or the network fails on it. '
-        + _advice(network, scene, found, device).format(path=path.name)
+        + _advice(settings, found, scene, description_path(path).name)
     )
     if given.planted_check == 'error':
         raise DescriptionMismatchError(text)
@@ -117,61 +126,60 @@ def measure(network: ForeignNetwork, scene: PlantedScene, device: torch.device) 
     front = disparity[rows, first + RIM : last - scene.front - RIM]
     edge = disparity[rows, last - scene.front + 1 : last - 1]
     medians = tuple(float(part.median()) for part in (above, front, edge))
-    truth = (scene.behind, scene.front, scene.front)
-    errors = [
-        abs(median - planted) / max(TOLERANCE_PX, TOLERANCE * planted)
-        for median, planted in zip(medians, truth, strict=True)
-    ]
-    return Finding(medians[0], medians[1], medians[2], max(errors))
+    return Finding(medians[0], medians[1], medians[2])
 
 
-def _advice(
+def _fitting_settings(
     network: ForeignNetwork, scene: PlantedScene, found: Finding, device: torch.device
-) -> str:
-    """Return what would fit, with {path} for the file to write it to."""
+) -> list[str] | None:
+    """Return what to set for the pair to come out right, nothing if it does, None if none fits.
+
+    What is right at the edge of the nearer plane too comes first: without it, the right view's
+    disparity passes for the left one's.
+    """
+    seen = []
     for changed, how in _alternatives(network.recognized.description):
         other = replace(network, recognized=replace(network.recognized, description=changed))
-        seen = measure(other, scene, device) if how else found
-        settings = [how] if how else []
-        fitting = _output_settings(seen, scene, changed)
-        if fitting is None:
-            continue
-        settings += fitting
-        return f'This would fit; set it in {{path}}: {", ".join(settings)}'
+        finding = measure(other, scene, device) if how else found
+        settings = _output_settings(finding, scene, changed, with_edge=True)
+        if settings is not None:
+            return [how, *settings] if how else settings
+        seen.append((changed, how, finding))
+    for changed, how, finding in seen:
+        settings = _output_settings(finding, scene, changed, with_edge=False)
+        if settings is not None:
+            return [how, *settings] if how else settings
+    return None
+
+
+def _advice(settings: list[str] | None, found: Finding, scene: PlantedScene, file: str) -> str:
+    """Return what to do, in a sentence; `file` is where descriptions are written to."""
+    if settings:
+        return f'This would fit; set it in {file}: {", ".join(settings)}'
     if abs(found.behind - scene.behind) <= TOLERANCE_PX:
         return (
             f'The farther plane is right: if the network finds no {scene.front} px, set '
-            'disparity.largest in {path} to the largest disparity that it finds'
+            f'disparity.largest in {file} to the largest disparity that it finds'
         )
     if abs(found.front - found.behind) < 0.1 * (scene.front - scene.behind):
         return (
             'The network gives much the same everywhere: check inputs.range, mean and std, and '
-            'whether outputs.disparity names the right output (in {path})'
+            f'whether outputs.disparity names the right output (in {file})'
         )
     return (
-        'No other sign, scale, range or order of inputs fits: check the description in {path}, '
+        f'No other sign, scale, range or order of inputs fits: check the description in {file}, '
         'or set planted_check: warning there to use it all the same'
     )
 
 
 def _output_settings(
-    seen: Finding, scene: PlantedScene, given: NetworkDescription
+    seen: Finding, scene: PlantedScene, given: NetworkDescription, *, with_edge: bool
 ) -> list[str] | None:
     """Return what sign, unit and scale must be for the estimates to be right; None if none fit."""
-    if seen.is_right:
+    if seen.is_right(scene, with_edge=with_edge):
         return []
     factor = scene.front / seen.front if seen.front else 0.0
-    scaled = [value * factor for value in (seen.behind, seen.front, seen.edge)]
-    truth = (scene.behind, scene.front, scene.front)
-    if (
-        not factor
-        or not abs(factor) < torch.inf
-        or any(
-            # Written so that NaN does not fit.
-            not abs(value - planted) <= max(TOLERANCE_PX, TOLERANCE * planted)
-            for value, planted in zip(scaled, truth, strict=True)
-        )
-    ):
+    if not factor or not seen.is_right(scene, factor, with_edge=with_edge):
         return None
     settings = []
     if factor < 0:

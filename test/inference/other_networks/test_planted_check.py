@@ -89,6 +89,19 @@ def test_nonsense_that_nothing_fits(write: Writer, value: float) -> None:
         check_description(network, torch.device('cpu'))
 
 
+def test_a_network_of_soft_edges_is_right_all_the_same(write: Writer) -> None:
+    # Beside its right edge the nearer plane has the disparity of the farther one.
+    soft = torch.full((1, 1, 256, 384), 12.0)
+    soft[..., 64:192, 144:268] = 24.0
+    planted, _ = PlantedScene(256, 384, 12, 24).images()
+    # Of exchanged views, or of values in another range, this network makes nothing.
+    network = ForeignNetwork(
+        recognize(read_onnx(write(BlockMatcher()))),
+        lambda images: [soft if torch.equal(images['left'], planted) else soft * 0],
+    )
+    check_description(network, torch.device('cpu'))
+
+
 def test_the_advice_can_be_followed(write: Writer) -> None:
     network = BlockMatcher(inputs=('a', 'b'), left='b', sign=-1, scale=0.5)
     with pytest.raises(DescriptionMismatchError) as caught:
