@@ -67,8 +67,8 @@ def test_the_padding_repeats_the_lower_and_right_edges() -> None:
 
 
 @given(
-    st.integers(64, 300),
-    st.integers(64, 300),
+    st.integers(101, 300),
+    st.integers(101, 300),
     st.sampled_from(['resize', 'pad', 'stretch']),
     st.sampled_from([(0, 0), (96, 160), (0, 192), (256, 0)]),
 )
