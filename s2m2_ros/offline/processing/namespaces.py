@@ -12,7 +12,7 @@ def rig_namespaces(rigs: Sequence[RecordedTopics], given: str | None) -> list[st
     """Return a namespace for each rig, '' or beginning with a slash, each different.
 
     It is what the names of both images begin with: '/front' of '/front/left/image_rect'; where
-    that does not tell rigs apart, the words that both names share. ``given`` comes before a
+    rigs share that, the words that both names share. ``given`` comes before a
     rig's own where there are several.
     """
     prefix = '' if given is None else _normal(given)

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import s2m2_ros
 from s2m2_ros.io.recordings.storage.file_names import is_recording
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.offline.processing.inputs import input_name
@@ -31,8 +30,8 @@ from s2m2_ros.offline.processing.sinks import (
 from s2m2_ros.offline.processing.streams import Stream
 from s2m2_ros.offline.processing.summary import summarized, why_nothing
 from s2m2_ros.offline.processing.work_folder import WorkFolder
+from s2m2_ros.offline.result_record import Recipe
 from s2m2_ros.pipeline import PipelineOptions, output_options
-from s2m2_ros.weights import file_sha256, find_checkpoint
 
 _logger = logging.getLogger(__name__)
 
@@ -149,19 +148,11 @@ class Processor:
 
     def _recipe(self, stream: Stream) -> dict[str, Any]:
         """Return everything that the result depends on, as JSON values."""
-        matcher = self._matcher
-        checkpoint = find_checkpoint(matcher.checkpoint) if matcher.checkpoint else None
+        opened = Recipe.of_matcher(self._matcher, {}).to_json()
         recipe = {
-            'software': f's2m2_ros {s2m2_ros.__version__}',
+            'software': opened['software'],
             'versions': _versions(),
-            'matcher': {
-                **as_json(self.matching),
-                'checkpoint': matcher.checkpoint,
-                'checkpoint_sha256': file_sha256(checkpoint) if checkpoint else '',
-                'backend': matcher.backend,
-                'precision': matcher.precision,
-                'device': str(matcher.device),
-            },
+            'matcher': {**as_json(self.matching), **as_json(opened['matcher'])},
             'options': as_json(self.options),
             'pipeline': as_json(self.pipeline),
             'input': stream.fingerprint(),
