@@ -14,9 +14,9 @@ import yaml
 
 from s2m2_ros.cli.matcher_options import PRECISIONS
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.io.file_bytes import read_regular_file
 from s2m2_ros.node.parameters import CONSTRAINTS, ParameterError, Settings
 from s2m2_ros.pipeline import output_options
+from s2m2_ros.regular_files import read_regular_file
 from s2m2_ros.text_safety import safe_text
 
 MATCHER_PARAMETERS = (
