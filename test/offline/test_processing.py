@@ -615,3 +615,64 @@ def test_a_folder_of_pairs(tmp_path: Path) -> None:
     found = processed(tmp_path / 'pairs', tmp_path / 'out', segment_pairs=2)
     times = [at for at, _ in messages(found.output)['/depth']]
     assert times == [SECOND, SECOND + SECOND // 10, SECOND + SECOND // 5]
+
+
+def test_a_video_of_both_views_in_one_image(tmp_path: Path) -> None:
+    import cv2
+
+    from s2m2_ros.io.sources.view_layout import ViewLayout
+    from support.stereo_scene import BASELINE, CX_LEFT, CX_RIGHT, CY, FOCAL_LENGTH
+
+    path = tmp_path / 'film.avi'
+    video = cv2.VideoWriter(
+        str(path), cv2.VideoWriter.fourcc(*'MJPG'), 20.0, (2 * SCENE.width, SCENE.height)
+    )
+    for number in range(5):
+        both = np.hstack(SCENE.images(seed=number))
+        video.write(cv2.cvtColor(both, cv2.COLOR_GRAY2BGR))
+    video.release()
+    calibration = tmp_path / 'calib.txt'
+    calibration.write_text(
+        f'cam0=[{FOCAL_LENGTH} 0 {CX_LEFT}; 0 {FOCAL_LENGTH} {CY}; 0 0 1]\n'
+        f'cam1=[{FOCAL_LENGTH} 0 {CX_RIGHT}; 0 {FOCAL_LENGTH} {CY}; 0 0 1]\n'
+        f'doffs={CX_RIGHT - CX_LEFT}\nbaseline={BASELINE * 1000}\n'
+    )
+    parts = [
+        messages(
+            processed(
+                path, tmp_path / str(length), segment_pairs=length,
+                layout=ViewLayout.SIDE_BY_SIDE, calibration=(calibration,),
+            ).output
+        )
+        for length in (2, 100)
+    ]  # fmt: skip
+    times = [at for at, _ in parts[0]['/depth']]
+    assert times == [SECOND + n * SECOND // 20 for n in range(5)]
+    assert parts[0] == parts[1]
+
+
+def test_raw_cameras_are_rectified_alike_in_every_segment(tmp_path: Path) -> None:
+    """The lenses bend a little: what the first pair decides counts for all."""
+    written = []
+    for item in scene_pairs(6):
+        topic = item.topic.replace('image_rect', 'image_raw')
+        content = item.message
+        if topic.endswith('camera_info'):
+            content.k = np.array([250.0, 0, 160, 0, 250, 120, 0, 0, 1])
+            content.r = np.eye(3).ravel()
+            content.d = np.array([0.02, 0, 0, 0, 0])
+            content.distortion_model = 'plumb_bob'
+        written.append(Written(topic, item.time_ns, content))
+    path = write_mcap(tmp_path / 'raw.mcap', written)
+    outputs = ('depth', 'depth/camera_info')
+    parts = [
+        messages(processed(path, tmp_path / str(s), outputs=outputs, segment_seconds=s).output)
+        for s in (0.2, 100.0)
+    ]
+    assert parts[0] == parts[1]
+    with AnyReader([tmp_path / '0.2' / 'raw.mcap']) as reader:
+        (connection,) = (c for c in reader.connections if c.topic.endswith('camera_info'))
+        infos = [reader.deserialize(d, connection.msgtype) for _, _, d in
+                 reader.messages([connection])]  # fmt: skip
+    # The depth image is rectified: its K is that of P.
+    assert all(info.k[0] == 240.0 for info in infos)
