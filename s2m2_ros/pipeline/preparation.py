@@ -112,7 +112,7 @@ def gray(image: Image) -> np.ndarray:
 def rectified(image: np.ndarray, rectifier: Rectifier) -> Image:
     """Return the rectified image: an array on a CPU, else a tensor on the rectifier's device."""
     # Images of recordings cannot be written to, which torch warns of.
-    planes = torch.from_numpy(np.require(image, requirements='CW')).to(rectifier.device)
+    planes = torch.from_numpy(np.require(image, requirements=['C', 'W'])).to(rectifier.device)
     planes = planes.permute(2, 0, 1) if planes.ndim == 3 else planes[None]
     result = rectifier(planes[None])[0]
     result = result.permute(1, 2, 0) if image.ndim == 3 else result[0]
