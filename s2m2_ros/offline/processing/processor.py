@@ -116,7 +116,9 @@ class Processor:
             channels = None
             if self.options.writes_recording:
                 channels = recorded_channels(stream, self.options.outputs)
-            work.resume(recipe, channels)
+            done = work.resume(recipe, channels)
+            if done:
+                _logger.info("'%s': %d of %d segments are done", path, done, len(stream.segments))
             self._work(stream, work, name)
             summary = summarized(work.facts(), stream.losses)
             if not summary.pairs:

@@ -25,6 +25,8 @@ GAP_PERIODS = 1.8
 GAPS_LISTED = 20
 LOSSES_LISTED = 50
 PICTURES = 4
+# Pixels up and down that the chart of vertical offsets shows at least.
+OFFSET_SHOWN = 2.0
 RED, BLUE, GREEN = '#b4321f', '#1f6fb4', '#2f8a3b'
 STYLE = """
 body { font: 15px/1.45 sans-serif; margin: 2em auto; max-width: 900px; padding: 0 1em }
@@ -188,7 +190,9 @@ def _examination(segments: Sequence[RigFacts], start: int) -> str:
         Curve(f'{height:g}: {kind}', _dots(found, kind, start, height), RED, dots=True)
         for kind, height in heights.items()
     ]
-    drawn = chart([Curve('vertical offset of the views', offsets, BLUE)], unit='px')
+    reach = max([OFFSET_SHOWN, *(abs(offset) for _, offset in offsets if offset is not None)])
+    curve = Curve('vertical offset of the views', offsets, BLUE)
+    drawn = chart([curve], unit='px', low=-reach, high=reach)
     drawn += chart([Curve('matching features', matches, GREEN)], unit='', low=0.0)
     if dots:
         drawn += chart(dots, unit='', low=0.0, high=len(dots) + 1.0)
