@@ -41,8 +41,11 @@ WITH_CALIBRATION = ('match', 'process', 'calibrate-check')
 EXIT_USER_ERROR = 2
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of a command line, with the arguments of the commands that are in it.
+
+    Those of some commands follow from tables whose import takes seconds.
+    """
     import argparse
     import importlib
 
@@ -65,7 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
             description=module.SUMMARY,
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
-        module.add_arguments(subparser)
+        if name in argv:
+            module.add_arguments(subparser)
         subparser.set_defaults(run=module.run)
     return parser
 
@@ -89,11 +93,12 @@ def _run(argv: Sequence[str]) -> int:
     from s2m2_ros.cli.calibration_option import images_first
 
     takes_images = any(word in argv for word in WITH_CALIBRATION)
-    arguments = build_parser().parse_args(images_first(argv) if takes_images else argv)
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.INFO, format='%(message)s'
-    )
+    command = next((word for word in argv if word in COMMANDS), '')
     try:
+        arguments = build_parser(argv).parse_args(images_first(argv) if takes_images else argv)
+        logging.basicConfig(
+            level=logging.DEBUG if arguments.verbose else logging.INFO, format='%(message)s'
+        )
         return int(arguments.run(arguments))
     except BrokenPipeError:
         return EXIT_FAILED  # the reader closed the pipe
@@ -101,11 +106,11 @@ def _run(argv: Sequence[str]) -> int:
         if not output_is_written():
             return EXIT_FAILED
         logging.getLogger(__name__).debug('where it happened:', exc_info=True)
-        complain(f's2m2 {arguments.command}: {reason_of(error)}')
+        complain(f's2m2 {command}: {reason_of(error)}')
         return EXIT_USER_ERROR
     except ImportError as error:
         logging.getLogger(__name__).debug('where it happened:', exc_info=True)
-        complain(f's2m2 {arguments.command}: {reason_of(error)}')
+        complain(f's2m2 {command}: {reason_of(error)}')
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from s2m2_ros.cli.calibration_option import add_calibration_argument
 from s2m2_ros.cli.command_process import complain
-from s2m2_ros.cli.node_parameters import add_pair_parameters, settings_of
 from s2m2_ros.cli.process_progress import ProgressDisplay
 from s2m2_ros.errors import S2M2Error
 
@@ -26,6 +25,8 @@ _logger = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare inputs, what is written, and the options of matcher and node."""
+    from s2m2_ros.cli.node_parameters import add_pair_parameters
+
     parser.add_argument(
         'inputs',
         type=Path,
@@ -94,6 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Process all inputs; 1 if parts of them were lost."""
+    from s2m2_ros.cli.node_parameters import settings_of
     from s2m2_ros.offline.processing import Processor
     from s2m2_ros.offline.processing.inputs import find_inputs
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from s2m2_ros.node.parameters import Settings
 from s2m2_ros.offline.processing import MatcherOptions, Processor
 from s2m2_ros.offline.processing.options import as_json
 from s2m2_ros.offline.processing.processor import Progress
+from support.processes import SOURCE
 from support.recorded_pairs import write_mcap
 from support.stereo_recordings import in_order, scene_pairs, texts
 
@@ -168,3 +171,9 @@ class TestProgress:
 
     def test_before_the_first_pair(self) -> None:
         assert progress_line(Progress('run', 20, 100, 20), 0.0) == 'run: 20 of about 100 pairs'
+
+
+def test_other_commands_do_not_wait_for_the_tables_of_this_one() -> None:
+    code = 'import sys; from s2m2_ros.cli.main import build_parser; build_parser(["match"])'
+    code += '; sys.exit("torch" in sys.modules)'
+    assert subprocess.run([sys.executable, '-c', code], cwd=SOURCE, check=False).returncode == 0
