@@ -57,7 +57,7 @@ class StereoPipeline:
             rectified=prepared.valid is not None,
             content=prepared.content,
             findings=content_findings(prepared.content),
-            notes=prepared.notes,
+            notes=(*prepared.notes, *options.mask.notes),
             warnings=prepared.warnings,
         )
         if not wanted:
