@@ -1,4 +1,11 @@
-"""Errors that a user can cause and fix."""
+"""Errors that a user can cause and fix, and those of the machine in words."""
+
+from __future__ import annotations
+
+import re
+
+# What the dynamic linker and Python's imports say then.
+_NO_MEMORY = re.compile('failed to map segment|[Cc]annot allocate memory')
 
 
 class S2M2Error(Exception):
@@ -12,3 +19,14 @@ class S2M2Error(Exception):
 
 class ImageError(S2M2Error, ValueError):
     """An image that cannot be used: a file, a message or an array; says which and why."""
+
+
+def reason_of(error: Exception) -> str:
+    """Return one sentence for an error that may also come from the machine."""
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        return 'there is not enough memory'
+    if isinstance(error, ImportError):
+        return f'a library cannot be loaded: {error}'
+    if isinstance(error, OSError) and not isinstance(error, S2M2Error) and error.strerror:
+        return f'{error.strerror}: {error.filename}' if error.filename else error.strerror
+    return str(error)

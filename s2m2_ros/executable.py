@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
+from s2m2_ros.errors import reason_of
 from s2m2_ros.home_folder import provide_home
+from s2m2_ros.text_safety import utf8_text
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ROS_ARGUMENTS = """
@@ -68,6 +70,10 @@ def run_executable(
     try:
         provide_home()
         return body(arguments, stop)
+    except (ImportError, MemoryError) as error:
+        if not stop.asked:
+            sys.stderr.write(f'cannot start: {utf8_text(reason_of(error))}\n')
+            return 2
     except BaseException:
         # The end that was asked for, or what failed because it made rclpy's context invalid.
         if not stop.asked:

@@ -7,7 +7,6 @@ that ``s2m2 --help`` answers at once, all others so that Ctrl-C is handled from 
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from s2m2_ros.cli.process import (
     output_is_written,
     run_as_process,
 )
-from s2m2_ros.errors import S2M2Error
+from s2m2_ros.errors import S2M2Error, reason_of
 
 if TYPE_CHECKING:
     import argparse
@@ -39,8 +38,6 @@ COMMANDS: tuple[str, ...] = (
 WITH_CALIBRATION = ('match', 'calibrate-check')
 
 EXIT_USER_ERROR = 2
-# What the loader of libraries and the system say.
-NO_MEMORY = re.compile('failed to map segment|[Cc]annot allocate memory')
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -102,24 +99,14 @@ def _run(argv: Sequence[str]) -> int:
         if not output_is_written():
             return EXIT_FAILED
         logging.getLogger(__name__).debug('where it happened:', exc_info=True)
-        complain(f's2m2 {arguments.command}: {_reason(error)}')
+        complain(f's2m2 {arguments.command}: {reason_of(error)}')
         return EXIT_USER_ERROR
     except ImportError as error:
         logging.getLogger(__name__).debug('where it happened:', exc_info=True)
-        complain(f's2m2 {arguments.command}: {_reason(error)}')
+        complain(f's2m2 {arguments.command}: {reason_of(error)}')
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
-        return 'there is not enough memory'
-    if isinstance(error, ImportError):
-        return f'a library cannot be loaded: {error}'
-    if isinstance(error, OSError) and not isinstance(error, S2M2Error) and error.strerror:
-        return f'{error.strerror}: {error.filename}' if error.filename else error.strerror
-    return str(error)
 
 
 if __name__ == '__main__':

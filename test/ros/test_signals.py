@@ -151,3 +151,14 @@ def test_help_starts_nothing(module: str, flag: str) -> None:
     assert (done.returncode, done.stderr) == (0, '')
     assert done.stdout.startswith('usage: stereo_')
     assert '--params-file' in done.stdout
+
+
+def test_too_little_memory_to_load_the_libraries() -> None:
+    code = (
+        'import resource, sys\n'
+        'from s2m2_ros.node.main import main\n'
+        'resource.setrlimit(resource.RLIMIT_AS, (350 << 20, 350 << 20))\n'
+        'sys.exit(main())\n'
+    )
+    done = run(code)
+    assert (done.returncode, done.stderr) == (2, 'cannot start: there is not enough memory\n')

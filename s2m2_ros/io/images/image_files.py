@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from s2m2_ros.atomic_files import FileWriteError, write_atomically
 from s2m2_ros.errors import ImageError
-from s2m2_ros.io.file_bytes import read_regular_file
 from s2m2_ros.io.images.array_files import decode_npy
 from s2m2_ros.io.images.compressed_images import decode_encoded
 from s2m2_ros.io.images.exif import orientation, upright
@@ -23,6 +22,7 @@ from s2m2_ros.io.images.image_headers import MAX_PIXELS, read_header
 from s2m2_ros.io.images.pfm import decode_pfm, encode_pfm
 from s2m2_ros.io.images.pixel_range import PixelRange, scale
 from s2m2_ros.io.images.raw_image import RawImage, raw_image
+from s2m2_ros.regular_files import read_regular_file
 from s2m2_ros.text_safety import safe_text
 
 FloatMap = npt.NDArray[np.float32]
