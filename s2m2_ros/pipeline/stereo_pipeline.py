@@ -98,7 +98,7 @@ class StereoPipeline:
                 upload_ms, inference_ms, elapsed - host.download_ms, host.download_ms
             ),
             mean_confidence=mean_confidence,
-            notes=(*prepared.notes, *self.matcher.remarks(height, width)),
+            notes=(*outputs.notes, *self.matcher.remarks(height, width)),
         )
 
 

@@ -41,8 +41,8 @@ def test_opaque_alpha_means_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize('kind', [np.uint8, np.uint16])
 def test_transparent_parts_are_an_error(tmp_path: Path, suffix: str, kind: type) -> None:
     """Else a robot that was erased from a white picture would stay in every output."""
-    white = np.full((6, 8), np.iinfo(kind).max, kind)
-    erased = np.where(KEPT, white, 0).astype(kind)
+    white: np.ndarray = np.full((6, 8), np.iinfo(kind).max, kind)
+    erased: np.ndarray = np.where(KEPT, white, 0).astype(kind)
     with pytest.raises(ImageError, match=r'mask\..*transparent.*black where pixels are left out'):
         read_mask(write(tmp_path, with_alpha(white, erased), suffix))
 
