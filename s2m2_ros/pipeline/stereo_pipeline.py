@@ -57,7 +57,7 @@ class StereoPipeline:
             rectified=prepared.valid is not None,
             content=prepared.content,
             findings=content_findings(prepared.content),
-            notes=prepared.notes,
+            notes=(*prepared.notes, *options.mask.notes),
             warnings=prepared.warnings,
         )
         if not wanted:
@@ -98,7 +98,7 @@ class StereoPipeline:
                 upload_ms, inference_ms, elapsed - host.download_ms, host.download_ms
             ),
             mean_confidence=mean_confidence,
-            notes=(*prepared.notes, *self.matcher.remarks(height, width)),
+            notes=(*outputs.notes, *self.matcher.remarks(height, width)),
         )
 
 
