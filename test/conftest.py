@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -17,6 +18,9 @@ DOMAIN_LOCK = pytest.StashKey[object]()
 def pytest_configure(config: pytest.Config) -> None:
     """Give this test process (each worker is one) a DDS domain and log folder of its own."""
     config.stash[DOMAIN_LOCK] = isolate()
+    # A shell lets commands in the background ignore it, and so their children would.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # A busy machine is no error.
     hypothesis.settings.register_profile('s2m2_ros', deadline=None)
     hypothesis.settings.load_profile('s2m2_ros')
