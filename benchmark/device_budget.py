@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from s2m2_ros.network import S2M2, S2M2Config
+from s2m2_ros.network import S2M2, S2M2Config, prepare_for_inference
 
 BLOCK_BYTES = 512
 PRECISIONS = {'float32': torch.float32, 'float16': torch.float16, 'bfloat16': torch.bfloat16}
@@ -184,6 +184,7 @@ def network_budget(
         network = S2M2(S2M2Config.named(variant), refine_iterations=refine_iterations).eval()
         images = torch.empty(1, 3, height, width), torch.empty(1, 3, height, width)
     network.to(PRECISIONS[precision]).requires_grad_(False)
+    prepare_for_inference(network)
     # The first pass makes what later ones of this size use again.
     with counted(network, images):
         network(*images)

@@ -8,19 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from s2m2_ros.network.bands import in_bands, in_overlapping_bands
+from s2m2_ros.network.joined import JoinedLayers, KeepsWeights
 from s2m2_ros.network.layers import (
     ConvPair,
     apply_conv,
     conv,
     conv_pair,
-    gelu,
     to_maps,
     to_tokens,
 )
 from s2m2_ros.network.lookup import look_up
 from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
-from s2m2_ros.network.products import convolve_joined, product, project
+from s2m2_ros.network.products import activate, convolve_joined, product, project
 from s2m2_ros.network.unet import UNet
 
 _DISPARITY_UNIT = 100.0
@@ -63,7 +63,7 @@ class GlobalRefiner(nn.Module):
         return torch.where(trusted, matching.disparity, filled)
 
 
-class ConvGRU(nn.Module):
+class ConvGRU(KeepsWeights):
     """Gated recurrent unit with vertical and then horizontal convolutions."""
 
     def __init__(self, channels: int) -> None:
@@ -74,20 +74,36 @@ class ConvGRU(nn.Module):
         self.convz2 = conv(2 * channels, channels, (1, 3))
         self.convr2 = conv(2 * channels, channels, (1, 3))
         self.convq2 = conv(2 * channels, channels, (1, 3))
+        self.gates1, self.gates2 = JoinedLayers(), JoinedLayers()
+
+    def keep_weights(self) -> None:
+        """Join the weights of the update and of the reset."""
+        self.gates1.keep(self.convz1, self.convr1)
+        self.gates2.keep(self.convz2, self.convr2)
 
     def forward(self, hidden: Tensor, x: Tensor) -> Tensor:
         """(B, C, h, w), (B, C, h, w) -> the new hidden state (B, C, h, w)."""
         return in_overlapping_bands(self._step, hidden, x, halo=2)
 
     def _step(self, hidden: Tensor, x: Tensor) -> Tensor:
-        hidden = gru_step(hidden, x, (self.convz1, self.convr1, self.convq1))
-        return gru_step(hidden, x, (self.convz2, self.convr2, self.convq2))
+        hidden = gru_step(hidden, x, self.gates1(self.convz1, self.convr1), self.convq1)
+        return gru_step(hidden, x, self.gates2(self.convz2, self.convr2), self.convq2)
 
 
-def gru_step(hidden: Tensor, x: Tensor, convs: tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]) -> Tensor:
-    """Update a hidden state with the convolutions of the update, the reset and the candidate."""
-    update, reset = (convolve_joined((hidden, x), layer, 'sigmoid') for layer in convs[:2])
-    candidate = convolve_joined((reset * hidden, x), convs[2], 'tanh')
+def gru_step(
+    hidden: Tensor, x: Tensor, gates: tuple[Tensor, Tensor | None], candidates: nn.Conv2d
+) -> Tensor:
+    """Update a hidden state.
+
+    Args:
+        hidden: (B, C, h, w).
+        x: (B, C, h, w).
+        gates: weights of the update's convolution and of the reset's, joined: both read the same.
+        candidates: convolution of the candidate, which has the geometry of the other two.
+    """
+    both = convolve_joined((hidden, x), candidates, 'sigmoid', gates)
+    update, reset = torch.split(both, hidden.shape[1], dim=1)
+    candidate = convolve_joined((reset * hidden, x), candidates, 'tanh')
     return torch.lerp(hidden, candidate, update)
 
 
@@ -170,7 +186,8 @@ class Refiner(nn.Module):
         )
         weight = self.disp_corr_ctx_cat.first.weight.flatten(1)
         varying = torch.cat((weight[:, :_CONTEXT_AT], weight[:, -_LOGIT_CHANNELS:]), dim=1)
-        return gelu(product(torch.cat(parts, dim=-1), varying, None, add=part))
+        mixed = product(torch.cat(parts, dim=-1), varying, None, add=part)
+        return activate(mixed, 'gelu')
 
     def _read(self, disparity: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Return both cost look-ups, (B, 9, h, w) float32 each."""
@@ -184,7 +201,7 @@ class Refiner(nn.Module):
         first = self.disp_feat.first
         with full_precision(scaled):
             wide = in_full_precision(first, scaled, first.weight)
-        return apply_conv(self.disp_feat.second, gelu(wide).to(dtype))
+        return apply_conv(self.disp_feat.second, activate(wide, 'gelu').to(dtype))
 
 
 def update_head(channels: int, out_channels: int) -> ConvPair:
