@@ -47,7 +47,7 @@ class Budget(NamedTuple):
     peak_bytes: int
 
 
-class DeviceBudget(TorchDispatchMode):
+class DeviceBudget(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Count what the operators called in this context would ask of a device.
 
     Args:
@@ -61,7 +61,7 @@ class DeviceBudget(TorchDispatchMode):
     """
 
     def __init__(self, held: Iterable[Tensor] = (), ignored: Iterable[Tensor] = ()) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.launches: Counter[str] = Counter()
         self.bytes_touched: Counter[str] = Counter()
         self.peak_bytes = 0

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from s2m2_ros.network.bands import in_joint_bands
 from s2m2_ros.network.joined import JoinedLayers, KeepsWeights
-from s2m2_ros.network.layers import FeedForward, normalize, to_maps, to_tokens
+from s2m2_ros.network.layers import FeedForward, halves, normalize, to_maps, to_tokens
 from s2m2_ros.network.positional import positional_tables
 from s2m2_ros.network.products import product, project
 
@@ -39,10 +39,12 @@ class Projections(KeepsWeights):
         """Join the weights of queries, keys and values."""
         self.joined.keep(self.q, self.k, self.v)
 
-    def split(self, sequences: Tensor) -> Tensor:
-        """(S, length, D) -> queries, keys and values: (3, S, heads, length, D/heads)."""
+    def split(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(S, length, D) -> queries, keys and values, each (S, heads, length, D/heads)."""
         joint = product(sequences, *self.joined(self.q, self.k, self.v))
-        return joint.view(*joint.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        shape = (*joint.shape[:2], 3, self.heads, -1)
+        q, k, v = joint.view(shape).permute(2, 0, 3, 1, 4).unbind()
+        return q, k, v
 
     def merge(self, attended: Tensor, residual: Tensor) -> Tensor:
         """(S, heads, length, D/heads) -> shape of the residual, which is added."""
@@ -62,7 +64,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, h, w, D) -> (N, h, w, D)."""
-        q, k, v = self.attn.split(sequences(normalize(tokens), rows=self.rows)).unbind()
+        q, k, v = self.attn.split(sequences(normalize(tokens), rows=self.rows))
         if self.attn.pe_proj is None:
             attended = attend(q, k, v)
         else:
@@ -82,8 +84,8 @@ class CrossAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(2B, h, w, D), left images first -> (2B, h, w, D)."""
-        split = self.attn.split(sequences(normalize(tokens), rows=self.rows))
-        attended = attend(split[0], *exchange_halves(split[1:]).unbind())
+        q, k, v = self.attn.split(sequences(normalize(tokens), rows=self.rows))
+        attended = attend(q, exchange_halves(k), exchange_halves(v))
         return self.attn.merge(attended, tokens)
 
 
@@ -138,9 +140,9 @@ def sequences(tokens: Tensor, *, rows: bool) -> Tensor:
 
 
 def exchange_halves(stacked: Tensor) -> Tensor:
-    """Swap the left and the right half of the second axis."""
-    count = stacked.shape[1] // 2
-    return torch.cat((stacked[:, count:], stacked[:, :count]), dim=1)
+    """Swap the left and the right half of the first axis."""
+    left, right = halves(stacked)
+    return torch.cat((right, left))
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None) -> Tensor:

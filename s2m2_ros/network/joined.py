@@ -31,10 +31,10 @@ class JoinedLayers(nn.Module):
         weight, bias = join(layers)
         self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
         widths = [layer.weight.shape[0] for layer in layers]
-        for layer, part in zip(layers, self.weight.split(widths), strict=True):
+        for layer, part in zip(layers, torch.split(self.weight, widths), strict=True):
             layer.weight.data = part
         if self.bias is not None:
-            for layer, part in zip(layers, self.bias.split(widths), strict=True):
+            for layer, part in zip(layers, torch.split(self.bias, widths), strict=True):
                 if layer.bias is not None:
                     layer.bias.data = part
 

@@ -165,8 +165,8 @@ def _geometry(layer: nn.Conv2d) -> tuple[list[int], list[int], list[int], int]:
 
 def _onednn_geometry(layer: nn.Conv2d) -> tuple[list[int], list[int], list[int], int]:
     """Return padding, stride, dilation and groups, as oneDNN's convolutions want them."""
-    stride, padding, *rest = _geometry(layer)
-    return padding, stride, *rest
+    stride, padding, dilation, groups = _geometry(layer)
+    return padding, stride, dilation, groups
 
 
 def _onednn_serves(x: Tensor, weight: Tensor) -> bool:

@@ -11,7 +11,9 @@ from torch import nn
 
 from s2m2_ros.network import prepare_for_inference
 from s2m2_ros.network.joined import JoinedLayers, join
+from s2m2_ros.network.layers import conv
 from s2m2_ros.network.matching import log_add_exp, log_sum_exp
+from s2m2_ros.network.refinement import convolved_gates, joined_gates
 
 
 def test_layers_below_each_other_with_zeros_for_a_missing_bias() -> None:
@@ -33,9 +35,8 @@ def test_kept_weights_share_their_memory_with_the_layers() -> None:
     assert wanted[1] is not None
     assert torch.equal(weight, wanted[0])
     assert torch.equal(bias, wanted[1])
-    storages = {
-        tensor.untyped_storage().data_ptr() for tensor in (weight, *(layer.weight for layer in layers))
-    }
+    tensors = weight, *(layer.weight for layer in layers)
+    storages = {tensor.untyped_storage().data_ptr() for tensor in tensors}
     assert len(storages) == 1
     assert not joined.state_dict()
 
@@ -61,3 +62,19 @@ def test_sums_of_exponentials_need_no_lower_limit_on_a_device() -> None:
     total = (values - values.amax()).exp().sum(dim=-1).log() + values.amax()
     assert torch.equal(limited, total)
     assert log_add_exp(torch.tensor(100.0), torch.tensor(100.0)) == 100.0 + torch.tensor(2.0).log()
+
+
+@torch.inference_mode()
+def test_one_convolution_gives_both_gates() -> None:
+    torch.manual_seed(0)
+    layers = conv(8, 4, (3, 1)), conv(8, 4, (3, 1))
+    hidden, x = torch.randn(2, 1, 4, 6, 5)
+    joined = JoinedLayers()
+    for _ in range(2):
+        for one, other in zip(
+            joined_gates(hidden, x, layers, joined),
+            convolved_gates(hidden, x, layers, joined),
+            strict=True,
+        ):
+            torch.testing.assert_close(one, other)
+        joined.keep(*layers)
