@@ -210,7 +210,8 @@ def main() -> None:
                 print_fit(network, sample(matcher, arguments.fit, arguments.cache))
             for dataset in arguments.check:
                 print(f'{network}, {dataset}:')
-                print_check(network, sample(matcher, [dataset], arguments.cache))
+                found = sample(matcher, [dataset], arguments.cache)
+                print_check(matcher.confidence_table, found)
 
 
 if __name__ == '__main__':

@@ -18,7 +18,17 @@ from pathlib import Path
 from s2m2_ros import large_messages
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.shared_files import shared_file
-from s2m2_ros.weights import CHECKPOINTS, WeightsError, checkpoint_path, find_checkpoint, is_intact
+from s2m2_ros.weights import (
+    CHECKPOINTS,
+    WeightsError,
+    added_checkpoints,
+    added_folder,
+    cache_folder,
+    checkpoint_path,
+    find_checkpoint,
+    is_added_intact,
+    is_intact,
+)
 
 OLDEST_PYTHON = (3, 10)
 REQUIRED_ROS_PACKAGES = ('message_filters', 'cv_bridge', 'sensor_msgs_py', 'tf_transformations')
@@ -275,6 +285,22 @@ def checkpoints() -> Iterator[CheckResult]:
         else:
             remedy = f'delete it, and run `s2m2 weights download {name}`'
             yield CheckResult(f'checkpoint {name}', Health.BROKEN, f'{path} is damaged', remedy)
+    yield from added_files()
+
+
+def added_files() -> Iterator[CheckResult]:
+    """Check the files that were added to the weights folder."""
+    try:
+        for record in added_checkpoints(cache_folder()):
+            path = added_folder(cache_folder()) / record.filename
+            if is_added_intact(record, cache_folder()):
+                yield CheckResult(f'checkpoint {record.name}', Health.GOOD, str(path))
+            else:
+                fact = f'{path} is missing or damaged'
+                remedy = f'run `s2m2 weights add` again for it (it came from {record.source})'
+                yield CheckResult(f'checkpoint {record.name}', Health.BROKEN, fact, remedy)
+    except WeightsError as error:
+        yield CheckResult('added checkpoints', Health.BROKEN, str(error))
 
 
 def _found(module: str) -> bool:

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     """Print the table of the backends; 1 if one of them gives wrong results."""
-    from s2m2_ros.inference.engines.verification import verify
+    from s2m2_ros.inference.engines.verification import reference_of, verify
     from s2m2_ros.inference.export import ExportSize
 
     try:
@@ -72,7 +72,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     # What is wrong with the checkpoint or the device shows before a table is begun.
     first = list(itertools.islice(verdicts, 1))
     print(
-        f'difference from torch in float32: {arguments.checkpoint}, '
+        f'difference from {reference_of(arguments.checkpoint)}: {arguments.checkpoint}, '
         f'{size.width}x{size.height}, a synthetic pair'
     )
     print(

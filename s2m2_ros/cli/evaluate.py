@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
 from s2m2_ros.cli.sizes import three_numbers
+from s2m2_ros.text_safety import safe_text
 
 if TYPE_CHECKING:
     from s2m2_ros.evaluation.evaluate import Match
     from s2m2_ros.evaluation.pairs import StereoPair
+    from s2m2_ros.inference import StereoMatcher
 
 SUMMARY = 'score a checkpoint on pairs with ground truth, beside OpenCV SGBM'
 
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             sgbm = pipeline_match(stack.enter_context(open_baseline()))
         pairs = dataset_pairs(arguments.dataset, size=arguments.size, limit=arguments.limit)
         reports = []
-        for report in evaluate_pairs(pairs, match, sgbm=sgbm):
+        for report in evaluate_pairs(pairs, match, name=_network_name(matcher), sgbm=sgbm):
             reports.append(report)
             if arguments.pictures:
                 write_picture(arguments.pictures, report)
@@ -69,6 +71,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_json(arguments.json, reports, about)
     return 0
+
+
+def _network_name(matcher: StereoMatcher) -> str:
+    """Return what the table calls the network: S2M2, or what its description or file is called."""
+    description = matcher.network_description
+    if not description:
+        return 'S2M2'
+    name = description.get('name') or Path(matcher.checkpoint).stem
+    # A bar would end the cell.
+    return safe_text(name, 30).replace('|', '/')
 
 
 def dataset_pairs(dataset: str, *, size: str, limit: int = 0) -> Iterator[StereoPair]:

@@ -1,4 +1,4 @@
-"""`s2m2 weights`: list, download, locate and verify checkpoints."""
+"""`s2m2 weights`: list, download, add, locate and verify checkpoints."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from s2m2_ros.weights import (
     CHECKPOINTS,
     Checkpoint,
     WeightsError,
+    add_file,
+    added_checkpoints,
+    added_folder,
+    cache_folder,
     checkpoint_path,
     download,
     file_sha256,
     find_checkpoint,
+    is_added_intact,
     is_intact,
     is_present,
 )
+from s2m2_ros.weights.other_networks import READY_MADE, is_onnx_file
 
-SUMMARY = 'list, download, locate and verify the checkpoints of the network'
+SUMMARY = 'list, download, add, locate and verify checkpoints'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +38,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fetching.add_argument(
         '--accept-license', action='store_true', help='agree to the license of the weights'
     )
+    adding = actions.add_parser(
+        'add', help='copy a checkpoint, or the ONNX file of another network, into the folder'
+    )
+    adding.add_argument(
+        'file', type=Path, help='an ONNX file with an optional YAML beside it, or a checkpoint'
+    )
+    adding.add_argument('--name', help='what to call it; default: the name of the file')
+    adding.add_argument('--replace', action='store_true', help='replace another file of that name')
     locating = actions.add_parser('path', help='print the path of a checkpoint')
     locating.add_argument('name')
     verifying = actions.add_parser('verify', help='verify the checksums of downloaded files')
-    for action in (listing, fetching, locating, verifying):
+    for action in (listing, fetching, adding, locating, verifying):
         action.add_argument(
             '--cache-folder', type=Path, help='instead of $S2M2_ROS_CACHE or ~/.cache/s2m2_ros'
         )
@@ -48,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _list(folder)
     if arguments.action == 'download':
         return _download(CHECKPOINTS[arguments.name], folder, agreed=arguments.accept_license)
+    if arguments.action == 'add':
+        return _add(arguments.file, arguments.name, folder, replace=arguments.replace)
     if arguments.action == 'path':
         print(find_checkpoint(arguments.name, folder=folder))
         return 0
@@ -65,6 +81,43 @@ def _list(folder: Path | None) -> int:
             f'{checkpoint.name:8} {checkpoint.variant:8} {size / 1e6:6.0f} MB  '
             f'{checkpoint.licence:13} {where}'
         )
+    _list_other_networks()
+    added = list(added_checkpoints(folder or cache_folder()))
+    if added:
+        print('\nadded files')
+    for record in added:
+        path = added_folder(folder or cache_folder()) / record.filename
+        where = path if is_present(path) else f'MISSING: {path}'
+        license = record.license or 'unknown'
+        print(f'{record.name:17} {record.size_bytes / 1e6:6.0f} MB  {license:13} {where}')
+    return 0
+
+
+def _list_other_networks() -> None:
+    print('\nother networks that need no description: ONNX files with these names')
+    for name, network in READY_MADE.items():
+        description = network.description
+        print(
+            f'{name:8} {description.name:20} {description.license:13} {network.how}, then '
+            '`s2m2 weights add FILE`'
+        )
+
+
+def _add(file: Path, name: str | None, folder: Path | None, *, replace: bool) -> int:
+    file = file.expanduser()
+    chosen, root = name or file.stem, folder or cache_folder()
+    if is_onnx_file(file):
+        from s2m2_ros.inference.other_networks.adding import add_network
+
+        record, how = add_network(file, chosen, root, replace=replace)
+        print(how)
+    else:
+        from s2m2_ros.network import load_network
+
+        load_network(file)  # says what is wrong with it
+        record = add_file(file, chosen, root, replace=replace)
+    print(f'license: {record.license or "unknown"}; SHA-256: {record.sha256}')
+    print(f'{added_folder(root) / record.filename}: use it as checkpoint {record.name}')
     return 0
 
 
@@ -110,4 +163,11 @@ def _verify(folder: Path | None) -> int:
             state = f'DAMAGED: delete {path} and download it again'
             damaged += 1
         print(f'{checkpoint.name:8} {state}')
+    root = folder or cache_folder()
+    for record in added_checkpoints(root):
+        path = added_folder(root) / record.filename
+        intact = is_added_intact(record, root)
+        state = 'intact' if intact else f'DAMAGED: delete {path} and add it again'
+        damaged += not intact
+        print(f'{record.name:8} {state}')
     return 1 if damaged else 0

@@ -44,6 +44,13 @@ class ImageMask:
     picture: BoolMap | None = None
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of the mask, whole sentences."""
+        if self.picture is None or not self.picture.all():
+            return ()
+        return ('the mask file leaves out no pixel: only what is black in it is left out',)
+
+    @property
     def keeps_all(self) -> bool:
         """Whether nothing is left out."""
         return self.roi == RegionOfInterest() and not self.polygons and self.picture is None
@@ -91,6 +98,8 @@ class ImageMask:
         covered = np.zeros_like(kept)
         corners = np.rint(np.array(polygon) * 2**SHIFT_BITS).astype(np.int32)
         cv2.fillPoly(covered, [corners], (1,), shift=SHIFT_BITS)
+        # OpenCV leaves open what a polygon that crosses itself goes around twice.
+        covered |= _enclosed(polygon, *kept.shape)
         if not covered.any():
             height, width = kept.shape
             raise MaskError(
@@ -98,6 +107,19 @@ class ImageMask:
                 f'{width}x{height} pixels'
             )
         kept[covered > 0] = 0
+
+
+def _enclosed(polygon: Polygon, height: int, width: int) -> BoolMap:
+    """Return the pixels (H, W) around which the edges turn, by the nonzero winding rule."""
+    turns = np.zeros((height, width + 1), np.int32)
+    for (x0, y0), (x1, y1) in zip(polygon, (*polygon[1:], polygon[0]), strict=True):
+        low, high = sorted((y0, y1))
+        rows = np.arange(max(math.ceil(low), 0), min(math.ceil(high), height))
+        if not len(rows):
+            continue
+        crossing = x0 + (rows - y0) * (x1 - x0) / (y1 - y0)
+        turns[rows, np.clip(np.ceil(crossing), 0, width).astype(int)] += 1 if y1 > y0 else -1
+    return np.asarray(turns[:, :width].cumsum(axis=1) != 0)
 
 
 def roi_from_numbers(numbers: Sequence[int]) -> RegionOfInterest:

@@ -60,6 +60,19 @@ TABLES = {
         likely=(0.4989, 0.5661, 0.6532, 0.7555, 0.8563, 0.9254, 0.9599, 0.9881, 0.9955),
         deviation=(14.376, 10.088, 6.175, 1.499, 0.641, 0.418, 0.364, 0.237, 0.182),
     ),
+    # Of networks of others without a confidence of their own: counted with the disparity of
+    # starter, whose own confidence was left aside. How exact another network is, is not known.
+    'left_right_check': ConfidenceTable(
+        confidence=(
+            0.0101, 0.1507, 0.251, 0.3517, 0.4523, 0.5529, 0.6524, 0.7519, 0.8513, 0.9252,
+        ),
+        likely=(
+            0.5502, 0.801, 0.8478, 0.8831, 0.9215, 0.9448, 0.9616, 0.9712, 0.9767, 0.9789,
+        ),
+        deviation=(
+            7.43, 2.317, 1.83, 1.434, 1.06, 0.851, 0.689, 0.563, 0.487, 0.45,
+        ),
+    ),
 }
 # fmt: on
 # Their backend returns calibrated confidence.
@@ -73,8 +86,9 @@ def calibrated_confidence(confidence: torch.Tensor, network: str) -> torch.Tenso
 
     Args:
         confidence: (..., H, W) float32 in [0, 1], as the matcher returned it.
-        network: the checkpoint's name in the registry, or 'sgbm'; of others, and of sgbm, whose
-            backend calibrates it, the confidence comes back as it is.
+        network: the checkpoint's name in the registry, 'sgbm', or 'left_right_check' where the
+            confidence comes from that; of others, and of sgbm, whose backend calibrates it, the
+            confidence comes back as it is.
 
     """
     if network not in TABLES or network in CALIBRATED_ALREADY:

@@ -37,12 +37,17 @@ _SAME_TYPE = ('Reshape', 'InstanceNormalization', 'Mul')
 
 
 @dataclass(frozen=True)
-class ExportSize:
-    """Size of the padded images a model is made for; ValueError unless multiples of 32."""
+class ImageSize:
+    """Size in pixels of the images that something is made for, and how many pairs at once."""
 
     height: int
     width: int
     batch: int = 1
+
+
+@dataclass(frozen=True)
+class ExportSize(ImageSize):
+    """Size of the padded images a model is made for; ValueError unless multiples of 32."""
 
     def __post_init__(self) -> None:
         if self.batch < 1 or any(

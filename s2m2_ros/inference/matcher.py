@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import torch
 
@@ -70,8 +71,9 @@ class StereoMatcher:
         """Load a checkpoint and return a matcher.
 
         Args:
-            checkpoint: name in the registry ('starter', 'S', 'M', 'L', 'XL') or path of a `.pth`
-                or `.safetensors` file; ignored by the `sgbm` backend.
+            checkpoint: name in the registry ('starter', 'S', 'M', 'L', 'XL') or of an added
+                file, or path of a `.pth` or `.safetensors` file, or of the `.onnx` file of
+                another network; ignored by the `sgbm` backend.
             device: 'auto' (a CUDA device if there is one), 'cpu', 'cuda', 'cuda:1', ...; ignored
                 by the `sgbm` backend.
             precision: 'auto', 'float32', 'float16' or 'bfloat16'. 'auto' is float16 on a CUDA
@@ -89,6 +91,8 @@ class StereoMatcher:
         Raises:
             WeightsError: the checkpoint is not known or does not exist.
             CheckpointError: the file is not a checkpoint of this network.
+            InferenceError, DescriptionError: an ONNX file cannot be used, or its description is
+                wrong.
             BackendUnavailableError: backend or device cannot be used here; says what is missing.
             OptionError: an option is out of range; also a ValueError.
 
@@ -163,11 +167,31 @@ class StereoMatcher:
     def matched_width(self, height: int, width: int) -> int:
         """Return the width at which images of this size are really matched.
 
-        The `sgbm` backend may shrink what it gets once more, by options of its own.
+        Backends may scale what they get once more: `sgbm` by options of its own, networks of
+        others to the size that they were exported for.
         """
-        working = self.working_size(height, width)[1]
-        options = getattr(self._backend, 'options', None)
-        return options.effective_width(working) if isinstance(options, SgbmOptions) else working
+        size = self.working_size(height, width)
+        find = getattr(self._backend, 'matched_width', None)
+        return int(find(*size)) if find else size[1]
+
+    def remarks(self, height: int, width: int) -> tuple[str, ...]:
+        """Return what is worth knowing of matching images of this size, in sentences."""
+        find = getattr(self._backend, 'remarks', None)
+        return tuple(find(*self.working_size(height, width))) if find else ()
+
+    @property
+    def confidence_table(self) -> str:
+        """The name under which `geometry.uncertainty` knows where the confidence comes from."""
+        own = getattr(self._backend, 'confidence_table', '')
+        return str(own) or self.checkpoint or self.backend
+
+    @property
+    def network_description(self) -> Mapping[str, Any]:
+        """The conventions of a network of others and the SHA-256 of all its files, as JSON values.
+
+        Empty for S2M2 and sgbm.
+        """
+        return dict(getattr(self._backend, 'description', {}))
 
     def warm_up(self, height: int, width: int, *, channels: int = 3, batch: int = 1) -> None:
         """Match gray images of this size once, so that the first real pair is not slower.

@@ -23,6 +23,7 @@ class BackendEntry:
         prepares_sizes: whether it compiles, captures or builds something for every image size.
         uses_device: whether the device matters; without, it runs on the processor.
         bfloat16_on_cpu: whether it runs in bfloat16 on a processor.
+        foreign_module: as `module`, for ONNX files of other networks; empty if it runs none.
 
     """
 
@@ -32,6 +33,7 @@ class BackendEntry:
     prepares_sizes: bool = True
     uses_device: bool = True
     bfloat16_on_cpu: bool = False
+    foreign_module: str = ''
 
 
 BACKENDS: dict[str, BackendEntry] = {
@@ -47,8 +49,16 @@ BACKENDS: dict[str, BackendEntry] = {
     'cudagraph': BackendEntry(
         's2m2_ros.inference.backends.cuda_graph', 'PyTorch, captured as a CUDA graph'
     ),
-    'onnxruntime': BackendEntry('s2m2_ros.inference.backends.onnx_runtime', 'ONNX Runtime'),
-    'tensorrt': BackendEntry('s2m2_ros.inference.backends.tensorrt', 'TensorRT engines'),
+    'onnxruntime': BackendEntry(
+        's2m2_ros.inference.backends.onnx_runtime',
+        'ONNX Runtime; also for ONNX files of other networks',
+        foreign_module='s2m2_ros.inference.backends.foreign_onnx',
+    ),
+    'tensorrt': BackendEntry(
+        's2m2_ros.inference.backends.tensorrt',
+        'TensorRT engines; also for ONNX files of other networks',
+        foreign_module='s2m2_ros.inference.backends.foreign_tensorrt',
+    ),
     'sgbm': BackendEntry(
         's2m2_ros.inference.backends.sgbm',
         "OpenCV's semi-global matching; needs neither checkpoint nor GPU",
@@ -62,3 +72,5 @@ AUTOMATIC_ORDER: Mapping[str, tuple[str, ...]] = {
     'cuda': ('tensorrt', 'cudagraph', 'torch'),
     'cpu': ('torch',),
 }
+# What runs ONNX files of other networks; 'auto' takes the first.
+FOREIGN_BACKENDS = tuple(name for name, entry in BACKENDS.items() if entry.foreign_module)

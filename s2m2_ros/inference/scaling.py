@@ -42,11 +42,23 @@ def enlarge(maps: Maps, size: tuple[int, int]) -> Maps:
 
     Bilinear, but nearest neighbor for all three maps at depth edges.
     """
-    stacked = torch.stack(maps, dim=1)
-    smooth = functional.interpolate(stacked, size, mode='bilinear', align_corners=False)
-    nearest = functional.interpolate(stacked, size, mode='nearest-exact')
-    at_edge = (smooth[:, :1] - nearest[:, :1]).abs() > EDGE_STEP
-    # A NaN (unknown) next to a value makes the bilinear mean NaN too: keep the nearest there.
-    chosen = torch.where(at_edge | smooth[:, :1].isnan(), nearest, smooth)
+    chosen = _resized(torch.stack(maps, dim=1), size)
     disparity, visibility, confidence = chosen.unbind(1)
     return Maps(disparity * (size[1] / maps.disparity.shape[-1]), visibility, confidence)
+
+
+def resize_maps(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return maps (N, h, w), the first one the disparity, at `size`, with unchanged values.
+
+    Interpolated as by `enlarge`.
+    """
+    return _resized(maps[None], size)[0]
+
+
+def _resized(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return maps (B, N, h, w), the first of N the disparity, at `size` (height, width)."""
+    smooth = functional.interpolate(maps, size, mode='bilinear', align_corners=False)
+    nearest = functional.interpolate(maps, size, mode='nearest-exact')
+    at_edge = (smooth[:, :1] - nearest[:, :1]).abs() > EDGE_STEP
+    # A NaN (unknown) next to a value makes the bilinear mean NaN too: keep the nearest there.
+    return torch.where(at_edge | smooth[:, :1].isnan(), nearest, smooth)

@@ -15,10 +15,11 @@ from s2m2_ros.inference.errors import BackendUnavailableError, OptionError
 from s2m2_ros.inference.first_available import FirstAvailable
 from s2m2_ros.inference.hardware.cpu_bfloat16 import why_not_bfloat16
 from s2m2_ros.inference.hardware.devices import resolve_device
-from s2m2_ros.inference.registry import AUTOMATIC_ORDER, BACKENDS, PRECISIONS
+from s2m2_ros.inference.registry import AUTOMATIC_ORDER, BACKENDS, FOREIGN_BACKENDS, PRECISIONS
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.weights import cache_folder as default_cache_folder
 from s2m2_ros.weights import find_checkpoint
+from s2m2_ros.weights.other_networks import is_onnx_file
 from s2m2_ros.weights.provenance import caution, is_trained_by_us
 
 _logger = logging.getLogger(__name__)
@@ -57,6 +58,9 @@ def open_backend(
     needs_checkpoint = backend == 'auto' or BACKENDS[backend].needs_checkpoint
     chosen = resolve_device(device) if uses_device else torch.device('cpu')
     file = find_checkpoint(checkpoint) if needs_checkpoint else None
+    is_foreign = file is not None and is_onnx_file(file)
+    if is_foreign:
+        backend = _foreign_backend(backend, precision, checkpoint)
     options = BackendOptions(
         checkpoint=file,
         device=chosen,
@@ -64,13 +68,14 @@ def open_backend(
         refine_iterations=refine_iterations,
         allow_negative=allow_negative,
         cache_folder=cache_folder or default_cache_folder(),
-        padding='bottom_right' if file is not None and is_trained_by_us(file) else 'center',
+        padding='bottom_right' if file and not is_foreign and is_trained_by_us(file) else 'center',
         sgbm=sgbm or SgbmOptions(),
     )
-    if file is not None and (remark := caution(file)):
+    if file and not is_foreign and (remark := caution(file)):
         _logger.warning('%s: %s', checkpoint, remark)
     names = AUTOMATIC_ORDER[chosen.type] if backend == 'auto' else (backend,)
-    options = replace(options, precision=_resolve_precision(precision, names[0], options))
+    if not is_foreign:
+        options = replace(options, precision=_resolve_precision(precision, names[0], options))
     if backend == 'auto':
         return FirstAvailable(names, lambda name: open_named(name, options))
     opened = open_named(backend, options)
@@ -78,9 +83,36 @@ def open_backend(
     return opened
 
 
+def _foreign_backend(backend: str, precision: str, checkpoint: str | Path) -> str:
+    """Return the backend that runs an ONNX file of another network; raises OptionError."""
+    if precision not in ('auto', 'float32'):
+        raise OptionError(
+            f"'{checkpoint}' is an ONNX file, which runs in the precision it was exported in: "
+            f'leave precision at auto, not {precision}'
+        )
+    if backend == 'auto':
+        return FOREIGN_BACKENDS[0]
+    if backend not in FOREIGN_BACKENDS:
+        raise OptionError(
+            f"'{checkpoint}' is an ONNX file, and backend '{backend}' runs checkpoints of S2M2: "
+            f'set backend to auto, {" or ".join(FOREIGN_BACKENDS)}'
+        )
+    return backend
+
+
 def open_named(name: str, options: BackendOptions) -> Backend:
-    """Open one backend; raises BackendUnavailableError or CheckpointError."""
-    module = cast(BackendModule, importlib.import_module(BACKENDS[name].module))
+    """Open one backend; raises BackendUnavailableError or CheckpointError.
+
+    Which of a backend's modules it is depends on the kind of the checkpoint.
+    """
+    entry = BACKENDS[name]
+    is_foreign = options.checkpoint is not None and is_onnx_file(options.checkpoint)
+    path = entry.foreign_module if is_foreign else entry.module
+    if not path:
+        raise BackendUnavailableError(
+            name, 'it runs checkpoints of S2M2, and this is an ONNX file'
+        )
+    module = cast(BackendModule, importlib.import_module(path))
     reason = module.unavailable(options)
     if reason is not None:
         raise BackendUnavailableError(name, reason)

@@ -79,7 +79,8 @@ class Settings:
     checkpoint: str = _parameter(
         'starter',
         "Weights: a name that 's2m2 weights list' shows, or the path of a .pth or .safetensors "
-        'file. Ignored by the sgbm backend.',
+        'file, or of the .onnx file of another network (doc/other_networks.md). Ignored by the '
+        'sgbm backend.',
         read_only=True,
     )
     backend: str = _parameter(

@@ -49,6 +49,7 @@ class Recipe:
             'backend': matcher.backend,
             'precision': matcher.precision,
             'device': str(matcher.device),
+            'network': dict(matcher.network_description),
             **matcher_options,
         }
         return cls(s2m2_ros.__version__, facts, dict(options), {})

@@ -57,7 +57,7 @@ class StereoPipeline:
             rectified=prepared.valid is not None,
             content=prepared.content,
             findings=content_findings(prepared.content),
-            notes=prepared.notes,
+            notes=(*prepared.notes, *options.mask.notes),
             warnings=prepared.warnings,
         )
         if not wanted:
@@ -69,7 +69,7 @@ class StereoPipeline:
         times = result.timings
         upload_ms, inference_ms = (times.upload_ms, times.inference_ms) if times else (0.0, 0.0)
         started = time.perf_counter()
-        network = self.matcher.checkpoint or self.matcher.backend
+        network = self.matcher.confidence_table
         result = _trusted(result, prepared, network)
         if kept is not None:
             result = _restricted(result, kept)
@@ -98,6 +98,7 @@ class StereoPipeline:
                 upload_ms, inference_ms, elapsed - host.download_ms, host.download_ms
             ),
             mean_confidence=mean_confidence,
+            notes=(*outputs.notes, *self.matcher.remarks(height, width)),
         )
 
 

@@ -6,7 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
+from s2m2_ros.weights.added import added_folder, find_record
 from s2m2_ros.weights.errors import WeightsError
+from s2m2_ros.weights.other_networks import ready_made
 from s2m2_ros.weights.private_folders import check_private
 from s2m2_ros.weights.registry import CHECKPOINTS, Checkpoint
 
@@ -59,13 +61,19 @@ def checkpoint_path(checkpoint: Checkpoint, *, folder: Path | None = None) -> Pa
 
 
 def find_checkpoint(name: str | Path, *, folder: Path | None = None) -> Path:
-    """Return the file of a checkpoint given by its registered name or its own path.
+    """Return the file of a checkpoint given by its registered or added name, or its own path.
+
+    A name goes first where a file in the working directory has it too.
 
     Raises WeightsError if there is no such file, saying how to get it, or if others can change
     what the cache folder holds.
     """
     checkpoint = CHECKPOINTS.get(str(name))
     if checkpoint is None:
+        root = folder or cache_folder()
+        added = find_record(str(name), root)
+        if added is not None:
+            return _existing_file(added_folder(root) / added.filename)
         return _existing_file(_expanded(Path(name)) or Path(name))
     path = checkpoint_path(checkpoint, folder=folder)
     if is_present(path):
@@ -91,5 +99,7 @@ def is_present(path: Path) -> bool:
 def _existing_file(path: Path) -> Path:
     if is_present(path):
         return path
+    published = ready_made(path.name) if path.name == str(path) else None
     names = ', '.join(CHECKPOINTS)
-    raise WeightsError(f"no file '{path}', and no checkpoint of that name among {names}")
+    how = f': {published.how}, then `s2m2 weights add FILE`' if published else ''
+    raise WeightsError(f"no file '{path}', and no checkpoint of that name among {names}{how}")

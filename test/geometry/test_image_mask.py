@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -59,6 +60,44 @@ def test_polygons_that_overlap_leave_out_both() -> None:
     """Not even and odd, which would keep what two of them cover."""
     wide = [0.0, 0.0, 7.0, 0.0, 7.0, 2.0, 0.0, 2.0]
     assert kept(polygon=[*SQUARE, *SQUARE[:2], *wide]) == ['........'] * 3 + ['#...####']
+
+
+def test_a_polygon_that_crosses_itself_leaves_out_all_that_it_encloses() -> None:
+    """A pentagram goes around its middle twice, which is no reason to keep it."""
+    corners = [(20 + 15 * math.sin(a), 20 - 15 * math.cos(a)) for a in np.arange(5) * 0.8 * np.pi]
+    mask = ImageMask(polygons=(tuple(corners),)).kept(40, 40)
+    inner = 15 * math.cos(0.4 * np.pi)  # the radius of the circle within the pentagon
+    y, x = np.mgrid[:40, :40]
+    distance = np.hypot(x - 20, y - 20)
+    assert not mask[distance < inner].any()
+    assert mask[distance > 16].all()
+
+
+def test_a_hole_that_a_polygon_goes_around_stays() -> None:
+    """The outline is walked one way and that of the hole the other way, over a cut."""
+    outer = [(0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0), (0.0, 0.0)]
+    hole = [(3.0, 3.0), (3.0, 6.0), (6.0, 6.0), (6.0, 3.0), (3.0, 3.0)]
+    mask = ImageMask(polygons=((*outer, *hole),)).kept(10, 10)
+    # Both ways of the cut end in (0, 0); its pixels are edges.
+    assert mask[4:6, 4:6].all()
+    assert mask.sum() == 4
+
+
+@given(
+    corners=st.lists(st.tuples(st.integers(-5, 25), st.integers(-5, 20)), min_size=3, max_size=8)
+)
+def test_what_the_edges_turn_around_is_left_out(corners: list[tuple[int, int]]) -> None:
+    """The angles by which the corners pass around a pixel add up to whole turns."""
+    try:
+        mask = ImageMask(polygons=(tuple((float(x), float(y)) for x, y in corners),)).kept(20, 15)
+    except MaskError:
+        return  # no pixel, or none left
+    y, x = np.mgrid[:15, :20]
+    spokes = [(cx - x) + 1j * (cy - y) for cx, cy in corners]
+    with np.errstate(invalid='ignore', divide='ignore'):
+        angles = [np.angle(b / a) for a, b in itertools.pairwise([*spokes, spokes[0]])]
+    turned = np.nan_to_num(np.sum(angles, axis=0)) / (2 * np.pi)
+    assert not mask[np.abs(turned) > 0.75].any()
 
 
 def test_a_polygon_may_reach_over_the_edge() -> None:
@@ -167,3 +206,11 @@ def test_pictures_of_other_types() -> None:
     assert kept_by_picture(values).tolist() == [[False, True, False, True]]
     with pytest.raises(MaskError, match='black everywhere'):
         kept_by_picture(np.zeros((2, 2), np.uint8))
+
+
+def test_a_picture_that_leaves_nothing_out_is_noted() -> None:
+    picture = np.ones((4, 8), bool)
+    assert ImageMask().notes == ()
+    assert 'leaves out no pixel' in ImageMask(picture=picture).notes[0]
+    picture[0, 0] = False
+    assert ImageMask(picture=picture).notes == ()

@@ -17,6 +17,7 @@ from s2m2_ros.geometry.uncertainty import (
     disparity_deviation,
 )
 from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference.other_networks.left_right_check import check, mirrored
 
 NETWORKS = sorted(TABLES)
 
@@ -109,7 +110,11 @@ def test_confidence_and_deviation_hold_on_a_real_pair(network: str) -> None:
     backend = 'sgbm' if network == 'sgbm' else 'torch'
     matcher = StereoMatcher.open('starter', backend=backend, device='cpu')
     result = matcher.match(left, right)
-    confidence = calibrated_confidence(result.confidence, network)
+    own = result.confidence
+    if network == 'left_right_check':
+        mirror = matcher.match(right[:, ::-1].copy(), left[:, ::-1].copy())
+        own = check(result.disparity, mirrored(mirror.disparity)).confidence
+    confidence = calibrated_confidence(own, network)
     error = np.abs(result.disparity.numpy() - truth)
     deviation = disparity_deviation(confidence, network).numpy()
     likely = confidence.numpy()

@@ -184,7 +184,8 @@ def test_moveit_takes_the_cloud_in_the_frame_of_the_camera() -> None:
     assert OUTPUT_TOPICS[sensor['point_cloud_topic'].removeprefix('/')].kind is PointCloud2
     node = parameters('moveit_stereo_node', 'stereo_node')
     assert node['points_frame'] == ''
-    assert sensor['max_range'] < node['max_depth']
+    # Only rays to points beyond max_range clear what has gone from in front of something distant.
+    assert node['max_depth'] >= 2 * sensor['max_range']
 
 
 @pytest.mark.parametrize('path', sorted(EXAMPLES.glob('*.[py]*')), ids=lambda path: str(path.name))

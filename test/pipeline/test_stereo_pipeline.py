@@ -466,3 +466,12 @@ class TestMask:
         )
         known = np.isfinite(outputs.host.arrays[Output.RAW_DISPARITY]).any(axis=0)
         assert set(np.flatnonzero(known)) <= set(self.KEPT)
+
+
+def test_a_mask_file_without_effect_is_noted(pipeline: StereoPipeline) -> None:
+    for picture, noted in ((np.ones(SIZE, bool), True), (np.arange(SIZE[1]) > 20, False)):
+        mask = ImageMask(picture=np.broadcast_to(picture, SIZE))
+        outputs = pipeline.process(
+            pair(), {Output.DEPTH}, PipelineOptions(mask=mask), PipelineState()
+        )
+        assert any('leaves out no pixel' in note for note in outputs.notes) == noted

@@ -20,9 +20,19 @@ CONTENT = b'weights' * 1000
 def test_list_names_every_checkpoint(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(['weights', 'list', '--cache-folder', str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ['starter', 'S', 'M', 'L', 'XL']
+    assert [line.split()[0] for line in lines[1:6]] == ['starter', 'S', 'M', 'L', 'XL']
     assert 'CC BY-NC 4.0' in lines[2]
     assert '106 MB' in lines[2]
+
+
+def test_list_names_networks_that_need_no_description(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(['weights', 'list', '--cache-folder', str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()[7:]
+    assert 'other networks' in lines[0]
+    assert [line.split()[0] for line in lines[1:]] == ['LAS2-S', 'LAS2-M', 'LAS2-L', 'LAS2-H']
+    assert all('MIT' in line and 's2m2 weights add FILE' in line for line in lines[1:])
 
 
 def test_alone_it_lists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import torch
 from s2m2_ros.inference.backend import Backend, BackendOptions
 from s2m2_ros.inference.backends.engines import Engines
 from s2m2_ros.inference.backends.network import Network, PaddedBackend, load_for_inference
-from s2m2_ros.inference.export import ExportSize
+from s2m2_ros.inference.export import ImageSize
 from s2m2_ros.network import positional
 
 # cuDNN and cuBLAS choose their algorithms and allocate their workspaces in the first passes;
@@ -63,7 +63,7 @@ class GraphedNetwork:
         self._network = network
         self._device = device
 
-    def capture(self, size: ExportSize) -> CapturedGraph:
+    def capture(self, size: ImageSize) -> CapturedGraph:
         """Return the graph of a size; takes several passes."""
         shape = (size.batch, 3, size.height, size.width)
         left, right = (torch.zeros(shape, device=self._device) for _ in range(2))

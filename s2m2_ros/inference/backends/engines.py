@@ -19,10 +19,10 @@ from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.backend import BackendOptions
 from s2m2_ros.inference.backends.network import Network
 from s2m2_ros.inference.engines.artifact_cache import ArtifactKey
-from s2m2_ros.inference.engines.exported_models import ExportedModels
+from s2m2_ros.inference.engines.exported_models import ExportedModels, Models
 from s2m2_ros.inference.engines.proof import Proof, load_proof, prove, store_proof
 from s2m2_ros.inference.errors import BackendUnavailableError, WrongResultsError
-from s2m2_ros.inference.export import ExportSize
+from s2m2_ros.inference.export import ImageSize
 from s2m2_ros.inference.hardware.device_memory import is_out_of_memory
 
 _logger = logging.getLogger(__name__)
@@ -41,6 +41,9 @@ class Engines:
         options: what the backend was opened with.
         build: makes the engine of a size; whatever it raises makes the backend unavailable for
             that size, but for a lack of memory, which passes.
+        models: where keys come from; default: the models exported from the checkpoint.
+        prover: compares an engine of a size with its reference; default: with torch in float32.
+        reference: what the prover compares with, for messages.
         versions: of the libraries that the result depends on, by name.
 
     """
@@ -49,15 +52,21 @@ class Engines:
         self,
         name: str,
         options: BackendOptions,
-        build: Callable[[ExportSize], Network],
+        build: Callable[[ImageSize], Network],
+        *,
+        models: Models | None = None,
+        prover: Callable[[Network, ImageSize], Proof] | None = None,
+        reference: str = 'torch',
         **versions: str,
     ) -> None:
         self._name = name
         self._options = options
         self._build = build
         self._versions = versions
-        self._models = ExportedModels(options)
-        self._engines: OrderedDict[ExportSize, Network] = OrderedDict()
+        self._models: Models = models or ExportedModels(options)
+        self._prover = prover or self._prove
+        self._reference = reference
+        self._engines: OrderedDict[ImageSize, Network] = OrderedDict()
 
     def __call__(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
         """Return disparity, visibility and confidence of padded images.
@@ -65,7 +74,7 @@ class Engines:
         Raises BackendUnavailableError if the engine of the size cannot be built or is wrong.
         """
         batch, _, height, width = left.shape
-        size = ExportSize(height, width, batch)
+        size = ImageSize(height, width, batch)
         if size in self._engines:
             self._engines.move_to_end(size)
         else:
@@ -74,7 +83,7 @@ class Engines:
             self._engines[size] = self._proven(size)
         return self._engines[size](left, right)
 
-    def _proven(self, size: ExportSize) -> Network:
+    def _proven(self, size: ImageSize) -> Network:
         key = self._models.key(f'proof-{self._name}', size, **self._versions)
         with _remembering_failures(self._name, key):
             kept = load_proof(self._models.cache, key)
@@ -82,17 +91,20 @@ class Engines:
                 self._require_agreement(kept)
                 return self._timed_build(size)
             engine = self._timed_build(size)
-            proof = prove(engine, self._options, size)
+            proof = self._prover(engine, size)
             store_proof(self._models.cache, key, proof)
             self._require_agreement(proof)
-            _logger.info('%s agrees with torch in float32: %s', self._name, proof)
+            _logger.info('%s agrees with %s in float32: %s', self._name, self._reference, proof)
             return engine
 
+    def _prove(self, engine: Network, size: ImageSize) -> Proof:
+        return prove(engine, self._options, size)
+
     def _require_agreement(self, proof: Proof) -> None:
-        if problem := proof.problem(self._options.precision):
+        if problem := proof.problem(self._options.precision, self._reference):
             raise WrongResultsError(self._name, problem, proof)
 
-    def _timed_build(self, size: ExportSize) -> Network:
+    def _timed_build(self, size: ImageSize) -> Network:
         what = f'{self._name} for {size.width}x{size.height}, batch {size.batch}'
         _logger.info('preparing %s in %s', what, self._options.precision)
         started = time.monotonic()

@@ -21,7 +21,7 @@ from s2m2_ros.inference.backends.engines import Engines
 from s2m2_ros.inference.backends.network import Network, PaddedBackend
 from s2m2_ros.inference.engines.exported_models import ExportedModels
 from s2m2_ros.inference.engines.versions import how_to_install, lacks_exporter, version_pair
-from s2m2_ros.inference.export import INPUTS, OUTPUTS, ExportSize
+from s2m2_ros.inference.export import INPUTS, OUTPUTS, ImageSize
 from s2m2_ros.optional_packages import missing_packages
 
 _logger = logging.getLogger(__name__)
@@ -31,6 +31,12 @@ CUDA_PROVIDER = 'CUDAExecutionProvider'
 ERRORS_ONLY = 3
 # The first with the option `use_tf32`; older ones use TF32 and say nothing.
 OLDEST_VERSION_ON_CUDA = (1, 18)
+NUMPY_TYPES = {
+    torch.float32: np.float32,
+    torch.float16: np.float16,
+    torch.float64: np.float64,
+    torch.uint8: np.uint8,
+}
 
 
 def unavailable(options: BackendOptions) -> str | None:
@@ -40,10 +46,15 @@ def unavailable(options: BackendOptions) -> str | None:
         return reason
     if options.precision == 'bfloat16':
         return 'ONNX Runtime has no bfloat16 convolutions; use float16 or float32'
-    if options.device.type == 'cuda':
+    return unavailable_on(options.device)
+
+
+def unavailable_on(device: torch.device) -> str | None:
+    """Return why the installed ONNX Runtime cannot run on a device, or None."""
+    if device.type == 'cuda':
         return _unavailable_on_cuda()
-    if options.device.type != 'cpu':
-        return f'it runs on cpu and cuda, not on {options.device.type}'
+    if device.type != 'cpu':
+        return f'it runs on cpu and cuda, not on {device.type}'
     return None
 
 
@@ -79,7 +90,7 @@ class OnnxSessions:
         self._models = ExportedModels(options)
         self._stream = OwnStream(options.device) if options.device.type == 'cuda' else None
 
-    def open(self, size: ExportSize) -> Network:
+    def open(self, size: ImageSize) -> Network:
         """Return the network of padded images of a size."""
         import onnxruntime
 
@@ -97,12 +108,16 @@ class OnnxSessions:
     def _providers(self) -> list[Any]:
         if self._stream is None:
             return ['CPUExecutionProvider']
-        settings = {
-            'device_id': self._device.index or 0,
-            'user_compute_stream': str(self._stream.handle),
-            'use_tf32': '0',
-        }
-        return [(CUDA_PROVIDER, settings), 'CPUExecutionProvider']
+        return [(CUDA_PROVIDER, cuda_settings(self._device, self._stream)), 'CPUExecutionProvider']
+
+
+def cuda_settings(device: torch.device, stream: OwnStream) -> dict[str, Any]:
+    """Return the options of ONNX Runtime's CUDA provider: this device and stream, without TF32."""
+    return {
+        'device_id': device.index or 0,
+        'user_compute_stream': str(stream.handle),
+        'use_tf32': '0',
+    }
 
 
 def _run_on_host(session: Any, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
@@ -122,14 +137,18 @@ def _run_on_cuda(
     images = (left.contiguous(), right.contiguous())
     maps = [left.new_empty(batch, 1, height, width) for _ in OUTPUTS]
     for name, image in zip(INPUTS, images, strict=True):
-        binding.bind_input(name, *_location(image))
+        binding.bind_input(name, *location(image))
     for name, values in zip(OUTPUTS, maps, strict=True):
-        binding.bind_output(name, *_location(values))
+        binding.bind_output(name, *location(values))
     with stream.turn():
         session.run_with_iobinding(binding)
     return maps
 
 
-def _location(tensor: torch.Tensor) -> tuple[str, int, type, list[int], int]:
-    """Return what ONNX Runtime's binding wants to know of a contiguous float32 CUDA tensor."""
-    return 'cuda', tensor.device.index or 0, np.float32, list(tensor.shape), tensor.data_ptr()
+def location(tensor: torch.Tensor) -> tuple[str, int, type, list[int], int]:
+    """Return what ONNX Runtime's binding wants to know of a contiguous CUDA tensor.
+
+    Its values are of one of `NUMPY_TYPES`.
+    """
+    element = NUMPY_TYPES[tensor.dtype]
+    return 'cuda', tensor.device.index or 0, element, list(tensor.shape), tensor.data_ptr()

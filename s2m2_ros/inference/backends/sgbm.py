@@ -95,6 +95,10 @@ class SemiGlobalBackend:
             found = [_enlarged(maps, height, width) for maps in found]
         return Maps(*(torch.from_numpy(np.stack(m)) for m in zip(*found, strict=True)))
 
+    def matched_width(self, height: int, width: int) -> int:
+        """Return the width at which images of a size are matched."""
+        return _working_size(height, width, self.options)[1]
+
     def close(self) -> None:
         """Do nothing: no memory outlives a call."""
 

@@ -17,10 +17,10 @@ from s2m2_ros.inference.backend import Backend, BackendOptions
 from s2m2_ros.inference.backends.devices import OwnStream, on_device
 from s2m2_ros.inference.backends.engines import Engines
 from s2m2_ros.inference.backends.network import PaddedBackend
-from s2m2_ros.inference.engines.exported_models import ExportedModels
+from s2m2_ros.inference.engines.exported_models import ExportedModels, Models
 from s2m2_ros.inference.engines.versions import how_to_install, lacks_exporter, version_pair
 from s2m2_ros.inference.errors import InferenceError
-from s2m2_ros.inference.export import INPUTS, OUTPUTS, ExportSize
+from s2m2_ros.inference.export import INPUTS, OUTPUTS, ImageSize
 from s2m2_ros.optional_packages import missing_packages
 
 _logger = logging.getLogger(__name__)
@@ -61,9 +61,8 @@ def open_backend(options: BackendOptions) -> Backend:
     """Return the backend; engines are built when their size is used first."""
     import tensorrt
 
-    engines = Engines(
-        'tensorrt', options, TensorRtEngines(options).open, tensorrt=tensorrt.__version__
-    )
+    build = TensorRtEngines(options.device, ExportedModels(options)).open
+    engines = Engines('tensorrt', options, build, tensorrt=tensorrt.__version__)
     return PaddedBackend('tensorrt', engines, options)
 
 
@@ -80,7 +79,7 @@ def build_engine(onnx_model: bytes) -> bytes:
     parser = tensorrt.OnnxParser(definition, log)
     if not parser.parse(onnx_model):
         errors = '; '.join(str(parser.get_error(i)) for i in range(parser.num_errors))
-        raise InferenceError(f'TensorRT cannot read the exported model: {errors}')
+        raise InferenceError(f'TensorRT cannot read the model: {errors}')
     settings = builder.create_builder_config()
     tf32 = getattr(tensorrt.BuilderFlag, 'TF32', None)
     if tf32 is not None:
@@ -123,17 +122,21 @@ class TensorRtEngine:
 class TensorRtEngines:
     """Builds engines, or loads them from the cache."""
 
-    def __init__(self, options: BackendOptions) -> None:
+    def __init__(self, device: torch.device, models: Models) -> None:
         import tensorrt
 
-        self._device = options.device
-        self._models = ExportedModels(options)
+        self._device = device
+        self._models = models
         self._version = tensorrt.__version__
         self._runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
-        self._stream = OwnStream(options.device)
+        self.stream = OwnStream(device)
 
-    def open(self, size: ExportSize) -> TensorRtEngine:
-        """Return the engine of a size of padded images.
+    def open(self, size: ImageSize) -> TensorRtEngine:
+        """Return the engine of a size of padded images; raises as `context`."""
+        return TensorRtEngine(self.context(size), self.stream)
+
+    def context(self, size: ImageSize) -> Any:
+        """Return the execution context of the engine of a size.
 
         Raises torch.cuda.OutOfMemoryError if the device has no memory for it.
         """
@@ -144,9 +147,9 @@ class TensorRtEngines:
             raise torch.cuda.OutOfMemoryError(
                 f'out of memory: TensorRT could not make a context for {size.width}x{size.height}'
             )
-        return TensorRtEngine(context, self._stream)
+        return context
 
-    def _load(self, size: ExportSize) -> Any:
+    def _load(self, size: ImageSize) -> Any:
         key = self._models.key('tensorrt', size, tensorrt=self._version)
         for _ in range(2):
             plan = self._models.cache.load_or_build(

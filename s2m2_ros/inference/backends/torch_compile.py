@@ -16,9 +16,9 @@ from s2m2_ros.inference.backend import Backend, BackendOptions
 from s2m2_ros.inference.backends.engines import Engines
 from s2m2_ros.inference.backends.network import Network, PaddedBackend, load_for_inference
 from s2m2_ros.inference.engines.exported_models import ExportedModels
-from s2m2_ros.inference.engines.proof import made_pair
+from s2m2_ros.inference.engines.made_pairs import made_pair
 from s2m2_ros.inference.engines.versions import OLDEST_TORCH_FOR_COMPILING, torch_too_old
-from s2m2_ros.inference.export import ExportSize
+from s2m2_ros.inference.export import ImageSize
 from s2m2_ros.optional_packages import missing_packages
 
 _logger = logging.getLogger(__name__)
@@ -53,9 +53,9 @@ class CompiledNetwork:
         self._device = options.device
         self._entries = ExportedModels(options)
         self._compiled = torch.compile(load_for_inference(options), dynamic=False)
-        self._sizes: set[ExportSize] = set()
+        self._sizes: set[ImageSize] = set()
 
-    def compile(self, size: ExportSize) -> Network:
+    def compile(self, size: ImageSize) -> Network:
         """Return the network of padded images of a size."""
         if size not in self._sizes and len(self._sizes) >= SIZES_COMPILED:
             _logger.info('compiled for %d sizes: forgetting them', len(self._sizes))

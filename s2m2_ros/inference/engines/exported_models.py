@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -18,8 +19,25 @@ from s2m2_ros.inference.engines.artifact_cache import (
     library_versions,
 )
 from s2m2_ros.inference.errors import InferenceError
-from s2m2_ros.inference.export import ExportSize, to_onnx
+from s2m2_ros.inference.export import ExportSize, ImageSize, to_onnx
 from s2m2_ros.weights import file_sha256
+
+
+class Models(Protocol):
+    """Where engines get their models from, and under which keys they are kept.
+
+    Attributes:
+        cache: where engines are kept.
+
+    """
+
+    cache: ArtifactCache
+
+    def key(self, kind: str, size: ImageSize, **versions: str) -> ArtifactKey:
+        """Return the key of an artifact of this checkpoint, these options and this device."""
+
+    def onnx(self, size: ImageSize) -> bytes:
+        """Return the ONNX model of a size."""
 
 
 class ExportedModels:
@@ -32,7 +50,7 @@ class ExportedModels:
         self._checkpoint_sha256 = file_sha256(options.checkpoint)
         self.cache = ArtifactCache(options.cache_folder / 'engines')
 
-    def key(self, kind: str, size: ExportSize, **versions: str) -> ArtifactKey:
+    def key(self, kind: str, size: ImageSize, **versions: str) -> ArtifactKey:
         """Return the key of an artifact of this checkpoint, these options and this device."""
         options = self._options
         return ArtifactKey(
@@ -48,15 +66,17 @@ class ExportedModels:
             versions=library_versions(network=_source_digest(), **versions),
         )
 
-    def onnx(self, size: ExportSize) -> bytes:
+    def onnx(self, size: ImageSize) -> bytes:
         """Return the ONNX model of a size."""
         return self.cache.load_or_build(self.key('onnx', size), lambda: self._export(size))
 
-    def _export(self, size: ExportSize) -> bytes:
+    def _export(self, size: ImageSize) -> bytes:
         # On the processor whatever the device, so that the file is the one that tests compare; the
         # whole weights are needed for this moment only.
         options = replace(self._options, device=torch.device('cpu'))
-        return to_onnx(load_for_export(options), size)
+        return to_onnx(
+            load_for_export(options), ExportSize(size.height, size.width, size.batch)
+        )
 
 
 def _source_digest() -> str:

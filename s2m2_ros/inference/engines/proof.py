@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 import torch
-from torch.nn import functional
 
 from s2m2_ros.inference.backend import BackendOptions
 from s2m2_ros.inference.backends.network import Network, load_for_inference
 from s2m2_ros.inference.engines.artifact_cache import ArtifactCache, ArtifactKey
-from s2m2_ros.inference.export import ExportSize
+from s2m2_ros.inference.engines.made_pairs import made_pair
+from s2m2_ros.inference.export import ImageSize
 from s2m2_ros.inference.hardware.device_memory import is_out_of_memory, release
 from s2m2_ros.inference.hardware.float32_arithmetic import without_tf32
 
@@ -30,8 +30,6 @@ _logger = logging.getLogger(__name__)
 MEDIAN_LIMIT_PX = {'float32': 0.05, 'float16': 0.25, 'bfloat16': 0.1}
 # Largest median difference of visibility and confidence, in any precision.
 MEDIAN_LIMIT_PROBABILITY = 0.05
-BACKGROUND_SHIFT, FOREGROUND_SHIFT = 0.06, 0.12  # of the width
-OCTAVES = ((16, 0.4), (4, 0.35), (1, 0.25))  # cell in pixels, weight
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Proof:
     median_visibility: float
     median_confidence: float
 
-    def problem(self, precision: str) -> str:
+    def problem(self, precision: str, reference: str = 'torch') -> str:
         """Return what is beyond the limits of a precision; empty if nothing is."""
         for name, value, limit, unit in (
             ('disparity', self.median_px, MEDIAN_LIMIT_PX[precision], ' px'),
@@ -53,8 +51,8 @@ class Proof:
             # Written so that NaN is beyond every limit.
             if not value <= limit:
                 return (
-                    f'its {name} differs from that of torch in float32 by {value:.3g}{unit} in '
-                    f'the median, more than the {limit:g}{unit} allowed in {precision}'
+                    f'its {name} differs from that of {reference} in float32 by {value:.3g}{unit} '
+                    f'in the median, more than the {limit:g}{unit} allowed in {precision}'
                 )
         return ''
 
@@ -82,7 +80,7 @@ def store_proof(cache: ArtifactCache, key: ArtifactKey, proof: Proof) -> None:
     cache.store(key, json.dumps(asdict(proof)).encode())
 
 
-def prove(engine: Network, options: BackendOptions, size: ExportSize) -> Proof:
+def prove(engine: Network, options: BackendOptions, size: ImageSize) -> Proof:
     """Compare an engine for padded images of a size with torch in float32 on a synthetic pair.
 
     The reference runs on the engine's device, or on the processor where the device's memory does
@@ -107,33 +105,6 @@ def compare(found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -> 
         median_visibility=float(visibility.median()),
         median_confidence=float(confidence.median()),
     )
-
-
-def made_pair(size: ExportSize) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return left and right images (B, 3, H, W) float32 in 0..255, the same in every process.
-
-    A textured plane with a nearer rectangle in front of it; the pairs of a batch differ.
-    """
-    generator = torch.Generator().manual_seed(0)
-    shape = (size.batch, 3, size.height, size.width)
-    behind, front = _texture(shape, generator), _texture(shape, generator)
-    shifts = [max(1, round(s * size.width)) for s in (BACKGROUND_SHIFT, FOREGROUND_SHIFT)]
-    rows = slice(size.height // 4, size.height - size.height // 4)
-    first, last = size.width * 3 // 8, size.width * 3 // 4
-    left, right = behind.clone(), behind.roll(-shifts[0], dims=-1)
-    left[..., rows, first:last] = front[..., rows, first:last]
-    right[..., rows, first - shifts[1] : last - shifts[1]] = front[..., rows, first:last]
-    return left, right
-
-
-def _texture(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-    height, width = shape[2:]
-    total = torch.zeros(shape)
-    for cell, weight in OCTAVES:
-        coarse = (*shape[:2], -(-height // cell), -(-width // cell))
-        noise = torch.rand(coarse, generator=generator)
-        total += weight * functional.interpolate(noise, (height, width), mode='bilinear')
-    return total * 255
 
 
 def _reference(

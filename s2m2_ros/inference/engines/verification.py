@@ -10,15 +10,18 @@ from tempfile import TemporaryDirectory
 import torch
 
 from s2m2_ros.inference.backend import BackendOptions
-from s2m2_ros.inference.engines.proof import Proof, compare, made_pair
+from s2m2_ros.inference.engines.made_pairs import made_pair
+from s2m2_ros.inference.engines.proof import Proof, compare
 from s2m2_ros.inference.errors import BackendUnavailableError, WrongResultsError
 from s2m2_ros.inference.export import ExportSize
 from s2m2_ros.inference.hardware.device_memory import is_out_of_memory, release
 from s2m2_ros.inference.hardware.devices import resolve_device
-from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
+from s2m2_ros.inference.registry import BACKENDS, FOREIGN_BACKENDS, PRECISIONS
 from s2m2_ros.inference.selection import open_named
 from s2m2_ros.weights import find_checkpoint
+from s2m2_ros.weights.other_networks import is_onnx_file
 
+OWN_BACKENDS = tuple(name for name, entry in BACKENDS.items() if entry.needs_checkpoint)
 PRECISIONS_OF_DEVICE = {'cpu': ('float32', 'bfloat16'), 'cuda': PRECISIONS}
 
 
@@ -44,7 +47,10 @@ def verify(
     device: str = 'auto',
     backends: Sequence[str] = (),
 ) -> Iterator[Verdict]:
-    """Compare backends with torch in float32 on a synthetic pair; yield each as it is done.
+    """Compare backends with their reference on a synthetic pair; yield each as it is done.
+
+    The reference is torch in float32, for ONNX files of other networks ONNX Runtime on the
+    processor; these are run in their own precision.
 
     Everything is built and measured again: nothing is read from the cache of engines, and nothing
     is left there. Compiling may take minutes.
@@ -53,27 +59,43 @@ def verify(
         checkpoint: registered name or file.
         size: of the pair in pixels.
         device: as for `StereoMatcher.open`.
-        backends: names; empty for all that run the network.
+        backends: names; empty for all that run the checkpoint.
 
     Raises:
         S2M2Error: the checkpoint or the device does not exist, or torch itself fails.
 
     """
     chosen = resolve_device(device)
-    names = backends or [name for name, entry in BACKENDS.items() if entry.needs_checkpoint]
+    file = find_checkpoint(checkpoint)
+    is_foreign = is_onnx_file(file)
+    names = backends or (FOREIGN_BACKENDS if is_foreign else OWN_BACKENDS)
     with TemporaryDirectory() as folder:
         options = BackendOptions(
-            checkpoint=find_checkpoint(checkpoint),
+            checkpoint=file,
             device=chosen,
             precision='float32',
             refine_iterations=3,
             allow_negative=False,
             cache_folder=Path(folder),
         )
-        expected = _maps('torch', options, size)
+        if is_foreign:
+            on_host = replace(options, device=torch.device('cpu'))
+            expected = _maps(FOREIGN_BACKENDS[0], on_host, size)
+        else:
+            expected = _maps('torch', options, size)
+        precisions = ('float32',) if is_foreign else PRECISIONS_OF_DEVICE[chosen.type]
         for name in names:
-            for precision in PRECISIONS_OF_DEVICE[chosen.type]:
+            for precision in precisions:
                 yield _verdict(name, replace(options, precision=precision), size, expected)
+
+
+def reference_of(checkpoint: str | Path) -> str:
+    """Return what the backends of a checkpoint are compared with, for people."""
+    return (
+        'ONNX Runtime on the processor'
+        if is_onnx_file(find_checkpoint(checkpoint))
+        else 'torch in float32'
+    )
 
 
 def _verdict(

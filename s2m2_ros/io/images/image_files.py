@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from s2m2_ros.atomic_files import FileWriteError, write_atomically
 from s2m2_ros.errors import ImageError
-from s2m2_ros.io.file_bytes import read_regular_file
 from s2m2_ros.io.images.array_files import decode_npy
 from s2m2_ros.io.images.compressed_images import decode_encoded
 from s2m2_ros.io.images.exif import orientation, upright
@@ -23,6 +22,7 @@ from s2m2_ros.io.images.image_headers import MAX_PIXELS, read_header
 from s2m2_ros.io.images.pfm import decode_pfm, encode_pfm
 from s2m2_ros.io.images.pixel_range import PixelRange, scale
 from s2m2_ros.io.images.raw_image import RawImage, raw_image
+from s2m2_ros.regular_files import read_regular_file
 from s2m2_ros.text_safety import safe_text
 
 FloatMap = npt.NDArray[np.float32]
@@ -37,6 +37,8 @@ DISPARITY_STEPS = 256.0
 # REP 118: depth in millimeters, 0 for unknown.
 DEPTH_STEPS = 1000.0
 LARGEST_STEP = 65535
+# The last of so many channels is alpha: of gray, or of color.
+ALPHA_CHANNELS = (2, 4)
 
 
 def read_raw(path: Path) -> RawImage:
@@ -48,8 +50,15 @@ def read_raw(path: Path) -> RawImage:
 
     Raises ImageError if there is no such file, it is no image, is damaged or cut short.
     """
+    return read_with_alpha(path)[0]
+
+
+def read_with_alpha(path: Path) -> tuple[RawImage, npt.NDArray[Any] | None]:
+    """Return what `read_raw` does, and the alpha channel (H, W) as it is stored, if any."""
     try:
-        return raw_image(_decode(read_regular_file(path)))
+        pixels = _decode(read_regular_file(path))
+        has_alpha = pixels.ndim == 3 and pixels.shape[2] in ALPHA_CHANNELS
+        return raw_image(_without_alpha(pixels)), pixels[..., -1] if has_alpha else None
     except FileNotFoundError as error:
         raise ImageError(f"no image '{path}'") from error
     except MemoryError as error:
@@ -75,20 +84,20 @@ def read_image(path: Path) -> npt.NDArray[np.integer[Any]]:
 def _decode(content: bytes) -> npt.NDArray[Any]:
     name = image_format(content)
     if name == 'PFM':
-        return _without_alpha(decode_pfm(content, max_pixels=MAX_PIXELS))
+        return decode_pfm(content, max_pixels=MAX_PIXELS)
     if name == 'NumPy array':
-        return _without_alpha(decode_npy(content, max_pixels=MAX_PIXELS))
+        return decode_npy(content, max_pixels=MAX_PIXELS)
     pixels = decode_encoded(content)
     if pixels.ndim == 3 and pixels.shape[2] >= 3:
-        pixels = pixels[..., 2::-1]
-    return upright(_without_alpha(pixels), orientation(read_header(content).exif))
+        pixels = np.concatenate((pixels[..., 2::-1], pixels[..., 3:]), axis=2)
+    return upright(pixels, orientation(read_header(content).exif))
 
 
 def _without_alpha(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return (H, W) or (H, W, 3) of pixels with any number of channels."""
     if pixels.ndim == 2:
         return pixels
-    return pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., 0]
+    return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., 0])
 
 
 def write_png(path: Path, picture: Picture) -> None:

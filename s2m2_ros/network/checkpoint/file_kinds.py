@@ -50,8 +50,8 @@ OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     ),
     (
         lambda head: (head[:1] == b'\x08' and head[2:3] == b'\x12') or b'onnx' in head[:64],
-        'an ONNX model, whose weights have no names of their own: give the checkpoint that it was '
-        'exported from',
+        'an ONNX model, which runs as it is if its name ends with .onnx; to export or train, give '
+        'the checkpoint that it was exported from',
     ),
     (lambda head: head[257:262] == b'ustar', f'a tar archive: {UNPACK}'),
     (lambda head: head.startswith(b'\x1f\x8b'), f'a gzip file: {UNPACK}'),

@@ -30,6 +30,7 @@ from s2m2_ros.node.inputs.input_transport import (
 )
 from s2m2_ros.node.inputs.pairing import TimedImage, nanoseconds
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic, explain_missing
+from s2m2_ros.node.wait_budget import WaitBudget
 from s2m2_ros.text_safety import safe_text
 
 IMAGE_NAME, INFO_NAME = 'color/image_rect', 'color/camera_info'
@@ -51,6 +52,7 @@ class ImageTimeline:
         self._arrived = threading.Condition()
         self._images: deque[TimedImage] = deque(maxlen=RECENT)
         self._arrived_at = float('-inf')
+        self._waits = WaitBudget()
 
     def add(self, image: TimedImage) -> None:
         """Keep an image; forget all others if time jumped back."""
@@ -73,16 +75,21 @@ class ImageTimeline:
     def nearest(self, stamp: int, timeout: float = IMAGE_WAIT) -> TimedImage | None:
         """Return the image whose timestamp is nearest, in nanoseconds; None if there is none.
 
-        Waits at most `timeout` seconds while a nearer one may still come.
+        Waits at most `timeout` seconds while a nearer one may still come. If none came in
+        time lately, as from a camera whose clock is behind, few pairs wait.
         """
-        deadline = time.monotonic() + timeout
         with self._arrived:
+            timeout = self._waits.limit(timeout)
+            deadline = time.monotonic() + timeout
             while True:
                 found = min(self._images, key=lambda i: abs(i.stamp - stamp), default=None)
                 now = time.monotonic()
-                if self._is_final(found, stamp) or now - self._arrived_at > STOPPED:
+                if now - self._arrived_at > STOPPED:
                     return found
-                if now >= deadline:
+                final = self._is_final(found, stamp)
+                if final or now >= deadline:
+                    if final or timeout:
+                        self._waits.report(found=final)
                     return found
                 self._arrived.wait(deadline - now)
 

@@ -64,10 +64,15 @@ class Publishers:
                 self.send(name, topic.build(source))
 
     def send(self, topic: str, message: Any) -> None:
-        """Publish a message, unless closed."""
+        """Publish a message, unless closed, or shut down meanwhile."""
         with self._lock:
-            if self._open:
+            if not self._open:
+                return
+            try:
                 self._publishers[topic].publish(message)
+            except Exception:
+                if self._node.context.ok():
+                    raise
 
     def destroy(self) -> None:
         """Take the topics away."""

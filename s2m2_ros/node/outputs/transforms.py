@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -11,9 +12,10 @@ from geometry_msgs.msg import TransformStamped
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.geometry import RigidTransform
+from s2m2_ros.node.wait_budget import WaitBudget
 from s2m2_ros.text_safety import safe_text
 
-# How long a transform may come after its image, in seconds.
+# How long a transform may come after its image, in seconds; if none ever comes, pairs do not wait.
 TRANSFORM_TIMEOUT = 0.1
 USE_OF_POINTS = "points: no transform from '{source}' to points_frame '{target}'"
 
@@ -40,21 +42,27 @@ class Transforms:
 
         self._buffer = Buffer()
         self._listener = TransformListener(self._buffer, node)
+        self._waits: defaultdict[str, WaitBudget] = defaultdict(WaitBudget)  # by use
 
     def find(self, header: Any, frame: str, *, use: str = USE_OF_POINTS) -> RigidTransform:
         """Return the transform from the header's frame, at its timestamp, into `frame`."""
         from rclpy.duration import Duration
         from rclpy.time import Time
 
+        waits = self._waits[use]
+        timeout = waits.limit(TRANSFORM_TIMEOUT)
         try:
             found = self._buffer.lookup_transform(
                 frame,
                 header.frame_id,
                 Time.from_msg(header.stamp),
-                timeout=Duration(seconds=TRANSFORM_TIMEOUT),
+                timeout=Duration(seconds=timeout),
             )
+            waits.report(found=True)
             return rigid_transform_from_message(found)
         except Exception as error:  # tf2's several classes, and poses that are none
+            if timeout:
+                waits.report(found=False)
             raise TransformError(
                 f'{use.format(source=safe_text(header.frame_id), target=safe_text(frame))}: '
                 f'{safe_text(error)}'

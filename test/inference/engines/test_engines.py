@@ -21,8 +21,9 @@ from s2m2_ros.inference import (
 from s2m2_ros.inference.backends import engines as engines_module
 from s2m2_ros.inference.backends.engines import ENGINES_KEPT, Engines
 from s2m2_ros.inference.backends.network import Network, PaddedBackend, load_for_inference
-from s2m2_ros.inference.engines.proof import MEDIAN_LIMIT_PX, Proof, compare, made_pair, prove
-from s2m2_ros.inference.export import ExportSize
+from s2m2_ros.inference.engines.made_pairs import made_pair
+from s2m2_ros.inference.engines.proof import MEDIAN_LIMIT_PX, Proof, compare, prove
+from s2m2_ros.inference.export import ExportSize, ImageSize
 from s2m2_ros.inference.first_available import FirstAvailable
 
 CPU = torch.device('cpu')
@@ -40,9 +41,9 @@ class Builder:
         self.network = load_for_inference(options)
         self.offset = offset
         self.failures = list(failures)
-        self.sizes: list[ExportSize] = []
+        self.sizes: list[ImageSize] = []
 
-    def __call__(self, size: ExportSize) -> Network:
+    def __call__(self, size: ImageSize) -> Network:
         self.sizes.append(size)
         if self.failures:
             raise self.failures.pop(0)
@@ -74,7 +75,7 @@ def test_an_engine_that_agrees_is_built_and_proven_once(
     engines = Engines('made', options, again)
     for _ in range(2):
         engines(image(), image())
-    assert again.sizes == [ExportSize(64, 64)]
+    assert again.sizes == [ImageSize(64, 64)]
 
 
 @pytest.mark.parametrize('precision', MEDIAN_LIMIT_PX)

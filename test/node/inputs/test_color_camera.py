@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from s2m2_ros.node.inputs.color_camera import LARGEST_KEPT, ImageTimeline
 from s2m2_ros.node.inputs.pairing import TimedImage
@@ -68,3 +69,16 @@ def test_memory_is_bounded() -> None:
     assert nearest(timeline, 0) == 3
     timeline.add(image(9, 2 * LARGEST_KEPT))  # the newest stays, whatever its size
     assert nearest(timeline, 0) == 9
+
+
+def test_a_clock_that_is_behind_does_not_delay_every_pair() -> None:
+    timeline = filled(0, 33, 66)
+    for pair in (100_000, 100_033, 100_066):
+        assert nearest(timeline, pair, timeout=0.01) == 66
+    before = time.monotonic()
+    timeline.add(image(100))
+    assert nearest(timeline, 100_100) == 100
+    assert time.monotonic() - before < PATIENCE / 2
+    # Where the clocks agree again, images are waited for again.
+    timeline.add(image(100_133))
+    assert nearest(timeline, 100_133) == 100_133

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+import tf2_ros
 from geometry_msgs.msg import TransformStamped
+from rclpy.duration import Duration
+from std_msgs.msg import Header
 
-from s2m2_ros.node.outputs.transforms import rigid_transform, rigid_transform_from_message
+from s2m2_ros.node.outputs.transforms import (
+    TRANSFORM_TIMEOUT,
+    TransformError,
+    Transforms,
+    rigid_transform,
+    rigid_transform_from_message,
+)
+from s2m2_ros.node.wait_budget import VAIN_WAITS
 
 
 def test_quarter_turn_about_z() -> None:
@@ -45,3 +56,31 @@ def test_message() -> None:
 def test_impossible_poses_are_refused(quaternion: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match='no pose'):
         rigid_transform((0.0, 0.0, 0.0), quaternion, frame_id='map')
+
+
+def test_a_transform_that_never_comes_does_not_delay_every_pair(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waited: list[float] = []
+
+    class Buffer:
+        """Stands for tf2's buffer: knows nothing."""
+
+        def lookup_transform(self, *_: Any, timeout: Duration) -> None:
+            waited.append(timeout.nanoseconds / 1e9)
+            raise LookupError('nobody publishes it')
+
+    monkeypatch.setattr(tf2_ros, 'Buffer', Buffer)
+    monkeypatch.setattr(tf2_ros, 'TransformListener', lambda *_: None)
+    source = Transforms(None)
+    header = Header(frame_id='left_optical')
+    for _ in range(VAIN_WAITS + 20):
+        with pytest.raises(TransformError):
+            source.find(header, 'base_link')
+    assert waited[:VAIN_WAITS] == [TRANSFORM_TIMEOUT] * VAIN_WAITS
+    # One more may be tried meanwhile, on a busy computer.
+    assert sum(waited[VAIN_WAITS:]) <= 2 * TRANSFORM_TIMEOUT
+    # Whether the color camera's transform comes has nothing to do with it.
+    with pytest.raises(TransformError):
+        source.find(header, 'color_optical', use='colors: {source} to {target}')
+    assert waited[-1] == TRANSFORM_TIMEOUT

@@ -1,0 +1,42 @@
+"""Adding an ONNX file to the weights folder, once it is known how to run it."""
+
+from __future__ import annotations
+
+from dataclasses import replace as replace_fields
+from pathlib import Path
+
+from s2m2_ros.inference.other_networks.onnx_model import read_onnx
+from s2m2_ros.inference.other_networks.recognition import recognize
+from s2m2_ros.weights import AddedCheckpoint, add_file
+from s2m2_ros.weights.other_networks import to_yaml
+
+
+def add_network(
+    file: Path, name: str, cache_folder: Path, *, replace: bool = False
+) -> tuple[AddedCheckpoint, str]:
+    """Copy an ONNX file and its description into the weights folder.
+
+    Weights in files beside it become part of the copy. The description is written out whole, what
+    was assumed included, so that the copy means the same under any name.
+
+    Returns: its record, and where the description comes from with what was assumed.
+
+    Raises OnnxFileError, DescriptionError or WeightsError.
+    """
+    model = read_onnx(file)
+    found = recognize(model)
+    description, companions = found.description, {}
+    if found.files:
+        description = replace_fields(description, second_file=f'{name}.second.onnx')
+        companions = {description.second_file: found.files[1].content}
+    record = add_file(
+        file,
+        name,
+        cache_folder,
+        content=model.content,
+        description=to_yaml(description, comments=(f'from {found.origin}', *found.assumed)),
+        license=description.license,
+        companions=companions,
+        replace=replace,
+    )
+    return record, '; '.join((f'described by {found.origin}', *found.assumed))

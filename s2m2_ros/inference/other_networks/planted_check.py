@@ -1,0 +1,240 @@
+"""Whether a description is right: a pair of known disparity is matched before anything else.
+
+Wrong conventions give finite, plausible and wrong disparities. So a pair made of two textured
+planes goes through the network when it is opened, at its own size or a small one. If it comes
+out wrong, other conventions are tried, and the error names the one that fits.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from s2m2_ros.inference.engines.made_pairs import PlantedScene, planted_scene
+from s2m2_ros.inference.errors import DeviceMemoryError, InferenceError
+from s2m2_ros.inference.hardware.device_memory import is_out_of_memory
+from s2m2_ros.inference.other_networks.fitting import fit_for
+from s2m2_ros.inference.other_networks.foreign_network import ForeignNetwork
+from s2m2_ros.weights.other_networks import NetworkDescription, description_path
+
+_logger = logging.getLogger(__name__)
+
+# Size in pixels of the pair where the network takes any.
+HEIGHT, WIDTH = 256, 384
+# An estimate is right within so many pixels, or this fraction of the disparity.
+TOLERANCE_PX, TOLERANCE = 1.0, 0.15
+# Pixels beside depth edges that do not count.
+RIM = 3
+# Rows and columns beside the border that do not count, as a fraction.
+BORDER = 1 / 16
+# The mean and standard deviation of ImageNet's images, which many networks were trained with.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class DescriptionMismatchError(InferenceError):
+    """A network gives wrong disparities for a pair of known ones; says what would fit."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came out of the planted pair, in pixels of the network's input.
+
+    Attributes:
+        behind, front: medians of the estimates on the farther and the nearer plane.
+        edge: median at the right edge of the nearer plane, where the right view's disparity shows
+            the farther one.
+
+    """
+
+    behind: float
+    front: float
+    edge: float
+
+    def is_right(self, scene: PlantedScene, factor: float = 1.0, *, with_edge: bool) -> bool:
+        """Return whether these are the planted disparities once multiplied by a factor.
+
+        Networks whose edges are very soft fail at `with_edge`.
+        """
+        found = (self.behind, self.front, self.edge)[: 3 if with_edge else 2]
+        truth = (scene.behind, scene.front, scene.front)[: len(found)]
+        # A comparison with NaN is false: it is never right.
+        return all(
+            abs(value * factor - planted) <= max(TOLERANCE_PX, TOLERANCE * planted)
+            for value, planted in zip(found, truth, strict=True)
+        )
+
+
+def check_description(network: ForeignNetwork, device: torch.device) -> None:
+    """Match the planted pair.
+
+    Raises DescriptionMismatchError if it comes out wrong, with a description that fits if there
+    is one; logs a warning instead if the description asks for that. Raises DeviceMemoryError if
+    the memory does not suffice.
+    """
+    given = network.recognized.description
+    scene = scene_for(given)
+    try:
+        found = measure(network, scene, device)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceMemoryError(
+            height=scene.height, width=scene.width, max_width=0, device=str(device)
+        ) from error
+    settings: list[str] | None = []
+    if not found.is_right(scene, with_edge=True):
+        _logger.info('the planted pair comes out wrong: trying other conventions')
+        settings = _fitting_settings(network, scene, found, device)
+    if settings == []:
+        _logger.info(
+            'planted pair of %d and %d px: %.2f and %.2f px',
+            *(scene.behind, scene.front, found.behind, found.front),
+        )
+        return
+    path = network.recognized.model.path
+    text = (
+        f'{path}: a planted pair of {scene.behind} and {scene.front} px comes out as '
+        f'{found.behind:.3g} and {found.front:.3g} px: the description '
+        f'({network.recognized.origin}) is wrong, or the network fails on it. '
+        + _advice(settings, found, scene, description_path(path).name)
+    )
+    if given.planted_check == 'error':
+        raise DescriptionMismatchError(text)
+    _logger.warning('%s', text)
+
+
+def scene_for(given: NetworkDescription) -> PlantedScene:
+    """Return the planted pair for a network, at the network's own size."""
+    fit = fit_for(given, given.height or HEIGHT, given.width or WIDTH)
+    return planted_scene(*fit.outer, given.largest)
+
+
+def measure(network: ForeignNetwork, scene: PlantedScene, device: torch.device) -> Finding:
+    """Return what a network makes of the planted pair."""
+    left, right = (image.to(device) for image in scene.images())
+    disparity = network(left, right)[0][0, 0].cpu()
+    # Noise would be taken for an estimate where only some values are NaN.
+    disparity = disparity.nan_to_num(torch.inf)
+    first, last = scene.columns.start, scene.columns.stop
+    rows = slice(scene.rows.start + RIM, scene.rows.stop - RIM)
+    border = round(scene.width * BORDER)
+    above = disparity[: scene.rows.start - RIM, scene.behind + border : scene.width - border]
+    front = disparity[rows, first + RIM : last - scene.front - RIM]
+    edge = disparity[rows, last - scene.front + 1 : last - 1]
+    medians = tuple(float(part.median()) for part in (above, front, edge))
+    return Finding(medians[0], medians[1], medians[2])
+
+
+def _fitting_settings(
+    network: ForeignNetwork, scene: PlantedScene, found: Finding, device: torch.device
+) -> list[str] | None:
+    """Return what to set for the pair to come out right, nothing if it does, None if none fits.
+
+    What is right at the edge of the nearer plane too comes first: without it, the right view's
+    disparity passes for the left one's.
+    """
+    seen = []
+    for changed, how in _alternatives(network.recognized.description):
+        other = replace(network, recognized=replace(network.recognized, description=changed))
+        finding = measure(other, scene, device) if how else found
+        settings = _output_settings(finding, scene, changed, with_edge=True)
+        if settings is not None:
+            return [how, *settings] if how else settings
+        seen.append((changed, how, finding))
+    for changed, how, finding in seen:
+        settings = _output_settings(finding, scene, changed, with_edge=False)
+        if settings is not None:
+            return [how, *settings] if how else settings
+    return None
+
+
+def _advice(settings: list[str] | None, found: Finding, scene: PlantedScene, file: str) -> str:
+    """Return what to do, in a sentence; `file` is where descriptions are written to."""
+    if settings:
+        return f'This would fit; set it in {file}: {", ".join(settings)}'
+    if abs(found.behind - scene.behind) <= TOLERANCE_PX:
+        return (
+            f'The farther plane is right: if the network finds no {scene.front} px, set '
+            f'disparity.largest in {file} to the largest disparity that it finds'
+        )
+    if abs(found.front - found.behind) < 0.1 * (scene.front - scene.behind):
+        return (
+            'The network gives much the same everywhere: check inputs.range, mean and std, and '
+            f'whether outputs.disparity names the right output (in {file})'
+        )
+    return (
+        f'No other sign, scale, range or order of inputs fits: check the description in {file}, '
+        'or set planted_check: warning there to use it all the same'
+    )
+
+
+def _output_settings(
+    seen: Finding, scene: PlantedScene, given: NetworkDescription, *, with_edge: bool
+) -> list[str] | None:
+    """Return what sign, unit and scale must be for the estimates to be right; None if none fit."""
+    if seen.is_right(scene, with_edge=with_edge):
+        return []
+    factor = scene.front / seen.front if seen.front else 0.0
+    if not factor or not seen.is_right(scene, factor, with_edge=with_edge):
+        return None
+    settings = []
+    if factor < 0:
+        sign = 'negative' if given.sign == 'positive' else 'positive'
+        settings.append(f'disparity.sign: {sign}')
+    scale = given.scale * abs(factor)
+    if given.unit == 'fraction_of_width':
+        in_pixels = scale * scene.width
+        if abs(in_pixels - 1) < TOLERANCE:
+            return [*settings, 'disparity.unit: pixels']
+    elif abs(scale / scene.width - 1) < TOLERANCE:
+        return [*settings, 'disparity.unit: fraction_of_width']
+    if abs(abs(factor) - 1) > TOLERANCE:
+        settings.append(f'disparity.scale: {_usual(scale):.4g}')
+    return settings
+
+
+def _usual(scale: float) -> float:
+    """Return the power of two that an estimated scale stands for, or the scale itself."""
+    power = 2.0 ** round(math.log2(scale))
+    return power if abs(scale / power - 1) < TOLERANCE / 2 else scale
+
+
+def _alternatives(given: NetworkDescription) -> Iterator[tuple[NetworkDescription, str]]:
+    """Yield other descriptions of the inputs, and what to set for them; '' for the given one."""
+    yield given, ''
+    swapped = replace(given, left=given.right, right=given.left)
+    is_color = given.channels != 'gray'
+    for order, names in (
+        (given, ''),
+        (swapped, f'inputs.left: {given.right}, inputs.right: {given.left}'),
+    ):
+        if names and given.pair:
+            continue
+        if names:
+            yield order, names
+        for low, high in ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)):
+            plain = replace(order, range=(low, high), mean=(), std=())
+            if plain != order:
+                yield (
+                    plain,
+                    _joined(names, f'inputs.range: [{low:g}, {high:g}] without mean and std'),
+                )
+        if is_color:
+            usual = replace(order, range=(0.0, 1.0), mean=MEAN, std=STD)
+            if usual != order:
+                yield (
+                    usual,
+                    _joined(
+                        names,
+                        f'inputs.range: [0, 1], inputs.mean: {list(MEAN)}, '
+                        f'inputs.std: {list(STD)}',
+                    ),
+                )
+
+
+def _joined(*settings: str) -> str:
+    return ', '.join(setting for setting in settings if setting)

@@ -1,0 +1,165 @@
+"""A wrong description is reported when a network is opened, with the one that fits."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference.engines.made_pairs import PlantedScene, planted_scene
+from s2m2_ros.inference.other_networks.foreign_network import ForeignNetwork
+from s2m2_ros.inference.other_networks.onnx_model import read_onnx
+from s2m2_ros.inference.other_networks.planted_check import (
+    DescriptionMismatchError,
+    check_description,
+)
+from s2m2_ros.inference.other_networks.recognition import recognize
+from support.onnx_networks import BlockMatcher
+from support.shifted_pairs import SHIFT, matched, median, shifted_pair
+
+Writer = Callable[..., Path]
+
+
+@pytest.mark.parametrize(
+    ('network', 'text', 'advice'),
+    [
+        (BlockMatcher(sign=-1), '', 'disparity.sign: negative'),
+        (BlockMatcher(), 'disparity: {sign: negative}', 'disparity.sign: positive'),
+        (BlockMatcher(of_width=True), '', 'disparity.unit: fraction_of_width'),
+        (BlockMatcher(), 'disparity: {unit: fraction_of_width}', 'disparity.unit: pixels'),
+        (
+            BlockMatcher(of_width=True, sign=-1),
+            '',
+            'disparity.sign: negative, disparity.unit: fraction_of_width',
+        ),
+        (BlockMatcher(scale=0.25), '', 'disparity.scale: 4'),
+        (BlockMatcher(), 'disparity: {scale: 3}', 'disparity.scale: 1'),
+        (BlockMatcher(scale=-0.5), '', 'disparity.sign: negative, disparity.scale: 2'),
+        (BlockMatcher(low=0, high=1), '', 'inputs.range: [0, 1] without mean and std'),
+        (
+            BlockMatcher(),
+            'inputs: {range: 255..5000}',
+            'inputs.range: [0, 255] without mean and std',
+        ),
+        (BlockMatcher(low=-2.2, high=2.7), '', 'inputs.range: [0, 1] without mean and std'),
+        (
+            BlockMatcher(),
+            'inputs: {left: right, right: left}',
+            'inputs.left: left, inputs.right: right',
+        ),
+        (
+            BlockMatcher(inputs=('a', 'b'), left='b'),
+            '',
+            'inputs.left: b, inputs.right: a',
+        ),
+        (
+            BlockMatcher(inputs=('a', 'b'), left='b', sign=-1),
+            '',
+            'inputs.left: b, inputs.right: a, disparity.sign: negative',
+        ),
+        (BlockMatcher(with_confidence=True), 'outputs: {disparity: confidence}', 'much the same'),
+        (BlockMatcher(count=2), '', 'much the same everywhere'),
+        (BlockMatcher(count=20), '', 'set disparity.largest'),
+    ],
+)
+def test_a_wrong_description_is_an_error_that_says_what_fits(
+    write: Writer, network: BlockMatcher, text: str, advice: str
+) -> None:
+    path = write(network, text)
+    with pytest.raises(DescriptionMismatchError) as caught:
+        StereoMatcher.open(path, device='cpu')
+    message = str(caught.value)
+    assert str(path) in message
+    assert advice in message
+    assert 'net.yaml' in message
+    assert '\n' not in message
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), 50.0])
+def test_nonsense_that_nothing_fits(write: Writer, value: float) -> None:
+    # The nearer plane has the smaller disparity.
+    nonsense = torch.full((1, 1, 256, 384), value)
+    nonsense[..., 64:192, 144:288] = 7.0
+    network = ForeignNetwork(recognize(read_onnx(write(BlockMatcher()))), lambda _: [nonsense])
+    with pytest.raises(DescriptionMismatchError, match='No other sign, scale, range or order'):
+        check_description(network, torch.device('cpu'))
+
+
+def test_a_network_of_soft_edges_is_right_all_the_same(write: Writer) -> None:
+    # Beside its right edge the nearer plane has the disparity of the farther one.
+    soft = torch.full((1, 1, 256, 384), 12.0)
+    soft[..., 64:192, 144:268] = 24.0
+    planted, _ = PlantedScene(256, 384, 12, 24).images()
+    # Of exchanged views, or of values in another range, this network makes nothing.
+    network = ForeignNetwork(
+        recognize(read_onnx(write(BlockMatcher()))),
+        lambda images: [soft if torch.equal(images['left'], planted) else soft * 0],
+    )
+    check_description(network, torch.device('cpu'))
+
+
+def test_the_advice_can_be_followed(write: Writer) -> None:
+    network = BlockMatcher(inputs=('a', 'b'), left='b', sign=-1, scale=0.5)
+    with pytest.raises(DescriptionMismatchError) as caught:
+        StereoMatcher.open(write(network), device='cpu')
+    settings = str(caught.value).partition('net.yaml: ')[2].split(', ')
+    sections: dict[str, list[str]] = {}
+    for setting in settings:
+        key, value = setting.split(': ')
+        section, _, name = key.partition('.')
+        sections.setdefault(section, []).append(f'{name}: {value}')
+    text = '\n'.join(f'{key}: {{{", ".join(values)}}}' for key, values in sections.items())
+    assert median(matched(write(network, text), shifted_pair()).disparity) == SHIFT
+
+
+def test_a_map_of_the_right_view_is_found_though_its_medians_are_right(write: Writer) -> None:
+    # A network that gives negative values for swapped views: with the sign as described, both
+    # planes come out right, but where the right view has them.
+    network = BlockMatcher(inputs=('left', 'right'), left='right')
+    with pytest.raises(DescriptionMismatchError, match=r'inputs\.left: right'):
+        StereoMatcher.open(write(network), device='cpu')
+
+
+def test_a_warning_instead_if_the_description_asks_for_it(
+    write: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(BlockMatcher(sign=-1), 'planted_check: warning')
+    with caplog.at_level(logging.WARNING):
+        StereoMatcher.open(path, device='cpu').close()
+    assert 'disparity.sign: negative' in caplog.text
+
+
+def test_the_result_of_the_check_is_logged(
+    write: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        StereoMatcher.open(write(BlockMatcher()), device='cpu').close()
+    assert 'planted pair of 12 and 24 px: 12.00 and 24.00 px' in caplog.text
+
+
+def test_a_network_of_few_disparities_is_checked_with_smaller_ones(write: Writer) -> None:
+    text = 'disparity: {largest: 12}'
+    found = matched(write(BlockMatcher(count=13), text), shifted_pair(shift=6))
+    assert median(found.disparity) == 6
+
+
+def test_the_scene_has_its_planes_where_it_says() -> None:
+    scene = PlantedScene(64, 96, behind=3, front=9)
+    left, right = scene.images()
+    inside = left[..., scene.rows, scene.columns]
+    shown = slice(scene.columns.start - 9, scene.columns.stop - 9)
+    assert torch.equal(inside, right[..., scene.rows, shown])
+    assert torch.equal(left[..., :16, 3:], right[..., :16, :-3])
+
+
+@pytest.mark.parametrize(
+    ('width', 'largest', 'behind', 'front'),
+    [(384, 0, 12, 24), (1280, 0, 40, 80), (1280, 64, 24, 48), (64, 0, 2, 5), (640, 8, 3, 6)],
+)
+def test_planted_disparities(width: int, largest: float, behind: int, front: int) -> None:
+    scene = planted_scene(128, width, largest)
+    assert (scene.behind, scene.front) == (behind, front)

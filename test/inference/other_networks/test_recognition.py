@@ -1,0 +1,230 @@
+"""What is obvious of an ONNX file is recognized and logged; what is not is asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from onnx import TensorProto
+
+from s2m2_ros.errors import S2M2Error
+from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference.other_networks.onnx_model import OnnxFileError, OnnxModel, Port, read_onnx
+from s2m2_ros.inference.other_networks.recognition import recognize
+from s2m2_ros.weights.other_networks import DescriptionError
+from support.onnx_networks import BlockMatcher
+
+Writer = Callable[..., Path]
+OPEN = (1, 3, None, None)
+
+
+def model(
+    inputs: dict[str, tuple[int | None, ...] | None],
+    outputs: dict[str, tuple[int | None, ...] | None],
+    path: str = 'net.onnx',
+    element: str = 'float32',
+) -> OnnxModel:
+    """Return a model with these ports and nothing in it."""
+    return OnnxModel(
+        Path('/nowhere') / path,
+        b'',
+        tuple(Port(name, shape, element) for name, shape in inputs.items()),
+        tuple(Port(name, shape, element) for name, shape in outputs.items()),
+        False,
+        False,
+    )
+
+
+PAIR = {'left': OPEN, 'right': OPEN}
+
+
+def test_what_was_assumed_is_logged(write: Writer, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(BlockMatcher(inputs=('x', 'y'), left='x', with_confidence=True))
+    with caplog.at_level(logging.INFO):
+        StereoMatcher.open(path, device='cpu').close()
+    assert "left image to 'x', right image to 'y' (by their order)" in caplog.text
+    assert "disparity from 'disparity', in pixels of its input" in caplog.text
+    assert "confidence from 'confidence'" in caplog.text
+    assert 'values 0 to 255, channels rgb' in caplog.text
+    assert 'license: unknown' in caplog.text
+    assert 'each pair takes two runs' in caplog.text
+
+
+def test_license_and_name_are_logged(write: Writer, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(BlockMatcher(), 'name: Mine\nlicense: Apache-2.0')
+    with caplog.at_level(logging.INFO):
+        StereoMatcher.open(path, device='cpu').close()
+    assert 'Mine, described by net.yaml; license: Apache-2.0' in caplog.text
+
+
+@pytest.mark.parametrize('stem', ['LAS2_M', 'liteanystereo_v2_m_480x640'])
+def test_lite_any_stereo_needs_no_description(
+    write: Writer, caplog: pytest.LogCaptureFixture, stem: str
+) -> None:
+    # Fixed size, and found by its name: 192 px at 640 are 384 px in images twice as wide.
+    path = write(BlockMatcher(shape=(1, 3, 96, 640), count=60), name=f'{stem}.onnx')
+    with caplog.at_level(logging.INFO), StereoMatcher.open(path, device='cpu') as matcher:
+        remarks = matcher.remarks(192, 1280)
+    assert 'the ready-made description of LiteAnyStereo V2 M; license: MIT' in caplog.text
+    assert '1280x192 are matched at 640x96' in remarks[0]
+    assert 'up to 384 px' in remarks[1]
+    assert 'nearer than fx * baseline / 384' in remarks[1]
+
+
+def test_a_file_that_is_only_called_so_is_taken_as_unknown(
+    write: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = BlockMatcher(inputs=('l', 'r'), left='l')
+    StereoMatcher.open(write(network, name='las2_s.onnx'), device='cpu').close()
+    assert 'named like LiteAnyStereo V2 S, but has other inputs or outputs' in caplog.text
+
+
+def test_a_yaml_beside_it_overrides_the_ready_made_description(write: Writer) -> None:
+    path = write(BlockMatcher(), 'disparity: {largest: 39}', name='las2_s.onnx')
+    found = recognize(read_onnx(path))
+    assert (found.description.largest, found.origin) == (39.0, 'las2_s.yaml')
+
+
+@pytest.mark.parametrize(
+    ('outputs', 'disparity', 'confidence', 'visibility', 'occlusion'),
+    [
+        ({'out': (1, 1, None, None)}, 'out', '', '', ''),
+        ({'out': None}, 'out', '', '', ''),
+        (
+            {'disp_pred': (*OPEN[:1], None, None), 'features': (1, 64, 8, 8)},
+            'disp_pred',
+            '',
+            '',
+            '',
+        ),
+        ({'occ': None, 'disp': None, 'conf': None}, 'disp', 'conf', '', 'occ'),
+        (
+            {'finalDisparity': None, 'visibility_map': None},
+            'finalDisparity',
+            '',
+            'visibility_map',
+            '',
+        ),
+        ({'y': (1, 96, 160, 1)}, 'y', '', '', ''),
+    ],
+)
+def test_outputs_by_shape_and_name(
+    outputs: dict[str, tuple[int | None, ...] | None],
+    disparity: str,
+    confidence: str,
+    visibility: str,
+    occlusion: str,
+) -> None:
+    given = recognize(model(dict(PAIR), outputs)).description
+    assert (given.disparity, given.confidence) == (disparity, confidence)
+    assert (given.visibility, given.occlusion) == (visibility, occlusion)
+
+
+@pytest.mark.parametrize(
+    ('inputs', 'outputs', 'reason'),
+    [
+        ({'left': OPEN}, {'d': None}, '1 of its inputs can be images, not 2'),
+        ({**PAIR, 'third': OPEN}, {'d': None}, '3 of its inputs can be images'),
+        ({**PAIR, 'iters': (1,)}, {'d': None}, "its input 'iters' is no image"),
+        ({'features': (1, 64, 8, 8), 'g': (1, 64, 8, 8)}, {'d': None}, 'is no image'),
+        ({'left': (4, 3, 8, 8), 'right': (4, 3, 8, 8)}, {'d': None}, 'is no image'),
+        ({'left': None, 'right': None}, {'d': None}, 'is no image'),
+        ({'left': OPEN, 'right': (3, None, None)}, {'d': None}, 'differ in shape'),
+        (PAIR, {'d': (1, 2, None, None)}, '0 of its outputs can be maps'),
+        (PAIR, {'a': None, 'b': None}, '2 of its outputs can be maps'),
+        (PAIR, {'disp1': None, 'disp2': None}, 'not exactly one is called disparity'),
+        ({'a': (1, 3, 96, 160), 'b': (1, 3, 96, 128)}, {'d': None}, 'differ in shape'),
+    ],
+)
+def test_what_is_not_obvious_is_asked_for(
+    inputs: dict[str, tuple[int | None, ...] | None],
+    outputs: dict[str, tuple[int | None, ...] | None],
+    reason: str,
+) -> None:
+    with pytest.raises(OnnxFileError) as caught:
+        recognize(model(dict(inputs), outputs))
+    message = str(caught.value)
+    assert reason in message
+    assert 'net.yaml beside it' in message
+    assert 'doc/other_networks.md' in message
+    # Inputs and outputs are listed.
+    assert all(name in message for name in (*inputs, *outputs))
+    assert '\n' not in message
+
+
+def test_many_ports_are_not_all_listed() -> None:
+    outputs: dict[str, tuple[int | None, ...] | None] = {f'out{i}': None for i in range(200)}
+    with pytest.raises(OnnxFileError, match='and 188 more'):
+        recognize(model(dict(PAIR), outputs))
+
+
+def test_wrong_types_are_named() -> None:
+    with pytest.raises(OnnxFileError, match='type bool, not float32, float16'):
+        recognize(model(dict(PAIR), {'d': None}, element='bool'))
+
+
+@pytest.mark.parametrize(
+    ('text', 'reason'),
+    [
+        ('inputs: {left: a, right: right}', "has no input 'a'"),
+        ('outputs: {disparity: depth}', "has no output 'depth'"),
+        ('outputs: {disparity: disparity, confidence: conf}', "has no output 'conf'"),
+        ('inputs: {channels: gray}', 'has 3 channels in layout nchw, not 1'),
+        ('inputs: {layout: nhwc}', 'channels in layout nhwc'),
+        ('size: {height: 100}', 'its height is 96 pixels, not 100 as described'),
+        ('inputs: {pair: left}', "nothing is known to give to its input 'right'"),
+    ],
+)
+def test_descriptions_that_do_not_fit_the_file(write: Writer, text: str, reason: str) -> None:
+    path = write(BlockMatcher(shape=(1, 3, 96, 160)), text)
+    with pytest.raises(OnnxFileError) as caught:
+        StereoMatcher.open(path, device='cpu')
+    assert reason in str(caught.value)
+
+
+def test_a_wrong_description_file_is_named(write: Writer) -> None:
+    path = write(BlockMatcher(), 'inputs: {lefft: a}')
+    with pytest.raises(DescriptionError, match=r"net\.yaml: line 1: unknown key 'inputs\.lefft'"):
+        StereoMatcher.open(path, device='cpu')
+
+
+@pytest.mark.parametrize(
+    ('options', 'reason'),
+    [
+        ({'backend': 'torch'}, 'set backend to auto, onnxruntime or tensorrt'),
+        ({'backend': 'compiled'}, 'set backend to auto'),
+        ({'backend': 'cudagraph'}, 'set backend to auto'),
+        ({'precision': 'float16'}, 'leave precision at auto'),
+        ({'precision': 'bfloat16', 'backend': 'onnxruntime'}, 'leave precision at auto'),
+        ({'backend': 'tensorrt'}, 'needs a CUDA device'),
+    ],
+)
+def test_options_that_do_not_go_with_a_file_say_what_to_set(
+    write: Writer, options: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(S2M2Error, match=reason):
+        StereoMatcher.open(write(BlockMatcher()), device='cpu', **options)  # type: ignore[arg-type]
+
+
+def test_without_the_packages_it_says_how_to_get_them(
+    write: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        's2m2_ros.inference.backends.foreign_onnx.missing_packages',
+        lambda *names: f'{names[0]} not installed (pip install {names[0]})',
+    )
+    with pytest.raises(S2M2Error, match='pip install onnxruntime'):
+        StereoMatcher.open(write(BlockMatcher()), device='cpu')
+
+
+def test_sgbm_ignores_the_file(write: Writer) -> None:
+    with StereoMatcher.open(write(BlockMatcher()), backend='sgbm') as matcher:
+        assert (matcher.backend, matcher.checkpoint) == ('sgbm', '')
+
+
+def test_the_suffix_may_be_in_capitals(write: Writer) -> None:
+    path = write(BlockMatcher(element=TensorProto.FLOAT), name='NET.ONNX')
+    with StereoMatcher.open(path, device='cpu') as matcher:
+        assert matcher.backend == 'onnxruntime'
