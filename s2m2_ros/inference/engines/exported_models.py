@@ -74,9 +74,7 @@ class ExportedModels:
         # On the processor whatever the device, so that the file is the one that tests compare; the
         # whole weights are needed for this moment only.
         options = replace(self._options, device=torch.device('cpu'))
-        return to_onnx(
-            load_for_export(options), ExportSize(size.height, size.width, size.batch)
-        )
+        return to_onnx(load_for_export(options), ExportSize(size.height, size.width, size.batch))
 
 
 def _source_digest() -> str:
