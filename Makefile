@@ -10,7 +10,7 @@ TEST := OMP_NUM_THREADS=1 $(RUN) python -m pytest --numprocesses=$(JOBS) \
   $(if $(COVERAGE),--cov --cov-config=setup.cfg --cov-report=term)
 
 .DEFAULT_GOAL := help
-.PHONY: help env build test demo docs soak determinism fuzz lint format clean
+.PHONY: help env build test demo docs gpu soak determinism fuzz lint format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ endif
 
 docs: env  ## write config/stereo.yaml and the tables of doc/ from the code
 	@$(RUN) python doc/generate.py
+
+# It needs torch and NumPy alone, so it runs with the Python that knows the GPU.
+gpu:  ## prove and measure everything on this GPU in ten minutes, into benchmark/results/
+	@PYTHONPATH=. $(PYTHON) -m s2m2_ros.cli.main benchmark --report benchmark/results $(ARGS)
 
 MINUTES ?= 30
 soak: env  ## work for MINUTES (30) while listeners come and go; memory must not grow

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from s2m2_ros.network import S2M2, S2M2Config, load_network
+from s2m2_ros.network import S2M2, S2M2Config, load_network, prepare_for_inference
 
 # GFLOP of the plain layers with three refinement steps: multiplications and additions.
 PUBLISHED_GFLOP = {
@@ -130,7 +130,9 @@ def make_network(options: argparse.Namespace) -> S2M2:
     else:
         network = S2M2(S2M2Config.named(options.variant), refine_iterations=iterations)
     network.eval().requires_grad_(False).to(PRECISIONS[options.precision])
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    prepare_for_inference(network)
+    return network
 
 
 def make_images(options: argparse.Namespace, device: torch.device) -> tuple[Tensor, Tensor]:

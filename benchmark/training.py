@@ -7,61 +7,36 @@ python3 benchmark/training.py overfit --device cpu
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from s2m2_ros.cli.sizes import three_numbers
-from s2m2_ros.training.batch import StereoBatch
 from s2m2_ros.training.options import Crop, TrainOptions
 from s2m2_ros.training.procedural.scenes import SceneGenerator, scene_options
+from s2m2_ros.training.throughput import RepeatedBatch, measure_training
 from s2m2_ros.training.trainer import RunSettings, Trainer
 from s2m2_ros.training.validation import validate_network
-
-
-class Fixed:
-    """Yields the same batch every time."""
-
-    def __init__(self, pairs: StereoBatch) -> None:
-        self.pairs = pairs
-
-    def batch(self, index: int, batch_size: int, height: int, width: int) -> StereoBatch:
-        """Return the batch."""
-        del index, batch_size, height, width
-        return self.pairs
-
-
-def seconds(device: torch.device, start: float) -> float:
-    """Return the seconds since ``start``, all work on the device included."""
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
 
 
 def throughput(arguments: argparse.Namespace, device: torch.device) -> None:
     """Print crops per second of scenes alone, of steps alone, and peak memory."""
     height, width, batch = three_numbers(arguments.crop)
-    options = TrainOptions(crops=(Crop(1.0, height, width, batch),), steps=10**6)
-    scenes = SceneGenerator(0, options=scene_options(options), device=device)
-    pairs = scenes.batch(0, batch, height, width)
-    start = time.perf_counter()
-    for index in range(arguments.repeat):
-        pairs = scenes.batch(index, batch, height, width)
-    scene = seconds(device, start) / arguments.repeat
-    settings = RunSettings(Path(), device, arguments.precision, arguments.compile)
-    trainer = Trainer(options, settings, Fixed(pairs), pairs)
-    trainer.step()
-    trainer.step()
-    start = time.perf_counter()
-    for _ in range(arguments.repeat):
-        trainer.step()
-    step = seconds(device, start) / arguments.repeat
-    print(f'{arguments.crop} {arguments.precision} on {device}: scenes {batch / scene:.2f}/s,')
-    print(f'steps {batch / step:.2f} crops/s, both {batch / (scene + step):.2f} crops/s')
-    if device.type == 'cuda':
-        print(f'peak memory {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB')
+    figures = measure_training(
+        device,
+        Crop(1.0, height, width, batch),
+        precision=arguments.precision,
+        compiled=arguments.compile,
+        repeats=arguments.repeat,
+    )
+    print(f'{arguments.crop} {arguments.precision} on {device}:')
+    print(
+        f'scenes {figures.scenes_per_s:.2f}/s, steps {figures.steps_crops_per_s:.2f} crops/s, '
+        f'both {figures.crops_per_s:.2f} crops/s'
+    )
+    if figures.peak_bytes is not None:
+        print(f'peak memory {figures.peak_bytes / 2**30:.1f} GiB')
 
 
 def overfit(arguments: argparse.Namespace, device: torch.device) -> None:
@@ -73,7 +48,7 @@ def overfit(arguments: argparse.Namespace, device: torch.device) -> None:
     options = replace(options, average=0.9)
     pairs = SceneGenerator(0, options=scene_options(options), device=device, bank_size=12)
     four = pairs.batch(0, crop.batch, crop.height, crop.width)
-    trainer = Trainer(options, RunSettings(Path(), device), Fixed(four), four.to('cpu'))
+    trainer = Trainer(options, RunSettings(Path(), device), RepeatedBatch(four), four.to('cpu'))
     for step in range(arguments.steps + 1):
         if step % max(arguments.steps // 5, 1) == 0:
             network = trainer.averaged_network()

@@ -27,18 +27,24 @@ CHANGEABLE: dict[str, Callable[[str], Any]] = {
     'refine_iterations': int,
 }
 
+DEFAULTS = argparse.Namespace(
+    checkpoints=['starter'], sizes=[(480, 640)], backends=['auto'], precisions=['auto']
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the lists that are combined, and the rest."""
     parser.add_argument(
         '--checkpoints',
         nargs='+',
-        default=['starter'],
+        default=DEFAULTS.checkpoints,
         help='names or paths; random:XS ... random:XL need no weights and are as fast',
     )
-    parser.add_argument('--sizes', nargs='+', type=parse_size, default=[(480, 640)], metavar='HxW')
-    parser.add_argument('--backends', nargs='+', choices=BACKENDS, default=['auto'])
-    parser.add_argument('--precisions', nargs='+', choices=PRECISIONS, default=['auto'])
+    parser.add_argument(
+        '--sizes', nargs='+', type=parse_size, default=DEFAULTS.sizes, metavar='HxW'
+    )
+    parser.add_argument('--backends', nargs='+', choices=BACKENDS, default=DEFAULTS.backends)
+    parser.add_argument('--precisions', nargs='+', choices=PRECISIONS, default=DEFAULTS.precisions)
     parser.add_argument('--refine-iterations', type=int, default=3)
     parser.add_argument('--device', default='auto')
     parser.add_argument('--calls', type=int, default=5, help='per configuration, at least 2')
@@ -52,6 +58,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--json', type=Path, metavar='FILE', help='also write the figures to this file'
     )
+    parser.add_argument(
+        '--report',
+        type=Path,
+        metavar='FILE',
+        help='instead, prove and measure everything that this GPU can run, with random weights, '
+        'and write FILE.json (in a folder: named after the GPU) after each step; continues it',
+    )
+    parser.add_argument(
+        '--minutes', type=float, default=9.5, help='for --report: begin nothing after so long'
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,6 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.calls < 2:
         raise S2M2Error('--calls must be at least 2')
+    if arguments.report:
+        from s2m2_ros.cli.benchmark_report import plan_of, run_report
+
+        return run_report(arguments, plan_of(arguments, DEFAULTS))
     print(', '.join(f'{name} {value}' for name, value in hardware().items()))
     print(
         f'{"checkpoint":12} {"size":>10} {"backend":12} {"precision":9} {"median":>10} '

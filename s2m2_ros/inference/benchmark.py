@@ -18,7 +18,7 @@ import torch
 
 from s2m2_ros.inference.images import Image
 from s2m2_ros.inference.matcher import StereoMatcher
-from s2m2_ros.network import S2M2, S2M2Config, save_network
+from s2m2_ros.network import S2M2, S2M2Config
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Trial:
         _reset_peak()
         configuration = self._configuration
         started = time.perf_counter()
-        with _checkpoint_file(configuration.checkpoint) as checkpoint:
+        with checkpoint_file(configuration.checkpoint) as checkpoint:
             self._matcher = StereoMatcher.open(
                 checkpoint,
                 device=configuration.device,
@@ -165,16 +165,17 @@ class Trial:
 
 
 @contextmanager
-def _checkpoint_file(checkpoint: str) -> Iterator[str]:
+def checkpoint_file(checkpoint: str) -> Iterator[str]:
     """Give a checkpoint's name or path; random weights live in a temporary file."""
     if not checkpoint.startswith('random:'):
         yield checkpoint
         return
     variant = checkpoint.removeprefix('random:')
     with TemporaryDirectory() as folder:
-        path = Path(folder) / f'{variant}.safetensors'
+        path = Path(folder) / f'{variant}.pth'
         torch.manual_seed(0)
-        save_network(S2M2(S2M2Config.named(variant)), path, licence='Apache-2.0')
+        # torch's own format: figures need no other package.
+        torch.save({'state_dict': S2M2(S2M2Config.named(variant)).state_dict()}, path)
         yield str(path)
 
 

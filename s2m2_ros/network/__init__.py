@@ -2,6 +2,7 @@
 
 from s2m2_ros.network.checkpoint import CheckpointError, load_network, save_network
 from s2m2_ros.network.config import S2M2Config
+from s2m2_ros.network.joined import prepare_for_inference
 from s2m2_ros.network.model import S2M2
 from s2m2_ros.network.prediction import Prediction, Stages
 
@@ -12,5 +13,6 @@ __all__ = [
     'S2M2Config',
     'Stages',
     'load_network',
+    'prepare_for_inference',
     'save_network',
 ]

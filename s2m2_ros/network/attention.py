@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2m2_ros.network.bands import in_joint_bands
+from s2m2_ros.network.joined import JoinedLayers, KeepsWeights
 from s2m2_ros.network.layers import FeedForward, halves, normalize, to_maps, to_tokens
 from s2m2_ros.network.positional import positional_tables
 from s2m2_ros.network.products import product, project
@@ -17,7 +18,7 @@ from s2m2_ros.network.products import product, project
 POSITIONAL_CHANNELS = 32
 
 
-class Projections(nn.Module):
+class Projections(KeepsWeights):
     """The linear layers of one attention: queries, keys, values and the output.
 
     Keys and queries have no bias, nor has the output. With ``positional`` there is a layer that
@@ -32,12 +33,15 @@ class Projections(nn.Module):
         self.v = nn.Linear(channels, channels)
         self.proj = nn.Linear(channels, channels, bias=False)
         self.pe_proj = nn.Linear(POSITIONAL_CHANNELS, channels // heads) if positional else None
+        self.joined = JoinedLayers()
+
+    def keep_weights(self) -> None:
+        """Join the weights of queries, keys and values."""
+        self.joined.keep(self.q, self.k, self.v)
 
     def split(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(S, length, D) -> queries, keys and values, each (S, heads, length, D/heads)."""
-        weight = torch.cat((self.q.weight, self.k.weight, self.v.weight))
-        bias = functional.pad(self.v.bias, (2 * self.v.out_features, 0))
-        joint = product(sequences, weight, bias)
+        joint = product(sequences, *self.joined(self.q, self.k, self.v))
         shape = (*joint.shape[:2], 3, self.heads, -1)
         q, k, v = joint.view(shape).permute(2, 0, 3, 1, 4).unbind()
         return q, k, v

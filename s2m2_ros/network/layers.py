@@ -147,14 +147,6 @@ class FeedForward(nn.Module):
         return project(project(normalize(tokens), first, gelu=True), second, add=tokens)
 
 
-def gelu(fresh: Tensor) -> Tensor:
-    """Return the exact GELU of a tensor that nothing else uses, in its memory if possible."""
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
-        return functional.gelu(fresh)
-    result: Tensor = torch.ops.aten.gelu_(fresh)
-    return result
-
-
 def apply_conv(layer: nn.Conv2d, maps: Tensor, *, gelu: bool = False) -> Tensor:
     """Apply a convolution, and a GELU if asked; a 1×1 one is a product of tokens.
 

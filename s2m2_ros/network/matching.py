@@ -152,14 +152,19 @@ def log_sum_exp(x: Tensor, dim: int) -> Tensor:
     magnitude slower on processors.
     """
     largest = x.detach().amax(dim=dim, keepdim=True)
-    total = (x - largest).clamp_min_(_NEGLIGIBLE).exp_().sum(dim=dim)
+    below = x - largest
+    if x.device.type == 'cpu' or torch.compiler.is_compiling():
+        below = below.clamp_min_(_NEGLIGIBLE)
+    total = below.exp_().sum(dim=dim)
     return total.log().add_(largest.squeeze(dim))
 
 
 def log_add_exp(a: Tensor, b: Tensor) -> Tensor:
     """Return log(exp(a) + exp(b)), stable for any a and b.
 
-    Written out, because ``torch.logaddexp`` is exported as ``Log(Add(Exp(a), Exp(b)))``, which
-    overflows above 88.
+    Written out for compilers, because ``torch.logaddexp`` is exported as
+    ``Log(Add(Exp(a), Exp(b)))``, which overflows above 88.
     """
+    if not torch.compiler.is_compiling():
+        return torch.logaddexp(a, b)
     return torch.maximum(a, b) + torch.log1p(torch.exp(-(a - b).abs()))

@@ -9,7 +9,7 @@ PyTorch's own compiler calls, fuses both. It has no gradient.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -68,18 +68,34 @@ def product(
     result = functional.linear(tokens, weight, bias)
     if add is not None:
         return result.add_(add)
-    return functional.gelu(result) if gelu else result
+    return activate(result, 'gelu') if gelu else result
 
 
-def convolve(x: Tensor, layer: nn.Conv2d, activation: Activation) -> Tensor:
-    """Apply a convolution and an activation: (N, in, h, w) -> (N, out, h', w')."""
-    if not _onednn_serves(x, layer.weight):
-        return _ACTIVATIONS[activation](layer(x))
+def activate(fresh: Tensor, activation: Activation) -> Tensor:
+    """Apply an activation to a tensor that nothing else uses, in its memory if possible."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return _ACTIVATIONS[activation](fresh)
+    return _IN_PLACE[activation](fresh)
+
+
+def convolve(
+    x: Tensor,
+    layer: nn.Conv2d,
+    activation: Activation,
+    weights: tuple[Tensor, Tensor | None] | None = None,
+) -> Tensor:
+    """Apply a convolution and an activation: (N, in, h, w) -> (N, out, h', w').
+
+    With ``weights``, a weight and a bias, only the geometry is that of the layer.
+    """
+    weight, bias = weights or (layer.weight, layer.bias)
+    if not _onednn_serves(x, weight):
+        return activate(functional.conv2d(x, weight, bias, *_geometry(layer)), activation)
     result: Tensor = torch.ops.mkldnn._convolution_pointwise(
         x,
-        layer.weight,
-        layer.bias,
-        *_geometry(layer),
+        weight,
+        bias,
+        *_onednn_geometry(layer),
         activation,
         [],
         'none',
@@ -87,7 +103,12 @@ def convolve(x: Tensor, layer: nn.Conv2d, activation: Activation) -> Tensor:
     return result
 
 
-def convolve_joined(parts: tuple[Tensor, ...], layer: nn.Conv2d, activation: Activation) -> Tensor:
+def convolve_joined(
+    parts: tuple[Tensor, ...],
+    layer: nn.Conv2d,
+    activation: Activation,
+    weights: tuple[Tensor, Tensor | None] | None = None,
+) -> Tensor:
     """Apply a convolution and an activation to maps joined along their channels.
 
     A convolution is linear: where a kernel adds its result to memory, the maps are taken one
@@ -97,14 +118,14 @@ def convolve_joined(parts: tuple[Tensor, ...], layer: nn.Conv2d, activation: Act
         parts: maps (N, C₁, h, w), (N, C₂, h, w) and so on.
         layer: convolution of C₁ + C₂ + … channels.
         activation: what follows.
+        weights: a weight and a bias to use in place of those of the layer, or None.
     """
-    if not _onednn_serves(parts[0], layer.weight):
-        return convolve(torch.cat(parts, dim=1), layer, activation)
-    weights = torch.split(layer.weight, [part.shape[1] for part in parts], dim=1)
-    result = functional.conv2d(
-        parts[0], weights[0], layer.bias, layer.stride, layer.padding, layer.dilation
-    )
-    for part, weight in zip(parts[1:], weights[1:], strict=True):
+    weight, bias = weights or (layer.weight, layer.bias)
+    if not _onednn_serves(parts[0], weight):
+        return convolve(torch.cat(parts, dim=1), layer, activation, weights)
+    split = torch.split(weight, [part.shape[1] for part in parts], dim=1)
+    result = functional.conv2d(parts[0], split[0], bias, *_geometry(layer))
+    for part, weight in zip(parts[1:], split[1:], strict=True):
         _add_convolution(result, part, weight, None, layer)
     return _IN_PLACE[activation](result)
 
@@ -127,7 +148,7 @@ def _add_convolution(
         x,
         weight,
         bias,
-        *_geometry(layer),
+        *_onednn_geometry(layer),
         'add',
         1.0,
         None,
@@ -136,9 +157,16 @@ def _add_convolution(
     )
 
 
-def _geometry(layer: nn.Conv2d) -> tuple[object, ...]:
+def _geometry(layer: nn.Conv2d) -> tuple[list[int], list[int], list[int], int]:
+    """Return stride, padding, dilation and groups."""
+    padding = cast(tuple[int, int], layer.padding)
+    return list(layer.stride), list(padding), list(layer.dilation), layer.groups
+
+
+def _onednn_geometry(layer: nn.Conv2d) -> tuple[list[int], list[int], list[int], int]:
     """Return padding, stride, dilation and groups, as oneDNN's convolutions want them."""
-    return list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups
+    stride, padding, dilation, groups = _geometry(layer)
+    return padding, stride, dilation, groups
 
 
 def _onednn_serves(x: Tensor, weight: Tensor) -> bool:

@@ -8,19 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from s2m2_ros.network.bands import in_bands, in_overlapping_bands
+from s2m2_ros.network.joined import JoinedLayers, KeepsWeights
 from s2m2_ros.network.layers import (
     ConvPair,
     apply_conv,
     conv,
     conv_pair,
-    gelu,
     to_maps,
     to_tokens,
 )
 from s2m2_ros.network.lookup import look_up
 from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
-from s2m2_ros.network.products import convolve_joined, product, project
+from s2m2_ros.network.products import activate, convolve_joined, product, project
 from s2m2_ros.network.unet import UNet
 
 _DISPARITY_UNIT = 100.0
@@ -63,7 +63,7 @@ class GlobalRefiner(nn.Module):
         return torch.where(trusted, matching.disparity, filled)
 
 
-class ConvGRU(nn.Module):
+class ConvGRU(KeepsWeights):
     """Gated recurrent unit with vertical and then horizontal convolutions."""
 
     def __init__(self, channels: int) -> None:
@@ -74,21 +74,47 @@ class ConvGRU(nn.Module):
         self.convz2 = conv(2 * channels, channels, (1, 3))
         self.convr2 = conv(2 * channels, channels, (1, 3))
         self.convq2 = conv(2 * channels, channels, (1, 3))
+        self.gates1, self.gates2 = JoinedLayers(), JoinedLayers()
+
+    def keep_weights(self) -> None:
+        """Join the weights of the update and of the reset."""
+        self.gates1.keep(self.convz1, self.convr1)
+        self.gates2.keep(self.convz2, self.convr2)
 
     def forward(self, hidden: Tensor, x: Tensor) -> Tensor:
         """(B, C, h, w), (B, C, h, w) -> the new hidden state (B, C, h, w)."""
         return in_overlapping_bands(self._step, hidden, x, halo=2)
 
     def _step(self, hidden: Tensor, x: Tensor) -> Tensor:
-        hidden = gru_step(hidden, x, (self.convz1, self.convr1, self.convq1))
-        return gru_step(hidden, x, (self.convz2, self.convr2, self.convq2))
+        for gates, layers in (
+            (self.gates1, (self.convz1, self.convr1, self.convq1)),
+            (self.gates2, (self.convz2, self.convr2, self.convq2)),
+        ):
+            update, reset = convolved_gates(hidden, x, layers[:2], gates)
+            candidate = convolve_joined((reset * hidden, x), layers[2], 'tanh')
+            hidden = torch.lerp(hidden, candidate, update)
+        return hidden
 
 
-def gru_step(hidden: Tensor, x: Tensor, convs: tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]) -> Tensor:
-    """Update a hidden state with the convolutions of the update, the reset and the candidate."""
-    update, reset = (convolve_joined((hidden, x), layer, 'sigmoid') for layer in convs[:2])
-    candidate = convolve_joined((reset * hidden, x), convs[2], 'tanh')
-    return torch.lerp(hidden, candidate, update)
+def convolved_gates(
+    hidden: Tensor, x: Tensor, layers: tuple[nn.Conv2d, nn.Conv2d], joined: JoinedLayers
+) -> tuple[Tensor, ...]:
+    """Return the update and the reset of a hidden state: (B, C, h, w) each, in 0..1.
+
+    Both read the same, so a GPU convolves once. On a processor that saves nothing, and what
+    follows reads halves of a map more slowly than whole ones.
+    """
+    if hidden.device.type == 'cpu':
+        return tuple(convolve_joined((hidden, x), layer, 'sigmoid') for layer in layers)
+    return joined_gates(hidden, x, layers, joined)
+
+
+def joined_gates(
+    hidden: Tensor, x: Tensor, layers: tuple[nn.Conv2d, nn.Conv2d], joined: JoinedLayers
+) -> tuple[Tensor, ...]:
+    """Return what ``convolved_gates`` does, by one convolution."""
+    both = convolve_joined((hidden, x), layers[0], 'sigmoid', joined(*layers))
+    return torch.split(both, hidden.shape[1], dim=1)
 
 
 class Context(NamedTuple):
@@ -170,7 +196,8 @@ class Refiner(nn.Module):
         )
         weight = self.disp_corr_ctx_cat.first.weight.flatten(1)
         varying = torch.cat((weight[:, :_CONTEXT_AT], weight[:, -_LOGIT_CHANNELS:]), dim=1)
-        return gelu(product(torch.cat(parts, dim=-1), varying, None, add=part))
+        mixed = product(torch.cat(parts, dim=-1), varying, None, add=part)
+        return activate(mixed, 'gelu')
 
     def _read(self, disparity: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Return both cost look-ups, (B, 9, h, w) float32 each."""
@@ -184,7 +211,7 @@ class Refiner(nn.Module):
         first = self.disp_feat.first
         with full_precision(scaled):
             wide = in_full_precision(first, scaled, first.weight)
-        return apply_conv(self.disp_feat.second, gelu(wide).to(dtype))
+        return apply_conv(self.disp_feat.second, activate(wide, 'gelu').to(dtype))
 
 
 def update_head(channels: int, out_channels: int) -> ConvPair:

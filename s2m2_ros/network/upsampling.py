@@ -65,8 +65,12 @@ class Upsampler1x(nn.Module):
                 flipped(self.conv_rgb[0], image).relu_(),
                 context,
             )
+            joined = torch.cat(parts, dim=1)
+            # At full resolution these are the largest maps of all.
+            del parts, context
             first = cast(nn.Conv2d, self.conv_concat[0])
-            mixed = in_full_precision(first, torch.cat(parts, dim=1), first.weight)
+            mixed = in_full_precision(first, joined, first.weight)
+            del joined
             return flipped(self.conv_concat[2], mixed.relu_())
 
 
@@ -101,8 +105,8 @@ def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
     for index in range(_NEIGHBORS):
         row, column = divmod(index, 3)
         shifted = padded[..., row : row + height, column : column + width]
-        term = shifted[:, :, :, None, :, None] * weights[:, index : index + 1]
-        total = term if total is None else total + term
+        neighbor, weight = shifted[:, :, :, None, :, None], weights[:, index : index + 1]
+        total = neighbor * weight if total is None else total.addcmul_(neighbor, weight)
     assert total is not None  # noqa: S101
     return total.flatten(4, 5).flatten(2, 3)
 

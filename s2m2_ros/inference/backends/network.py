@@ -12,7 +12,7 @@ from s2m2_ros.inference.backends.devices import on_device
 from s2m2_ros.inference.errors import ClosedError, InferenceError
 from s2m2_ros.inference.hardware.float32_arithmetic import without_tf32
 from s2m2_ros.inference.padding import Padding, PaddingMode
-from s2m2_ros.network import S2M2, load_network
+from s2m2_ros.network import S2M2, load_network, prepare_for_inference
 
 # Takes (B, 3, H', W') float32 images in 0..255, H' and W' multiples of 32; returns disparity,
 # visibility and confidence, each (B, 1, H', W') float32.
@@ -20,6 +20,13 @@ Network = Callable[[torch.Tensor, torch.Tensor], Sequence[torch.Tensor]]
 
 
 def load_for_inference(options: BackendOptions) -> S2M2:
+    """Return the network as `load_for_export` does, prepared to run."""
+    network = load_for_export(options)
+    prepare_for_inference(network)
+    return network
+
+
+def load_for_export(options: BackendOptions) -> S2M2:
     """Return the network on the device, in the precision asked for, without gradients.
 
     Raises CheckpointError if the file is not a checkpoint.

@@ -11,7 +11,7 @@ import torch
 
 import s2m2_ros.network
 from s2m2_ros.inference.backend import BackendOptions
-from s2m2_ros.inference.backends.network import load_for_inference
+from s2m2_ros.inference.backends.network import load_for_export
 from s2m2_ros.inference.engines.artifact_cache import (
     ArtifactCache,
     ArtifactKey,
@@ -74,9 +74,7 @@ class ExportedModels:
         # On the processor whatever the device, so that the file is the one that tests compare; the
         # whole weights are needed for this moment only.
         options = replace(self._options, device=torch.device('cpu'))
-        return to_onnx(
-            load_for_inference(options), ExportSize(size.height, size.width, size.batch)
-        )
+        return to_onnx(load_for_export(options), ExportSize(size.height, size.width, size.batch))
 
 
 def _source_digest() -> str:

@@ -1,0 +1,248 @@
+"""What one pass of the network asks of a GPU, counted without one: launches, bytes and memory.
+
+The network runs on the device `meta`: shapes and types, no values. Every operator of PyTorch
+that is not a view counts as one kernel launch that reads its inputs and writes its outputs once;
+attention is one operator, as the fused kernel is. Peak memory follows the lifetimes of the
+tensors, weights included and images excluded, in blocks of 512 bytes as PyTorch's allocator has
+them. Not counted: workspaces of libraries, and the second launch with which cuDNN adds a bias.
+
+    PYTHONPATH=. python benchmark/device_budget.py
+    PYTHONPATH=. python benchmark/device_budget.py --variants S --sizes 640x480 --operators
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from s2m2_ros.network import S2M2, S2M2Config, prepare_for_inference
+
+BLOCK_BYTES = 512
+PRECISIONS = {'float32': torch.float32, 'float16': torch.float16, 'bfloat16': torch.bfloat16}
+# These reserve memory and start nothing.
+_ALLOCATIONS = {'empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_strided'}
+# A Python number that becomes an argument of the next kernel.
+_NUMBERS = {'scalar_tensor'}
+# These read as much of their first tensor as they write.
+_LOOK_UPS = {'gather', 'index', 'index_select'}
+
+
+class Budget(NamedTuple):
+    """What a function asks of a device."""
+
+    launches: int
+    bytes_touched: int
+    peak_bytes: int
+
+
+class DeviceBudget(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Count what the operators called in this context would ask of a device.
+
+    Args:
+        held: tensors that exist before, e.g. weights; they count for the memory.
+        ignored: tensors that do not count for the memory, e.g. inputs of another owner.
+
+    Attributes:
+        launches: by name of the operator.
+        bytes_touched: by name of the operator.
+        peak_bytes: most memory of all living tensors so far.
+    """
+
+    def __init__(self, held: Iterable[Tensor] = (), ignored: Iterable[Tensor] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.launches: Counter[str] = Counter()
+        self.bytes_touched: Counter[str] = Counter()
+        self.peak_bytes = 0
+        self._living = 0
+        self._storages: dict[int, object] = {}
+        self._ignored = [tensor.untyped_storage() for tensor in ignored]
+        for storage in self._ignored:
+            self._storages[storage._cdata] = storage
+        self._hold(held)
+
+    def total(self) -> Budget:
+        """Return the sums over all operators so far."""
+        return Budget(self.launches.total(), self.bytes_touched.total(), self.peak_bytes)
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run an operator and count it."""
+        result = func(*args, **(kwargs or {}))
+        inputs, outputs = _tensors((args, kwargs)), _tensors(result)
+        self._hold((*inputs, *outputs))
+        name = func.overloadpacket.__name__
+        if not _is_free(func, name, inputs, outputs):
+            self.launches[name] += 1
+            self.bytes_touched[name] += _touched(name, inputs, outputs)
+        return result
+
+    def _hold(self, tensors: Iterable[Tensor]) -> None:
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            if storage._cdata in self._storages:
+                continue
+            size = math.ceil(storage.nbytes() / BLOCK_BYTES) * BLOCK_BYTES
+            self._living += size
+            release = self._release(storage._cdata, size)
+            self._storages[storage._cdata] = weakref.ref(storage, release)
+        self.peak_bytes = max(self.peak_bytes, self._living)
+
+    def _release(self, key: int, size: int) -> Callable[[object], None]:
+        def released(_: object) -> None:
+            del self._storages[key]
+            self._living -= size
+
+        return released
+
+
+class FusedAttention(TorchFunctionMode):
+    """Calls the fused attention of GPUs, which tensors of `meta` would not choose."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call a function, or what stands for it."""
+        kwargs = kwargs or {}
+        if func is not functional.scaled_dot_product_attention:
+            return func(*args, **kwargs)
+        fused = torch.ops.aten._scaled_dot_product_flash_attention
+        return fused(*args[:3], scale=kwargs.get('scale'))[0]
+
+
+def _tensors(tree: object) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _is_free(func: Any, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> bool:
+    if name in _ALLOCATIONS | _NUMBERS:
+        return True
+    if func._schema.is_mutable:
+        return False
+    known = {tensor.untyped_storage()._cdata for tensor in inputs}
+    return all(tensor.untyped_storage()._cdata in known for tensor in outputs)
+
+
+def _touched(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
+    written = sum(map(_distinct_bytes, outputs))
+    if name in _LOOK_UPS:
+        return 2 * written + sum(map(_distinct_bytes, inputs[1:]))
+    return written + sum(map(_distinct_bytes, inputs))
+
+
+def _distinct_bytes(tensor: Tensor) -> int:
+    """Return the bytes of a tensor, those that an expanded axis repeats counted once."""
+    axes = zip(tensor.shape, tensor.stride(), strict=True)
+    return tensor.element_size() * math.prod(size for size, stride in axes if stride)
+
+
+@contextmanager
+def counted(network: nn.Module, images: Sequence[Tensor]) -> Iterator[DeviceBudget]:
+    """Count an inference of a network on the device `meta`."""
+    weights = (*network.parameters(), *network.buffers())
+    with torch.no_grad(), DeviceBudget(held=weights, ignored=images) as budget, FusedAttention():
+        yield budget
+
+
+def network_budget(
+    variant: str,
+    size: tuple[int, int],
+    *,
+    precision: str = 'float16',
+    refine_iterations: int = 3,
+) -> DeviceBudget:
+    """Return the budget of a pass of the network, as the `torch` backend runs it.
+
+    Args:
+        variant: e.g. 'S'.
+        size: width and height, multiples of 32.
+        precision: of convolutions and attention, a key of ``PRECISIONS``.
+        refine_iterations: local refinement steps.
+    """
+    width, height = size
+    with torch.device('meta'):
+        network = S2M2(S2M2Config.named(variant), refine_iterations=refine_iterations).eval()
+        images = torch.empty(1, 3, height, width), torch.empty(1, 3, height, width)
+    network.to(PRECISIONS[precision]).requires_grad_(False)
+    prepare_for_inference(network)
+    # The first pass makes what later ones of this size use again.
+    with counted(network, images):
+        network(*images)
+    with counted(network, images) as budget:
+        network(*images)
+    return budget
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0] if __doc__ else None)
+    parser.add_argument('--variants', nargs='+', default=['S', 'L'])
+    parser.add_argument(
+        '--sizes', nargs='+', type=_size, default=[(640, 480), (1280, 736), (1216, 1024)]
+    )
+    parser.add_argument('--precision', choices=PRECISIONS, default='float16')
+    parser.add_argument('--refine-iterations', type=int, default=3)
+    parser.add_argument('--operators', action='store_true', help='print what each adds')
+    return parser.parse_args()
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Parse WIDTHxHEIGHT."""
+    width, height = text.lower().split('x')
+    return int(width), int(height)
+
+
+def main() -> None:
+    """Print the table that the command line asks for."""
+    options = parse_arguments()
+    print('| variant | size | launches | touched | peak memory |')
+    print('| --- | --- | ---: | ---: | ---: |')
+    budgets = []
+    for variant in options.variants:
+        for size in options.sizes:
+            budget = network_budget(
+                variant,
+                size,
+                precision=options.precision,
+                refine_iterations=options.refine_iterations,
+            )
+            launches, touched, peak = budget.total()
+            print(
+                f'| {variant} | {size[0]}x{size[1]} | {launches} | {touched / 1e9:.1f} GB '
+                f'| {peak / 1e6:.0f} MB |'
+            )
+            budgets.append(budget)
+    for budget in budgets if options.operators else ():
+        print_operators(budget)
+
+
+def print_operators(budget: DeviceBudget) -> None:
+    """Print launches and bytes by operator, the most bytes first."""
+    print('\n| operator | launches | touched |')
+    print('| --- | ---: | ---: |')
+    for name, touched in budget.bytes_touched.most_common():
+        print(f'| `{name}` | {budget.launches[name]} | {touched / 1e9:.2f} GB |')
+
+
+if __name__ == '__main__':
+    main()

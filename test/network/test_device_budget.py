@@ -1,0 +1,78 @@
+"""The counter of launches, bytes and memory, against counts by hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from support.processes import SOURCE
+
+META = torch.device('meta')
+
+
+@pytest.fixture(scope='module')
+def device_budget() -> ModuleType:
+    path = SOURCE / 'benchmark' / 'device_budget.py'
+    spec = importlib.util.spec_from_file_location('device_budget', path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_small_module_by_hand(device_budget: ModuleType) -> None:
+    layer = nn.Linear(64, 128, device=META)
+    image = torch.empty(32, 64, device=META)
+    with device_budget.counted(layer, [image]) as budget:
+        wide = layer(image)  # reads 32·64, 64·128 and 128 floats, writes 32·128
+        halves = wide.view(2, 16, 128)  # free
+        total = halves[0] + halves[1]  # reads twice 16·128 floats, writes 16·128
+        del wide, halves
+        total.relu_()  # reads and writes 16·128
+    assert budget.launches == {'addmm': 1, 'add': 1, 'relu_': 1}
+    assert budget.bytes_touched == {
+        'addmm': 4 * (32 * 64 + 64 * 128 + 128 + 32 * 128),
+        'add': 4 * 3 * 16 * 128,
+        'relu_': 4 * 2 * 16 * 128,
+    }
+    # The weights in blocks of 512 bytes, what the layer made, and the sum; not the image.
+    assert budget.peak_bytes == 4 * (64 * 128 + 128) + 4 * 32 * 128 + 4 * 16 * 128
+
+
+def test_memory_of_dead_tensors_is_used_again(device_budget: ModuleType) -> None:
+    image = torch.empty(1, 128, device=META)
+    with device_budget.counted(nn.Identity(), [image]) as budget:
+        for _ in range(5):
+            image = image + 1
+    # The old and the new result, 512 bytes each.
+    assert budget.peak_bytes == 1024
+
+
+def test_repeated_values_are_read_once_and_attention_is_one_launch(
+    device_budget: ModuleType,
+) -> None:
+    row = torch.empty(1, 8, device=META).expand(100, 8)
+    with device_budget.counted(nn.Identity(), [row]) as budget:
+        row + row
+    assert budget.bytes_touched['add'] == 4 * (8 + 8 + 800)
+    tokens = torch.empty(1, 2, 16, 8, dtype=torch.float16, device=META)
+    with device_budget.counted(nn.Identity(), [tokens]) as budget:
+        functional.scaled_dot_product_attention(tokens, tokens, tokens)
+    assert budget.launches.total() == 1
+
+
+def test_the_network_is_counted_and_memory_stays_below_its_target(
+    device_budget: ModuleType,
+) -> None:
+    budget = device_budget.network_budget('S', (640, 480)).total()
+    assert budget.launches < 1500
+    assert budget.bytes_touched < 10.0e9
+    assert budget.peak_bytes < 260e6
