@@ -72,23 +72,19 @@ def add_sgbm_arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_matcher(arguments: argparse.Namespace) -> StereoMatcher:
     """Open the matcher that the arguments ask for."""
-    from s2m2_ros.errors import S2M2Error
-    from s2m2_ros.inference import StereoMatcher
+    from s2m2_ros.inference.matcher_options import MatcherOptions
 
-    try:
-        return StereoMatcher.open(
-            arguments.checkpoint,
-            device=arguments.device,
-            precision=PRECISIONS[arguments.precision],
-            backend=arguments.backend,
-            refine_iterations=arguments.refine_iterations,
-            allow_negative=arguments.allow_negative,
-            max_width=arguments.max_width,
-            sgbm=SgbmOptions(
-                search_fraction=arguments.sgbm_search_fraction,
-                working_width=arguments.sgbm_working_width,
-                speckle_size=arguments.sgbm_speckle_size,
-            ),
-        )
-    except ValueError as error:
-        raise S2M2Error(str(error)) from error
+    return MatcherOptions(
+        checkpoint=arguments.checkpoint,
+        backend=arguments.backend,
+        device=arguments.device,
+        precision=PRECISIONS[arguments.precision],
+        refine_iterations=arguments.refine_iterations,
+        allow_negative=arguments.allow_negative,
+        max_width=arguments.max_width,
+        sgbm=SgbmOptions(
+            search_fraction=arguments.sgbm_search_fraction,
+            working_width=arguments.sgbm_working_width,
+            speckle_size=arguments.sgbm_speckle_size,
+        ),
+    ).open()

@@ -15,7 +15,7 @@ from s2m2_ros.errors import S2M2Error
 
 if TYPE_CHECKING:
     from s2m2_ros.node.parameters import Settings
-    from s2m2_ros.offline.processing import MatcherOptions, ProcessOptions, Processor
+    from s2m2_ros.offline.processing import ProcessOptions, Processor
 
 SUMMARY = 'process recordings, folders of pairs or videos, and write the outputs of every pair'
 FORMATS = ('mcap', 'rosbag2', 'png', 'pfm', 'ply', 'npz')
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     options = _process_options(arguments, settings)
     inputs = find_inputs([path.expanduser() for path in arguments.inputs])
-    matching = _matcher_options(settings)
+    matching = settings.matcher_options()
     with (
         ProgressDisplay() as display,
         Processor(matching, options, settings.pipeline_options(), display.show) as processor,
@@ -157,19 +157,4 @@ def _process_options(arguments: argparse.Namespace, settings: Settings) -> Proce
         depth_encoding=settings.depth_encoding,
         rate=arguments.rate,
         frame_id=arguments.frame_id,
-    )
-
-
-def _matcher_options(settings: Settings) -> MatcherOptions:
-    from s2m2_ros.offline.processing import MatcherOptions
-
-    return MatcherOptions(
-        checkpoint=settings.checkpoint,
-        backend=settings.backend,
-        device=settings.device,
-        precision=settings.precision,
-        refine_iterations=settings.refine_iterations,
-        allow_negative=settings.allow_negative,
-        max_width=settings.max_width,
-        sgbm=settings.sgbm_options(),
     )

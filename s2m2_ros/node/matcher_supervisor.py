@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.inference.registry import BACKENDS
@@ -20,16 +20,7 @@ Opener = Callable[[Settings, str], StereoMatcher]
 
 def open_matcher(settings: Settings, backend: str) -> StereoMatcher:
     """Open the checkpoint of the settings with this backend and warm it up."""
-    matcher = StereoMatcher.open(
-        settings.checkpoint,
-        device=settings.device,
-        precision=settings.precision,
-        backend=backend,
-        refine_iterations=settings.refine_iterations,
-        allow_negative=settings.allow_negative,
-        max_width=settings.max_width,
-        sgbm=settings.sgbm_options(),
-    )
+    matcher = replace(settings.matcher_options(), backend=backend).open()
     try:
         if settings.warm_up_width:
             matcher.warm_up(settings.warm_up_height, settings.warm_up_width)

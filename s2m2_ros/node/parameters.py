@@ -26,6 +26,7 @@ from s2m2_ros.geometry.image_mask import (
     roi_from_numbers,
 )
 from s2m2_ros.geometry.voxels import LARGEST_GROWTH, LARGEST_SIZE, SMALLEST_SIZE
+from s2m2_ros.inference.matcher_options import MatcherOptions
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.io.images.mask_files import read_mask
@@ -449,12 +450,21 @@ class Settings:
         _ = fresh.mask
         return fresh
 
-    def sgbm_options(self) -> SgbmOptions:
-        """Return how the sgbm backend matches."""
-        return SgbmOptions(
-            search_fraction=self.sgbm_search_fraction,
-            working_width=self.sgbm_working_width,
-            speckle_size=self.sgbm_speckle_size,
+    def matcher_options(self) -> MatcherOptions:
+        """Return how pairs are matched."""
+        return MatcherOptions(
+            checkpoint=self.checkpoint,
+            backend=self.backend,
+            device=self.device,
+            precision=self.precision,
+            refine_iterations=self.refine_iterations,
+            allow_negative=self.allow_negative,
+            max_width=self.max_width,
+            sgbm=SgbmOptions(
+                search_fraction=self.sgbm_search_fraction,
+                working_width=self.sgbm_working_width,
+                speckle_size=self.sgbm_speckle_size,
+            ),
         )
 
     def pipeline_options(self) -> PipelineOptions:

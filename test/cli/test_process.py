@@ -54,7 +54,8 @@ def test_the_example_of_the_readme(
 def test_defaults_are_those_of_node_and_library() -> None:
     settings = Settings(**{name: DEFAULTS[name] for name in PAIR_PARAMETERS})
     assert as_json(settings.pipeline_options()) == as_json(Processor().pipeline)
-    assert settings.sgbm_options() == SgbmOptions()
+    assert settings.matcher_options() == MatcherOptions()
+    assert settings.matcher_options().sgbm == SgbmOptions()
     for name in ('checkpoint', 'backend', 'device', 'precision', 'refine_iterations', 'max_width'):
         assert getattr(MatcherOptions(), name) == DEFAULTS[name]
 

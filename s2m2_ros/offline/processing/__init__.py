@@ -17,8 +17,8 @@ from s2m2_ros.optional_packages import require_packages
 
 require_packages('recordings', 'rosbags', 'mcap', 'lz4', 'zstandard')
 
+from s2m2_ros.inference.matcher_options import MatcherOptions  # noqa: E402
 from s2m2_ros.offline.processing.options import (  # noqa: E402  # they import those packages
-    MatcherOptions,
     OutputFormat,
     ProcessOptions,
 )

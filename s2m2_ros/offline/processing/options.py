@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.inference import StereoMatcher
-from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.messages.depth_encodings import METERS
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, REGISTERED
@@ -44,36 +42,6 @@ class OutputFormat(Enum):
     def is_recording(self) -> bool:
         """Return whether all pairs are in one recording."""
         return self in (OutputFormat.MCAP, OutputFormat.ROSBAG2)
-
-
-@dataclass(frozen=True)
-class MatcherOptions:
-    """How pairs are matched, see `StereoMatcher.open`."""
-
-    checkpoint: str = 'starter'
-    backend: str = 'auto'
-    device: str = 'auto'
-    precision: str = 'auto'
-    refine_iterations: int = 3
-    allow_negative: bool = False
-    max_width: int = 0
-    sgbm: SgbmOptions = field(default_factory=SgbmOptions)
-
-    def open(self) -> StereoMatcher:
-        """Return a matcher; raises S2M2Error."""
-        try:
-            return StereoMatcher.open(
-                self.checkpoint,
-                device=self.device,
-                precision=self.precision,
-                backend=self.backend,
-                refine_iterations=self.refine_iterations,
-                allow_negative=self.allow_negative,
-                max_width=self.max_width,
-                sgbm=self.sgbm,
-            )
-        except ValueError as error:
-            raise S2M2Error(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from s2m2_ros.inference.matcher_options import MatcherOptions
 from s2m2_ros.io.recordings.storage.file_names import is_recording
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.offline.processing.inputs import input_name
-from s2m2_ros.offline.processing.options import (
-    MatcherOptions,
-    ProcessOptions,
-    as_json,
-)
+from s2m2_ros.offline.processing.options import ProcessOptions, as_json
 from s2m2_ros.offline.processing.results import Processed, Result
 from s2m2_ros.offline.processing.segment_worker import SegmentWorker
 from s2m2_ros.offline.processing.sinks import (
