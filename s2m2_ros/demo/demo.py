@@ -28,6 +28,7 @@ from s2m2_ros.demo.summary import agreement, node_summary
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.benchmark import hardware
 from s2m2_ros.io.images.image_files import read_image, write_ply
+from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.recordings.recording_writer import RecordingWriter
 from s2m2_ros.player.ros_serialization import serialized
 from s2m2_ros.shared_files import shared_file
@@ -224,8 +225,7 @@ def _record(results: Mapping[str, Sequence[ReceivedPair]], folder: Path) -> dict
     with RecordingWriter(folder) as writer:
         for name, pairs in results.items():
             for pair in pairs[-RECORDED_PAIRS:]:
-                stamp = pair.left.header.stamp
-                played = stamp.sec * 10**9 + stamp.nanosec
+                played = stamp_ns(pair.left.header)
                 for topic, message in pair.inputs.items():
                     writer.write(f'{demo_processes.CAMERA}/{topic}', serialized(message), played)
                 for topic, message in pair.messages.items():

@@ -1,4 +1,4 @@
-"""Arrays into the data of messages, at the speed of a memory copy."""
+"""Timestamps of messages, and arrays into their data at the speed of a memory copy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 
 BIG_ENDIAN_HOST = sys.byteorder == 'big'
+
+
+def stamp_ns(header: Any) -> int:
+    """Return the timestamp of a header in nanoseconds."""
+    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
 
 
 def fill(data: array[int], values: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from s2m2_ros.geometry import CameraModel, RigidTransform, TargetCamera
 from s2m2_ros.geometry.rectification import needs_rectification, raw_calibration
 from s2m2_ros.geometry.target_camera import IDENTITY_ROTATION
 from s2m2_ros.io.images.ros_images import decode_compressed_image, decode_image
+from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.ros_calibration import camera_model, shows_raw
 from s2m2_ros.messages.output_topics import CLOUDS, REGISTERED
 from s2m2_ros.node.faults import Fault, FaultLog
@@ -177,7 +178,7 @@ def _find_image(
     color: ColorCamera, target: TargetCamera, header: Any, settings: Settings
 ) -> tuple[np.ndarray, str]:
     """Return the image of the pair's moment, as `PairInput.color`, and its frame."""
-    stamp = int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+    stamp = stamp_ns(header)
     found = color.timeline.nearest(stamp)
     if found is None:
         raise MissingError(f'no color images: {color.explain_missing_image()}')

@@ -13,6 +13,7 @@ from s2m2_ros.geometry import CalibrationError, RigidTransform
 from s2m2_ros.geometry.pair_findings import Finding, FindingKind
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.images.pixel_range import PixelRange
+from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.messages.builders import CloudMemory
 from s2m2_ros.messages.output_topics import CLOUDS, MessageSource, needed_outputs
@@ -195,15 +196,10 @@ class PairProcessor:
         job.camera.send(STATS, stats)
 
     def _latency(self, stats: InferenceStats) -> float:
-        stamped = _nanoseconds(stats)
+        stamped = stamp_ns(stats.header)
         # A clock at 0 is a simulated one that has not begun.
         now = self.now()
         return (now - stamped) / 1e6 if stamped and now else math.nan
-
-
-def _nanoseconds(message: Any) -> int:
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def _announce(job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
@@ -228,7 +224,7 @@ def _decode(job: Job) -> PairInput:
 def _due(topics: frozenset[str], job: Job) -> frozenset[str]:
     """Return the topics without the cloud, where points_rate leaves it out of this pair."""
     rate, clouds = job.camera.settings.points_rate, topics & CLOUDS
-    if not clouds or job.session.cloud_rate.due(_nanoseconds(job.messages.left), rate):
+    if not clouds or job.session.cloud_rate.due(stamp_ns(job.messages.left.header), rate):
         return topics
     if clouds == topics:
         raise DropError(DropCause.POINTS_RATE)

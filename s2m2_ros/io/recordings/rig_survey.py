@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.recordings.pairing import PairingRule, measured_rule
 from s2m2_ros.io.recordings.recording_topics import INFO_TYPE, RecordedTopics
-from s2m2_ros.io.sources.stereo_frame import NANOSECONDS
 
 if TYPE_CHECKING:
     from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage
@@ -56,5 +56,4 @@ def survey(contents: Iterable[tuple[StoredMessage, Any]], topics: RecordedTopics
 
 def stamp_of(message: StoredMessage, content: Any) -> int:
     """Return the timestamp of a message, or when it was recorded if its driver gave none."""
-    stamp = content.header.stamp
-    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec) or message.log_ns
+    return stamp_ns(content.header) or message.log_ns

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.node.faults import Fault, FaultLog
-from s2m2_ros.node.inputs.delivery import explain_loss, explain_mismatch, image_size
+from s2m2_ros.node.inputs.delivery import explain_image_loss, explain_mismatch
 from s2m2_ros.node.inputs.endpoints import Endpoint, Topic, node_names, publishers_of
 from s2m2_ros.node.inputs.frames import FrameWatch
 from s2m2_ros.node.inputs.input_qos import InputSubscription
@@ -28,7 +28,7 @@ from s2m2_ros.node.inputs.input_transport import (
     choose_info,
     type_name,
 )
-from s2m2_ros.node.inputs.pairing import TimedImage, nanoseconds
+from s2m2_ros.node.inputs.pairing import TimedImage
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic, explain_missing
 from s2m2_ros.node.wait_budget import WaitBudget
 from s2m2_ros.text_safety import safe_text
@@ -217,17 +217,9 @@ class ColorCamera:
     def explain_missing_image(self) -> str:
         """Return why there is no image."""
         subscription, publishers = self._subscriptions[1], self._endpoints[1]
-        known = self._image_bytes
-        if known is None and subscription.kind is not Image:
-            known = 0  # unknown to the camera_info
         return (
             explain_mismatch(subscription, publishers)
-            or explain_loss(
-                subscription,
-                publishers,
-                image_size(known, self._info),
-                get_rmw_implementation_identifier(),
-            )
+            or explain_image_loss(subscription, publishers, self._image_bytes, self._info)
             or '; '.join(explain_missing(self.topics[1:]))
         )
 
@@ -242,11 +234,11 @@ class ColorCamera:
 
     def _take_info(self, message: Any) -> None:
         self._frames.correct(self.topics[0].name, message)
-        self.topics[0].take(nanoseconds(message), time.monotonic())
+        self.topics[0].take(stamp_ns(message.header), time.monotonic())
         self._info = message
 
     def _take_image(self, message: Any) -> None:
-        stamp = nanoseconds(message)
+        stamp = stamp_ns(message.header)
         self._frames.correct(self.topics[1].name, message)
         self.topics[1].take(stamp, time.monotonic())
         self._image_bytes = len(message.data)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rclpy.utilities import get_rmw_implementation_identifier
+from sensor_msgs.msg import Image
+
 from s2m2_ros.node.inputs.endpoints import Endpoint, node_names
 from s2m2_ros.node.inputs.input_qos import InputSubscription
 
@@ -74,6 +77,27 @@ def explain_loss(
     return (
         f'{topic} is offered as best effort by {node_names(unreliable)}: {lost}; set the '
         f'publisher to reliable, or {settings}'
+    )
+
+
+def explain_image_loss(
+    subscription: InputSubscription,
+    publishers: Sequence[Endpoint],
+    arrived_bytes: int | None,
+    info: Any | None,
+) -> str | None:
+    """Return what `explain_loss` does, for the middleware in use.
+
+    `arrived_bytes` is the size of an image that arrived, None without any; `info` is the newest
+    camera_info.
+    """
+    if arrived_bytes is None and subscription.kind is not Image:
+        arrived_bytes = 0  # unknown to the camera_info
+    return explain_loss(
+        subscription,
+        publishers,
+        image_size(arrived_bytes, info),
+        get_rmw_implementation_identifier(),
     )
 
 

@@ -33,12 +33,6 @@ class TimedImage:
     size: int
 
 
-def nanoseconds(message: Any) -> int:
-    """Return a message's timestamp."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
 @dataclass
 class _Queue:
     images: dict[int, TimedImage] = field(default_factory=dict)

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
-from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.messages.pair_decoder import StereoTopics
 from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.inputs.calibration_cache import MOST_PUBLISHERS, Accepted, TimedInfo
 from s2m2_ros.node.inputs.calibration_join import CalibrationJoin, PairedImages
-from s2m2_ros.node.inputs.delivery import explain_loss, explain_mismatch, image_size
+from s2m2_ros.node.inputs.delivery import explain_image_loss, explain_mismatch
 from s2m2_ros.node.inputs.endpoints import node_names
 from s2m2_ros.node.inputs.frames import FrameWatch
-from s2m2_ros.node.inputs.pairing import StereoPairing, TimedImage, nanoseconds
+from s2m2_ros.node.inputs.pairing import StereoPairing, TimedImage
 from s2m2_ros.node.inputs.publisher_watch import PublisherWatch
 from s2m2_ros.node.inputs.stereo_inputs import (
     IMAGES,
@@ -189,13 +189,13 @@ class PairSynchronizer:
             self._faults.report(Fault.DISPATCH, safe_text(repr(error)))
 
     def _take_info(self, index: int, message: Any, gid: bytes | None) -> None:
-        stamp = nanoseconds(message)
+        stamp = stamp_ns(message.header)
         self.topics[index].take(stamp, time.monotonic())
         publisher = self._inputs.identify(index, gid)
         self._join.add_info(index - LEFT_INFO, TimedInfo(stamp, message), publisher)
 
     def _take_image(self, index: int, message: Any, gid: bytes | None) -> None:
-        now, stamp, topic = time.monotonic(), nanoseconds(message), self.topics[index]
+        now, stamp, topic = time.monotonic(), stamp_ns(message.header), self.topics[index]
         if gid not in self._asked_for and not self._publishers.knows(index, gid):
             self._follow()
             self._asked_for.append(gid)
@@ -277,12 +277,8 @@ class PairSynchronizer:
             publishers = self._inputs.endpoints(index)
             reason = explain_mismatch(subscription, publishers)
             if reason is None and index in IMAGES and starved and self._loses(index):
-                reason = explain_loss(
-                    subscription,
-                    publishers,
-                    self._image_size(index),
-                    get_rmw_implementation_identifier(),
-                )
+                arrived, info = self._image_bytes.get(index), self._join.newest_info(index)
+                reason = explain_image_loss(subscription, publishers, arrived, info)
             if reason is not None:
                 reasons.append(reason)
         return '; '.join(reasons) or None
@@ -291,12 +287,6 @@ class PairSynchronizer:
         """Return whether hardly any message of an input arrived in the last `sync_timeout`."""
         since = time.monotonic() - self._settings.sync_timeout
         return len(self.topics[index].timestamps_since(since)) < HARDLY_ANY
-
-    def _image_size(self, index: int) -> range:
-        known = self._image_bytes.get(index)
-        if known is None and self._inputs.subscription(index).kind is not Image:
-            known = 0  # unknown to the camera_info
-        return image_size(known, self._join.newest_info(index))
 
     def _explain_foreign_infos(self) -> str | None:
         """Return which calibrations are of other cameras, if pairs lack their own."""

@@ -38,7 +38,7 @@ from s2m2_ros.io.sources.stereo_frame import (
 )
 from s2m2_ros.messages.camera_info import camera_info_message
 from s2m2_ros.messages.pair_decoder import StereoTopics, decode_pair
-from s2m2_ros.messages.plain_messages import PlainMessage
+from s2m2_ros.messages.plain_messages import plain_header
 from s2m2_ros.offline.processing.color_target import (
     STATIC_TRANSFORMS,
     ColorTarget,
@@ -336,11 +336,10 @@ class RecordedStream:
                 yield left, right
 
     def _pair(self, rig: int, state: _RigState, left: _Image, right: _Image) -> StampedPair:
-        header = copy.copy(left.content.header)
-        # As the node does: tf2 rejects a leading slash.
-        plain = PlainMessage('std_msgs/msg/Header')
+        header = left.content.header
+        plain = plain_header(0, _frame_id(header))
+        # As it is, even if it has no meaning.
         plain.stamp.sec, plain.stamp.nanosec = header.stamp.sec, header.stamp.nanosec
-        plain.frame_id = str(header.frame_id).lstrip('/')
         name, log_ns = seconds_text(left.stamp_ns), left.stored.log_ns
         try:
             infos = self._infos(state, left)
@@ -367,8 +366,7 @@ class RecordedStream:
         models = camera.lookup.models(self._path, (width, height))
         if models is None:
             raise no_calibration(self._path)
-        header = PlainMessage('std_msgs/msg/Header')
-        header.frame_id = str(left.content.header.frame_id).lstrip('/')
+        header = plain_header(0, _frame_id(left.content.header))
         made = [
             camera_info_message(model, header, raw=bool(model.K and model.R)) for model in models
         ]
@@ -408,6 +406,11 @@ class RecordedStream:
         except PlaybackError as error:
             self._files.note_damage(str(error))
             return None
+
+
+def _frame_id(header: Any) -> str:
+    """Return the frame as the node publishes it: tf2 rejects a leading slash."""
+    return str(header.frame_id).lstrip('/')
 
 
 def _info_names(camera: _Camera) -> tuple[str, str]:

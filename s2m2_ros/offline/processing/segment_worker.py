@@ -15,6 +15,7 @@ from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, CameraModel, Output
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.images.image_files import disparity_picture, fraction_picture
+from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.offline.processing.color_target import ColorTarget
 from s2m2_ros.offline.processing.mcap_parts import PartIndex
 from s2m2_ros.offline.processing.segment_facts import RigFacts, SegmentFacts, finite
@@ -299,8 +300,7 @@ def _jpeg(picture: np.ndarray) -> str:
 
 
 def _stamp_ns(pair: StampedPair) -> int:
-    stamp = pair.header.stamp
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec) or pair.log_ns
+    return stamp_ns(pair.header) or pair.log_ns
 
 
 def _size_of(item: Item | _Begin | _End) -> int:

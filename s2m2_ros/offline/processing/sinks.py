@@ -13,6 +13,7 @@ import numpy as np
 from s2m2_ros.atomic_files import replacing, write_atomically, write_errors
 from s2m2_ros.geometry import Output
 from s2m2_ros.io.images import image_files
+from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource, needed_outputs
 from s2m2_ros.messages.plain_messages import definition, serialized
 from s2m2_ros.offline.processing.mcap_parts import PartIndex, PartWriter, RecordedChannel
@@ -204,7 +205,7 @@ class FolderSink:
         arrays = outputs.host.arrays
         camera = outputs.host.camera
         facts = {
-            'stamp_ns': pair.header.stamp.sec * 10**9 + pair.header.stamp.nanosec,
+            'stamp_ns': stamp_ns(pair.header),
             'frame_id': pair.header.frame_id,
             'focal_length': camera.focal_length if camera else np.nan,
             'baseline': camera.baseline if camera else np.nan,
