@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -67,6 +68,9 @@ def run_executable(
         sys.stdout.write(f'{usage}\n{ROS_ARGUMENTS}')
         return 0
     stop = StopSignals()
+    if sys.__stderr__ is not None and not faulthandler.is_enabled():
+        # A crash in a library would else leave no word on where it was.
+        faulthandler.enable(sys.__stderr__)
     try:
         provide_home()
         return body(arguments, stop)

@@ -12,6 +12,7 @@ inputs have changed.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 import shutil
@@ -158,7 +159,20 @@ def name_type_supports(messages: MessagePackage, package: Path) -> None:
     """Put the extension module where several type supports' libraries are searched by name."""
     (module,) = package.glob(f'*{sysconfig.get_config_var("EXT_SUFFIX")}')
     for support in TYPE_SUPPORTS:
-        shutil.copy2(module, PREFIX / 'lib' / f'lib{messages.name}__{support}.so')
+        replace_library(module, PREFIX / 'lib' / f'lib{messages.name}__{support}.so')
+
+
+def replace_library(source: Path, target: Path) -> None:
+    """Copy a library under another name; processes that run keep the one that they loaded.
+
+    Written in place, it would change under them, and they would crash.
+    """
+    if target.is_file() and filecmp.cmp(source, target, shallow=False):
+        return
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        copied = Path(scratch, target.name)
+        shutil.copy2(source, copied)
+        copied.replace(target)
 
 
 def only_suffixes(*suffixes: str) -> Callable[[str, list[str]], Iterable[str]]:

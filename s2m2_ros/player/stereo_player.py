@@ -43,8 +43,9 @@ QUEUE_DEPTH = 10
 # How often to look whether a subscriber came; only until playing starts.
 POLL_S = 0.02
 # Discovery takes a moment, and what plays once is over before: so long it waits for subscribers,
-# and so long after the first one for those of the other topics.
-DISCOVERY_S = 2.0
+# and so long after the first one for those of the other topics. On a busy machine the first
+# announcements of a participant may get lost; Fast DDS repeats them every 3 s: time for two.
+DISCOVERY_S = 7.0
 OTHER_TOPICS_S = 0.3
 ACKNOWLEDGMENT_TIMEOUT = Duration(seconds=1)
 NAME = 'stereo_player'

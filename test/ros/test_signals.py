@@ -165,3 +165,17 @@ def test_too_little_memory_to_load_the_libraries() -> None:
     )
     done = run(code)
     assert (done.returncode, done.stderr) == (2, 'cannot start: there is not enough memory\n')
+
+
+def test_a_crash_in_a_library_leaves_its_place_in_the_log() -> None:
+    code = """
+import os, signal, sys
+from s2m2_ros.executable import run_executable
+sys.exit(run_executable(lambda *_: os.kill(os.getpid(), signal.SIGSEGV) or 0, [], usage=''))
+"""
+    ended = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=SOURCE, check=False
+    )
+    assert ended.returncode == -signal.SIGSEGV
+    assert 'Segmentation fault' in ended.stderr
+    assert 'executable.py' in ended.stderr

@@ -131,12 +131,17 @@ class FlexibleCamera:
         frame: str | None = None,
         node: str = '',
     ) -> None:
-        """Send these topics once, with one timestamp: a multiple of 10 ms, plus the offset."""
+        """Send these topics once, with one timestamp: a multiple of 10 ms, plus the offset.
+
+        Those that are not offered at the moment are left out, as by a driver that reopens them.
+        """
         nanoseconds = self._clock.now().nanoseconds // 10_000_000 * 10_000_000
         nanoseconds = 0 if unstamped else nanoseconds + round(offset * 1e9)
         for topic in topics:
+            publisher = self._publishers.get((node, topic))
+            if publisher is None:
+                continue
             message = self._messages[topic.removesuffix('/compressed')]
-            publisher = self._publishers[node, topic]
             message.header.stamp = Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
             usual = message.header.frame_id
             if frame is not None:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,11 @@ def _process(
         try:
             yield process
         finally:
+            assert process.stdin is not None
             process.terminate()
+            # rclpy's handler does not interrupt what waits for a line.
+            with suppress(OSError):
+                process.stdin.close()
             try:
                 process.wait(timeout=60)
             except subprocess.TimeoutExpired:

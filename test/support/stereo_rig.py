@@ -61,10 +61,13 @@ class Rig:
         limit = time.monotonic() + timeout
         while not (found := condition()):
             assert time.monotonic() < limit, f'never: {what}'
-            if self.process is not None and self.process.poll() is not None:
-                raise AssertionError(f'the node ended with {self.process.returncode}: {what}')
+            self._require_process(what)
             self.executor.spin_once(timeout_sec=0.05)
         return found
+
+    def _require_process(self, what: str) -> None:
+        if self.process is not None and self.process.poll() is not None:
+            raise AssertionError(f'the node ended with {self.process.returncode}: {what}')
 
     def listen(self, topic: str, *, reliable: bool = True) -> list[Any]:
         """Subscribe to an output; return the list that its messages are appended to."""
@@ -154,6 +157,7 @@ class Rig:
         limit, at = time.monotonic() + timeout, start
         while not condition():
             assert time.monotonic() < limit, f'never: {what}'
+            self._require_process(what)
             at = round(at + 0.1, 3)
             self.publish(scene, at, **changes)
             pause = time.monotonic() + 0.1
