@@ -84,7 +84,9 @@ def loop_over_pixels(name: str) -> Extension:
             '-ffp-contract=off',
             '-fno-trapping-math',
             '-fno-math-errno',
+            '-pthread',
         ],
+        extra_link_args=['-pthread'],
         optional=True,
     )
 

@@ -20,9 +20,11 @@ from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter
 from s2m2_ros.geometry.stereo_camera import StereoCamera
 from s2m2_ros.geometry.voxels import Reduction, VoxelGrid
 
-VERSION = 3
+VERSION = 4
 """Of the structures below; an old library beside new sources must not be called."""
 MAPS = 3
+MOST_THREADS = 4
+"""More gain nothing: the loop waits for memory."""
 
 
 class _Map(ctypes.Structure):
@@ -116,7 +118,7 @@ def library() -> ctypes.CDLL | None:
     if found is not None:
         found.pixel_kernel_cloud.restype = ctypes.c_int64
         found.pixel_kernel_voxels.restype = ctypes.c_int64
-        found.pixel_kernel_depth.restype = None
+        found.pixel_kernel_depth.restype = ctypes.c_int64
     return found
 
 
@@ -130,11 +132,15 @@ def depth(camera: StereoCamera, maps: DisparityMaps, options: PixelFilter) -> to
     """Return the filtered depth (H, W) in meters, NaN where unknown or filtered out.
 
     Raises CalibrationError if the size is not the camera's, ValueError if a threshold is set on
-    a confidence or visibility that is missing.
+    a confidence or visibility that is missing, MemoryError.
     """
     job, kept = _depth_job(camera, maps, options, 1)
     result = torch.empty((camera.height, camera.width))
-    _compiled().pixel_kernel_depth(ctypes.byref(job), ctypes.c_void_p(result.data_ptr()))
+    _check(
+        _compiled().pixel_kernel_depth(
+            ctypes.byref(job), ctypes.c_void_p(result.data_ptr()), _threads()
+        )
+    )
     del kept
     return result
 
@@ -157,7 +163,9 @@ def write_records(
     job, kept = _depth_job(camera, maps, options, step)
     cloud, also_kept = _cloud(sources, records)
     cloud.organized = organized
-    written: int = _compiled().pixel_kernel_cloud(ctypes.byref(job), ctypes.byref(cloud))
+    written = _check(
+        _compiled().pixel_kernel_cloud(ctypes.byref(job), ctypes.byref(cloud), _threads())
+    )
     del kept, also_kept  # and with them the memory that the addresses meant
     return written
 
@@ -174,21 +182,30 @@ def write_voxels(
 ) -> int:
     """Write one record for each voxel to the beginning of the records; return how many.
 
-    The same as `voxels.merge` of the records of known depth. Errors are those of :func:`depth`,
-    and MemoryError.
+    The same as `voxels.merge` of the records of known depth. Errors are those of :func:`depth`.
     """
     job, kept = _depth_job(camera, maps, options, step)
     cloud, also_kept = _cloud(sources, records)
     voxels = _Voxels(size=grid.size, growth=grid.growth)
     if grid.growth and sources.deviation is not None:
         voxels.deviation = _map(sources.deviation)
-    written: int = _compiled().pixel_kernel_voxels(
-        ctypes.byref(job), ctypes.byref(cloud), ctypes.byref(voxels)
+    written = _check(
+        _compiled().pixel_kernel_voxels(
+            ctypes.byref(job), ctypes.byref(cloud), ctypes.byref(voxels)
+        )
     )
     del kept, also_kept
-    if written < 0:
-        raise MemoryError('not enough memory for the voxels of a point cloud')
     return written
+
+
+def _threads() -> int:
+    return min(torch.get_num_threads(), MOST_THREADS)
+
+
+def _check(result: int) -> int:
+    if result < 0:
+        raise MemoryError('not enough memory for a point cloud or depth image')
+    return result
 
 
 def _cloud(sources: RecordSources, records: torch.Tensor) -> tuple[_Cloud, list[torch.Tensor]]:

@@ -127,8 +127,9 @@ def depth_deviation(
 
 
 def _looked_up(confidence: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-    place = (confidence.nan_to_num(0.0).clamp(0, 1) * (STEPS - 1)).round().long()
-    return steps[place]
+    # In place, and with small indices: the map is large, and memory is what takes the time.
+    place = (confidence * (STEPS - 1)).nan_to_num_(0.0).clamp_(0, STEPS - 1).round_()
+    return steps.index_select(0, place.to(torch.int32).flatten()).view(confidence.shape)
 
 
 @lru_cache

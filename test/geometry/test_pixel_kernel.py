@@ -99,6 +99,7 @@ def comparable(array: np.ndarray) -> np.ndarray:
     width=st.integers(1, 70),
     shift=st.sampled_from([0.0, 1.5, -2.25]),
     gray=st.booleans(),
+    threads=st.integers(1, pixel_kernel.MOST_THREADS),
 )
 def test_same_bits_as_torch(
     *,
@@ -109,6 +110,7 @@ def test_same_bits_as_torch(
     width: int,
     shift: float,
     gray: bool,
+    threads: int,
 ) -> None:
     estimate, image = scene(seed, height, width, gray=gray)
     right = PrincipalPoint(width / 3, height / 2)
@@ -127,8 +129,9 @@ def test_same_bits_as_torch(
             options=options,
         ).arrays
 
-    found = computed()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pixel_kernel, '_threads', lambda: threads)
+        found = computed()
         patch.setattr(pixel_kernel, 'library', lambda: None)
         expected = computed()
     for output in wanted:

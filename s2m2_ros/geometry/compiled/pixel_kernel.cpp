@@ -9,6 +9,8 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 #include "kernel_types.h"
@@ -32,7 +34,7 @@ struct Depth {
   Map confidence, visibility;  // values are null where they do not matter
 };
 
-int pixel_kernel_version() { return 3; }
+int pixel_kernel_version() { return 4; }
 
 }  // extern "C"
 
@@ -69,7 +71,9 @@ class Rows {
       adjust(job_, row, row_[1]);
       return;
     }
-    if (job_.step == 1 && row > 0) {
+    const bool next = job_.step == 1 && row == last_ + 1 && row > 0;
+    last_ = row;
+    if (next) {
       float *above = row_[0];
       row_[0] = row_[1];
       row_[1] = row_[2];
@@ -89,6 +93,7 @@ class Rows {
   const Depth &job_;
   std::vector<float> memory_;
   float *row_[3];
+  int last_ = -2;  // row moved to
 };
 
 INLINE bool passes_through(float before, float after, float least) {
@@ -230,36 +235,97 @@ INLINE float *pack(const float *record, const float *depth, int columns, int siz
   return target;
 }
 
+// Those of the result from `first` on, before `end`.
+struct Band {
+  int first, end;
+};
+
+FOR_EVERY_PROCESSOR void depth_band(const Depth &job, float *depth, Band band) {
+  const Size size = size_of(job);
+  Rows rows(job);
+  for (int r = band.first; r < band.end; ++r)
+    any_depth_row(job, rows, r, size.columns, depth + static_cast<size_t>(r) * size.columns);
+}
+
+// Write the records of some rows from `target` on; return the end of what was written.
+FOR_EVERY_PROCESSOR float *cloud_band(const Depth &job, const Cloud &cloud, float *target,
+                                      Band band) {
+  const Size size = size_of(job);
+  const size_t row_size = static_cast<size_t>(size.columns) * cloud.record_size;
+  Rows rows(job);
+  std::vector<float> depth(size.columns), color(size.columns);
+  std::vector<float> packing(cloud.organized ? 0 : row_size);
+  for (int r = band.first; r < band.end; ++r) {
+    any_depth_row(job, rows, r, size.columns, depth.data());
+    if (cloud.image) color_row(cloud, r, size.columns, color.data());
+    float *record = cloud.organized ? target : packing.data();
+    record_row(cloud, r, size.columns, depth.data(), color.data(), record);
+    target = cloud.organized
+                 ? target + row_size
+                 : pack(record, depth.data(), size.columns, cloud.record_size, target);
+  }
+  return target;
+}
+
+// Do `work(band)` for bands that make up all rows, side by side; false where memory was lacking.
+template <typename Work>
+bool in_bands(int rows, int threads, const Work &work) {
+  const int count = threads < 1 ? 1 : threads < rows ? threads : rows;
+  std::vector<char> failed(count, 0);
+  const auto part = [&](int i) {
+    const auto edge = [&](int k) { return static_cast<int>(static_cast<int64_t>(rows) * k / count); };
+    try {
+      work(Band{edge(i), edge(i + 1)});
+    } catch (const std::bad_alloc &) {
+      failed[i] = 1;
+    }
+  };
+  std::vector<std::thread> others;
+  others.reserve(count);
+  int first = 1;  // of those that no other thread does
+  try {
+    for (; first < count; ++first) others.emplace_back(part, first);
+  } catch (const std::system_error &) {
+    // No more threads are allowed: this one does the rest.
+  }
+  part(0);
+  for (int i = first; i < count; ++i) part(i);
+  for (std::thread &other : others) other.join();
+  for (const char f : failed)
+    if (f) return false;
+  return true;
+}
+
 }  // namespace
 
 extern "C" {
 
-// Write the filtered depth of every step-th row and column, rows one after the other.
-FOR_EVERY_PROCESSOR void pixel_kernel_depth(const Depth *job, float *depth) {
-  const Size size = size_of(*job);
-  Rows rows(*job);
-  for (int r = 0; r < size.rows; ++r)
-    any_depth_row(*job, rows, r, size.columns, depth + static_cast<size_t>(r) * size.columns);
+// Write the filtered depth of every step-th row and column, rows one after the other; return 0,
+// or -1 where memory is lacking.
+int64_t pixel_kernel_depth(const Depth *job, float *depth, int32_t threads) try {
+  const bool done = in_bands(size_of(*job).rows, threads,
+                             [&](Band band) { depth_band(*job, depth, band); });
+  return done ? 0 : -1;
+} catch (const std::bad_alloc &) {
+  return -1;
 }
 
-// Write the records, for each pixel or, unorganized, for those of known depth; return how many.
-FOR_EVERY_PROCESSOR int64_t pixel_kernel_cloud(const Depth *job, const Cloud *cloud) {
+// Write the records, for each pixel or, unorganized, for those of known depth; return how many,
+// or -1 where memory is lacking.
+int64_t pixel_kernel_cloud(const Depth *job, const Cloud *cloud, int32_t threads) try {
   const Size size = size_of(*job);
   const size_t row_size = static_cast<size_t>(size.columns) * cloud->record_size;
-  Rows rows(*job);
-  std::vector<float> depth(size.columns), color(size.columns);
-  std::vector<float> packing(cloud->organized ? 0 : row_size);
-  float *target = cloud->records;
-  for (int r = 0; r < size.rows; ++r) {
-    any_depth_row(*job, rows, r, size.columns, depth.data());
-    if (cloud->image) color_row(*cloud, r, size.columns, color.data());
-    float *record = cloud->organized ? target : packing.data();
-    record_row(*cloud, r, size.columns, depth.data(), color.data(), record);
-    target = cloud->organized
-                 ? target + row_size
-                 : pack(record, depth.data(), size.columns, cloud->record_size, target);
+  if (!cloud->organized) {
+    // Where a row's records begin depends on all rows before.
+    float *end = cloud_band(*job, *cloud, cloud->records, {0, size.rows});
+    return (end - cloud->records) / cloud->record_size;
   }
-  return (target - cloud->records) / cloud->record_size;
+  const bool done = in_bands(size.rows, threads, [&](Band band) {
+    cloud_band(*job, *cloud, cloud->records + band.first * row_size, band);
+  });
+  return done ? static_cast<int64_t>(size.rows) * size.columns : -1;
+} catch (const std::bad_alloc &) {
+  return -1;
 }
 
 // Write one record for each voxel that holds points of known depth; return how many, or -1 where
