@@ -85,6 +85,8 @@ class DeviceBudget(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run an operator and count it."""
         result = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.convolution.default:
+            result = _ordered_as_by_cudnn(result, args[:2])
         inputs, outputs = _tensors((args, kwargs)), _tensors(result)
         self._hold((*inputs, *outputs))
         name = func.overloadpacket.__name__
@@ -128,6 +130,13 @@ class FusedAttention(TorchFunctionMode):
             return func(*args, **kwargs)
         fused = torch.ops.aten._scaled_dot_product_flash_attention
         return fused(*args[:3], scale=kwargs.get('scale'))[0]
+
+
+def _ordered_as_by_cudnn(result: Tensor, operands: Iterable[Tensor]) -> Tensor:
+    """Return the result of a convolution in the memory order of GPUs, which `meta` ignores."""
+    if any(each.is_contiguous(memory_format=torch.channels_last) for each in operands):
+        return result.contiguous(memory_format=torch.channels_last)
+    return result
 
 
 def _tensors(tree: object) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """Self and cross attention over the tokens of a map, and the blocks made of them.
 
-Tokens are (N, h, w, D) tensors; N is 2B where left and right images are stacked.
+Tokens are (N, h, w, D) tensors; N is 2B where left and right images are stacked. What a block gets
+it may overwrite on a GPU: give it `device_path.owned` maps where they are used again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from s2m2_ros.network import device_path
 from s2m2_ros.network.bands import in_joint_bands
 from s2m2_ros.network.joined import JoinedLayers, KeepsWeights
 from s2m2_ros.network.layers import FeedForward, halves, normalize, to_maps, to_tokens
@@ -46,9 +48,33 @@ class Projections(KeepsWeights):
         q, k, v = joint.view(shape).permute(2, 0, 3, 1, 4).unbind()
         return q, k, v
 
+    def split_exchanged(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what ``split`` does with keys and values of the other half, by one copy.
+
+        Behind left and right lies the left half once more: from the right one on, the order of
+        the halves is exchanged.
+        """
+        half = sequences.shape[0] // 2
+        channels = sequences.shape[-1]
+        joint = sequences.new_empty(3 * half, sequences.shape[1], 3 * channels)
+        weight, bias = self.joined(self.q, self.k, self.v)
+        written = device_path.matrix(joint[: 2 * half])
+        torch.addmm(bias, device_path.matrix(sequences), weight.t(), out=written)
+        joint[2 * half :, :, channels:] = joint[:half, :, channels:]
+        parts = joint[: 2 * half], joint[half:], joint[half:]
+        q, k, v = (
+            part[..., index * channels : (index + 1) * channels]
+            .unflatten(-1, (self.heads, -1))
+            .transpose(1, 2)
+            for index, part in enumerate(parts)
+        )
+        return q, k, v
+
     def merge(self, attended: Tensor, residual: Tensor) -> Tensor:
         """(S, heads, length, D/heads) -> shape of the residual, which is added."""
         tokens = attended.transpose(1, 2).reshape(residual.shape)
+        if device_path.serves(residual):
+            return device_path.add_product(residual, tokens, self.proj.weight)
         return project(tokens, self.proj, add=residual)
 
 
@@ -84,8 +110,12 @@ class CrossAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(2B, h, w, D), left images first -> (2B, h, w, D)."""
-        q, k, v = self.attn.split(sequences(normalize(tokens), rows=self.rows))
-        attended = attend(q, exchange_halves(k), exchange_halves(v))
+        normed = sequences(normalize(tokens), rows=self.rows)
+        if device_path.serves(tokens):
+            attended = attend(*self.attn.split_exchanged(normed))
+        else:
+            q, k, v = self.attn.split(normed)
+            attended = attend(q, exchange_halves(k), exchange_halves(v))
         return self.attn.merge(attended, tokens)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -51,12 +54,39 @@ def join(layers: tuple[Layer, ...]) -> tuple[Tensor, Tensor | None]:
     return weight, torch.cat(biases)
 
 
+class MadeTensors(nn.Module):
+    """Tensors made of parameters, for every pass, or kept for inference.
+
+    It has no entry in a state dict. What is kept follows the module to other devices.
+    """
+
+    def forward(self, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """Return what ``make`` returned when it was kept, or returns now."""
+        kept = cast(tuple[Tensor, ...], tuple(self._buffers.values()))
+        return kept or make()
+
+    def keep(self, make: Callable[[], tuple[Tensor, ...]]) -> None:
+        """Call ``make`` once."""
+        with torch.no_grad():
+            for index, tensor in enumerate(make()):
+                self.register_buffer(f'tensor{index}', tensor, persistent=False)
+
+
 class KeepsWeights(nn.Module):
     """A module with weights that are made of others, once for inference."""
 
     def keep_weights(self) -> None:
         """Make them from the present parameters, which must not change afterwards."""
-        raise NotImplementedError
+
+    def keep_device_weights(self) -> None:
+        """Make those that the path of devices alone uses (`device_path`)."""
+
+
+def share(layer: Layer, weight: Tensor, bias: Tensor | None = None) -> None:
+    """Let a layer's weight and bias be views of tensors with the same values."""
+    layer.weight.data = weight.view(layer.weight.shape)
+    if bias is not None and layer.bias is not None:
+        layer.bias.data = bias
 
 
 def prepare_for_inference(network: nn.Module) -> None:
@@ -66,8 +96,12 @@ def prepare_for_inference(network: nn.Module) -> None:
     convolutions get the memory order of the maps, into which cuDNN would else copy them in every
     pass. oneDNN reorders for itself, and sums in another order then.
     """
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.weight.device.type != 'cpu':
+    on_device = next(network.parameters()).device.type != 'cpu'
+    for module in network.modules() if on_device else ():
+        if isinstance(module, nn.Conv2d):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for module in network.modules():
         if isinstance(module, KeepsWeights):
             module.keep_weights()
+            if on_device:
+                module.keep_device_weights()

@@ -7,13 +7,15 @@ Maps are (N, channels, h, w) tensors in channels-last memory order, so that thei
 from __future__ import annotations
 
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from s2m2_ros.network import device_path
 from s2m2_ros.network.bands import in_bands, in_overlapping_bands
+from s2m2_ros.network.joined import KeepsWeights, MadeTensors, join, share
 from s2m2_ros.network.products import convolve, convolve_joined, project
 
 
@@ -51,7 +53,7 @@ def conv_pair(
     return ConvPair(conv(in_channels, hidden, kernels[0]), conv(hidden, out_channels, kernels[1]))
 
 
-class GatedFusion(nn.Module):
+class GatedFusion(KeepsWeights):
     """Fuse two maps of equal width D: f(a, b) + g(a, b)·a + (1 − g(a, b))·b."""
 
     def __init__(self, channels: int, kernel: int = 1) -> None:
@@ -59,16 +61,59 @@ class GatedFusion(nn.Module):
         self.feature_gate = conv_pair(2 * channels, channels, channels, (kernel, 1))
         self.feature_fusion = conv_pair(2 * channels, 2 * channels, channels, (kernel, 1))
         self.pointwise = kernel == 1
+        self.made = MadeTensors()
+
+    def keep_device_weights(self) -> None:
+        """Join both first layers, whose weights become views of the joined ones."""
+        self.made.keep(self._make)
+        first, _, second = self.made(self._make)
+        widths = [pair.first.weight.shape[0] for pair in self._pairs]
+        for pair, part in zip(self._pairs, torch.split(first[: sum(widths)], widths), strict=True):
+            share(pair.first, part)
+        last = self.feature_fusion.second
+        share(last, second[:, : last.weight.shape[1]])
+
+    @property
+    def _pairs(self) -> tuple[ConvPair, ConvPair]:
+        return self.feature_gate, self.feature_fusion
+
+    def _make(self) -> tuple[Tensor, ...]:
+        """Return the first weight and bias, and the second weight of the fusion."""
+        weight, bias = join(tuple(pair.first for pair in self._pairs))
+        second = self.feature_fusion.second
+        wide, bias = device_path.with_constant(weight, bias)
+        return (
+            wide.contiguous(memory_format=torch.channels_last),
+            bias,
+            device_path.reading_constant(second.weight.flatten(1), device_path.bias_of(second)),
+        )
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """(N, D, h, w), (N, D, h, w) -> (N, D, h, w)."""
+        if device_path.serves(a):
+            return to_maps(self._fuse_on_device(to_tokens(a), to_tokens(b)))
         if self.pointwise:
             return to_maps(in_bands(self._fuse_tokens, to_tokens(a), to_tokens(b)))
         return in_overlapping_bands(self._fuse_maps, a, b, halo=1, channels=2 * a.shape[1])
 
+    def _fuse_on_device(self, a: Tensor, b: Tensor) -> Tensor:
+        weight, bias, last = self.made(self._make)
+        if self.pointwise:
+            both = torch.cat((a, b), dim=-1)
+            wide = device_path.gelu_product(both, weight.flatten(1), bias)
+        else:
+            maps = torch.cat((to_maps(a), to_maps(b)), dim=1)
+            layer = self.feature_gate.first
+            wide = to_tokens(torch.conv2d(maps, weight, bias, padding=cast(Any, layer.padding)))
+            torch.ops.aten.gelu_(wide)
+        split = self.feature_gate.first.weight.shape[0]
+        second = self.feature_gate.second
+        weight, bias = second.weight.flatten(1), device_path.bias_of(second)
+        gate = device_path.product(wide[..., :split], weight, bias).sigmoid_().clamp_(0.01, 0.99)
+        return device_path.add_product(torch.lerp(b, a, gate), wide[..., split:], last)
+
     def _fuse_maps(self, a: Tensor, b: Tensor) -> Tensor:
-        pairs = (self.feature_gate, self.feature_fusion)
-        wide = [convolve_joined((a, b), pair.first, 'gelu') for pair in pairs]
+        wide = [convolve_joined((a, b), pair.first, 'gelu') for pair in self._pairs]
         return to_maps(in_bands(self._combine, *map(to_tokens, (a, b, *wide))))
 
     def _fuse_tokens(self, a: Tensor, b: Tensor) -> Tensor:
@@ -82,7 +127,7 @@ class GatedFusion(nn.Module):
         return project(fused, self.feature_fusion.second, add=torch.lerp(b, a, gate_value))
 
 
-class ConvBlock(nn.Module):
+class ConvBlock(KeepsWeights):
     """Sum of a 3×3 and a 1×1 branch of two convolutions each, without an identity path."""
 
     def __init__(self, channels: int) -> None:
@@ -91,17 +136,42 @@ class ConvBlock(nn.Module):
         self.convs_1x = nn.Sequential(
             conv(channels, channels, 1), nn.ReLU(), conv(channels, channels, 1)
         )
+        self.made = MadeTensors()
+
+    def keep_device_weights(self) -> None:
+        """Make the 1×1 branch, which brings the bias of both branches."""
+        self.made.keep(self._make)
+        weight, bias, second = self.made(self._make)
+        channels = second.shape[0]
+        share(self._narrow[0], weight[:channels], bias[:channels])
+        share(self._narrow[1], second[:, :channels])
+
+    @property
+    def _narrow(self) -> tuple[nn.Conv2d, nn.Conv2d]:
+        return cast(nn.Conv2d, self.convs_1x[0]), cast(nn.Conv2d, self.convs_1x[2])
+
+    def _make(self) -> tuple[Tensor, ...]:
+        return device_path.chain(*self._narrow, device_path.bias_of(self.convs.second))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, D, h, w) -> (N, D, h, w)."""
+        if device_path.serves(x):
+            return self._add_on_device(x)
         return in_overlapping_bands(self._both_branches, x, halo=2)
 
     def _both_branches(self, x: Tensor) -> Tensor:
         wide = to_tokens(self.convs(x))
         return to_maps(in_bands(self._add_narrow, to_tokens(x), wide, out=wide))
 
+    def _add_on_device(self, x: Tensor) -> Tensor:
+        weight, bias, last = self.made(self._make)
+        hidden = convolve(x, self.convs.first, 'gelu')
+        wide = to_tokens(device_path.convolution(hidden, self.convs.second))
+        narrow = device_path.relu_product(to_tokens(x), weight, bias)
+        return to_maps(device_path.add_product(wide, narrow, last))
+
     def _add_narrow(self, x: Tensor, wide: Tensor) -> Tensor:
-        first, second = cast(nn.Conv2d, self.convs_1x[0]), cast(nn.Conv2d, self.convs_1x[2])
+        first, second = self._narrow
         return project(project(x, first).relu_(), second, add=wide)
 
 
@@ -132,18 +202,38 @@ class Up(nn.Sequential):
         return functional.interpolate(small, scale_factor=2.0, mode='bilinear')
 
 
-class FeedForward(nn.Module):
-    """Residual two-layer perceptron on normalized tokens."""
+class FeedForward(KeepsWeights):
+    """Residual two-layer perceptron on normalized tokens, which it may overwrite (`owned`)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.ffn = nn.Sequential(
             nn.Linear(channels, channels), nn.GELU(), nn.Linear(channels, channels)
         )
+        self.made = MadeTensors()
+
+    def keep_device_weights(self) -> None:
+        """Make the second layer take its bias from a channel of the first."""
+        self.made.keep(self._make)
+        weight, bias, second = self.made(self._make)
+        channels = second.shape[0]
+        share(self._layers[0], weight[:channels], bias[:channels])
+        share(self._layers[1], second[:, :channels])
+
+    @property
+    def _layers(self) -> tuple[nn.Linear, nn.Linear]:
+        return cast(nn.Linear, self.ffn[0]), cast(nn.Linear, self.ffn[2])
+
+    def _make(self) -> tuple[Tensor, ...]:
+        return device_path.chain(*self._layers)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        first, second = cast(nn.Linear, self.ffn[0]), cast(nn.Linear, self.ffn[2])
+        if device_path.serves(tokens):
+            weight, bias, last = self.made(self._make)
+            hidden = device_path.gelu_product(normalize(tokens), weight, bias)
+            return device_path.add_product(tokens, hidden, last)
+        first, second = self._layers
         return project(project(normalize(tokens), first, gelu=True), second, add=tokens)
 
 

@@ -12,10 +12,9 @@ from s2m2_ros.network.backbone import Backbone
 from s2m2_ros.network.bands import in_overlapping_bands
 from s2m2_ros.network.config import S2M2Config
 from s2m2_ros.network.layers import GatedFusion, conv_pair
-from s2m2_ros.network.lookup import pool_columns
 from s2m2_ros.network.matching import Matcher
 from s2m2_ros.network.prediction import Prediction, Stages
-from s2m2_ros.network.refinement import Context, GlobalRefiner, Refiner, State, bound
+from s2m2_ros.network.refinement import GlobalRefiner, Refiner, State, bound
 from s2m2_ros.network.transformer import TransformerStack
 from s2m2_ros.network.unet import UNet
 from s2m2_ros.network.upsampling import Upsampler1x, Upsampler4x, separate, window_means
@@ -145,7 +144,7 @@ class S2M2(nn.Module):
         """Return the last hidden state, and the estimates before and after every step."""
         hidden = context.tanh()
         estimates = [matching._replace(disparity=filled)]
-        fixed = Context(self.refiner.context_part(context), correlation, pool_columns(correlation))
+        fixed = self.refiner.context(context, correlation)
         for _ in range(self.refine_iterations):
             hidden, estimate = self.refiner(State(hidden, estimates[-1].detached()), fixed)
             estimates.append(bound(estimate, allow_negative=self.allow_negative))

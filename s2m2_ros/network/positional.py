@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from s2m2_ros.network.tables import kept
+
 _PI = 3.1415  # not π: the published weights were trained with this number
 _CHANNELS = 16
 _SPACING = 5 / 32
-_CACHED_SIZES = 32
 
 
 class PositionalTables(NamedTuple):
@@ -27,20 +27,8 @@ class PositionalTables(NamedTuple):
 
 
 def positional_tables(height: int, width: int, device: torch.device) -> PositionalTables:
-    """Return the tables of a map size; they are kept for the next call with this size.
-
-    A compiler traces how they are made instead, and makes them part of its graph.
-    """
-    if torch.compiler.is_compiling():
-        return _make_tables(height, width, device)
-    return _kept_tables(height, width, device)
-
-
-@lru_cache(maxsize=_CACHED_SIZES)
-def _kept_tables(height: int, width: int, device: torch.device) -> PositionalTables:
-    # Tensors made in inference mode could not be used in training later.
-    with torch.inference_mode(False), torch.no_grad():
-        return _make_tables(height, width, device)
+    """Return the tables of a map size; they are kept for the next call with this size."""
+    return kept(_make_tables, height, width, device)
 
 
 def _make_tables(height: int, width: int, device: torch.device) -> PositionalTables:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+from s2m2_ros.network import device_path
 from s2m2_ros.network.bands import in_bands, in_overlapping_bands
-from s2m2_ros.network.joined import JoinedLayers, KeepsWeights
+from s2m2_ros.network.joined import KeepsWeights, MadeTensors, join
 from s2m2_ros.network.layers import (
     ConvPair,
     apply_conv,
@@ -17,10 +18,12 @@ from s2m2_ros.network.layers import (
     to_maps,
     to_tokens,
 )
-from s2m2_ros.network.lookup import look_up
+from s2m2_ros.network.lookup import cost_rows, look_up, look_up_rows, pool_columns
 from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
-from s2m2_ros.network.products import activate, convolve_joined, product, project
+from s2m2_ros.network.products import activate, convolve, product, project
+from s2m2_ros.network.recurrent import ConvGRU
+from s2m2_ros.network.tables import kept
 from s2m2_ros.network.unet import UNet
 
 _DISPARITY_UNIT = 100.0
@@ -33,6 +36,8 @@ _LOGIT_CHANNELS = 32
 
 def logit(probability: Tensor, margin: float) -> Tensor:
     """Return log(p / (1 − p)) of p limited to margin … 1 − margin."""
+    if device_path.serves(probability):
+        return probability.logit(eps=margin)
     return probability.clamp(margin, 1.0 - margin).logit()
 
 
@@ -63,66 +68,36 @@ class GlobalRefiner(nn.Module):
         return torch.where(trusted, matching.disparity, filled)
 
 
-class ConvGRU(KeepsWeights):
-    """Gated recurrent unit with vertical and then horizontal convolutions."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.convz1 = conv(2 * channels, channels, (3, 1))
-        self.convr1 = conv(2 * channels, channels, (3, 1))
-        self.convq1 = conv(2 * channels, channels, (3, 1))
-        self.convz2 = conv(2 * channels, channels, (1, 3))
-        self.convr2 = conv(2 * channels, channels, (1, 3))
-        self.convq2 = conv(2 * channels, channels, (1, 3))
-        self.gates1, self.gates2 = JoinedLayers(), JoinedLayers()
-
-    def keep_weights(self) -> None:
-        """Join the weights of the update and of the reset."""
-        self.gates1.keep(self.convz1, self.convr1)
-        self.gates2.keep(self.convz2, self.convr2)
-
-    def forward(self, hidden: Tensor, x: Tensor) -> Tensor:
-        """(B, C, h, w), (B, C, h, w) -> the new hidden state (B, C, h, w)."""
-        return in_overlapping_bands(self._step, hidden, x, halo=2)
-
-    def _step(self, hidden: Tensor, x: Tensor) -> Tensor:
-        for gates, layers in (
-            (self.gates1, (self.convz1, self.convr1, self.convq1)),
-            (self.gates2, (self.convz2, self.convr2, self.convq2)),
-        ):
-            update, reset = convolved_gates(hidden, x, layers[:2], gates)
-            candidate = convolve_joined((reset * hidden, x), layers[2], 'tanh')
-            hidden = torch.lerp(hidden, candidate, update)
-        return hidden
-
-
-def convolved_gates(
-    hidden: Tensor, x: Tensor, layers: tuple[nn.Conv2d, nn.Conv2d], joined: JoinedLayers
-) -> tuple[Tensor, ...]:
-    """Return the update and the reset of a hidden state: (B, C, h, w) each, in 0..1.
-
-    Both read the same, so a GPU convolves once. On a processor that saves nothing, and what
-    follows reads halves of a map more slowly than whole ones.
-    """
-    if hidden.device.type == 'cpu':
-        return tuple(convolve_joined((hidden, x), layer, 'sigmoid') for layer in layers)
-    return joined_gates(hidden, x, layers, joined)
-
-
-def joined_gates(
-    hidden: Tensor, x: Tensor, layers: tuple[nn.Conv2d, nn.Conv2d], joined: JoinedLayers
-) -> tuple[Tensor, ...]:
-    """Return what ``convolved_gates`` does, by one convolution."""
-    both = convolve_joined((hidden, x), layers[0], 'sigmoid', joined(*layers))
-    return torch.split(both, hidden.shape[1], dim=1)
-
-
 class Context(NamedTuple):
     """What stays the same in all refinement steps, left view at 1/4."""
 
     part: Tensor  # (B, 2C, h, w), what the context adds in the first fusing convolution
     correlation: Tensor  # (B, h, w, w) float32
     pooled: Tensor  # (B, h, w, w/2) float32
+
+
+class DeviceContext(NamedTuple):
+    """What stays the same in all refinement steps on a GPU, left view at 1/4."""
+
+    features: Tensor  # (B, h, w, C), tokens of the context
+    rows: Tensor  # (B, h, w, n) float32, see `lookup.cost_rows`
+
+
+class DeviceWeights(NamedTuple):
+    """What a refinement step on a GPU makes of its weights.
+
+    Two 1×1 layers without an activation between them are one.
+    """
+
+    disparity: Tensor  # (96, 1, 3, 3) float32, of disparities in pixels of the map
+    disparity_bias: Tensor  # float32
+    costs: Tensor  # (192, 18), first layer of both look-ups
+    costs_bias: Tensor
+    fusing: Tensor  # (2C, 96 + 192 + 64 + C), of disparity, look-ups, logits and context
+    fusing_bias: Tensor
+    heads: Tensor  # (2C, C, 3, 3), first layer of both update heads
+    heads_bias: Tensor
+    updates: Tensor  # (3, 2C, 3, 3), second layer
 
 
 class State(NamedTuple):
@@ -132,7 +107,7 @@ class State(NamedTuple):
     estimate: Prediction  # maps (B, 1, h, w) float32, disparity in pixels of the map
 
 
-class Refiner(nn.Module):
+class Refiner(KeepsWeights):
     """One step of local refinement; the same weights serve every step."""
 
     def __init__(self, channels: int) -> None:
@@ -146,6 +121,22 @@ class Refiner(nn.Module):
         self.disp_update = update_head(channels, 1)
         self.conf_occ_update = update_head(channels, 2)
         self.gru = ConvGRU(channels)
+        self.made = MadeTensors()
+
+    def keep_device_weights(self) -> None:
+        """Make the joined layers of a step."""
+        self.made.keep(self._make)
+
+    def context(self, features: Tensor, correlation: Tensor) -> Context | DeviceContext:
+        """Return what all steps share.
+
+        Args:
+            features: (B, C, h, w), the context.
+            correlation: (B, h, w, w) float32.
+        """
+        if device_path.serves(features):
+            return DeviceContext(to_tokens(features), cost_rows(correlation, _CORRELATION_UNIT))
+        return Context(self.context_part(features), correlation, pool_columns(correlation))
 
     def context_part(self, context: Tensor) -> Tensor:
         """Return what the context adds to the first fusing convolution, bias included."""
@@ -154,11 +145,15 @@ class Refiner(nn.Module):
         weight = layer.weight.flatten(1)[:, _CONTEXT_AT : _CONTEXT_AT + channels]
         return to_maps(product(to_tokens(context), weight.contiguous(), layer.bias))
 
-    def forward(self, state: State, context: Context) -> State:
+    def forward(self, state: State, context: Context | DeviceContext) -> State:
         """Refine once: disparity, confidence and visibility change by small updates."""
         disparity, visibility, confidence = state.estimate
-        logits = torch.cat((logit(confidence, 0.01), logit(visibility, 0.01)), dim=1)
-        features = self._fuse(disparity, logits, context)
+        if isinstance(context, DeviceContext):
+            logits = logit(torch.cat((confidence, visibility), dim=1), 0.01)
+            features = self._fuse_on_device(disparity, logits, context)
+        else:
+            logits = torch.cat((logit(confidence, 0.01), logit(visibility, 0.01)), dim=1)
+            features = self._fuse(disparity, logits, context)
         hidden = self.gru(state.hidden, self.refine_unet(features).quarter)
         updates = in_overlapping_bands(self._updates, hidden, halo=2)
         changed = (logits + updates[:, 1:]).sigmoid()
@@ -167,8 +162,72 @@ class Refiner(nn.Module):
 
     def _updates(self, hidden: Tensor) -> Tensor:
         """Return what is added to the disparity and to both logits: (B, 3, h, w) float32."""
-        heads = (self.disp_update, self.conf_occ_update)
+        heads = self._heads
+        if device_path.serves(hidden):
+            made = self._weights
+            padding = [1, 1]
+            wide = torch.conv2d(hidden, made.heads, made.heads_bias, padding=padding)
+            wide = activate(wide, 'gelu')
+            return torch.conv2d(wide, made.updates, padding=padding).float()
         return torch.cat([head(hidden).float() for head in heads], dim=1)
+
+    @property
+    def _heads(self) -> tuple[ConvPair, ConvPair]:
+        return self.disp_update, self.conf_occ_update
+
+    @property
+    def _weights(self) -> DeviceWeights:
+        return DeviceWeights(*self.made(self._make))
+
+    def _make(self) -> DeviceWeights:
+        first = self.disp_feat.first
+        lookups, logits = (self.corr_feat1, self.corr_feat2), self.conf_occ_feat
+        layer = self.disp_corr_ctx_cat.first
+        weight = layer.weight.flatten(1).float()
+        widths = [96, 64, 64, self.gru.convz1.weight.shape[0], _LOGIT_CHANNELS]
+        parts = torch.split(weight, widths, dim=1)
+        seconds = [pair.second for pair in (*lookups, logits)]
+        composed = [
+            part @ second.weight.flatten(1).float()
+            for part, second in zip((parts[1], parts[2], parts[4]), seconds, strict=True)
+        ]
+        bias = device_path.bias_of(layer).float()
+        for part, second in zip((parts[1], parts[2], parts[4]), seconds, strict=True):
+            bias = bias + part @ device_path.bias_of(second).float()
+        dtype = layer.weight.dtype
+        wide = torch.cat((parts[0], *composed, parts[3]), dim=1)
+        last = device_path.block_diagonal(*(pair.second.weight for pair in self._heads))
+        head_weight, head_bias = join(tuple(pair.first for pair in self._heads))
+        return DeviceWeights(
+            first.weight.float() / _DISPARITY_UNIT,
+            device_path.bias_of(first).float(),
+            device_path.block_diagonal(*(pair.first.weight.flatten(1) for pair in lookups)),
+            torch.cat([device_path.bias_of(pair.first) for pair in lookups]),
+            wide.to(dtype),
+            bias.to(dtype),
+            head_weight.contiguous(memory_format=torch.channels_last),
+            device_path.bias_of(self.disp_update.first) if head_bias is None else head_bias,
+            last.contiguous(memory_format=torch.channels_last),
+        )
+
+    def _fuse_on_device(
+        self, disparity: Tensor, logits: Tensor, context: DeviceContext
+    ) -> Tensor:
+        """Return what ``_fuse`` does."""
+        made, dtype = self._weights, context.features.dtype
+        wide = torch.conv2d(disparity, made.disparity, made.disparity_bias, padding=[1, 1])
+        wide = activate(wide, 'gelu').to(dtype, memory_format=torch.channels_last)
+        costs = look_up_rows(context.rows, disparity).to(dtype)
+        known = logits.to(dtype, memory_format=torch.channels_last)
+        sources = (
+            to_tokens(self.disp_feat.second(wide)),
+            device_path.gelu_product(costs, made.costs, made.costs_bias),
+            to_tokens(convolve(known, self.conf_occ_feat.first, 'gelu')),
+            context.features,
+        )
+        both = torch.cat(sources, dim=-1)
+        mixed = device_path.gelu_product(both, made.fusing, made.fusing_bias)
+        return cast(Tensor, self.disp_corr_ctx_cat.second(to_maps(mixed)))
 
     def _fuse(self, disparity: Tensor, logits: Tensor, context: Context) -> Tensor:
         """Return the features (B, C, h, w) of the current estimate and of its costs."""
@@ -201,7 +260,7 @@ class Refiner(nn.Module):
 
     def _read(self, disparity: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Return both cost look-ups, (B, 9, h, w) float32 each."""
-        column = torch.arange(disparity.shape[-1], device=disparity.device) - disparity
+        column = kept(columns, disparity.shape[-1], disparity.device) - disparity
         full = look_up(context.correlation, column)
         pooled = look_up(context.pooled, column / 2)
         return full / _CORRELATION_UNIT, pooled / _CORRELATION_UNIT
@@ -214,6 +273,11 @@ class Refiner(nn.Module):
         return apply_conv(self.disp_feat.second, activate(wide, 'gelu').to(dtype))
 
 
+def columns(width: int, device: torch.device) -> Tensor:
+    """Return the columns of a map: (w,) int64."""
+    return torch.arange(width, device=device)
+
+
 def update_head(channels: int, out_channels: int) -> ConvPair:
     """Return the two convolutions from the hidden state to an update."""
     last = nn.Conv2d(channels, out_channels, 3, padding=1, bias=False)
@@ -223,6 +287,6 @@ def update_head(channels: int, out_channels: int) -> ConvPair:
 def bound(estimate: Prediction, *, allow_negative: bool) -> Prediction:
     """Limit the disparity to what is allowed, and call hidden what matches left of the image."""
     disparity = estimate.disparity if allow_negative else estimate.disparity.clamp_min(0.0)
-    column = torch.arange(disparity.shape[-1], device=disparity.device)
+    column = kept(columns, disparity.shape[-1], disparity.device)
     visible = torch.where(column >= disparity, estimate.visibility, 0.0)
     return Prediction(disparity, visible, estimate.confidence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from s2m2_ros.network.attention import CrossBlock
+from s2m2_ros.network.device_path import owned
 from s2m2_ros.network.layers import Down, GatedFusion, Up
 from s2m2_ros.network.unet import Pyramid
 
@@ -38,7 +39,7 @@ class MultiResolutionTransformer(nn.Module):
 
     def forward(self, maps: Pyramid) -> Pyramid:
         """Transform maps of C, C, 2C and 2C channels of stacked images; shapes stay."""
-        z0 = self.enc_attn0(maps.quarter)
+        z0 = self.enc_attn0(owned(maps.quarter))
         z1 = self.enc_attn1(self.down_concat1(maps.eighth, self.down_conv0(z0)))
         z2 = self.enc_attn2(self.down_concat2(maps.sixteenth, self.down_conv1(z1)))
         z3 = self.down_concat3(maps.thirtysecond, self.down_conv2(z2))

@@ -1,0 +1,131 @@
+"""What inference on a GPU does differently: fewer launches and fewer passes over memory.
+
+A GPU is launch-bound where PyTorch runs operator by operator, and most operators between products
+are bound by memory. So products add to what they are added to, biases become channels, layers that
+read the same input are one, and activations are part of products. Numbers differ by rounding.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from s2m2_ros.network.joined import Layer
+
+# GELU, its approximation and ReLU leave this as it is in every precision: a channel that holds it
+# carries a bias through an activation. A power of two, so that dividing by it is exact.
+CONSTANT = 8.0
+# Products of GPUs want multiples of this many channels.
+MULTIPLE = 8
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def serves(x: Tensor) -> bool:
+    """Return whether work on ``x`` takes this path: inference on a device, no compiler at work."""
+    return (
+        x.device.type != 'cpu'
+        and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[no-untyped-call]
+        and not _autocasts(x.device.type)
+    )
+
+
+def _autocasts(device_type: str) -> bool:
+    # Tensors without data, of the device 'meta', know no autocast.
+    return device_type != 'meta' and torch.is_autocast_enabled(device_type)
+
+
+def owned(x: Tensor) -> Tensor:
+    """Return a copy on this path, whose operators may write to what they get; else ``x``."""
+    return x.clone(memory_format=torch.preserve_format) if serves(x) else x
+
+
+def matrix(tokens: Tensor) -> Tensor:
+    """(..., C) -> (rows, C)."""
+    return tokens.reshape(-1, tokens.shape[-1])
+
+
+def product(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return tokens · weightᵀ + bias: (..., in) -> (..., out)."""
+    result = torch.addmm(bias, matrix(tokens), weight.t())
+    return result.view(*tokens.shape[:-1], -1)
+
+
+def gelu_product(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return GELU(tokens · weightᵀ + bias), in half precision as one kernel.
+
+    That kernel approximates the GELU by a tanh, which is off by at most 0.0005: less than half
+    precision rounds. In float32 the GELU is exact.
+    """
+    if tokens.dtype not in _HALF:
+        return torch.ops.aten.gelu_(product(tokens, weight, bias))
+    return _activated(tokens, weight, bias, gelu=True)
+
+
+def relu_product(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return max(0, tokens · weightᵀ + bias)."""
+    return _activated(tokens, weight, bias, gelu=False)
+
+
+def _activated(tokens: Tensor, weight: Tensor, bias: Tensor, *, gelu: bool) -> Tensor:
+    result = torch._addmm_activation(bias, matrix(tokens), weight.t(), use_gelu=gelu)
+    return result.view(*tokens.shape[:-1], -1)
+
+
+def add_product(total: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
+    """Return total + tokens · weightᵀ, (..., out), in the memory of ``total`` if that is in order."""
+    total = total.contiguous()
+    total.view(-1, total.shape[-1]).addmm_(matrix(tokens), weight.t())
+    return total
+
+
+def with_constant(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return a weight (out, in, ...) and a bias with outputs that hold ``CONSTANT``, then zeros."""
+    bias = weight.new_zeros(weight.shape[0]) if bias is None else bias
+    constant = weight.new_zeros(MULTIPLE)
+    constant[0] = CONSTANT
+    extra = weight.new_zeros(MULTIPLE, *weight.shape[1:])
+    return torch.cat((weight, extra)), torch.cat((bias, constant))
+
+
+def reading_constant(weight: Tensor, bias: Tensor) -> Tensor:
+    """Return a weight (out, in) that takes its bias from the channels of ``with_constant``."""
+    extra = weight.new_zeros(weight.shape[0], MULTIPLE)
+    extra[:, 0] = bias / CONSTANT
+    return torch.cat((weight, extra), dim=1)
+
+
+def chain(first: Layer, second: Layer, extra_bias: Tensor | None = None) -> tuple[Tensor, ...]:
+    """Return the weights of two 1×1 layers with an activation between them.
+
+    They are the first weight and bias, and the second weight, which takes its bias, and the extra
+    one, from a constant channel.
+    """
+    bias = bias_of(second) if extra_bias is None else bias_of(second) + extra_bias
+    wide = with_constant(first.weight.flatten(1), first.bias)
+    return *wide, reading_constant(second.weight.flatten(1), bias)
+
+
+def bias_of(layer: Layer) -> Tensor:
+    """Return the bias of a layer, zeros if it has none."""
+    return layer.weight.new_zeros(layer.weight.shape[0]) if layer.bias is None else layer.bias
+
+
+def block_diagonal(*weights: Tensor) -> Tensor:
+    """Return one weight (sum of outputs, sum of inputs, ...) that keeps the inputs apart."""
+    inputs, outputs = (sum(w.shape[axis] for w in weights) for axis in (1, 0))
+    result = weights[0].new_zeros(outputs, inputs, *weights[0].shape[2:])
+    row = column = 0
+    for weight in weights:
+        height, width = weight.shape[:2]
+        result[row : row + height, column : column + width] = weight
+        row, column = row + height, column + width
+    return result
+
+
+def convolution(x: Tensor, layer: nn.Conv2d) -> Tensor:
+    """Convolve without the layer's bias, which cuDNN would add in a pass of its own."""
+    return torch.conv2d(x, layer.weight, None, layer.stride, cast(list[int], layer.padding))
