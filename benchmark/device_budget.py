@@ -87,8 +87,11 @@ class DeviceBudget(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         if func is torch.ops.aten.convolution.default:
             result = _ordered_as_by_cudnn(result, args[:2])
-        inputs, outputs = _tensors((args, kwargs)), _tensors(result)
-        self._hold((*inputs, *outputs))
+        outputs = _tensors(result)
+        self._hold((*_tensors((args, kwargs)), *outputs))
+        # What is only written to is no input.
+        read = {key: value for key, value in (kwargs or {}).items() if key != 'out'}
+        inputs = _tensors((args, read))
         name = func.overloadpacket.__name__
         if not _is_free(func, name, inputs, outputs):
             self.launches[name] += 1

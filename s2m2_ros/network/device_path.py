@@ -109,9 +109,12 @@ def chain(first: Layer, second: Layer, extra_bias: Tensor | None = None) -> tupl
     return *wide, reading_constant(second.weight.flatten(1), bias)
 
 
-def bias_of(layer: Layer) -> Tensor:
+def bias_of(layer: Layer | nn.ConvTranspose2d) -> Tensor:
     """Return the bias of a layer, zeros if it has none."""
-    return layer.weight.new_zeros(layer.weight.shape[0]) if layer.bias is None else layer.bias
+    if layer.bias is not None:
+        return layer.bias
+    outputs = layer.weight.shape[1 if isinstance(layer, nn.ConvTranspose2d) else 0]
+    return layer.weight.new_zeros(outputs)
 
 
 def block_diagonal(*weights: Tensor) -> Tensor:

@@ -12,15 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from s2m2_ros.network import device_path
 from s2m2_ros.network.bands import banding_pays
+from s2m2_ros.network.device_matching import (
+    EPSILON,
+    MASKED,
+    SINKHORN_ROUNDS,
+    WINDOW,
+    match_rows_on_device,
+)
 from s2m2_ros.network.layers import halves, to_tokens
 from s2m2_ros.network.precision import full_precision
 from s2m2_ros.network.prediction import Prediction
 
-SINKHORN_ROUNDS = 3
-_MASKED = -1e4
-_WINDOW = 2
-_EPSILON = 1e-4
 _NEGLIGIBLE = -80.0
 # Entries of the volume that one pass of Sinkhorn takes: 1 MiB stays in a core's second cache.
 _CHUNK_ENTRIES_CPU = 1 << 20
@@ -66,11 +70,14 @@ class Matcher(nn.Module):
     def forward(self, correlation: Tensor, *, allow_negative: bool) -> Prediction:
         """Match by transport: (B, h, w, w) -> maps (B, 1, h, w), disparity in map pixels."""
         rows = correlation.flatten(0, 1)
+        shape = (correlation.shape[0], 1, *correlation.shape[1:3])
+        if device_path.serves(rows):
+            found = match_rows_on_device(rows, allow_negative=allow_negative)
+            return Prediction(*(maps.view(shape) for maps in found))
         chunks: tuple[Tensor, ...] = (rows,)
         if banding_pays(rows):
             chunks = torch.split(rows, max(1, _CHUNK_ENTRIES_CPU // rows[0].numel()))
         parts = [match_rows(chunk, allow_negative=allow_negative) for chunk in chunks]
-        shape = (correlation.shape[0], 1, *correlation.shape[1:3])
         return Prediction(*(torch.cat(maps).view(shape) for maps in zip(*parts, strict=True)))
 
     def probability(self, correlation: Tensor, *, allow_negative: bool) -> Tensor:
@@ -95,7 +102,7 @@ def match_rows(rows: Tensor, *, allow_negative: bool) -> Prediction:
     scores = masked_scores(rows, allow_negative=allow_negative)
     u, v, v_dustbin = sinkhorn(scores)
     best = (scores + v[:, None, :]).argmax(dim=-1, keepdim=True)
-    column = best + torch.arange(-_WINDOW, _WINDOW + 1, device=rows.device)
+    column = best + torch.arange(-WINDOW, WINDOW + 1, device=rows.device)
     pixel = torch.arange(width, device=rows.device)[:, None]
     known = (column >= 0) & (column < (width if allow_negative else pixel + 1))
     inside = column.clamp(0, width - 1)
@@ -103,7 +110,7 @@ def match_rows(rows: Tensor, *, allow_negative: bool) -> Prediction:
     log_p = scores.gather(-1, inside) + u[..., None] + v_window + math.log(2 * width)
     p = torch.where(known, log_p.exp(), 0.0)
     confidence = p.sum(dim=-1)
-    mean = ((p * column).sum(dim=-1) + _EPSILON) / (confidence + _EPSILON)
+    mean = ((p * column).sum(dim=-1) + EPSILON) / (confidence + EPSILON)
     # Each row of the transport sums to its marginal, so the dustbin has what the row has not.
     visibility = 1.0 - (u + v_dustbin + math.log(2 * width)).exp()
     return Prediction(pixel[:, 0] - mean, visibility, confidence)
@@ -115,7 +122,7 @@ def masked_scores(rows: Tensor, *, allow_negative: bool) -> Tensor:
         return rows
     width = rows.shape[-1]
     behind = torch.ones(width, width, dtype=torch.bool, device=rows.device).triu(1)
-    return rows.masked_fill(behind, _MASKED)
+    return rows.masked_fill(behind, MASKED)
 
 
 def sinkhorn(scores: Tensor) -> Potentials:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from s2m2_ros.network import device_path
 from s2m2_ros.network.backbone import Backbone
 from s2m2_ros.network.bands import in_overlapping_bands
 from s2m2_ros.network.config import S2M2Config
@@ -165,7 +166,7 @@ class S2M2(nn.Module):
 
     def _enlarge(self, half: Tensor, hidden: Tensor, maps: Tensor) -> Tensor:
         """Take (B, 3, H/4, W/4) maps to full resolution."""
-        return window_means(maps, self.upsample_mask_4x_refine(hidden, half), _QUARTER)
+        return self.upsample_mask_4x_refine.upsample(maps, hidden, half)
 
     def _sharpen(self, maps: Tensor, image: Tensor, half: Tensor) -> Tensor:
         """Filter (B, 3, H, W) maps along the edges of the image; its first is the disparity."""
@@ -179,6 +180,8 @@ class S2M2(nn.Module):
 
 def scaled(images: Tensor) -> Tensor:
     """Return images of 0..255 as float32 in −1..1."""
+    if device_path.serves(images):
+        return torch.rsub(images.float(), -1.0, alpha=-2.0 / 255.0)
     return (images.float() / 255.0 - 0.5) * 2.0
 
 

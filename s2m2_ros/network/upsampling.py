@@ -8,6 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from s2m2_ros.network import device_path
+from s2m2_ros.network.device_upsampling import (
+    double_into,
+    doubling_weights,
+    empty_maps,
+    planes,
+    quadrupled,
+)
+from s2m2_ros.network.joined import KeepsWeights, MadeTensors
 from s2m2_ros.network.layers import conv, to_maps, to_tokens
 from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
@@ -16,7 +25,7 @@ from s2m2_ros.network.products import product
 _NEIGHBORS = 9
 
 
-class Upsampler4x(nn.Module):
+class Upsampler4x(KeepsWeights):
     """Weights of the window means that take maps from 1/4 to full resolution."""
 
     def __init__(self, channels: int) -> None:
@@ -28,6 +37,26 @@ class Upsampler4x(nn.Module):
             nn.ReLU(),
             nn.ConvTranspose2d(128, _NEIGHBORS, 2, stride=2),
         )
+        self.made = MadeTensors()
+
+    def keep_device_weights(self) -> None:
+        """Make the transposed convolutions products."""
+        self.made.keep(self._make)
+
+    def _make(self) -> tuple[Tensor, ...]:
+        last = cast(nn.ConvTranspose2d, self.conv_concat[2])
+        return *doubling_weights(self.conv_x), *doubling_weights(last)
+
+    def upsample(self, maps: Tensor, hidden: Tensor, half: Tensor) -> Tensor:
+        """Take maps (B, M, H/4, W/4) to full resolution."""
+        if not device_path.serves(hidden):
+            return window_means(maps, self(hidden, half), 4)
+        weight, bias, last, last_bias = self.made(self._make)
+        both = empty_maps(half, 128, half.shape[-2:], half.dtype)
+        double_into(both[:, :64], hidden, weight, bias)
+        both[:, 64:] = self.conv_y(half)
+        mixed = self.conv_concat[0](both).relu_()
+        return quadrupled(maps, device_path.product(to_tokens(mixed), last, last_bias))
 
     def forward(self, hidden: Tensor, half: Tensor) -> Tensor:
         """(B, C, H/4, W/4), (B, C, H/2, W/2) -> logits (B, 9, H, W)."""
@@ -36,7 +65,7 @@ class Upsampler4x(nn.Module):
         return doubling(cast(nn.ConvTranspose2d, self.conv_concat[2]), mixed)
 
 
-class Upsampler1x(nn.Module):
+class Upsampler1x(KeepsWeights):
     """Weights of the edge-guided filter at full resolution; float32 throughout."""
 
     def __init__(self, channels: int) -> None:
@@ -47,6 +76,40 @@ class Upsampler1x(nn.Module):
         self.conv_concat = nn.Sequential(
             conv(48, 48, 3), nn.ReLU(), nn.ConvTranspose2d(48, _NEIGHBORS, 1)
         )
+        self.made = MadeTensors()
+
+    def keep_device_weights(self) -> None:
+        """Make the float32 weights, the first layers of disparity and image as one."""
+        self.made.keep(self._make)
+
+    def _make(self) -> tuple[Tensor, ...]:
+        firsts = [cast(nn.ConvTranspose2d, pair[0]) for pair in (self.conv_disp, self.conv_rgb)]
+        weights = [convolution_weight(layer).float() for layer in firsts]
+        middle = cast(nn.Conv2d, self.conv_concat[0])
+        last = cast(nn.ConvTranspose2d, self.conv_concat[2])
+        order = torch.channels_last
+        return (
+            device_path.block_diagonal(*weights).contiguous(memory_format=order),
+            torch.cat([device_path.bias_of(layer).float() for layer in firsts]),
+            *doubling_weights(self.conv_ctx),
+            middle.weight.float().contiguous(memory_format=order),
+            device_path.bias_of(middle).float(),
+            convolution_weight(last).float().flatten(1),
+            device_path.bias_of(last).float(),
+        )
+
+    def _on_device(self, disparity: Tensor, image: Tensor, half: Tensor) -> Tensor:
+        first, first_bias, *context, middle, middle_bias, last, last_bias = self.made(self._make)
+        joined = empty_maps(disparity, 48, disparity.shape[-2:], torch.float32)
+        both = torch.cat((disparity, image), dim=1).contiguous(memory_format=torch.channels_last)
+        wide = torch.conv2d(both, first, first_bias, padding=[1, 1])
+        torch.clamp_min(wide, 0.0, out=joined[:, :32])
+        # At full resolution these are the largest maps of all.
+        del wide, both
+        double_into(joined[:, 32:], half, *context)
+        mixed = torch.conv2d(joined, middle, middle_bias, padding=[1, 1])
+        del joined
+        return planes(to_tokens(mixed.relu_()), last, last_bias)
 
     def forward(self, disparity: Tensor, image: Tensor, half: Tensor) -> Tensor:
         """Compute the logits of the filter.
@@ -58,6 +121,8 @@ class Upsampler1x(nn.Module):
 
         Returns: logits (B, 9, H, W) float32.
         """
+        if device_path.serves(half):
+            return self._on_device(disparity, image, half)
         context = doubling(self.conv_ctx, half).float()
         with full_precision(disparity):
             parts = (
@@ -84,7 +149,12 @@ def doubling(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
 def flipped(layer: nn.Module, x: Tensor) -> Tensor:
     """Apply a transposed convolution of stride 1 as a convolution, in float32."""
     transposed = cast(nn.ConvTranspose2d, layer)
-    return in_full_precision(transposed, x, transposed.weight.flip(2, 3).transpose(0, 1))
+    return in_full_precision(transposed, x, convolution_weight(transposed))
+
+
+def convolution_weight(layer: nn.ConvTranspose2d) -> Tensor:
+    """Return the weight (out, in, ...) of the convolution that equals a transposed one."""
+    return layer.weight.flip(2, 3).transpose(0, 1)
 
 
 def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
@@ -98,7 +168,10 @@ def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
     Returns: (B, M, factor·h, factor·w) float32.
     """
     height, width = maps.shape[-2:]
-    padded = with_edges(maps)
+    if device_path.serves(maps):
+        padded = functional.pad(maps, (1, 1, 1, 1), mode='replicate')
+    else:
+        padded = with_edges(maps)
     weights = logits.float().softmax(dim=1)
     weights = weights.view(-1, _NEIGHBORS, height, factor, width, factor)
     total: Tensor | None = None

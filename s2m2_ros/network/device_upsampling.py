@@ -1,0 +1,72 @@
+"""Upsampling on a GPU: maps are written where they are read, and never joined by a copy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from s2m2_ros.network import device_path
+from s2m2_ros.network.layers import to_tokens
+
+_NEIGHBORS = 9
+_FACTOR = 4
+
+
+def doubling_weights(layer: nn.ConvTranspose2d) -> tuple[Tensor, Tensor]:
+    """Return a 2×2 transposed convolution of stride 2 as a weight (4·out, in) and a bias.
+
+    Outputs are ordered by row, column and channel.
+    """
+    weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
+    return weight, device_path.bias_of(layer).repeat(4)
+
+
+def double_into(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> None:
+    """Apply ``doubling_weights`` to maps (B, in, h, w) and write them to (B, out, 2h, 2w)."""
+    wide = device_path.product(to_tokens(x), weight, bias)
+    pixels = wide.view(*wide.shape[:3], 2, 2, -1)
+    target = to_tokens(out).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
+    target.copy_(pixels.transpose(2, 3))
+
+
+def empty_maps(like: Tensor, channels: int, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """Return maps (B, channels, *size) without values, in channels-last order."""
+    shape = (like.shape[0], channels, *size)
+    return torch.empty(
+        shape, dtype=dtype, device=like.device, memory_format=torch.channels_last
+    )
+
+
+def planes(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return tokens · weightᵀ + bias as maps whose channels lie apart: (B, h, w, in) -> (B, out, h, w).
+
+    What follows reads one channel at a time.
+    """
+    batch, height, width, _ = tokens.shape
+    columns = tokens.flatten(1, 2).transpose(1, 2)
+    result = torch.matmul(weight, columns).add_(bias[:, None])
+    return result.view(batch, -1, height, width)
+
+
+def quadrupled(maps: Tensor, wide: Tensor) -> Tensor:
+    """Average 3×3 windows of maps for 4×4 output pixels under each of theirs.
+
+    Args:
+        maps: (B, M, h, w) float32.
+        wide: (B, 2h, 2w, 36), the tokens whose channels are row, column and neighbor of the
+            logits of 2×2 output pixels each.
+
+    Returns: (B, M, 4h, 4w) float32, as ``window_means`` of the logits.
+    """
+    batch, count, height, width = maps.shape
+    parts = wide.view(batch, height, 2, width, 2, 2, 2, _NEIGHBORS)
+    # By neighbor, then by row and column among the 4×4 pixels.
+    ordered = parts.permute(0, 1, 3, 7, 2, 5, 4, 6)
+    logits = ordered.new_empty(ordered.shape, dtype=torch.float32).copy_(ordered)
+    weights = logits.view(batch * height * width, _NEIGHBORS, _FACTOR**2).softmax(dim=1)
+    padded = functional.pad(maps, (1, 1, 1, 1), mode='replicate')
+    windows = padded.unfold(2, 3, 1).unfold(3, 3, 1).permute(0, 2, 3, 1, 4, 5)
+    means = windows.reshape(batch * height * width, count, _NEIGHBORS) @ weights
+    spread = means.view(batch, height, width, count, _FACTOR, _FACTOR)
+    return spread.permute(0, 3, 1, 4, 2, 5).reshape(batch, count, _FACTOR * height, -1)
