@@ -63,9 +63,7 @@ class Projections(KeepsWeights):
         joint[2 * half :, :, channels:] = joint[:half, :, channels:]
         parts = joint[: 2 * half], joint[half:], joint[half:]
         q, k, v = (
-            part[..., index * channels : (index + 1) * channels]
-            .unflatten(-1, (self.heads, -1))
-            .transpose(1, 2)
+            part.view(*part.shape[:2], 3, self.heads, -1)[:, :, index].transpose(1, 2)
             for index, part in enumerate(parts)
         )
         return q, k, v
@@ -200,8 +198,8 @@ def _attend_with_codes(
     Returns: the attended values (N, heads, h·w, d) and the mean codes (N, heads, h·w, 32).
     """
     depth, extra = q.shape[-1], height + width
-    tables = positional_tables(height, width, q.device)
-    indicators = tables.indicators.to(v.dtype).expand(*v.shape[:2], -1, -1)
+    tables = positional_tables(height, width, q.device, v.dtype)
+    indicators = tables.indicators.expand(*v.shape[:2], -1, -1)
     values = torch.cat((v, indicators), dim=-1)
     # Equal depths of keys and values keep the fused kernels; zeros leave the products alone.
     mixed = attend(
@@ -209,7 +207,6 @@ def _attend_with_codes(
     )
     attended, columns, rows = torch.split(mixed, [depth, width, height], dim=-1)
     grid = (*q.shape[:2], height, width, -1)
-    code_x, code_y = tables.columns.to(v.dtype), tables.rows.to(v.dtype)
-    mean_x = torch.einsum('nhyxk,xkc->nhyxc', columns.reshape(grid), code_x)
-    mean_y = torch.einsum('nhyxk,ykc->nhyxc', rows.reshape(grid), code_y)
+    mean_x = torch.einsum('nhyxk,xkc->nhyxc', columns.reshape(grid), tables.columns)
+    mean_y = torch.einsum('nhyxk,ykc->nhyxc', rows.reshape(grid), tables.rows)
     return attended, torch.cat((mean_x, mean_y), dim=-1).flatten(2, 3)

@@ -28,7 +28,7 @@ def serves(x: Tensor) -> bool:
         x.device.type != 'cpu'
         and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()  # type: ignore[no-untyped-call]
+        and not torch._C._is_tracing()
         and not _autocasts(x.device.type)
     )
 
@@ -61,7 +61,8 @@ def gelu_product(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     precision rounds. In float32 the GELU is exact.
     """
     if tokens.dtype not in _HALF:
-        return torch.ops.aten.gelu_(product(tokens, weight, bias))
+        exact: Tensor = torch.ops.aten.gelu_(product(tokens, weight, bias))
+        return exact
     return _activated(tokens, weight, bias, gelu=True)
 
 

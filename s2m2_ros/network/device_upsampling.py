@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,22 +28,21 @@ def double_into(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> None:
     """Apply ``doubling_weights`` to maps (B, in, h, w) and write them to (B, out, 2h, 2w)."""
     wide = device_path.product(to_tokens(x), weight, bias)
     pixels = wide.view(*wide.shape[:3], 2, 2, -1)
-    target = to_tokens(out).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
+    batch, height, width = wide.shape[:3]
+    target = to_tokens(out).view(batch, height, 2, width, 2, -1)
     target.copy_(pixels.transpose(2, 3))
 
 
-def empty_maps(like: Tensor, channels: int, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
+def empty_maps(like: Tensor, channels: int, size: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Return maps (B, channels, *size) without values, in channels-last order."""
     shape = (like.shape[0], channels, *size)
-    return torch.empty(
-        shape, dtype=dtype, device=like.device, memory_format=torch.channels_last
-    )
+    return torch.empty(shape, dtype=dtype, device=like.device, memory_format=torch.channels_last)
 
 
 def planes(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return tokens · weightᵀ + bias as maps whose channels lie apart: (B, h, w, in) -> (B, out, h, w).
+    """Return tokens · weightᵀ + bias as maps whose channels lie apart, for reading one at a time.
 
-    What follows reads one channel at a time.
+    (B, h, w, in) -> (B, out, h, w)
     """
     batch, height, width, _ = tokens.shape
     columns = tokens.flatten(1, 2).transpose(1, 2)
@@ -65,8 +66,22 @@ def quadrupled(maps: Tensor, wide: Tensor) -> Tensor:
     ordered = parts.permute(0, 1, 3, 7, 2, 5, 4, 6)
     logits = ordered.new_empty(ordered.shape, dtype=torch.float32).copy_(ordered)
     weights = logits.view(batch * height * width, _NEIGHBORS, _FACTOR**2).softmax(dim=1)
-    padded = functional.pad(maps, (1, 1, 1, 1), mode='replicate')
-    windows = padded.unfold(2, 3, 1).unfold(3, 3, 1).permute(0, 2, 3, 1, 4, 5)
-    means = windows.reshape(batch * height * width, count, _NEIGHBORS) @ weights
+    means = (
+        windows(maps).permute(0, 2, 3, 1, 4, 5).reshape(batch * height * width, count, _NEIGHBORS)
+        @ weights
+    )
     spread = means.view(batch, height, width, count, _FACTOR, _FACTOR)
     return spread.permute(0, 3, 1, 4, 2, 5).reshape(batch, count, _FACTOR * height, -1)
+
+
+def filtered(maps: Tensor, logits: Tensor) -> Tensor:
+    """Return ``window_means`` of maps and logits at the same resolution."""
+    weights = logits.softmax(dim=1)
+    by_neighbor = weights.view(weights.shape[0], 1, 3, 3, *weights.shape[-2:])
+    return (windows(maps).permute(0, 1, 4, 5, 2, 3) * by_neighbor).sum(dim=(2, 3))
+
+
+def windows(maps: Tensor) -> Tensor:
+    """Return the 3×3 windows of maps, edges repeated: (B, M, h, w) -> (B, M, h, w, 3, 3)."""
+    padded = functional.pad(maps, (1, 1, 1, 1), mode='replicate')
+    return padded.unfold(2, 3, 1).unfold(3, 3, 1)

@@ -16,7 +16,7 @@ _SPACING = 5 / 32
 
 
 class PositionalTables(NamedTuple):
-    """What the attention over a map of h × w needs to add relative positions; float32.
+    """What the attention over a map of h × w needs to add relative positions.
 
     The code of a query at (y, x) and a key at (y', x') is columns[x, x'] beside rows[y, y'].
     """
@@ -26,16 +26,21 @@ class PositionalTables(NamedTuple):
     indicators: Tensor  # (h·w, w + h), for each token ones at its column and at its row
 
 
-def positional_tables(height: int, width: int, device: torch.device) -> PositionalTables:
+def positional_tables(
+    height: int, width: int, device: torch.device, dtype: torch.dtype = torch.float32
+) -> PositionalTables:
     """Return the tables of a map size; they are kept for the next call with this size."""
-    return kept(_make_tables, height, width, device)
+    return kept(_make_tables, height, width, device, dtype)
 
 
-def _make_tables(height: int, width: int, device: torch.device) -> PositionalTables:
+def _make_tables(
+    height: int, width: int, device: torch.device, dtype: torch.dtype
+) -> PositionalTables:
     at_column = torch.eye(width, device=device).expand(height, width, width)
     at_row = torch.eye(height, device=device)[:, None].expand(height, width, height)
     indicators = torch.cat((at_column, at_row), dim=-1).flatten(0, 1)
-    return PositionalTables(_codes(width, device), _codes(height, device), indicators)
+    tables = _codes(width, device), _codes(height, device), indicators
+    return PositionalTables(*(table.to(dtype) for table in tables))
 
 
 def _codes(n: int, device: torch.device) -> Tensor:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from s2m2_ros.network import device_path
+
 Activation = Literal['gelu', 'sigmoid', 'tanh']
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     'gelu': functional.gelu,
@@ -65,6 +67,9 @@ def product(
             activation = 'gelu' if gelu else 'none'
             result = kernel(tokens.contiguous(), weight.contiguous(), bias, activation, [], 'none')
         return result
+    if bias is not None and add is None and device_path.serves(tokens):
+        applied = device_path.gelu_product if gelu else device_path.product
+        return applied(tokens, weight, bias)
     result = functional.linear(tokens, weight, bias)
     if add is not None:
         return result.add_(add)

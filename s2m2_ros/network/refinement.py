@@ -210,13 +210,11 @@ class Refiner(KeepsWeights):
             last.contiguous(memory_format=torch.channels_last),
         )
 
-    def _fuse_on_device(
-        self, disparity: Tensor, logits: Tensor, context: DeviceContext
-    ) -> Tensor:
+    def _fuse_on_device(self, disparity: Tensor, logits: Tensor, context: DeviceContext) -> Tensor:
         """Return what ``_fuse`` does."""
         made, dtype = self._weights, context.features.dtype
         wide = torch.conv2d(disparity, made.disparity, made.disparity_bias, padding=[1, 1])
-        wide = activate(wide, 'gelu').to(dtype, memory_format=torch.channels_last)
+        wide = activate(wide.to(dtype, memory_format=torch.channels_last), 'gelu')
         costs = look_up_rows(context.rows, disparity).to(dtype)
         known = logits.to(dtype, memory_format=torch.channels_last)
         sources = (

@@ -13,6 +13,7 @@ from s2m2_ros.network.device_upsampling import (
     double_into,
     doubling_weights,
     empty_maps,
+    filtered,
     planes,
     quadrupled,
 )
@@ -168,10 +169,9 @@ def window_means(maps: Tensor, logits: Tensor, factor: int) -> Tensor:
     Returns: (B, M, factor·h, factor·w) float32.
     """
     height, width = maps.shape[-2:]
-    if device_path.serves(maps):
-        padded = functional.pad(maps, (1, 1, 1, 1), mode='replicate')
-    else:
-        padded = with_edges(maps)
+    if factor == 1 and device_path.serves(maps):
+        return filtered(maps, logits)
+    padded = with_edges(maps)
     weights = logits.float().softmax(dim=1)
     weights = weights.view(-1, _NEIGHBORS, height, factor, width, factor)
     total: Tensor | None = None

@@ -1,32 +1,175 @@
-"""The path of GPUs gives what the plain one gives, tried on a processor, as no GPU is there."""
+"""The path of GPUs gives what the plain one gives, tried on a processor: no GPU is there."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from s2m2_ros.network import device_path, prepare_for_inference
+from s2m2_ros.network import S2M2, device_path, tables
+from s2m2_ros.network.device_matching import match_rows_on_device
+from s2m2_ros.network.joined import KeepsWeights
+from s2m2_ros.network.lookup import cost_rows, look_up, look_up_rows, pool_columns
+from s2m2_ros.network.matching import match_rows
+
+OnDevice = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let a processor stand in for the GPU that is not there."""
-    monkeypatch.setattr(device_path, 'serves', lambda x: not torch.is_grad_enabled())
-    with torch.inference_mode():
-        yield
+def on_device(monkeypatch: pytest.MonkeyPatch) -> OnDevice:
+    """Let the processor stand in for the GPU that is not there."""
+
+    @contextmanager
+    def stand_in() -> Iterator[None]:
+        with monkeypatch.context() as patched:
+            patched.setattr(device_path, 'serves', lambda x: True)
+            yield
+
+    return stand_in
+
+
+def prepared_for_device(network: S2M2) -> S2M2:
+    prepared = copy.deepcopy(network)
+    for module in prepared.modules():
+        if isinstance(module, KeepsWeights):
+            module.keep_weights()
+            module.keep_device_weights()
+    return prepared
+
+
+def largest(found: Any, wanted: Any) -> list[float]:
+    pairs = zip(found, wanted, strict=True)
+    return [float((one - other).abs().max()) for one, other in pairs]
+
+
+@torch.inference_mode()
+def test_the_network_gives_the_same(filled: Any, pairs: Any, on_device: OnDevice) -> None:
+    network = filled('XS', refine_iterations=2)
+    images = pairs(64, 96)
+    wanted = network(*images)
+    prepared = prepared_for_device(network)
+    kept = {key: value.clone() for key, value in prepared.state_dict().items()}
+    assert list(kept) == list(network.state_dict())
+    for _ in range(2):
+        with on_device():
+            found = prepared(*images)
+        disparity, visibility, confidence = largest(found, wanted)
+        assert disparity < 1e-3
+        assert visibility < 1e-4
+        assert confidence < 1e-4
+    # Nothing wrote to the weights, whose memory the joined ones share.
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, kept[key])
+        assert torch.equal(value, prepared.state_dict()[key])
+    assert max(largest(prepared(*images), wanted)) < 1e-3
+
+
+@torch.inference_mode()
+def test_negative_disparities_and_double_size_without_kept_weights(
+    filled: Any, pairs: Any, on_device: OnDevice
+) -> None:
+    network = filled('XS', refine_iterations=1, allow_negative=True)
+    network.double_output = True
+    images = pairs(64, 64)
+    wanted = network(*images)
+    with on_device():
+        found = network(*images)
+    assert found.disparity.shape == (1, 1, 128, 128)
+    assert max(largest(found, wanted)) < 1e-3
+
+
+@torch.inference_mode()
+def test_half_precision_is_off_by_no_more_than_it_rounds(
+    filled: Any, pairs: Any, on_device: OnDevice
+) -> None:
+    network = filled('XS', refine_iterations=1)
+    images = pairs(64, 64)
+    exact = network(*images).disparity
+    network = network.half()
+    plain = (network(*images).disparity - exact).abs().mean()
+    with on_device():
+        found = (network(*images).disparity - exact).abs().mean()
+    assert found < 1.5 * plain
 
 
 @pytest.mark.parametrize('allow_negative', [False, True])
-def test_network(filled: Any, pairs: Any, device: None, monkeypatch: pytest.MonkeyPatch, allow_negative: bool) -> None:
-    network = filled('XS', refine_iterations=2, allow_negative=allow_negative)
-    images = pairs(64, 96)
-    found = network(*images)
-    monkeypatch.undo()
-    with torch.inference_mode():
-        wanted = network(*images)
-    for one, other in zip(found, wanted, strict=True):
-        print((one - other).abs().median(), (one - other).abs().max())
+@pytest.mark.parametrize('scale', [1.0, 20.0])
+@torch.inference_mode()
+def test_transport_with_dustbins_in_the_matrix(scale: float, allow_negative: bool) -> None:
+    torch.manual_seed(0)
+    rows = scale * torch.randn(6, 40, 40)
+    found = match_rows_on_device(rows, allow_negative=allow_negative)
+    wanted = match_rows(rows, allow_negative=allow_negative)
+    assert max(largest(found, wanted)) < 2e-4
+
+
+@torch.inference_mode()
+def test_scores_of_any_range_stay_finite() -> None:
+    torch.manual_seed(0)
+    for scale in (1e3, 1e4):
+        found = match_rows_on_device(scale * torch.randn(4, 32, 32), allow_negative=False)
+        for maps in found:
+            assert maps.isfinite().all()
+
+
+@torch.inference_mode()
+def test_one_look_up_reads_both_rows_and_zeros_outside() -> None:
+    torch.manual_seed(0)
+    correlation = torch.randn(2, 3, 16, 16)
+    disparity = 60.0 * torch.rand(2, 1, 3, 16) - 30.0
+    disparity[0, 0, 0, :4] = torch.tensor([1e9, -1e9, 0.0, 3.5])
+    column = torch.arange(16) - disparity
+    full = look_up(correlation, column)
+    pooled = look_up(pool_columns(correlation), column / 2)
+    wanted = torch.cat((full, pooled), dim=1).permute(0, 2, 3, 1) / 16.0
+    found = look_up_rows(cost_rows(correlation, 16.0), disparity)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
+@torch.inference_mode()
+def test_a_constant_channel_carries_the_bias(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    first, second = (nn.Linear(8, 8).to(dtype) for _ in range(2))
+    weight, bias, last = device_path.chain(first, second, torch.ones(8, dtype=dtype))
+    assert weight.shape == (16, 8)
+    tokens = torch.zeros(1, 8, dtype=dtype)
+    for product in (device_path.gelu_product, device_path.relu_product):
+        constant = product(tokens, weight, bias)[:, 8:]
+        assert constant.tolist() == [[8.0] + 7 * [0.0]]
+        added = device_path.add_product(torch.zeros(1, 8, dtype=dtype), constant, last[:, 8:])
+        torch.testing.assert_close(added[0], second.bias + 1, rtol=1e-2, atol=1e-3)
+
+
+def test_training_processors_and_compilers_take_the_plain_path() -> None:
+    maps = torch.empty(1, device='meta')
+    assert not device_path.serves(maps)
+    with torch.no_grad():
+        assert device_path.serves(maps)
+        assert not device_path.serves(torch.empty(1))
+        traced = torch.jit.trace(_path, torch.empty(1, device='meta'), check_trace=False)  # type: ignore[no-untyped-call]
+    assert traced(torch.empty(1)).shape == (1,)
+
+
+def _path(x: Tensor) -> Tensor:
+    return x.new_zeros(2 if device_path.serves(x) else 1)
+
+
+def test_tables_are_made_once_and_recorded() -> None:
+    with tables.recorded() as record:
+        one = tables.kept(_table, 3, torch.device('cpu'))
+        with tables.recorded() as inner:
+            other = tables.kept(_table, 3, torch.device('cpu'))
+    tables.kept(_table, 4, torch.device('cpu'))
+    assert one is other
+    assert [id(table) for table in record] == [id(one)] * 2
+    assert [id(table) for table in inner] == [id(one)]
+
+
+def _table(size: int, device: torch.device) -> Tensor:
+    return torch.zeros(size, device=device)

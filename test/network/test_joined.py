@@ -13,7 +13,7 @@ from s2m2_ros.network import prepare_for_inference
 from s2m2_ros.network.joined import JoinedLayers, join
 from s2m2_ros.network.layers import conv
 from s2m2_ros.network.matching import log_add_exp, log_sum_exp
-from s2m2_ros.network.refinement import convolved_gates, joined_gates
+from s2m2_ros.network.recurrent import convolved_gates, joined_gates
 
 
 def test_layers_below_each_other_with_zeros_for_a_missing_bias() -> None:
@@ -72,7 +72,7 @@ def test_one_convolution_gives_both_gates() -> None:
     joined = JoinedLayers()
     for _ in range(2):
         for one, other in zip(
-            joined_gates(hidden, x, layers, joined),
+            joined_gates(torch.cat((hidden, x), dim=1), layers, joined),
             convolved_gates(hidden, x, layers, joined),
             strict=True,
         ):
