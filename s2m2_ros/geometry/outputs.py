@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
@@ -16,7 +15,7 @@ from s2m2_ros.geometry import pixel_kernel
 from s2m2_ros.geometry.camera_model import RegionOfInterest
 from s2m2_ros.geometry.clearing import ClearingOptions, clearing_points
 from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, Workspace, cloud_records
-from s2m2_ros.geometry.download import download
+from s2m2_ros.geometry.download import download, upload
 from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth, require_one_shape
 from s2m2_ros.geometry.registration import ZBuffer, register, registered_colors
 from s2m2_ros.geometry.registration_limits import DepthRange
@@ -74,7 +73,8 @@ class HostOutputs:
 
     ``max_disparity`` is finite and greater than every known disparity; 0 without a DISPARITY.
     ``cloud_frame_id`` is empty for the left optical frame. ``download_ms`` is how long the copy
-    to the host took. Nothing is known outside of ``valid_window``; None: it is the whole image.
+    to the host took, ``copied_at`` when it began, as `download.Downloaded` says; ``numbers`` came
+    with it. Nothing is known outside of ``valid_window``; None: it is the whole image.
     ``target`` is the camera that depth was registered to.
     """
 
@@ -86,6 +86,8 @@ class HostOutputs:
     download_ms: float = 0.0
     valid_window: RegionOfInterest | None = None
     target: TargetCamera | None = None
+    numbers: tuple[float, ...] = ()
+    copied_at: float | torch.cuda.Event = 0.0
 
     @property
     def required_target(self) -> TargetCamera:
@@ -108,6 +110,7 @@ def compute_outputs(
     deviation: Deviation | None = None,
     options: OutputOptions | None = None,
     workspace: Workspace | None = None,
+    numbers: Sequence[torch.Tensor] = (),
 ) -> HostOutputs:
     """Compute what is wanted on the maps' device and bring it to the host in one copy.
 
@@ -125,6 +128,7 @@ def compute_outputs(
         workspace: pass the same every time to save allocations on a CPU. The POINTS of the result
             may lie in it, so turn them into a message before the next call. Arrays may also share
             memory with the maps.
+        numbers: tensors of one number each, which come to the host in the same copy.
 
     Raises:
         CalibrationError: the size is not the camera's.
@@ -138,21 +142,19 @@ def compute_outputs(
         outputs = [output for output in Output if output in wanted]
         tensors = {output: _COMPUTE[output](context) for output in outputs}
         maximum = [tensors[output].amax() for output in outputs if output is Output.DISPARITY]
-        device = maps.disparity.device
-        if device.type == 'cuda':
-            torch.cuda.synchronize(device)  # else the copy's time would include the work
-        started = time.perf_counter()
-        arrays = download([*tensors.values(), *maximum])
-        download_ms = (time.perf_counter() - started) * 1e3
+        arrays, copied_at, download_ms = download([*tensors.values(), *maximum, *numbers])
+    single = [array.item() for array in arrays[len(outputs) :]]
     transform = options.cloud.transform
     return HostOutputs(
         camera=camera,
         arrays=dict(zip(outputs, arrays, strict=False)),
-        max_disparity=_above(arrays[-1].item()) if maximum else 0.0,
+        max_disparity=_above(single[0]) if maximum else 0.0,
         cloud_layout=CloudLayout.of(options.cloud) if Output.POINTS in wanted else None,
         cloud_frame_id=transform.frame_id if transform else '',
         download_ms=download_ms,
+        copied_at=copied_at,
         target=options.target,
+        numbers=tuple(single[len(maximum) :]),
     )
 
 
@@ -192,7 +194,8 @@ class _Pass:
     @property
     def cloud_image(self) -> torch.Tensor | None:
         """The left image, with the target camera's colors where it sees the point."""
-        left, color = _tensor(self.image), _tensor(self.color_image)
+        device = self.maps.disparity.device
+        left, color = _tensor(self.image, device), _tensor(self.color_image, device)
         if left is None or color is None or self.options.cloud.color == 'none':
             return left
         return registered_colors(
@@ -312,13 +315,15 @@ def _mask(condition: torch.Tensor) -> torch.Tensor:
     return condition.to(torch.uint8).mul_(255)
 
 
-def _tensor(image: np.ndarray | torch.Tensor | None) -> torch.Tensor | None:
-    """Return the image as a tensor that shares its memory where torch can."""
-    if image is None or isinstance(image, torch.Tensor):
-        return image
+def _tensor(image: np.ndarray | torch.Tensor | None, device: torch.device) -> torch.Tensor | None:
+    """Return the image as a tensor on a device, which on a CPU shares its memory if it can."""
+    if image is None:
+        return None
+    if isinstance(image, torch.Tensor):
+        return upload(image, device)
     if not image.flags.writeable or min(image.strides) < 0:
         image = image.copy()
-    return torch.from_numpy(image)
+    return upload(torch.from_numpy(image), device)
 
 
 def _above(maximum: float) -> float:

@@ -80,7 +80,7 @@ def common_format(lefts: Sequence[Image], rights: Sequence[Image]) -> ImageForma
 def check_values(images: torch.Tensor) -> None:
     """Raise ImageError unless float images (any shape) are finite and fill 0..255.
 
-    On a CUDA device this waits for the images to arrive.
+    On a CUDA device this waits.
     """
     smallest, largest = (bound.item() for bound in torch.aminmax(images))
     if not np.isfinite((smallest, largest)).all():
@@ -115,12 +115,17 @@ class Uploader:
         """
         layout = common_format(lefts, rights)
         images = [*lefts, *rights]
+        floats = layout.kind.startswith('float')
         if all(isinstance(i, torch.Tensor) and i.device == self._device for i in images):
             batch = _stack_on_device(images, layout)
+            if floats:
+                check_values(batch)
         else:
-            batch = self._copy_to_device(self._stage(images, layout))
-        if layout.kind.startswith('float'):
-            check_values(batch)
+            staged = self._stage(images, layout)
+            if floats:
+                # In host memory, where looking at them waits for nothing.
+                check_values(staged)
+            batch = self._copy_to_device(staged)
         planes = batch.permute(0, 3, 1, 2)
         return planes[: len(lefts)], planes[len(lefts) :]
 
@@ -132,7 +137,7 @@ class Uploader:
     def _stage(self, images: Sequence[Image], layout: ImageFormat) -> torch.Tensor:
         shape = (len(images), layout.height, layout.width, layout.channels)
         element = torch.uint8 if layout.kind == 'uint8' else torch.float32
-        if self._copied is not None:
+        if self._copied is not None and not self._copied.query():  # type: ignore[no-untyped-call]
             self._copied.synchronize()
         if self._staging is None or self._staging.shape != shape or self._staging.dtype != element:
             pinned = self._device.type == 'cuda'

@@ -242,4 +242,10 @@ class StereoMatcher:
         timings = None
         if started is not None and uploaded is not None:
             timings = StageTimings(started, uploaded, mark(self.device))
-        return [MatchResult(*one, timings) for one in zip(*maps, strict=True)]
+        pairs = zip(*maps, strict=True)
+        if self.device.type != 'cuda':
+            return [MatchResult(*one, timings) for one in pairs]
+        images = left.permute(0, 2, 3, 1)
+        return [
+            MatchResult(*one, timings, image) for one, image in zip(pairs, images, strict=True)
+        ]

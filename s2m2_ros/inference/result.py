@@ -23,6 +23,8 @@ class MatchResult:
         visibility: in [0, 1]; 1 seen by both cameras, 0 occluded in the right view or outside it.
         confidence: in [0, 1]; the probability that the disparity is wrong by less than 4 pixels.
         timings: durations of the stages, if the match was called with `timed=True`.
+        image: the left image on a CUDA device, (H, W, C), C 1 or 3, uint8 or float32 in 0..255,
+            so that it need not be uploaded again; None elsewhere.
 
     """
 
@@ -30,6 +32,7 @@ class MatchResult:
     visibility: torch.Tensor
     confidence: torch.Tensor
     timings: StageTimings | None = None
+    image: torch.Tensor | None = None
 
     def cpu(self) -> MatchResult:
         """Return the same maps in host memory; waits for the device."""

@@ -77,14 +77,14 @@ def _activated(tokens: Tensor, weight: Tensor, bias: Tensor, *, gelu: bool) -> T
 
 
 def add_product(total: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
-    """Return total + tokens · weightᵀ, (..., out), in the memory of ``total`` if that is in order."""
+    """Return total + tokens · weightᵀ, (..., out), in the memory of ``total`` if in one piece."""
     total = total.contiguous()
     total.view(-1, total.shape[-1]).addmm_(matrix(tokens), weight.t())
     return total
 
 
 def with_constant(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return a weight (out, in, ...) and a bias with outputs that hold ``CONSTANT``, then zeros."""
+    """Return a weight (out, in, ...) and a bias with outputs more: ``CONSTANT`` and zeros."""
     bias = weight.new_zeros(weight.shape[0]) if bias is None else bias
     constant = weight.new_zeros(MULTIPLE)
     constant[0] = CONSTANT

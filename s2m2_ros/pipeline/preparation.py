@@ -12,6 +12,7 @@ from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, CameraModel, StereoCamera
 from s2m2_ros.geometry.content_check import ContentCheck, check_content
 from s2m2_ros.geometry.distance_check import corrected
+from s2m2_ros.geometry.download import upload
 from s2m2_ros.geometry.rectification import Rectifier, needs_rectification, raw_calibration
 from s2m2_ros.geometry.rectification_check import ViewOrder, examine, rectification_helps
 from s2m2_ros.geometry.stereo_camera import NegativeBaselineError
@@ -78,7 +79,9 @@ def prepare(
         valid = first.valid
     camera = corrected(_camera(pair.calibration, images, state), options.correction)
     camera.require_size(images[0].shape[1], images[0].shape[0])
-    content = check_content(gray(images[0]), gray(images[1]))
+    # From a device the rectified images would have to come back first.
+    shown = images if device.type == 'cpu' else (left, right)
+    content = check_content(gray(shown[0]), gray(shown[1]))
     warnings += camera.warnings
     return PreparedPair(*images, camera, valid, content, tuple(notes), tuple(warnings))
 
@@ -112,7 +115,8 @@ def gray(image: Image) -> np.ndarray:
 def rectified(image: np.ndarray, rectifier: Rectifier) -> Image:
     """Return the rectified image: an array on a CPU, else a tensor on the rectifier's device."""
     # Images of recordings cannot be written to, which torch warns of.
-    planes = torch.from_numpy(np.require(image, requirements=['C', 'W'])).to(rectifier.device)
+    pixels = torch.from_numpy(np.require(image, requirements=['C', 'W']))
+    planes = upload(pixels, torch.device(rectifier.device))
     planes = planes.permute(2, 0, 1) if planes.ndim == 3 else planes[None]
     result = rectifier(planes[None])[0]
     result = result.permute(1, 2, 0) if image.ndim == 3 else result[0]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from s2m2_ros.geometry import HostOutputs, Output, OutputOptions, compute_outputs
@@ -13,6 +13,7 @@ from s2m2_ros.geometry.pair_findings import Finding, content_findings, findings
 from s2m2_ros.geometry.rectification_check import Examination, examine
 from s2m2_ros.geometry.uncertainty import calibrated_confidence, disparity_deviation
 from s2m2_ros.inference import MatchResult, StereoMatcher
+from s2m2_ros.inference.hardware.timing import mark, milliseconds_between
 from s2m2_ros.pipeline.options import PipelineOptions
 from s2m2_ros.pipeline.pair import PairInput, PairOutputs, StageTimes
 from s2m2_ros.pipeline.preparation import PreparedPair, gray, prepare
@@ -65,10 +66,8 @@ class StereoPipeline:
         mask, device = options.mask, self.matcher.device
         kept = None if mask.keeps_all else state.kept(mask, width, height, device)
         result = self.matcher.match(prepared.left, prepared.right, timed=True)
-        # Reading the durations waits for the device, so that they do not mix.
-        times = result.timings
-        upload_ms, inference_ms = (times.upload_ms, times.inference_ms) if times else (0.0, 0.0)
-        started = time.perf_counter()
+        matched = result.timings
+        started = mark(device)
         network = self.matcher.confidence_table
         result = _trusted(result, prepared, network)
         if kept is not None:
@@ -79,25 +78,28 @@ class StereoPipeline:
             prepared.camera,
             result,
             wanted,
-            image=prepared.left,
+            image=prepared.left if result.image is None else _like(result.image, prepared.left),
             color_image=pair.color,
             deviation=lambda confidence: disparity_deviation(confidence, network, scale=scale),
             options=_in_phase(options.outputs, wanted, state),
             workspace=state.workspace,
+            numbers=[_mean_confidence(result, kept)],
         )
+        # Durations are read after the download, for which the host has waited: on a CUDA device
+        # reading them earlier would be one wait more.
+        upload_ms, inference_ms = (
+            (matched.upload_ms, matched.inference_ms) if matched else (0.0, 0.0)
+        )
+        geometry_ms = milliseconds_between(started, host.copied_at)
         if kept is not None:
             host = replace(host, valid_window=mask.window(width, height))
-        mean_confidence = _mean_confidence(result, kept)
-        elapsed = (time.perf_counter() - started) * 1e3
         return replace(
             outputs,
             host=host,
             resolution=DISPARITY_RESOLUTION * scale,
             working_size=working_size,
-            times=StageTimes(
-                upload_ms, inference_ms, elapsed - host.download_ms, host.download_ms
-            ),
-            mean_confidence=mean_confidence,
+            times=StageTimes(upload_ms, inference_ms, geometry_ms, host.download_ms),
+            mean_confidence=host.numbers[0],
             notes=(*outputs.notes, *self.matcher.remarks(height, width)),
         )
 
@@ -159,7 +161,19 @@ def _restricted(result: MatchResult, kept: KeptPixels) -> MatchResult:
     )
 
 
-def _mean_confidence(result: MatchResult, kept: KeptPixels | None) -> float:
+def _mean_confidence(result: MatchResult, kept: KeptPixels | None) -> torch.Tensor:
+    """Return the mean over a coarse grid as a tensor of one number."""
     coarse = (slice(None, None, CONFIDENCE_STEP),) * 2
     confidence = result.confidence[coarse]
-    return float((confidence if kept is None else confidence[kept.factor[coarse] > 0]).mean())
+    if kept is None:
+        return confidence.mean()
+    factor = kept.factor[coarse]
+    if confidence.device.type == 'cpu':
+        return confidence[factor > 0].mean()
+    # Choosing pixels would wait for their number; the confidence of the others is 0.
+    return confidence.sum() / factor.sum()
+
+
+def _like(uploaded: torch.Tensor, image: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """Return an uploaded image (H, W, C) in the shape of the image that it was."""
+    return uploaded.reshape(image.shape)
