@@ -100,4 +100,4 @@ def _exported(kind: str, network: S2M2, size: ExportSize, *, dynamic: bool) -> b
     from s2m2_ros.optional_packages import require_packages
 
     require_packages('tensorrt', 'tensorrt')
-    return build_engine(to_onnx(network, size))
+    return build_engine(to_onnx(network, size)).plan

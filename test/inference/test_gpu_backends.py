@@ -19,9 +19,13 @@ import pytest
 import torch
 
 from s2m2_ros.inference import BackendOptions, BackendUnavailableError, DeviceMemoryError
-from s2m2_ros.inference.backends import cuda_graph, onnx_runtime
+from s2m2_ros.inference.backends import cuda_graph, onnx_runtime, torch_compile
 from s2m2_ros.inference.backends import tensorrt as tensor_rt
-from s2m2_ros.inference.backends.cuda_graph import GraphedNetwork
+from s2m2_ros.inference.backends.cuda_graph import (
+    PASSES_BEFORE_CAPTURE,
+    CapturedGraph,
+    GraphedNetwork,
+)
 from s2m2_ros.inference.backends.devices import OwnStream, on_device
 from s2m2_ros.inference.backends.engines import ENGINES_KEPT
 from s2m2_ros.inference.engines.proof import Proof
@@ -92,6 +96,48 @@ def test_the_current_device_is_that_of_the_backend(monkeypatch: pytest.MonkeyPat
         assert entered == [torch.device('cuda:1')]
 
 
+class FakeGraph:
+    """Replays by calling the function again that ran while it was captured."""
+
+    def __init__(self) -> None:
+        self.arguments: dict[str, Any] = {}
+        self.replay: Any = lambda: None
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch, waits: list[tuple[int, int]]) -> list[FakeGraph]:
+    made: list[FakeGraph] = []
+
+    def new_graph() -> FakeGraph:
+        made.append(FakeGraph())
+        return made[-1]
+
+    @contextlib.contextmanager
+    def capture(graph: FakeGraph, **arguments: Any) -> Iterator[None]:
+        graph.arguments = arguments
+        MeanNetwork.capturing = graph
+        yield
+        MeanNetwork.capturing = None
+
+    monkeypatch.setattr(torch.cuda, 'graph_pool_handle', lambda: ('pool', len(made)))
+    monkeypatch.setattr(torch.cuda, 'CUDAGraph', new_graph)
+    monkeypatch.setattr(torch.cuda, 'graph', capture)
+    return made
+
+
+class MeanNetwork:
+    """Gives the mean of the channels; while a graph is captured, tells it how to repeat that."""
+
+    capturing: FakeGraph | None = None
+
+    def __call__(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
+        mean = left.mean(dim=1, keepdim=True)
+        maps = [mean, mean * 0, mean * 0 + 1]
+        if self.capturing is not None:
+            self.capturing.replay = lambda: maps[0].copy_(left.mean(dim=1, keepdim=True))
+        return maps
+
+
 class FakeTensorRt:
     """Engines are texts; a context writes nothing and remembers the stream and the addresses."""
 
@@ -102,6 +148,9 @@ class FakeTensorRt:
         self.has_memory = True
         self.flags: list[int] = []
         self.cleared: list[object] = []
+        self.workspaces: list[int] = []
+        self.timings: list[bytes] = []
+        self.stale_timings = False
         self.addresses: dict[str, int] = {}
         self.streams: list[int] = []
 
@@ -114,6 +163,7 @@ class FakeTensorRt:
             OnnxParser=lambda definition, log: self,
             NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=1),
             BuilderFlag=SimpleNamespace(TF32='tf32'),
+            MemoryPoolType=SimpleNamespace(WORKSPACE='workspace'),
         )
 
     def create_network(self, flags: int) -> object:
@@ -121,7 +171,18 @@ class FakeTensorRt:
         return object()
 
     def create_builder_config(self) -> SimpleNamespace:
-        return SimpleNamespace(clear_flag=self.cleared.append)
+        return SimpleNamespace(
+            clear_flag=self.cleared.append,
+            set_memory_pool_limit=lambda pool, size: self.workspaces.append(size),
+            create_timing_cache=lambda content: content,
+            set_timing_cache=self.take_timings,
+            get_timing_cache=lambda: SimpleNamespace(serialize=lambda: b'timings'),
+        )
+
+    def take_timings(self, content: bytes, *, ignore_mismatch: bool) -> bool:
+        assert not ignore_mismatch
+        self.timings.append(content)
+        return not (content and self.stale_timings)
 
     @property
     def num_errors(self) -> int:
@@ -157,7 +218,7 @@ class FakeTensorRt:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch, waits: list[tuple[int, int]]) -> FakeTensorRt:
+def fake(monkeypatch: pytest.MonkeyPatch, graphs: list[FakeGraph]) -> FakeTensorRt:
     fake = FakeTensorRt()
     monkeypatch.setitem(sys.modules, 'tensorrt', fake.module())
     monkeypatch.setattr('s2m2_ros.inference.engines.exported_models.to_onnx', lambda *_: b'onnx')
@@ -176,8 +237,50 @@ def test_engine_runs_on_a_real_stream_and_torchs_memory(
     assert maps.disparity.shape == (1, 40, 64)
     assert set(fake.addresses) == {'left', 'right', 'disparity', 'visibility', 'confidence'}
     assert len(set(fake.addresses.values())) == 5
-    assert fake.streams == [1]
+    # Once before the capture, as TensorRT wants it, and once in it.
+    assert fake.streams == [1, 1]
     assert waits == [(1, 0), (0, 1)]
+
+
+def test_engine_is_replayed_as_a_graph_captured_on_its_own_stream(
+    fake: FakeTensorRt, options: BackendOptions, graphs: list[FakeGraph]
+) -> None:
+    backend = tensor_rt.open_backend(options)
+    for _ in range(2):
+        backend.infer(images(), images())
+    assert len(graphs) == 1
+    assert graphs[0].arguments['stream'].cuda_stream == 1
+    assert fake.streams == [1, 1]
+
+
+def test_engine_that_cannot_be_captured_runs_as_it_is(
+    fake: FakeTensorRt,
+    options: BackendOptions,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse() -> None:
+        raise RuntimeError('operation not permitted when stream is capturing')
+
+    monkeypatch.setattr(torch.cuda, 'CUDAGraph', refuse)
+    backend = tensor_rt.open_backend(options)
+    for _ in range(2):
+        assert backend.infer(images(), images()).disparity.shape == (1, 40, 64)
+    assert fake.streams == [1, 1, 1]
+    assert 'tensorrt runs without a CUDA graph' in caplog.text
+
+
+def test_timings_of_kernels_serve_the_next_size_and_the_workspace_is_bounded(
+    fake: FakeTensorRt, options: BackendOptions
+) -> None:
+    backend = tensor_rt.open_backend(options)
+    backend.infer(images(), images())
+    backend.infer(images(96), images(96))
+    assert fake.timings == [b'', b'timings']
+    assert all(0 < size <= tensor_rt.LARGEST_WORKSPACE_BYTES for size in fake.workspaces)
+    fake.stale_timings = True
+    backend.infer(images(128), images(128))
+    assert fake.timings[2:] == [b'timings', b'']
 
 
 def test_engine_is_strongly_typed_and_without_tf32(
@@ -333,47 +436,6 @@ def test_onnxruntime_on_cuda_runs_on_a_real_stream_without_tf32(
     assert waits == [(1, 0), (0, 1)]
 
 
-class FakeGraph:
-    """Replays by calling the function again that ran while it was captured."""
-
-    def __init__(self) -> None:
-        self.arguments: dict[str, Any] = {}
-        self.replay: Any = lambda: None
-
-
-@pytest.fixture
-def graphs(monkeypatch: pytest.MonkeyPatch, waits: list[tuple[int, int]]) -> list[FakeGraph]:
-    made: list[FakeGraph] = []
-
-    def new_graph() -> FakeGraph:
-        made.append(FakeGraph())
-        return made[-1]
-
-    @contextlib.contextmanager
-    def capture(graph: FakeGraph, **arguments: Any) -> Iterator[None]:
-        graph.arguments = arguments
-        MeanNetwork.capturing = graph
-        yield
-        MeanNetwork.capturing = None
-
-    monkeypatch.setattr(torch.cuda, 'CUDAGraph', new_graph)
-    monkeypatch.setattr(torch.cuda, 'graph', capture)
-    return made
-
-
-class MeanNetwork:
-    """Gives the mean of the channels; while a graph is captured, tells it how to repeat that."""
-
-    capturing: FakeGraph | None = None
-
-    def __call__(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
-        mean = left.mean(dim=1, keepdim=True)
-        maps = [mean, mean * 0, mean * 0 + 1]
-        if self.capturing is not None:
-            self.capturing.replay = lambda: maps[0].copy_(left.mean(dim=1, keepdim=True))
-        return maps
-
-
 @pytest.fixture
 def graphed(
     graphs: list[FakeGraph], options: BackendOptions, monkeypatch: pytest.MonkeyPatch
@@ -427,6 +489,47 @@ def test_capture_is_on_a_stream_of_the_backends_device(
     assert waits == [(1, 0), (0, 1)]
 
 
+def test_graphs_of_all_sizes_share_a_pool_and_convolutions_are_timed(
+    graphs: list[FakeGraph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[bool] = []
+
+    class Network(MeanNetwork):
+        def __call__(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
+            timed.append(torch.backends.cudnn.benchmark)
+            return super().__call__(left, right)
+
+    monkeypatch.setattr(torch.backends.cudnn, 'benchmark', False)
+    network = GraphedNetwork(Network(), CPU)
+    for height in (64, 96):
+        network.capture(ExportSize(height, 64))
+    assert [graph.arguments['pool'] for graph in graphs] == 2 * [('pool', 0)]
+    assert timed == 2 * (PASSES_BEFORE_CAPTURE + 1) * [True]
+    assert not torch.backends.cudnn.benchmark
+
+
 def test_a_graph_holds_the_tables_it_reads(graphs: list[FakeGraph]) -> None:
-    captured = GraphedNetwork(MeanNetwork(), CPU).capture(ExportSize(64, 96))
-    assert captured.tables is positional.positional_tables(2, 3, CPU)
+    class Network(MeanNetwork):
+        def __call__(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
+            positional.positional_tables(2, 3, CPU)
+            return super().__call__(left, right)
+
+    captured = GraphedNetwork(Network(), CPU).capture(ExportSize(64, 96))
+    assert len(captured.read) == 1
+    assert captured.read[0] is positional.positional_tables(2, 3, CPU)
+
+
+def test_compiled_code_is_captured_on_cuda_alone(
+    graphs: list[FakeGraph], options: BackendOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch_compile, 'load_for_inference', lambda options: MeanNetwork())
+    monkeypatch.setattr(torch, 'compile', lambda network, dynamic: network)
+    monkeypatch.setattr(torch.compiler, 'save_cache_artifacts', lambda: None)
+    compiled = torch_compile.CompiledNetwork(options)
+    assert compiled.compile(ExportSize(64, 64)) == compiled._run
+    assert not graphs
+    # A device that is not there, for this choice alone.
+    monkeypatch.setattr(torch_compile, 'captures', lambda device: True)
+    captured = compiled.compile(ExportSize(64, 96))
+    assert isinstance(captured, CapturedGraph)
+    assert len(graphs) == 1

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from s2m2_ros.geometry import CameraModel, Output, RegionOfInterest, download, outputs
+from s2m2_ros.geometry import CameraModel, Output, RegionOfInterest, outputs
 from s2m2_ros.geometry.download import Downloaded, copy_from_cuda
 from s2m2_ros.geometry.image_mask import ImageMask
 from s2m2_ros.inference import MatchResult
@@ -85,9 +85,10 @@ class FakeMatcher:
 
     def match(self, left: Any, right: Any, *, timed: bool) -> MatchResult:
         self._fake.log.append('match')
-        maps = [torch.rand(HEIGHT, WIDTH, device=META) for _ in range(3)]
+        disparity, visibility, confidence = torch.rand(3, HEIGHT, WIDTH, device=META)
         image = torch.zeros(HEIGHT, WIDTH, 3, dtype=torch.uint8, device=META)
-        return MatchResult(*maps, StageTimings(mark(CUDA), mark(CUDA), mark(CUDA)), image)
+        times = StageTimings(mark(CUDA), mark(CUDA), mark(CUDA))
+        return MatchResult(disparity, visibility, confidence, times, image)
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
         return height, width
@@ -153,7 +154,7 @@ def test_the_copy_to_the_host_waits_for_its_end_alone(
         asked.append(pin_memory)
         return empty(*shape, **options)
 
-    monkeypatch.setattr(download.torch, 'empty', pinned)
+    monkeypatch.setattr(torch, 'empty', pinned)
     host, _, milliseconds = copy_from_cuda(torch.arange(5, dtype=torch.uint8))
     assert host.tolist() == [0, 1, 2, 3, 4]
     assert (asked, milliseconds) == ([True], 2.0)

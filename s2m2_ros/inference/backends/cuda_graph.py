@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -11,13 +14,14 @@ from s2m2_ros.inference.backend import Backend, BackendOptions
 from s2m2_ros.inference.backends.engines import Engines
 from s2m2_ros.inference.backends.network import Network, PaddedBackend, load_for_inference
 from s2m2_ros.inference.export import ImageSize
-from s2m2_ros.network import positional
+from s2m2_ros.inference.hardware.device_memory import is_out_of_memory
+from s2m2_ros.network import tables
+
+_logger = logging.getLogger(__name__)
 
 # cuDNN and cuBLAS choose their algorithms and allocate their workspaces in the first passes;
 # neither may happen while a graph is captured.
 PASSES_BEFORE_CAPTURE = 3
-# The positional tables are those of the map at this fraction of the image.
-COARSEST_LEVEL = 32
 
 
 def unavailable(options: BackendOptions) -> str | None:
@@ -41,8 +45,8 @@ class CapturedGraph:
     left: torch.Tensor
     right: torch.Tensor
     maps: Sequence[torch.Tensor]
-    # Read by the graph; the only reference once the network's cache of them is full.
-    tables: positional.PositionalTables
+    # Read by the graph; the only references once the network's cache of them is full.
+    read: Sequence[object]
 
     def __call__(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
         """Return disparity, visibility and confidence of padded images."""
@@ -56,12 +60,14 @@ class GraphedNetwork:
     """Captures the network as one CUDA graph per size, with static buffers.
 
     The images arrive padded, as float32 with three channels, so that gray and color, bytes and
-    floats of a size share one graph.
+    floats of a size share one graph. All graphs share one pool of memory: their replays take
+    turns, and what they leave there is copied at once.
     """
 
     def __init__(self, network: Network, device: torch.device) -> None:
         self._network = network
         self._device = device
+        self._pool: Any = None
 
     def capture(self, size: ImageSize) -> CapturedGraph:
         """Return the graph of a size; takes several passes."""
@@ -71,15 +77,47 @@ class GraphedNetwork:
         # capture is on the same: torch's own stream for captures is that of the first device.
         side = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(side):
-            for _ in range(PASSES_BEFORE_CAPTURE):
-                self._network(left, right)
-        torch.cuda.current_stream(self._device).wait_stream(side)
-        tables = positional.positional_tables(
-            size.height // COARSEST_LEVEL, size.width // COARSEST_LEVEL, self._device
-        )
-        graph = torch.cuda.CUDAGraph()
-        # Other threads, of other matchers, may allocate memory meanwhile.
-        with torch.cuda.graph(graph, stream=side, capture_error_mode='thread_local'):
-            maps = self._network(left, right)
-        return CapturedGraph(graph, left, right, maps, tables)
+        with _fastest_convolutions():
+            with torch.cuda.stream(side):
+                for _ in range(PASSES_BEFORE_CAPTURE):
+                    self._network(left, right)
+            torch.cuda.current_stream(self._device).wait_stream(side)
+            if self._pool is None:
+                self._pool = torch.cuda.graph_pool_handle()
+            graph = torch.cuda.CUDAGraph()
+            # Other threads, of other matchers, may allocate memory meanwhile.
+            with (
+                tables.recorded() as read,
+                torch.cuda.graph(
+                    graph, pool=self._pool, stream=side, capture_error_mode='thread_local'
+                ),
+            ):
+                maps = self._network(left, right)
+        return CapturedGraph(graph, left, right, maps, tuple(read))
+
+
+def captured_or_not(
+    capture: Callable[[], Network], network: Callable[[], Network], name: str
+) -> Network:
+    """Return what is captured as a graph, or the network as it is where that fails.
+
+    A lack of memory passes through.
+    """
+    try:
+        return capture()
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        _logger.warning('%s runs without a CUDA graph: capturing failed: %s', name, error)
+    return network()
+
+
+@contextmanager
+def _fastest_convolutions() -> Iterator[None]:
+    """Let cuDNN time its algorithms for each new shape, once: the graph keeps what it chose."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

@@ -33,6 +33,11 @@ class OwnStream:
         """The address of CUDA's stream, never 0."""
         return int(self._stream.cuda_stream)
 
+    @property
+    def stream(self) -> torch.cuda.Stream:
+        """The stream itself, to capture its work."""
+        return self._stream
+
     @contextmanager
     def turn(self) -> Iterator[int]:
         """Give the handle: what is queued on it runs after what was queued on torch's stream.

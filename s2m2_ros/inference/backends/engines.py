@@ -23,7 +23,7 @@ from s2m2_ros.inference.engines.exported_models import ExportedModels, Models
 from s2m2_ros.inference.engines.proof import Proof, load_proof, prove, store_proof
 from s2m2_ros.inference.errors import BackendUnavailableError, WrongResultsError
 from s2m2_ros.inference.export import ImageSize
-from s2m2_ros.inference.hardware.device_memory import is_out_of_memory
+from s2m2_ros.inference.hardware.device_memory import is_out_of_memory, release
 
 _logger = logging.getLogger(__name__)
 
@@ -108,6 +108,9 @@ class Engines:
         what = f'{self._name} for {size.width}x{size.height}, batch {size.batch}'
         _logger.info('preparing %s in %s', what, self._options.precision)
         started = time.monotonic()
+        if self._options.device.type == 'cuda':
+            # Libraries that build engines cannot use what torch's allocator keeps unused.
+            release(self._options.device)
         engine = self._build(size)
         _logger.info('prepared %s in %.1f s', what, time.monotonic() - started)
         return engine

@@ -1,4 +1,4 @@
-"""The `compiled` backend: torch.compile, one graph per size.
+"""The `compiled` backend: torch.compile, one graph per size; on CUDA replayed as a CUDA graph.
 
 What the compiler made is kept on disk per size, so the next process only loads it.
 """
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 
 from s2m2_ros.inference.backend import Backend, BackendOptions
+from s2m2_ros.inference.backends.cuda_graph import GraphedNetwork, captured_or_not
 from s2m2_ros.inference.backends.engines import Engines
 from s2m2_ros.inference.backends.network import Network, PaddedBackend, load_for_inference
 from s2m2_ros.inference.engines.exported_models import ExportedModels
@@ -46,6 +47,11 @@ def open_backend(options: BackendOptions) -> Backend:
     return PaddedBackend('compiled', engines, options)
 
 
+def captures(device: torch.device) -> bool:
+    """Return whether compiled code is replayed as a graph there."""
+    return device.type == 'cuda'
+
+
 class CompiledNetwork:
     """The network under torch.compile."""
 
@@ -54,6 +60,7 @@ class CompiledNetwork:
         self._entries = ExportedModels(options)
         self._compiled = torch.compile(load_for_inference(options), dynamic=False)
         self._sizes: set[ImageSize] = set()
+        self._graphs = GraphedNetwork(self._run, options.device)
 
     def compile(self, size: ImageSize) -> Network:
         """Return the network of padded images of a size."""
@@ -71,7 +78,9 @@ class CompiledNetwork:
         if kept is None and made is not None:
             self._entries.cache.store(key, made[0])
         self._sizes.add(size)
-        return self._run
+        if not captures(self._device):
+            return self._run
+        return captured_or_not(lambda: self._graphs.capture(size), lambda: self._run, 'compiled')
 
     def _run(self, left: torch.Tensor, right: torch.Tensor) -> Sequence[torch.Tensor]:
         # Gradients are switched on so that the network does not unroll its loop over chunks of

@@ -57,9 +57,9 @@ class FakeTensorRt:
         self.offset = 0.0
         self.addresses: dict[str, int] = {}
 
-    def build(self, model: bytes) -> bytes:
+    def build(self, model: bytes, timings: bytes, workspace: int) -> tensor_rt.BuiltEngine:
         self.built.append(model)
-        return model
+        return tensor_rt.BuiltEngine(model, b'')
 
     def deserialize_cuda_engine(self, plan: bytes) -> Any:
         self.session = onnxruntime.InferenceSession(plan, providers=['CPUExecutionProvider'])
