@@ -73,6 +73,6 @@ def test_the_network_is_counted_and_memory_stays_below_its_target(
     device_budget: ModuleType,
 ) -> None:
     budget = device_budget.network_budget('S', (640, 480)).total()
-    assert budget.launches < 1500
-    assert budget.bytes_touched < 10.0e9
+    assert budget.launches < 900
+    assert budget.bytes_touched < 7.8e9
     assert budget.peak_bytes < 260e6
