@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from s2m2_ros.network import S2M2, S2M2Config, device_path, tables
+from s2m2_ros.network import S2M2, device_path, tables
 from s2m2_ros.network.device_matching import match_rows_on_device
 from s2m2_ros.network.joined import KeepsWeights
 from s2m2_ros.network.lookup import cost_rows, look_up, look_up_rows, pool_columns
@@ -33,17 +33,6 @@ def on_device(monkeypatch: pytest.MonkeyPatch) -> OnDevice:
     return stand_in
 
 
-def small(*, refine_iterations: int = 1, **options: bool) -> S2M2:
-    """Return a network of which nothing depends on the width, with weights that matter."""
-    torch.manual_seed(0)
-    config = S2M2Config(channels=32, transformers=1)
-    network = S2M2(config, refine_iterations=refine_iterations, **options)
-    for parameter in network.parameters():
-        if parameter.ndim == 1:
-            torch.nn.init.uniform_(parameter, -0.5, 0.5)
-    return network.eval().requires_grad_(False)
-
-
 def prepared_for_device(network: S2M2) -> S2M2:
     prepared = copy.deepcopy(network)
     for module in prepared.modules():
@@ -59,8 +48,8 @@ def largest(found: Any, wanted: Any) -> list[float]:
 
 
 @torch.inference_mode()
-def test_the_network_gives_the_same(pairs: Any, on_device: OnDevice) -> None:
-    network = small(refine_iterations=2)
+def test_the_network_gives_the_same(filled: Any, pairs: Any, on_device: OnDevice) -> None:
+    network = filled('XS', refine_iterations=2)
     images = pairs(64, 96)
     wanted = network(*images)
     prepared = prepared_for_device(network)
@@ -82,9 +71,10 @@ def test_the_network_gives_the_same(pairs: Any, on_device: OnDevice) -> None:
 
 @torch.inference_mode()
 def test_negative_disparities_and_double_size_without_kept_weights(
-    pairs: Any, on_device: OnDevice
+    filled: Any, pairs: Any, on_device: OnDevice
 ) -> None:
-    network = small(allow_negative=True, double_output=True)
+    network = filled('XS', refine_iterations=1, allow_negative=True)
+    network.double_output = True
     images = pairs(64, 64)
     wanted = network(*images)
     with on_device():
