@@ -6,10 +6,12 @@ import argparse
 from typing import TYPE_CHECKING
 
 from s2m2_ros.inference import registry
+from s2m2_ros.inference.presets import BY_PRESET, CHOICES
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 
 if TYPE_CHECKING:
     from s2m2_ros.inference import StereoMatcher
+    from s2m2_ros.inference.matcher_options import MatcherOptions
 
 # Short names that people type, and the full ones.
 PRECISIONS = {
@@ -38,13 +40,29 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 def add_matcher_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `StereoMatcher.open`."""
     add_network_arguments(parser)
+    parser.set_defaults(refine_iterations=BY_PRESET)
+    add_preset_argument(parser, default='accurate')
     parser.add_argument('--backend', choices=BACKENDS, default='auto')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ...')
     parser.add_argument('--precision', choices=PRECISIONS, default='auto')
     parser.add_argument(
-        '--max-width', type=int, default=0, help='match at this width at most; 0: no limit'
+        '--max-width',
+        type=int,
+        default=BY_PRESET,
+        help='match at this width at most; 0: no limit; default: as --preset says',
     )
     add_sgbm_arguments(parser)
+
+
+def add_preset_argument(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """Declare the preset."""
+    parser.add_argument(
+        '--preset',
+        choices=CHOICES,
+        default=default,
+        help='speed against accuracy, in place of max-width and refine-iterations, which override '
+        f'it; auto: what should give 2 pairs per second of 640x480 (default: {default})',
+    )
 
 
 def add_sgbm_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +90,11 @@ def add_sgbm_arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_matcher(arguments: argparse.Namespace) -> StereoMatcher:
     """Open the matcher that the arguments ask for."""
+    return matcher_options(arguments).open()
+
+
+def matcher_options(arguments: argparse.Namespace) -> MatcherOptions:
+    """Return what the arguments ask for, with the preset's values filled in."""
     from s2m2_ros.inference.matcher_options import MatcherOptions
 
     return MatcherOptions(
@@ -79,6 +102,7 @@ def open_matcher(arguments: argparse.Namespace) -> StereoMatcher:
         backend=arguments.backend,
         device=arguments.device,
         precision=PRECISIONS[arguments.precision],
+        preset=arguments.preset,
         refine_iterations=arguments.refine_iterations,
         allow_negative=arguments.allow_negative,
         max_width=arguments.max_width,
@@ -87,4 +111,4 @@ def open_matcher(arguments: argparse.Namespace) -> StereoMatcher:
             working_width=arguments.sgbm_working_width,
             speckle_size=arguments.sgbm_speckle_size,
         ),
-    ).open()
+    ).resolved()
