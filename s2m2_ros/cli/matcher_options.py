@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import registry
 from s2m2_ros.inference.presets import BY_PRESET, CHOICES
 from s2m2_ros.inference.sgbm_options import SgbmOptions
@@ -40,7 +41,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 def add_matcher_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `StereoMatcher.open`."""
     add_network_arguments(parser)
-    parser.set_defaults(refine_iterations=BY_PRESET)
+    parser.set_defaults(refine_iterations=None)
     add_preset_argument(parser, default='accurate')
     parser.add_argument('--backend', choices=BACKENDS, default='auto')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ...')
@@ -48,7 +49,6 @@ def add_matcher_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--max-width',
         type=int,
-        default=BY_PRESET,
         help='match at this width at most; 0: no limit; default: as --preset says',
     )
     add_sgbm_arguments(parser)
@@ -103,12 +103,19 @@ def matcher_options(arguments: argparse.Namespace) -> MatcherOptions:
         device=arguments.device,
         precision=PRECISIONS[arguments.precision],
         preset=arguments.preset,
-        refine_iterations=arguments.refine_iterations,
+        refine_iterations=_or_by_preset(arguments.refine_iterations, 'refine-iterations'),
         allow_negative=arguments.allow_negative,
-        max_width=arguments.max_width,
+        max_width=_or_by_preset(arguments.max_width, 'max-width'),
         sgbm=SgbmOptions(
             search_fraction=arguments.sgbm_search_fraction,
             working_width=arguments.sgbm_working_width,
             speckle_size=arguments.sgbm_speckle_size,
         ),
     ).resolved()
+
+
+def _or_by_preset(value: int | None, option: str) -> int:
+    """Return what was given, or else `BY_PRESET`; raises S2M2Error."""
+    if value is not None and value < 0:
+        raise S2M2Error(f'--{option} must be 0 or more, not {value}')
+    return BY_PRESET if value is None else value
