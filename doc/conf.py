@@ -25,7 +25,7 @@ _metadata = _settings['metadata']
 
 project = 's2m2_ros'
 author = _metadata['author']
-copyright = author  # noqa: A001  Sphinx's name
+copyright = author
 version = release = __version__
 
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']

@@ -21,6 +21,11 @@ SCENE = 'cycles'
 QUALITY = 85
 
 
+def read(path: Path) -> np.ndarray:
+    """Return an image file as bgr8."""
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR))
+
+
 def picture() -> np.ndarray:
     """Return the left image, disparity, confidence and cloud of the scene, bgr, in two rows."""
     rooms = fetch_rooms()
@@ -29,13 +34,10 @@ def picture() -> np.ndarray:
         folder = Path(name)
         main(['match', str(left), str(right), '--calibration', str(rooms.calibration),
               '--output', name])  # fmt: skip
-        image = cv2.imread(str(left))
-        disparity = cv2.imread(str(next(folder.rglob('disparity_color.png'))))
-        confidence = cv2.imread(str(next(folder.rglob('confidence.png'))))
+        image = read(left)
+        disparity = read(next(folder.rglob('disparity_color.png')))
+        confidence = read(next(folder.rglob('confidence.png')))
         cloud = trimesh.load(next(folder.rglob('cloud.ply')))
-    assert image is not None
-    assert disparity is not None
-    assert confidence is not None
     seen = render(np.asarray(cloud.vertices, np.float32), np.asarray(cloud.colors)[:, :3], View())
     seen = cv2.resize(seen, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_AREA)
     return np.vstack([np.hstack([image, disparity]), np.hstack([confidence, seen])])

@@ -3,7 +3,8 @@
 Usage: python doc/generate.py [--check]
 
 `config/stereo.yaml`; in documents the parts between `<!-- generated: NAME -->` and
-`<!-- end -->`; and the project's address and maintainers, which stand in `setup.cfg`. With --check nothing is written, and the exit status is 1 if a file differs.
+`<!-- end -->`; and the project's address and maintainers, which stand in `setup.cfg`. With --check
+nothing is written, and the exit status is 1 if a file differs.
 """
 
 from __future__ import annotations
@@ -184,7 +185,8 @@ def project_files() -> Iterator[tuple[Path, str]]:
         for name, place, field in PROJECT_PLACES:
             if path in ROOT.glob(name):
                 value = fields_of_project[field]
-                text = re.sub(place, lambda m, value=value: f'{m[1]}{value}{m[2]}', text)
+                escaped = value.replace('\\', r'\\')
+                text = re.sub(place, rf'\g<1>{escaped}\g<2>', text)
         yield path, text
 
 

@@ -5,9 +5,9 @@ Usage: python3 environment.py [DISTRIBUTION [EXTRA]]
 Where a ROS 2 installation is sourced (``$ROS_DISTRO``), the environment lies on top of it and adds
 only what it lacks; its NumPy and OpenCV stay, since its compiled packages need these versions.
 Elsewhere ROS 2 itself comes from wheels, with stand-ins for the pure-Python ROS packages that have
-none: of Kilted, or of DISTRIBUTION, which then has a folder of its own, e.g. ``.venv-jazzy``. EXTRA
-adds ``requirements-EXTRA.txt``: ``docs`` is what builds the site. Each stage is done again only when
-its inputs have changed.
+none: of Kilted, or of DISTRIBUTION, which then has a folder of its own, e.g. ``.venv-jazzy``.
+EXTRA adds ``requirements-EXTRA.txt``: ``docs`` is what builds the site. Each stage is done again
+only when its inputs have changed.
 """
 
 from __future__ import annotations

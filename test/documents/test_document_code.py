@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
 
+from s2m2_ros.cli.main import main
 from s2m2_ros.launch_arguments import PARAMETERS_KEY, _sections
 from s2m2_ros.node.parameters import ALIASES, Settings
 from s2m2_ros.weights.other_networks.description_file import LAYOUT, parse_description
-from support.document_commands import (
-    incomplete_s2m2,
-    launch,
-    launch_arguments,
-    make,
-    problems,
-)
+from support.document_commands import incomplete_s2m2, make, problems
 from support.documents import Block, blocks, documents, inline_code, prose
 from support.processes import SOURCE
 from support.recorded_pairs import write_mcap
+from support.ros2_commands import launch, launch_arguments
 from support.shifted_pairs import shifted_pair
 from support.stereo_recordings import scene_pairs
 
@@ -44,7 +43,7 @@ OTHER_NODES = {'lifecycle_manager_stereo'}
 EVERY_NODE = {'use_sim_time', 'qos_overrides'}
 
 
-def of(language: str) -> Any:
+def of(language: str) -> pytest.MarkDecorator:
     found = [block for block in BLOCKS if block.language == language]
     assert found
     return pytest.mark.parametrize('block', found, ids=str)
@@ -52,7 +51,9 @@ def of(language: str) -> Any:
 
 def test_every_block_names_a_language_that_is_checked() -> None:
     known = {'sh', 'yaml', 'python', *NO_CODE}
-    assert [f'{block}: {block.language!r}' for block in BLOCKS if block.language not in known] == []
+    assert [
+        f'{block}: {block.language!r}' for block in BLOCKS if block.language not in known
+    ] == []
 
 
 def test_no_code_is_set_by_indentation_alone() -> None:
@@ -62,7 +63,7 @@ def test_no_code_is_set_by_indentation_alone() -> None:
         lines = prose(path)
         found += [
             f'{path.name}:{number}: {line.strip()}'
-            for (_, before), (number, line) in zip(lines, lines[1:], strict=False)
+            for (_, before), (number, line) in pairwise(lines)
             if line.startswith('    ') and not before.strip()
         ]
     assert found == []
@@ -123,7 +124,9 @@ def named_commands(path: Path) -> list[str]:
         elif words[:3] == ['ros2', 'launch', 's2m2_ros']:
             wrong = launch(words[2:])
         elif words and all(':=' in word for word in words):
-            known = launch_arguments('stereo.launch.py') | {option.name for option in fields(Settings)}
+            known = launch_arguments('stereo.launch.py') | {
+                option.name for option in fields(Settings)
+            }
             wrong = [word for word in words if word.partition(':=')[0] not in known]
         found += [f'{path.name}:{line}: `{text}`: {problem}' for problem in wrong]
     return found
@@ -192,6 +195,23 @@ def test_python_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     left, right = shifted_pair()
     names = {'left': np.asarray(left), 'right': np.asarray(right)}
     exec(compile(block.text, str(block), 'exec'), names)  # noqa: S102  our own text
+
+
+def test_the_command_of_the_readme_makes_a_cloud_of_a_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is written, but for `--view`, which opens a browser and stays."""
+    monkeypatch.chdir(tmp_path)
+    for name, image in zip(('left.png', 'right.png'), shifted_pair(), strict=True):
+        assert cv2.imwrite(name, image)
+    Path('calib.txt').write_text(
+        'cam0=[250 0 80; 0 250 48; 0 0 1]\ncam1=[250 0 80; 0 250 48; 0 0 1]\ndoffs=0\n'
+        'baseline=100\nwidth=160\nheight=96\n'
+    )
+    readme = (SOURCE / 'README.md').read_text(encoding='utf-8')
+    (command,) = re.findall(r'^\.venv/bin/s2m2 (match .*) --view$', readme, re.MULTILINE)
+    assert main(shlex.split(command)) == 0
+    assert list(Path('result').rglob('cloud.ply'))
 
 
 def test_the_policy_of_sros2_is_where_the_commands_look_for_it() -> None:

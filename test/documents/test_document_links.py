@@ -10,7 +10,7 @@ import pytest
 
 from support.documents import anchors, documents, inline_code, links
 from support.processes import SOURCE
-from test_architecture import ALLOWED  # type: ignore[import-not-found]
+from test_architecture import ALLOWED
 
 DOCUMENTS = documents()
 # Folders whose files are named from the root of the repository.
