@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import runpy
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -87,6 +89,31 @@ def test_every_page_is_reached_from_the_first_one() -> None:
     listed = set(re.findall(r'^\w[\w/]*$', index, re.MULTILINE))
     pages = {path.stem for path in (SOURCE / 'doc').iterdir() if path.suffix in {'.md', '.rst'}}
     assert pages - {'index'} == {name for name in listed if not name.startswith('repository/')}
+
+
+@pytest.mark.parametrize(
+    ('origin', 'page', 'link', 'expected'),
+    [
+        ('doc/index.md', 'doc/index.md', 'nav2.md', 'nav2.md'),
+        ('doc/index.md', 'doc/index.md', 'nav2.md#two-sources', 'nav2.md#two-sources'),
+        ('doc/index.md', 'doc/index.md', '../SECURITY.md', 'repository/security.md'),
+        ('doc/index.md', 'doc/index.md', '../LICENSE', 'ADDRESS/blob/main/LICENSE'),
+        ('SECURITY.md', 'doc/repository/security.md', 'doc/nav2.md', '../nav2.md'),
+        ('SECURITY.md', 'doc/repository/security.md', 'CONTRIBUTING.md', 'contributing.md'),
+        ('SECURITY.md', 'doc/repository/security.md', 'https://example.org/x', None),
+        ('SECURITY.md', 'doc/repository/security.md', '#files', None),
+        ('examples/README.md', 'doc/repository/examples.md', 'nvblox.yaml',
+         'ADDRESS/blob/main/examples/nvblox.yaml'),
+    ],
+)  # fmt: skip
+def test_links_of_the_repository_become_links_of_the_site(
+    origin: str, page: str, link: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, 'path', [*sys.path])  # conf.py adds to it
+    conf = runpy.run_path(str(SOURCE / 'doc' / 'conf.py'))
+    changed = conf['with_links'](f'[text]({link})', SOURCE / origin, SOURCE / page)
+    address = conf['_metadata']['url']
+    assert changed == f'[text]({(expected or link).replace("ADDRESS", address)})'
 
 
 def test_the_picture_of_the_packages_shows_the_table_of_imports() -> None:
