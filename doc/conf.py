@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.config import Config
 
-ROOT = Path(__file__).resolve().parents[1]
+# Where the pages are. rosdoc2 copies them, and executes this file out of one that names it.
+SITE = Path(__file__).resolve().parent
+_executed = re.search(r'exec\(open\("(.+)"\)', Path(__file__).read_text(encoding='utf-8'))
+ROOT = Path(_executed[1]).resolve().parents[1] if _executed else SITE.parent
 sys.path.insert(0, str(ROOT))
 
 from s2m2_ros import __version__  # noqa: E402  the checkout, not another installation
@@ -29,7 +32,8 @@ copyright = author
 version = release = __version__
 
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
-exclude_patterns: list[str] = []
+# rosdoc2 puts a second copy of the pages there.
+exclude_patterns = ['user_docs']
 html_theme = 'sphinx_rtd_theme'
 html_title = f'{project} {release}'
 html_show_copyright = False
@@ -41,16 +45,13 @@ myst_enable_extensions = ['colon_fence']
 
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'description'
-# The API is documented where these are not installed, too (the build farm of ROS).
-autodoc_mock_imports = [
-    name
-    for name in ('cv2', 'lz4', 'mcap', 'rosbags', 'safetensors', 'torch', 'tqdm', 'zstandard')
-    if find_spec(name) is None
-]
 napoleon_use_ivar = True
 
+# The API is documented where these are not installed, too (the build farm of ROS).
+MOCKED = ('cv2', 'lz4', 'mcap', 'rosbags', 'safetensors', 'torch', 'tqdm', 'zstandard')
+
 # Documents of the repository that are pages of the site too: copied before Sphinx looks for pages.
-COPIES = ROOT / 'doc' / 'repository'
+COPIES = SITE / 'repository'
 COPIED = {
     'SECURITY.md': 'security.md',
     'CONTRIBUTING.md': 'contributing.md',
@@ -69,7 +70,9 @@ def link_on_the_site(target: Path, page: Path) -> str:
     name = target.relative_to(ROOT).as_posix()
     if name in COPIED:
         target = COPIES / COPIED[name]
-    elif target.parent != ROOT / 'doc':
+    elif target.parent == ROOT / 'doc':
+        target = SITE / target.name
+    else:
         return f'{_metadata["url"]}/blob/main/{name}'
     return os.path.relpath(target, page.parent)
 
@@ -79,7 +82,13 @@ def with_links(text: str, origin: Path, page: Path) -> str:
     return LINK.sub(lambda m: link_on_the_site((origin.parent / m[1]).resolve(), page), text)
 
 
-def copy_documents(app: Sphinx, _config: Config) -> None:
+def replace_missing_packages(_app: Sphinx, config: Config) -> None:
+    """Let autodoc import this package without those that are not installed."""
+    missing = [name for name in MOCKED if find_spec(name) is None]
+    config.autodoc_mock_imports = [*config.autodoc_mock_imports, *missing]
+
+
+def copy_documents(_app: Sphinx, _config: Config) -> None:
     """Copy the documents of the repository, with their links."""
     COPIES.mkdir(exist_ok=True)
     for name, copy in COPIED.items():
@@ -93,11 +102,12 @@ def copy_documents(app: Sphinx, _config: Config) -> None:
 def change_links(app: Sphinx, name: str, source: list[str]) -> None:
     """Let the links of a page of this folder work on the site."""
     page = Path(app.env.doc2path(name))
-    if page.parent == ROOT / 'doc' and page.suffix == '.md':
-        source[0] = with_links(source[0], page, page)
+    if page.parent == SITE and page.suffix == '.md':
+        source[0] = with_links(source[0], ROOT / 'doc' / page.name, page)
 
 
 def setup(app: Sphinx) -> None:
     """Register what prepares the pages."""
+    app.connect('config-inited', replace_missing_packages)
     app.connect('config-inited', copy_documents)
     app.connect('source-read', change_links)

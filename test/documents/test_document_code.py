@@ -35,7 +35,6 @@ BLOCKS = [block for path in DOCUMENTS for block in blocks(path)]
 # Languages of blocks that hold no code, and why nothing is checked.
 NO_CODE = {
     'text': 'what a program prints, or a formula',
-    '{toctree}': 'Sphinx reads it: `make docs` fails where it is wrong',
 }
 # Sections of parameters of other packages' nodes, whose names tests of the examples hold.
 OTHER_NODES = {'lifecycle_manager_stereo'}

@@ -85,8 +85,8 @@ def test_planted_links(tmp_path: Path, text: str, count: int) -> None:
 
 
 def test_every_page_is_reached_from_the_first_one() -> None:
-    index = (SOURCE / 'doc' / 'index.md').read_text(encoding='utf-8')
-    listed = set(re.findall(r'^\w[\w/]*$', index, re.MULTILINE))
+    index = (SOURCE / 'doc' / 'index.rst').read_text(encoding='utf-8')
+    listed = set(re.findall(r'^   (\w[\w/]*)$', index, re.MULTILINE))
     pages = {path.stem for path in (SOURCE / 'doc').iterdir() if path.suffix in {'.md', '.rst'}}
     assert pages - {'index'} == {name for name in listed if not name.startswith('repository/')}
 
@@ -94,10 +94,10 @@ def test_every_page_is_reached_from_the_first_one() -> None:
 @pytest.mark.parametrize(
     ('origin', 'page', 'link', 'expected'),
     [
-        ('doc/index.md', 'doc/index.md', 'nav2.md', 'nav2.md'),
-        ('doc/index.md', 'doc/index.md', 'nav2.md#two-sources', 'nav2.md#two-sources'),
-        ('doc/index.md', 'doc/index.md', '../SECURITY.md', 'repository/security.md'),
-        ('doc/index.md', 'doc/index.md', '../LICENSE', 'ADDRESS/blob/main/LICENSE'),
+        ('doc/nav2.md', 'doc/nav2.md', 'nav2.md', 'nav2.md'),
+        ('doc/nav2.md', 'doc/nav2.md', 'nav2.md#two-sources', 'nav2.md#two-sources'),
+        ('doc/nav2.md', 'doc/nav2.md', '../SECURITY.md', 'repository/security.md'),
+        ('doc/nav2.md', 'doc/nav2.md', '../LICENSE', 'ADDRESS/blob/main/LICENSE'),
         ('SECURITY.md', 'doc/repository/security.md', 'doc/nav2.md', '../nav2.md'),
         ('SECURITY.md', 'doc/repository/security.md', 'CONTRIBUTING.md', 'contributing.md'),
         ('SECURITY.md', 'doc/repository/security.md', 'https://example.org/x', None),
