@@ -83,7 +83,10 @@ def with_links(text: str, origin: Path, page: Path) -> str:
 
 
 def replace_missing_packages(_app: Sphinx, config: Config) -> None:
-    """Let autodoc import this package without those that are not installed."""
+    """Let autodoc import what it can of this package where others are not installed.
+
+    Without torch these are geometry and errors: unions of its classes cannot be imitated.
+    """
     missing = [name for name in MOCKED if find_spec(name) is None]
     config.autodoc_mock_imports = [*config.autodoc_mock_imports, *missing]
 
