@@ -64,6 +64,7 @@ class ProcessOptions:
         frame_id: frame of images that name none: files and videos.
         segment_seconds: length of a segment of a recording.
         segment_pairs: length of a segment of image files and videos.
+        batch: pairs of one size that are matched together; 0: 1 on a CPU, 4 on a GPU.
 
     """
 
@@ -82,6 +83,7 @@ class ProcessOptions:
     frame_id: str = 'left_camera_optical_frame'
     segment_seconds: float = 5.0
     segment_pairs: int = 50
+    batch: int = 0
 
     def __post_init__(self) -> None:
         known = [n for n in OUTPUT_TOPICS if self.color_info or n not in REGISTERED]

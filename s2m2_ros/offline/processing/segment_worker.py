@@ -86,6 +86,7 @@ class SegmentWorker:
     matcher: StereoMatcher
     options: PipelineOptions
     sink: Sink
+    batch: int = 0
 
     def run(
         self,
