@@ -45,26 +45,33 @@ class StereoPipeline:
         call. Raises ImageError for images that are no pair and masks that do not fit them,
         CalibrationError for a calibration that cannot be used, and whatever the matcher raises.
         """
-        prepared = prepare(pair, options, state, self.matcher.device)
-        height, width = prepared.left.shape[:2]
-        outputs = PairOutputs(
-            host=HostOutputs(prepared.camera, {}, 0.0, None, '', target=options.outputs.target),
-            left=prepared.left,
-            right=prepared.right,
-            camera=prepared.camera,
-            resolution=DISPARITY_RESOLUTION,
-            working_size=(height, width),
-            rectified=prepared.valid is not None,
-            content=prepared.content,
-            findings=content_findings(prepared.content),
-            notes=(*prepared.notes, *options.mask.notes),
-            warnings=prepared.warnings,
-        )
+        prepared = self.prepare(pair, options, state)
         if not wanted:
-            return outputs
-        mask, device = options.mask, self.matcher.device
-        kept = None if mask.keeps_all else state.kept(mask, width, height, device)
+            return _unmatched(prepared, options)
+        self._kept(prepared, options, state)  # a mask that does not fit is an error before
         result = self.matcher.match(prepared.left, prepared.right, timed=True)
+        return self.finish(pair, prepared, result, wanted, options=options, state=state)
+
+    def prepare(
+        self, pair: PairInput, options: PipelineOptions, state: PipelineState
+    ) -> PreparedPair:
+        """Return a pair as the matcher takes it: the first half of `process`."""
+        return prepare(pair, options, state, self.matcher.device)
+
+    def finish(
+        self,
+        pair: PairInput,
+        prepared: PreparedPair,
+        result: MatchResult,
+        wanted: Collection[Output],
+        *,
+        options: PipelineOptions,
+        state: PipelineState,
+    ) -> PairOutputs:
+        """Return what is wanted of a pair that was matched: the second half of `process`."""
+        outputs = _unmatched(prepared, options)
+        height, width = prepared.left.shape[:2]
+        kept = self._kept(prepared, options, state)
         # Reading the durations waits for the device, so that they do not mix.
         times = result.timings
         upload_ms, inference_ms = (times.upload_ms, times.inference_ms) if times else (0.0, 0.0)
@@ -86,7 +93,7 @@ class StereoPipeline:
             workspace=state.workspace,
         )
         if kept is not None:
-            host = replace(host, valid_window=mask.window(width, height))
+            host = replace(host, valid_window=options.mask.window(width, height))
         mean_confidence = _mean_confidence(result, kept)
         elapsed = (time.perf_counter() - started) * 1e3
         return replace(
@@ -100,6 +107,33 @@ class StereoPipeline:
             mean_confidence=mean_confidence,
             notes=(*outputs.notes, *self.matcher.remarks(height, width)),
         )
+
+    def _kept(
+        self, prepared: PreparedPair, options: PipelineOptions, state: PipelineState
+    ) -> KeptPixels | None:
+        """Return which pixels count; None if all do. Raises MaskError."""
+        if options.mask.keeps_all:
+            return None
+        height, width = prepared.left.shape[:2]
+        return state.kept(options.mask, width, height, self.matcher.device)
+
+
+def _unmatched(prepared: PreparedPair, options: PipelineOptions) -> PairOutputs:
+    """Return the outputs of a pair of which nothing is computed yet."""
+    height, width = prepared.left.shape[:2]
+    return PairOutputs(
+        host=HostOutputs(prepared.camera, {}, 0.0, None, '', target=options.outputs.target),
+        left=prepared.left,
+        right=prepared.right,
+        camera=prepared.camera,
+        resolution=DISPARITY_RESOLUTION,
+        working_size=(height, width),
+        rectified=prepared.valid is not None,
+        content=prepared.content,
+        findings=content_findings(prepared.content),
+        notes=(*prepared.notes, *options.mask.notes),
+        warnings=prepared.warnings,
+    )
 
 
 def examine_outputs(

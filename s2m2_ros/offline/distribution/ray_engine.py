@@ -68,9 +68,10 @@ class RayEngine:
         try:
             while waiting:
                 # Not without end, so that Ctrl-C gets through.
-                done, waiting = wait(waiting, WAIT_S, FIRST_COMPLETED)
-                for future in done:
-                    processed(_collected(*future.result(), work))
+                finished, waiting = wait(waiting, WAIT_S, FIRST_COMPLETED)
+                for future in finished:
+                    done, attempt = future.result()
+                    processed(_collected(done, attempt, work))
         finally:
             self._pool.withdraw(job)
 

@@ -130,7 +130,11 @@ class RecordingSink:
             color_info=target.info if target else None,
         )
         first = pair.rig * len(self._outputs)
-        topics = ((n, OUTPUT_TOPICS[name]) for n, name in enumerate(self._outputs, start=first))
+        topics = (
+            (n, OUTPUT_TOPICS[name])
+            for n, name in enumerate(self._outputs, start=first)
+            if name not in pair.without
+        )
         return [_Message(n, pair.log_ns, t.type_name, t.build(source)) for n, t in topics]
 
     def begin(self, segment: Segment) -> None:
@@ -223,7 +227,9 @@ class FolderSink:
             'focal_length': camera.focal_length if camera else np.nan,
             'baseline': camera.baseline if camera else np.nan,
         }
-        copies = {n: np.array(arrays[o]) for n, o in self._outputs.items()}
+        copies = {
+            n: np.array(arrays[o]) for n, o in self._outputs.items() if n not in pair.without
+        }
         return _Arrays(self._folders[pair.rig], pair.name, copies, facts)
 
     def begin(self, segment: Segment) -> None:
