@@ -77,8 +77,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--color-info',
         metavar='TOPIC',
         default='',
-        help='camera_info of the camera that registered/depth belongs to; where it stands is '
-        'taken from /tf_static',
+        help='camera_info of the camera that registered/depth belongs to, and that colors clouds '
+        'with --points-color-source color; where it stands is taken from /tf_static',
+    )
+    parser.add_argument(
+        '--color-image',
+        metavar='TOPIC',
+        default='',
+        help='images of that camera; default: those that the camera_info belongs to',
+    )
+    parser.add_argument(
+        '--points-frame',
+        metavar='FRAME',
+        help='frame that clouds are transformed into, by /tf and /tf_static of the recording',
     )
     add_calibration_argument(
         parser, default=[], help='in place of the recorded calibration, or of one next to images'
@@ -152,6 +163,7 @@ def _process_all(
 
 
 def _process_options(arguments: argparse.Namespace, settings: Settings) -> ProcessOptions:
+    from s2m2_ros.cli.node_parameters import points_frame_of
     from s2m2_ros.io.sources.view_layout import ViewLayout
     from s2m2_ros.offline.processing import OutputFormat, ProcessOptions
     from s2m2_ros.offline.processing.options import DEFAULT_OUTPUTS
@@ -164,6 +176,10 @@ def _process_options(arguments: argparse.Namespace, settings: Settings) -> Proce
         namespace=arguments.namespace,
         color_info=arguments.color_info,
         color_calibration=settings.color_calibration,
+        points_color_source=settings.points_color_source,
+        color_image=arguments.color_image,
+        color_slop=settings.color_slop,
+        points_frame=points_frame_of(arguments),
         calibration=[path.expanduser() for path in arguments.calibration],
         layout=ViewLayout(settings.input_layout),
         pixel_range=settings.pixel_range,

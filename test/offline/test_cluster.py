@@ -50,6 +50,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name, value in offer(tmp_path_factory.mktemp('plugin'), folder).items():
             patch.setenv(name, value)
         patch.setenv('S2M2_ROS_CACHE', str(cache))
+        # Ray would let its workers run behind everything else on a busy machine.
+        patch.setenv('RAY_worker_niceness', '0')
         fsspec.register_implementation('shelf', ShelfFileSystem, clobber=True)
         yield folder
 

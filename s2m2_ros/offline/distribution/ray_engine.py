@@ -205,8 +205,10 @@ class RayCluster:
         }
         try:
             if not address:
+                # Without the word, it would join whichever cluster runs on this machine.
                 self._ray.init(
                     **usual,
+                    address='local',
                     include_dashboard=False,
                     object_store_memory=STORE_BYTES,
                     _temp_dir=_short_folder(),
