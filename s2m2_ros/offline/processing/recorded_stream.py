@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from s2m2_ros.geometry import CalibrationError
 from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.io.recordings.pairing import PairMaker
 from s2m2_ros.io.recordings.recording_topics import (
+    COMPRESSED_TYPE,
     IMAGE_TYPES,
     INFO_TYPE,
+    VIDEO_TYPES,
     RecordedTopics,
     choose_all_pairs,
     choose_shared_topic,
@@ -55,6 +57,7 @@ from s2m2_ros.offline.processing.kept_topics import KeptTopics
 from s2m2_ros.offline.processing.namespaces import rig_namespaces
 from s2m2_ros.offline.processing.options import ProcessOptions
 from s2m2_ros.offline.processing.pair_extras import PairExtras
+from s2m2_ros.offline.processing.recorded_video import VideoTopics, is_key, with_header
 from s2m2_ros.offline.processing.segments import time_segments
 from s2m2_ros.offline.processing.streams import (
     ImageCount,
@@ -188,6 +191,8 @@ class RecordedStream:
 
     def _open(self) -> None:
         topics = self._files.topics()
+        # A CompressedImage may hold a packet, too.
+        self._video = [t for t in topics if t.type_name in (*VIDEO_TYPES, COMPRESSED_TYPE)]
         chosen = self._chosen(topics)
         cameras, errors = [], []
         for rig in chosen:
@@ -217,10 +222,16 @@ class RecordedStream:
         if options.layout.in_one_image:
             named = [left for left, _ in options.pairs] or ['']
             layout = options.layout.value
-            return [choose_shared_topic(topics, named=n, input_layout=layout) for n in named]
+            return [
+                choose_shared_topic(topics, named=n, input_layout=layout, video=True)
+                for n in named
+            ]
         if options.pairs:
-            return [choose_topics(topics, left=left, right=right) for left, right in options.pairs]
-        return choose_all_pairs(topics)
+            return [
+                choose_topics(topics, left=left, right=right, video=True)
+                for left, right in options.pairs
+            ]
+        return choose_all_pairs(topics, video=True)
 
     def _surveyed(self, topics: RecordedTopics) -> _Camera:
         wanted = {topics.left, topics.right, topics.left_info, topics.right_info} - {''}
@@ -283,7 +294,11 @@ class RecordedStream:
         """Return the topic of the images that color clouds; empty if none are wanted."""
         if not self._options.colors_clouds:
             return ''
-        images = [t.topic for t in self._files.topics() if t.type_name in IMAGE_TYPES and t.count]
+        images = [
+            t.topic
+            for t in self._files.topics()
+            if t.type_name in (*IMAGE_TYPES, *VIDEO_TYPES) and t.count
+        ]
         named, info = self._options.color_image, self._options.color_info
         found = [named] if named else [name for name in images if info in info_names(name)]
         raw_first = sorted(found, key=lambda name: (name.endswith('/compressed'), name))
@@ -333,17 +348,13 @@ class RecordedStream:
             )
             for index, camera in enumerate(cameras)
         }
-        rig_topics = set[str]().union(*(c.image_topics | c.info_topics for c in cameras)) - {''}
-        kept = set() if only is not None else self._kept.names
-        read = rig_topics | ({colors} - {''})
-        for message in self._files.messages(read | kept, wide):
-            topic = message.topic.topic
-            if topic in kept and window.holds(message.log_ns):
-                yield from self._carried(message)
-            content = self._content(message) if topic in read else None
+        kept = frozenset[str]() if only is not None else self._kept.names
+        for message, content in self._read(cameras, colors, kept, wide):
             if content is None:
+                if window.holds(message.log_ns):
+                    yield from self._carried(message)
                 continue
-            if topic == colors:
+            if message.topic.topic == colors:
                 yield _Image(message, content, stamp_of(message, content))
             for index, state in states.items():
                 for images in self._added(state, message, content, window):
@@ -353,6 +364,43 @@ class RecordedStream:
                 if window.holds(left.stored.log_ns):
                     yield self._pair(index, state, left, right)
             yield ImageCount(index, *state.counts)
+
+    def _read(
+        self, cameras: Sequence[_Camera], colors: str, kept: Collection[str], window: TimeWindow
+    ) -> Iterator[tuple[StoredMessage, Any]]:
+        """Yield messages to be carried along with None, and those of rigs with their content."""
+        images = {colors}.union(*(camera.image_topics for camera in cameras)) - {''}
+        read = images.union(*(camera.info_topics for camera in cameras)) - {''}
+        video = VideoTopics(self._files.note_damage)
+        wide = self._from_key_frames(images, window)
+        for message in self._files.messages({*read, *kept}, wide):
+            topic = message.topic.topic
+            if topic in kept:
+                yield message, None
+            content = self._content(message) if topic in read else None
+            if content is None:
+                continue
+            found = video.images(topic, content) if topic in images else [content]
+            for image in found:
+                yield message, image
+
+    def _from_key_frames(self, topics: set[str], window: TimeWindow) -> TimeWindow:
+        """Return the window, from where each topic of video can be decoded on."""
+        start, spans = window.start_ns, self._files.spans()
+        if start is None or not spans:
+            return window
+        length, end, earliest = FIRST_LOOK_BACK_NS, start, start
+        missing = {t.topic for t in self._video if t.topic in topics}
+        while missing and end > spans[0][0]:
+            keys = {
+                message.topic.topic: message.log_ns
+                for message, content in self._contents(missing, TimeWindow(end - length, end))
+                if is_key(content)
+            }
+            earliest = min([earliest, *keys.values()])
+            missing -= keys.keys()
+            end, length = end - length, 4 * length
+        return TimeWindow(earliest, window.end_ns)
 
     def _carried(self, message: StoredMessage) -> Iterator[KeptMessage]:
         try:
@@ -383,7 +431,7 @@ class RecordedStream:
             return
         side = 0 if topic == topics.left else 1
         state.counts[side] += is_inside
-        for left, right in state.pairs.add(side, image.stamp_ns, image, size=len(message.data)):
+        for left, right in state.pairs.add(side, image.stamp_ns, image, size=len(content.data)):
             if window.holds(left.stored.log_ns):
                 yield left, right
 
@@ -454,7 +502,7 @@ class RecordedStream:
     def _content(self, message: StoredMessage) -> Any:
         """Return a message, None where it is damaged."""
         try:
-            return deserialized(message)
+            return with_header(deserialized(message))
         except PlaybackError as error:
             self._files.note_damage(str(error))
             return None
