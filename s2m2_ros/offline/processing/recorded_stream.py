@@ -57,7 +57,12 @@ from s2m2_ros.offline.processing.kept_topics import KeptTopics
 from s2m2_ros.offline.processing.namespaces import rig_namespaces
 from s2m2_ros.offline.processing.options import ProcessOptions
 from s2m2_ros.offline.processing.pair_extras import PairExtras
-from s2m2_ros.offline.processing.recorded_video import VideoTopics, is_key, with_header
+from s2m2_ros.offline.processing.recorded_video import (
+    VideoTopics,
+    is_key,
+    is_packet,
+    with_header,
+)
 from s2m2_ros.offline.processing.segments import time_segments
 from s2m2_ros.offline.processing.streams import (
     ImageCount,
@@ -143,6 +148,7 @@ class RecordedStream:
             self.kept: Sequence[StoredTopic] = self._kept.topics
             length_ns = round(options.segment_seconds * NANOSECONDS)
             self.segments: Sequence[Segment] = time_segments(self._files.spans(), length_ns)
+            self._note_video()
             self._ranges = self._found_ranges()
             self._static = self._found_static()
             self.targets: Sequence[ColorTarget | None] = self._found_targets()
@@ -191,8 +197,7 @@ class RecordedStream:
 
     def _open(self) -> None:
         topics = self._files.topics()
-        # A CompressedImage may hold a packet, too.
-        self._video = [t for t in topics if t.type_name in (*VIDEO_TYPES, COMPRESSED_TYPE)]
+        self._video = {topic.topic for topic in topics if topic.type_name in VIDEO_TYPES}
         chosen = self._chosen(topics)
         cameras, errors = [], []
         for rig in chosen:
@@ -283,6 +288,16 @@ class RecordedStream:
         pairs = (self.first_pair(rig) for rig in range(len(self.rigs)))
         left = [pair.header.frame_id if pair else '' for pair in pairs]
         return [color_target(info, topic, setting, frames, frame) for frame in left]
+
+    def _note_video(self) -> None:
+        """Take note of CompressedImages that are packets of video, as some drivers send them."""
+        used = set[str]().union(*(camera.image_topics for camera in self._cameras))
+        for topic in self._files.topics():
+            if topic.type_name == COMPRESSED_TYPE and topic.topic in used:
+                contents = self._contents({topic.topic}, TimeWindow())
+                first = next((content for _, content in contents), None)
+                if first is not None and is_packet(first):
+                    self._video.add(topic.topic)
 
     def _found_static(self) -> list[Any]:
         """Return the transforms that do not change, if any are needed."""
@@ -390,7 +405,7 @@ class RecordedStream:
         if start is None or not spans:
             return window
         length, end, earliest = FIRST_LOOK_BACK_NS, start, start
-        missing = {t.topic for t in self._video if t.topic in topics}
+        missing = self._video & topics
         while missing and end > spans[0][0]:
             keys = {
                 message.topic.topic: message.log_ns

@@ -47,9 +47,20 @@ def packet_codec(content: Any) -> str | None:
     return (codec_named(content.format) or codec_named(found)) if found in VIDEO else None
 
 
+def is_packet(content: Any) -> bool:
+    """Return whether a message is a packet of video, which may be of an unknown codec."""
+    try:
+        return packet_codec(content) is not None
+    except ImageError:
+        return True
+
+
 def is_key(content: Any) -> bool:
     """Return whether decoding may begin with a packet; images need no other."""
-    codec = packet_codec(content)
+    try:
+        codec = packet_codec(content)
+    except ImageError:
+        return False
     return codec is None or contents(bytes(content.data), codec).key
 
 
