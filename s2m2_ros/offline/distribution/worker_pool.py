@@ -16,6 +16,7 @@ from s2m2_ros.offline.distribution.remote_worker import Attempt, Failed, Opened
 from s2m2_ros.offline.processing.engine import EngineError, Job
 from s2m2_ros.offline.processing.segment_worker import Finished
 from s2m2_ros.offline.processing.streams import Segment
+from s2m2_ros.text_safety import safe_text
 
 _logger = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class WorkerPool:
         self._workers: list[_Worker] = []
         self._running: dict[Any, _Worker] = {}
         self._facts: Future[Mapping[str, Any]] = Future()
-        self._error: BaseException | None = None
+        self._error: EngineError | None = None
         self._is_closed = False
         self._surveyed_at = self._waiting_since = time.monotonic() - SURVEY_S
         self._room = 0
@@ -146,12 +147,17 @@ class WorkerPool:
         self._thread.join()
 
     def _run(self) -> None:
-        error: BaseException = EngineError('the work was ended')
+        error = EngineError('the work was ended')
         try:
             while not self._is_closed:
                 self._step()
-        except BaseException as failure:  # raised again by whoever waits
+        except EngineError as failure:
             error = failure
+        except Exception as failure:  # Ray raises many kinds when a cluster ends
+            _logger.debug('the cluster failed:', exc_info=True)
+            error = EngineError(
+                f'the cluster failed: {safe_text(failure)}; what is finished is kept'
+            )
         with self._condition:
             self._error = error
             left = [*self._pending, *(w.work[0] for w in self._workers if w.work)]
