@@ -20,6 +20,7 @@ from s2m2_ros.offline.processing import (
     Processor,
 )
 from s2m2_ros.offline.processing.processor import Progress
+from s2m2_ros.offline.processing.storage import local_copy
 from support.folder_storage import ShelfFileSystem, offer
 from support.processes import SOURCE
 from support.recorded_pairs import write_mcap
@@ -125,6 +126,11 @@ def test_with_paths_of_a_shared_disk_and_with_urls_a_cluster_gives_the_same_byte
 def test_urls_without_a_cluster(recording: Path, shelf: Path, tmp_path: Path) -> None:
     (shelf / 'one').mkdir()
     (shelf / 'one' / 'run.mcap').write_bytes(recording.read_bytes())
+    with local_copy('shelf://one/run.mcap') as first:
+        with local_copy('shelf://one/run.mcap') as second:
+            assert first == second
+        assert second.read_bytes() == recording.read_bytes()
+    assert not first.exists()
     with Processor(SGBM, OPTIONS) as processor:
         processor.process('shelf://one/run.mcap', tmp_path)
         found = processor.process('shelf://one/run.mcap', 'shelf://one/out')

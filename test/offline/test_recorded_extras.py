@@ -164,8 +164,8 @@ def video_pairs(kind: str, count: int) -> list[Written]:
     for number in range(count):
         for side, pixels in zip(images, SCENE.images(seed=number % 5), strict=True):
             images[side].append(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR))
-    for side, pixels in images.items():
-        for number, packet in enumerate(encode('h264', pixels)):
+    for side, pictures in images.items():
+        for number, packet in enumerate(encode('h264', pictures)):
             stamp = START + number * SECOND // 5
             data = np.frombuffer(packet, np.uint8)
             written.append(
@@ -253,7 +253,8 @@ def test_pairs_of_another_size_end_a_batch() -> None:
         image = np.zeros((4, width), np.uint8)
         return SimpleNamespace(images=SimpleNamespace(left=image, right=image))
 
-    batch, found = Batch(Matcher(), 2), []  # type: ignore[arg-type]
+    batch = Batch(Matcher(), 2)  # type: ignore[arg-type]
+    found: list[Any] = []
     for item in [pair(8), 'kept', pair(8), pair(8), pair(6), 'end']:
         if batch.must_end(item):
             found += [result for _, result in batch.matched()]

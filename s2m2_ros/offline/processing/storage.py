@@ -166,10 +166,14 @@ def local_copy(source: Path | str) -> Iterator[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = folder.with_suffix('.lock').open('a')
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists():
-            _fetch(remote, path)
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        while True:
+            # Whoever uses a copy holds the lock shared; without a copy, one makes it.
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            if path.exists():
+                break
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                _fetch(remote, path)
         try:
             yield path
         finally:
