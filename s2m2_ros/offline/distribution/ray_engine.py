@@ -119,6 +119,9 @@ class RayCluster:
 
         self._ray: Any = ray
         self._options = options
+        if options.address:
+            _check_address(options.address)
+        # A program that uses Ray itself has a connection already.
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
             self._connect()
@@ -214,10 +217,7 @@ class RayCluster:
                     _temp_dir=_short_folder(),
                 )
                 return
-            _check_address(address)
             self._ray.init(**usual, address=address)
-        except EngineError:
-            raise
         except Exception as error:  # Ray raises many kinds
             what = f"no cluster at '{address}'" if address else 'Ray cannot start'
             raise EngineError(f'{what}: {_last_line(error)}') from error
