@@ -72,6 +72,8 @@ class RemoteWorker:
         torch.set_num_threads(self._threads)
         cv2.setNumThreads(self._threads)
         try:
+            # As this machine resolves it.
+            self._matching = self._matching.resolved()
             self._matcher = self._matching.open()
         except S2M2Error as error:
             return Failed(f'on {node_name()}: {error}')

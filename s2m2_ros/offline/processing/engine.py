@@ -88,8 +88,8 @@ class LocalEngine:
 
     def __init__(self, matching: MatcherOptions) -> None:
         """Open the matcher; raises S2M2Error."""
-        self._matching = matching
-        self._matcher = matching.open()
+        self._matching = matching.resolved()
+        self._matcher = self._matching.open()
 
     def matcher_facts(self) -> dict[str, Any]:
         """Return software, versions, and the matcher as it was opened."""
