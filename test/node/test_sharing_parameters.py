@@ -114,6 +114,6 @@ def test_a_camera_follows_the_node_where_it_overrides_nothing() -> None:
     front.adopt(*front.changed(later, {}, {'max_depth': None}))
     assert front.settings.max_depth == 7.0
     assert seen == [(4.0, 4.0), (4.0, 7.0)]
-    with pytest.raises(ParameterError, match='camera front: max_depth = 0.5 m must be'):
+    with pytest.raises(ParameterError, match=r'camera front: max_depth = 0\.5 m must be'):
         front.changed(later, {}, {'max_depth': 0.5})
     assert front.settings.max_depth == 7.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -133,8 +134,10 @@ class Fleet:
         return at
 
     def spin(self, seconds: float) -> None:
-        """Spin for so long, or until something came."""
-        self.node.executor.spin_once(timeout_sec=seconds)
+        """Spin for so long."""
+        end_at = time.monotonic() + seconds
+        while (left := end_at - time.monotonic()) > 0:
+            self.node.executor.spin_once(timeout_sec=left)
 
     def settle(self) -> None:
         """Wait until the diagnostics of all cameras say that nothing waits."""

@@ -59,7 +59,7 @@ def test_records_are_transformed_and_unknown_points_left_out() -> None:
     records[1, 0] = [4.0, 5.0, 6.0, 0.5, 1.0]
     turn = RigidTransform('base', QUARTER_TURN, (10.0, 20.0, 30.0))
     made = merged_records(records, layout, wanted, turn)
-    columns = {**dict(x=0, y=1, z=2), **wanted.columns}
+    columns = wanted.columns
     # (x, y) becomes (-y, x).
     np.testing.assert_array_equal(made[:, :3], [[8.0, 21.0, 33.0], [5.0, 24.0, 36.0]])
     np.testing.assert_array_equal(made[:, columns['rgb']], [0.25, 0.5])
