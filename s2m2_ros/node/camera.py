@@ -150,6 +150,12 @@ class Camera:
         """Offer the outputs, without publishing."""
         self._publishers = Publishers(self._node, on_subscriber_change)
 
+    def join_active_node(self) -> None:
+        """Begin as the others did, in a node that is active already."""
+        if self._publishers is not None:
+            self._publishers.join_active_node(None)
+        self.activate()
+
     def activate(self) -> None:
         """Begin to subscribe and publish, as soon as an output has a subscriber."""
         if self._publishers is None:

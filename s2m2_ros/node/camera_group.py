@@ -125,6 +125,8 @@ class CameraGroup:
 
     def follow_subscribers(self) -> None:
         """Subscribe to inputs while an output that needs them has a subscriber."""
+        if self.merged is not None:
+            self.merged.follow_subscribers()
         self._each(Camera.follow_subscribers)
 
     def check(self) -> None:
@@ -139,7 +141,7 @@ class CameraGroup:
             return
         camera.configure(self._guarded(camera, camera.follow_subscribers))
         if self._active:
-            camera.activate()
+            camera.join_active_node()
 
     def enable(self, enabled: bool) -> None:
         """Pause all cameras, or let them go on."""

@@ -87,6 +87,7 @@ class MergedCloud:
         self._settings = settings
         self._rounds = Rounds[CloudPart]()
         self._publishers: Publishers | None = None
+        self._active = False
         self._listener: Transforms | None = None
 
     @property
@@ -105,16 +106,25 @@ class MergedCloud:
     def activate(self) -> None:
         """Publish from now on."""
         if self._publishers is not None:
-            self._listener = Transforms(self._node)
             self._publishers.open()
+            self._active = True
+            self.follow_subscribers()
+
+    def follow_subscribers(self) -> None:
+        """Subscribe to transforms while the topic has a subscriber."""
+        wanted = self._active and self.is_wanted()
+        if wanted and self._listener is None:
+            self._listener = Transforms(self._node)
+        elif not wanted and self._listener is not None:
+            self._listener.close()
+            self._listener = None
 
     def deactivate(self) -> None:
         """Publish no more."""
+        self._active = False
         if self._publishers is not None:
             self._publishers.close()
-        if self._listener is not None:
-            self._listener.close()
-        self._listener = None
+        self.follow_subscribers()
 
     def cleanup(self) -> None:
         """Take the topic away."""

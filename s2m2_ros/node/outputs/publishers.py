@@ -58,6 +58,11 @@ class Publishers:
         with self._lock:
             self._open = True
 
+    def join_active_node(self, state: Any) -> None:
+        """Do what a transition does for publishers that were there: these came after it."""
+        for publisher in self._publishers.values():
+            publisher.on_activate(state)
+
     def close(self) -> None:
         """Let no more messages out; returns when the one under way is out."""
         with self._lock:
