@@ -117,9 +117,9 @@ def test_values_that_are_none_of_an_image_harm_no_other(bad: float, text: str) -
     """Beside a good image one of 0 to 1 looks like a dark one."""
     device = Device()
     wrong = pair(3, kind=np.float32)
-    wrong.left[:] = bad  # type: ignore[index]
-    wrong.right[:] = bad  # type: ignore[index]
-    wrong.left[1, 1] = 0.0  # type: ignore[index]
+    wrong.left[:] = bad
+    wrong.right[:] = bad
+    wrong.left[1, 1] = 0.0
     batches, matcher = BatchMatcher(lambda: 8), StereoMatcher(device)
     found = matched(batches, matcher, [pair(7), wrong, pair(9)])
     assert (found[0], found[2]) == (7, 9)
@@ -132,7 +132,7 @@ def test_values_that_are_none_of_an_image_harm_no_other(bad: float, text: str) -
 
 def test_kinds_of_images_are_brought_together_without_a_change_of_values() -> None:
     kinds = [{}, {'color': True}, {'kind': np.float32}, {'color': True, 'kind': np.float32}]
-    pairs = [pair(20 + n, **kind) for n, kind in enumerate(kinds)]  # type: ignore[arg-type]
+    pairs = [pair(20 + n, **kind) for n, kind in enumerate(kinds)]
     images = alike([one.left for one in pairs])
     assert {(image.shape, str(image.dtype)) for image in images} == {((40, 48, 3), 'float32')}
     for number, image in enumerate(images):
@@ -158,7 +158,7 @@ def test_a_backend_that_prepares_sizes_works_on_full_batches_or_single_pairs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     entry = registry.BackendEntry('x', 'test', needs_checkpoint=False, prepares_sizes=True)
-    monkeypatch.setitem(registry.BACKENDS, 'device', entry)  # type: ignore[arg-type]
+    monkeypatch.setitem(registry.BACKENDS, 'device', entry)
     device = Device()
     batches, matcher = BatchMatcher(lambda: 2), StereoMatcher(device)
     matched(batches, matcher, [pair(c) for c in (1, 2, 3)])

@@ -66,7 +66,7 @@ def test_each_parameter_is_of_the_node_or_of_each_camera() -> None:
     assert {'checkpoint', 'backend', 'device', 'autostart'} <= set(NODE_WIDE)
     assert {'max_depth', 'mask_file', 'roi', 'max_width', 'points_frame'} <= set(PER_CAMERA)
     # What opens the matcher must be one for all.
-    before, after = Settings(), Settings(**dict.fromkeys(('max_depth', 'slop', 'max_rate'), 5.0))
+    before, after = Settings(), Settings(max_depth=5.0, slop=5.0, max_rate=5.0)
     assert before.matcher_options() == after.matcher_options()
 
 

@@ -196,6 +196,6 @@ def running_fleet(
     finally:
         process.kill()
         process.communicate()
-        for rig in (*rigs.values(), node):
-            rig.node.destroy_node()
+        for one in (node, *rigs.values()):
+            one.node.destroy_node()
         context.shutdown()
