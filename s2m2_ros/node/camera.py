@@ -17,11 +17,11 @@ from s2m2_ros.node.faults import DropCause, FaultLog
 from s2m2_ros.node.inputs.color_camera import ColorCamera
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic
 from s2m2_ros.node.inputs.synchronizer import PairSynchronizer, StereoMessages
+from s2m2_ros.node.job import Job
 from s2m2_ros.node.outputs.merged_cloud import MergedCloud
 from s2m2_ros.node.outputs.publishers import Publishers
 from s2m2_ros.node.outputs.transforms import Transforms
 from s2m2_ros.node.pair_limit import PairLimit
-from s2m2_ros.node.pair_processor import Job
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.statistics import Session
 from s2m2_ros.node.worker import Worker

@@ -11,8 +11,8 @@ from s2m2_ros.node.camera import Camera
 from s2m2_ros.node.companions import Companions
 from s2m2_ros.node.faults import Fault, FaultLog, log_to
 from s2m2_ros.node.guarding import guarded
+from s2m2_ros.node.job import Job
 from s2m2_ros.node.outputs.merged_cloud import MergedCloud
-from s2m2_ros.node.pair_processor import Job
 from s2m2_ros.node.parameter_declaration import Parameters
 from s2m2_ros.node.worker import Worker
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from s2m2_ros.node.inputs.synchronizer import StereoMessages
-from s2m2_ros.node.pair_processor import Job
+from s2m2_ros.node.job import Job
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.sharing_parameters import Sharing
 from s2m2_ros.node.worker import Worker

@@ -4,87 +4,39 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, RigidTransform
-from s2m2_ros.geometry.pair_findings import Finding, FindingKind
 from s2m2_ros.inference import StereoMatcher
-from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.sources.view_layout import ViewLayout
-from s2m2_ros.messages.builders import CloudMemory
 from s2m2_ros.messages.output_topics import CLOUDS, MessageSource, needed_outputs
 from s2m2_ros.messages.pair_decoder import decode_pair
 from s2m2_ros.msg import InferenceStats
 from s2m2_ros.node.batching import BatchMatcher, Outcome, size_of
 from s2m2_ros.node.color_view import ColorView, find_view
-from s2m2_ros.node.faults import DropCause, DropError, Fault, FaultLog
-from s2m2_ros.node.inputs.color_camera import ColorCamera
-from s2m2_ros.node.inputs.synchronizer import StereoMessages
+from s2m2_ros.node.faults import DropCause, DropError, Fault
+from s2m2_ros.node.job import CameraPort, Job
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.outputs.topic_types import STATS
-from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
+from s2m2_ros.node.outputs.transforms import TransformError
+from s2m2_ros.node.pair_reports import examine, log_notes, report_findings
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import peak_device_memory
-from s2m2_ros.node.statistics import Counts, Session
+from s2m2_ros.node.statistics import Counts
 from s2m2_ros.pipeline import (
     PairInput,
     PairOutputs,
     PipelineOptions,
-    PipelineState,
     StereoPipeline,
-    examine_outputs,
 )
 from s2m2_ros.pipeline.stereo_pipeline import PendingPair
 from s2m2_ros.text_safety import safe_text
 
-
-class CameraPort(Protocol):
-    """What the processor needs of a camera; `node.camera.Camera` is one."""
-
-    faults: FaultLog
-    logger: Any
-    memory: CloudMemory
-    state: PipelineState
-    pixel_range: PixelRange
-
-    @property
-    def settings(self) -> Settings:
-        """Return the parameters of this moment."""
-
-    @property
-    def color(self) -> ColorCamera | None:
-        """Return the color camera; None unless something of it is wanted."""
-
-    @property
-    def transforms(self) -> TransformSource | None:
-        """Return where transforms are found; None unless they are needed."""
-
-    def wanted(self) -> frozenset[str]:
-        """Return the outputs with a subscriber."""
-
-    def publish(self, topics: Collection[str], source: MessageSource) -> None:
-        """Publish the messages of a pair, unless deactivated."""
-
-    def send(self, topic: str, message: Any) -> None:
-        """Publish one message, unless deactivated."""
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """A pair, the camera it came from, and the activation it came in.
-
-    Pairs of equal `size` may be matched at once; None: alone.
-    """
-
-    camera: CameraPort
-    session: Session
-    messages: StereoMessages
-    size: Hashable = None
+__all__ = ['Job', 'PairProcessor']
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,18 +63,6 @@ class _Ready:
 def _alone(job: Job) -> list[Job]:
     del job
     return []
-
-
-CONTENT_FAULTS: Mapping[FindingKind, Fault] = {
-    FindingKind.BLANK: Fault.BLANK,
-    FindingKind.IDENTICAL: Fault.IDENTICAL,
-}
-RIG_FAULTS: Mapping[FindingKind, Fault] = {
-    FindingKind.SWAPPED: Fault.SWAPPED,
-    FindingKind.MISALIGNED: Fault.MISALIGNMENT,
-    FindingKind.ROTATED: Fault.ROTATED,
-    FindingKind.UNRELATED: Fault.UNRELATED,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,9 +92,9 @@ class PairProcessor:
         # Last, since it takes time: all are published by then.
         for one, outputs in done:
             with _counting_drops(one):
-                _report_findings(one.camera, outputs)
-                _log_notes(one, outputs)
-                _examine(one.camera, one.session, outputs)
+                report_findings(one.camera, outputs)
+                log_notes(one, outputs)
+                examine(one.camera, one.session, outputs)
 
     def _matched(
         self, decoded: Sequence[_Decoded]
@@ -351,49 +291,6 @@ def _with_transform(options: PipelineOptions, transform: RigidTransform | None) 
     outputs = options.outputs
     cloud = replace(outputs.cloud, transform=transform)
     return replace(options, outputs=replace(outputs, cloud=cloud))
-
-
-def _report_findings(camera: CameraPort, outputs: PairOutputs) -> None:
-    """Report findings on the content, and warnings on images or calibration."""
-    _report(camera, outputs.findings, CONTENT_FAULTS)
-    if outputs.warnings:
-        camera.faults.report(Fault.CALIBRATION, '; '.join(outputs.warnings))
-    else:
-        camera.faults.clear(Fault.CALIBRATION)
-
-
-def _log_notes(job: Job, outputs: PairOutputs) -> None:
-    for note in outputs.notes:
-        if note not in job.session.noted:
-            job.session.noted.add(note)
-            job.camera.logger.info(note)
-
-
-def _examine(camera: CameraPort, session: Session, outputs: PairOutputs) -> None:
-    """Check the rig by the features of a pair, seldom, after it was published."""
-    period, now = camera.settings.calibration_check_period, time.monotonic()
-    if not period or now < session.examined_at + period:
-        return
-    session.examined_at = now
-    try:
-        examination, found = examine_outputs(outputs, camera.settings.pipeline_options())
-    except Exception as error:  # a failed check must not drop the pair
-        camera.faults.report(Fault.EXAMINATION, f'no calibration check: {safe_text(repr(error))}')
-        return
-    session.examination = examination
-    # Too few features say nothing, neither that something is wrong nor that it is not.
-    if examination.matches or found:
-        _report(camera, found, RIG_FAULTS)
-
-
-def _report(
-    camera: CameraPort, found: Sequence[Finding], faults: Mapping[FindingKind, Fault]
-) -> None:
-    """Report the findings of these kinds, and clear the faults of the others."""
-    texts = {faults[finding.kind]: finding.text for finding in found if finding.kind in faults}
-    for fault, text in texts.items():
-        camera.faults.report(fault, text)
-    camera.faults.clear(*(set(faults.values()) - set(texts)))
 
 
 def _stats(outputs: PairOutputs, matcher: StereoMatcher | None) -> InferenceStats:

@@ -131,7 +131,12 @@ def test_values_that_are_none_of_an_image_harm_no_other(bad: float, text: str) -
 
 
 def test_kinds_of_images_are_brought_together_without_a_change_of_values() -> None:
-    kinds = [{}, {'color': True}, {'kind': np.float32}, {'color': True, 'kind': np.float32}]
+    kinds: list[dict[str, Any]] = [
+        {},
+        {'color': True},
+        {'kind': np.float32},
+        {'color': True, 'kind': np.float32},
+    ]
     pairs = [pair(20 + n, **kind) for n, kind in enumerate(kinds)]
     images = alike([one.left for one in pairs])
     assert {(image.shape, str(image.dtype)) for image in images} == {((40, 48, 3), 'float32')}
