@@ -49,10 +49,10 @@ YAML_WIDTH = 95
 def parameters_yaml() -> str:
     """Return config/stereo.yaml."""
     parts = []
-    for option in OPTIONS:
+    for option in fields(Settings):
         if option.name in GROUPS:
             parts.append(f'{YAML_INDENT}# --- {GROUPS[option.name]} ---\n')
-        constraint = ALL_CONSTRAINTS[option.name]
+        constraint = CONSTRAINTS[option.name]
         notes = constraint.description, _allowed(constraint), _fixed(constraint)
         note = ' '.join(text for text in notes if text)
         prefix = f'{YAML_INDENT}# '

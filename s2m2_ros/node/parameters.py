@@ -473,7 +473,6 @@ GROUPS: Mapping[str, str] = {
     'confidence_threshold': 'Which pixels are published, and how',
     'input_layout': 'What comes in',
     'diagnostics_period': 'How the node watches itself',
-    'cameras': 'Several cameras in one node',
 }
 
 # Names that stereo_image_proc's users know, and ours.
