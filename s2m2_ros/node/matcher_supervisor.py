@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference.presets import BY_PRESET
 from s2m2_ros.inference.registry import BACKENDS
 from s2m2_ros.node.faults import Fault, FaultLog
 from s2m2_ros.node.parameters import Settings
@@ -64,6 +65,7 @@ class MatcherSupervisor:
         self._opener = opener
         self._clock = clock
         self._matcher: StereoMatcher | None = None
+        self._preset_width = 0
         self._failures = 0
         # By the faults of each camera: how many of its pairs failed in a row.
         self._failed_pairs: Counter[FaultLog] = Counter()
@@ -100,8 +102,13 @@ class MatcherSupervisor:
         if self._matcher is None:  # an earlier switch failed half way
             self.open(settings)
         assert self._matcher is not None  # noqa: S101  # open raises otherwise
-        self._matcher.max_width = settings.max_width
+        self.set_width(self._matcher, settings)
         return self._matcher
+
+    def set_width(self, matcher: StereoMatcher, settings: Settings) -> None:
+        """Let the matcher work at the width of these settings, which each camera may set."""
+        by_preset = settings.max_width == BY_PRESET
+        matcher.max_width = self._preset_width if by_preset else settings.max_width
 
     def uses(self, matcher: StereoMatcher) -> bool:
         """Return whether this is the matcher for the next pair."""
@@ -150,6 +157,7 @@ class MatcherSupervisor:
 
     def _use(self, matcher: StereoMatcher, *, fallen_back: bool) -> None:
         self._matcher = matcher
+        self._preset_width = matcher.max_width
         self._forget_failures()
         self.state = MatcherState(
             matcher.backend, matcher.precision, str(matcher.device), fallen_back

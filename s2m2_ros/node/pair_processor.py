@@ -113,7 +113,7 @@ class PairProcessor:
         for group in ready.values():
             if matcher is None:
                 return
-            matcher.max_width = group[0].settings.max_width
+            self.supervisor.set_width(matcher, group[0].settings)
             pairs = [one.pending.prepared for one in group]
             for index, outcome in self.batches.match(matcher, pairs):
                 yield group[index], matcher, outcome
