@@ -25,6 +25,29 @@ DISPARITY_RESOLUTION = 1 / 16
 CONFIDENCE_STEP = 8
 
 
+@dataclass(frozen=True, eq=False)
+class PendingPair:
+    """A pair that is ready to be matched.
+
+    Attributes:
+        pair: as it came.
+        prepared: as the matcher takes it.
+        wanted: what is to be computed.
+        options, state: as given to `StereoPipeline.begin`.
+        outputs: what is known without matching.
+        kept: which pixels count; None: all.
+
+    """
+
+    pair: PairInput
+    prepared: PreparedPair
+    wanted: Collection[Output]
+    options: PipelineOptions
+    state: PipelineState
+    outputs: PairOutputs
+    kept: KeptPixels | None
+
+
 @dataclass(frozen=True)
 class StereoPipeline:
     """Matches pairs with one matcher and computes what is wanted of them."""
@@ -45,33 +68,45 @@ class StereoPipeline:
         call. Raises ImageError for images that are no pair and masks that do not fit them,
         CalibrationError for a calibration that cannot be used, and whatever the matcher raises.
         """
-        prepared = self.prepare(pair, options, state)
+        pending = self.begin(pair, wanted, options, state)
         if not wanted:
-            return _unmatched(prepared, options)
-        self._kept(prepared, options, state)  # a mask that does not fit is an error before
-        result = self.matcher.match(prepared.left, prepared.right, timed=True)
-        return self.finish(pair, prepared, result, wanted, options=options, state=state)
+            return pending.outputs
+        prepared = pending.prepared
+        return self.finish(pending, self.matcher.match(prepared.left, prepared.right, timed=True))
 
-    def prepare(
-        self, pair: PairInput, options: PipelineOptions, state: PipelineState
-    ) -> PreparedPair:
-        """Return a pair as the matcher takes it: the first half of `process`."""
-        return prepare(pair, options, state, self.matcher.device)
-
-    def finish(
+    def begin(
         self,
         pair: PairInput,
-        prepared: PreparedPair,
-        result: MatchResult,
         wanted: Collection[Output],
-        *,
         options: PipelineOptions,
         state: PipelineState,
-    ) -> PairOutputs:
-        """Return what is wanted of a pair that was matched: the second half of `process`."""
-        outputs = _unmatched(prepared, options)
+    ) -> PendingPair:
+        """Return the pair, prepared to be matched; raises ImageError or CalibrationError."""
+        prepared = prepare(pair, options, state, self.matcher.device)
         height, width = prepared.left.shape[:2]
-        kept = self._kept(prepared, options, state)
+        outputs = PairOutputs(
+            host=HostOutputs(prepared.camera, {}, 0.0, None, '', target=options.outputs.target),
+            left=prepared.left,
+            right=prepared.right,
+            camera=prepared.camera,
+            resolution=DISPARITY_RESOLUTION,
+            working_size=(height, width),
+            rectified=prepared.valid is not None,
+            content=prepared.content,
+            findings=content_findings(prepared.content),
+            notes=(*prepared.notes, *options.mask.notes),
+            warnings=prepared.warnings,
+        )
+        mask, kept = options.mask, None
+        if wanted and not mask.keeps_all:
+            kept = state.kept(mask, width, height, self.matcher.device)
+        return PendingPair(pair, prepared, wanted, options, state, outputs, kept)
+
+    def finish(self, pending: PendingPair, result: MatchResult) -> PairOutputs:
+        """Return what is wanted of a pair that the matcher has matched."""
+        prepared, options, outputs = pending.prepared, pending.options, pending.outputs
+        height, width = prepared.left.shape[:2]
+        kept, wanted, state = pending.kept, pending.wanted, pending.state
         # Reading the durations waits for the device, so that they do not mix.
         times = result.timings
         upload_ms, inference_ms = (times.upload_ms, times.inference_ms) if times else (0.0, 0.0)
@@ -87,7 +122,7 @@ class StereoPipeline:
             result,
             wanted,
             image=prepared.left,
-            color_image=pair.color,
+            color_image=pending.pair.color,
             deviation=lambda confidence: disparity_deviation(confidence, network, scale=scale),
             options=_in_phase(options.outputs, wanted, state),
             workspace=state.workspace,
@@ -107,33 +142,6 @@ class StereoPipeline:
             mean_confidence=mean_confidence,
             notes=(*outputs.notes, *self.matcher.remarks(height, width)),
         )
-
-    def _kept(
-        self, prepared: PreparedPair, options: PipelineOptions, state: PipelineState
-    ) -> KeptPixels | None:
-        """Return which pixels count; None if all do. Raises MaskError."""
-        if options.mask.keeps_all:
-            return None
-        height, width = prepared.left.shape[:2]
-        return state.kept(options.mask, width, height, self.matcher.device)
-
-
-def _unmatched(prepared: PreparedPair, options: PipelineOptions) -> PairOutputs:
-    """Return the outputs of a pair of which nothing is computed yet."""
-    height, width = prepared.left.shape[:2]
-    return PairOutputs(
-        host=HostOutputs(prepared.camera, {}, 0.0, None, '', target=options.outputs.target),
-        left=prepared.left,
-        right=prepared.right,
-        camera=prepared.camera,
-        resolution=DISPARITY_RESOLUTION,
-        working_size=(height, width),
-        rectified=prepared.valid is not None,
-        content=prepared.content,
-        findings=content_findings(prepared.content),
-        notes=(*prepared.notes, *options.mask.notes),
-        warnings=prepared.warnings,
-    )
 
 
 def examine_outputs(

@@ -31,7 +31,6 @@ from s2m2_ros.offline.processing.streams import (
     Stream,
 )
 from s2m2_ros.pipeline import (
-    PairInput,
     PairOutputs,
     PipelineOptions,
     PipelineState,
@@ -39,6 +38,7 @@ from s2m2_ros.pipeline import (
     examine_outputs,
 )
 from s2m2_ros.pipeline.preparation import PreparedPair, gray, prepare
+from s2m2_ros.pipeline.stereo_pipeline import PendingPair
 
 _logger = logging.getLogger(__name__)
 
@@ -156,11 +156,15 @@ class _Matching:
         if item.transform is not None:
             cloud = replace(options.outputs.cloud, transform=item.transform)
             options = replace(options, outputs=replace(options.outputs, cloud=cloud))
+        is_first = self._is_first[item.rig]
+        wanted = self._worker.sink.wanted
+        wanted = wanted | PICTURE_OUTPUTS if is_first else wanted
         try:
-            images = self._pipeline.prepare(item.pair, options, state)
+            pending = self._pipeline.begin(item.pair, wanted, options, state)
         except (ImageError, CalibrationError) as error:
             return replace(item, left_info=None, pair=None, error=str(error))
-        return _Waiting(item, item.pair, images, options)
+        self._is_first[item.rig] = False
+        return _Waiting(item, pending, options, is_first)
 
     def _finished(self, batch: Batch) -> Iterator[Any]:
         for item, result in batch.matched():
@@ -183,20 +187,10 @@ class _Matching:
                 state.rectify = decided.rectify
 
     def _matched(self, item: _Waiting, result: MatchResult) -> _Matched:
-        rig = item.stamped.rig
-        is_first, self._is_first[rig] = self._is_first[rig], False
-        sink = self._worker.sink
-        wanted = sink.wanted | PICTURE_OUTPUTS if is_first else sink.wanted
-        outputs = self._pipeline.finish(
-            item.pair,
-            item.images,
-            result,
-            wanted,
-            options=item.options,
-            state=self._states[rig],
-        )
-        matched = _Matched(item.stamped, outputs, sink.prepare(item.stamped, outputs))
-        if is_first:
+        outputs = self._pipeline.finish(item.pending, result)
+        prepared = self._worker.sink.prepare(item.stamped, outputs)
+        matched = _Matched(item.stamped, outputs, prepared)
+        if item.is_first:
             matched.examined = examine_outputs(outputs, item.options)
             matched.picture = _picture(outputs)
         return matched
@@ -226,9 +220,14 @@ class _Waiting:
     """A pair that waits for its batch."""
 
     stamped: StampedPair
-    pair: PairInput
-    images: PreparedPair
+    pending: PendingPair
     options: PipelineOptions
+    is_first: bool
+
+    @property
+    def images(self) -> PreparedPair:
+        """Return what is matched."""
+        return self.pending.prepared
 
 
 class _Matched:
