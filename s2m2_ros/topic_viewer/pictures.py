@@ -39,8 +39,8 @@ def picture_of(message: Any) -> Picture:
 
 
 def _camera_picture(image: RawImage) -> Picture:
-    (values,) = (PixelRange('auto').update([image]),)
-    pixels = scale(image, values[0]).astype(np.uint8)
+    (values,) = PixelRange('auto').update([image])
+    pixels = scale(image, values).astype(np.uint8)
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     return _small(pixels, cv2.INTER_AREA)

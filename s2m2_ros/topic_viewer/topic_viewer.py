@@ -82,7 +82,8 @@ class TopicViewer:
         self._confidence = options.confidence or options.topic('confidence')
         self._preferred_image = options.topic('disparity/color')
         self._diagnostics = Diagnostics(options.node or options.topic(STEREO_NODE))
-        self._join, self._stats = ConfidenceJoin(), None
+        self._join = ConfidenceJoin()
+        self._stats: InferenceStats | None = None
         self._viewer = CloudViewer(options.first_cloud, port=options.port)
         self._panel = TopicsPanel(self._viewer.page)
         self._node = Node(NODE_NAME, context=context)
@@ -150,9 +151,7 @@ class TopicViewer:
             and self._node.count_publishers(topic)
         }
 
-    def _wanted(
-        self, image: str | None, images: dict[str, type[Any]]
-    ) -> dict[str, Wanted]:
+    def _wanted(self, image: str | None, images: dict[str, type[Any]]) -> dict[str, Wanted]:
         wanted = {
             self._points: Wanted(PointCloud2, self._callbacks['points']),
             self._confidence: Wanted(Image, self._callbacks['confidence']),

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.viewer.viewed_cloud import ViewedCloud
+from s2m2_ros.viewer.viewed_cloud import Floats, ViewedCloud
 
 
 def read_cloud(path: Path) -> ViewedCloud:
@@ -21,7 +22,7 @@ def read_cloud(path: Path) -> ViewedCloud:
     try:
         content: Any = trimesh.load(path)
         points = np.asarray(content.vertices, np.float32)
-        known = np.isfinite(points).all(axis=1)
+        known = np.flatnonzero(np.isfinite(points).all(axis=1))
         colors = getattr(content, 'colors', None)
         has_colors = colors is not None and len(colors) == len(points)
         cloud = ViewedCloud(
@@ -36,10 +37,10 @@ def read_cloud(path: Path) -> ViewedCloud:
     return cloud
 
 
-def _confidence(content: Any, known: np.ndarray) -> np.ndarray | None:
+def _confidence(content: Any, known: npt.NDArray[np.intp]) -> Floats | None:
     """Return the property `confidence` of the points; None if there is none."""
     vertices = content.metadata.get('_ply_raw', {}).get('vertex', {}).get('data')
     if vertices is None or 'confidence' not in (vertices.dtype.names or ()):
         return None
-    values = np.asarray(vertices['confidence'], np.float32).reshape(-1)[known]
+    values: Floats = np.asarray(vertices['confidence'], np.float32).reshape(-1)[known]
     return np.nan_to_num(values).clip(0, 1)

@@ -13,11 +13,12 @@ from s2m2_ros.viewer.page_server import PageServer
 from s2m2_ros.viewer.viewed_cloud import ColorMode, ViewedCloud
 
 FIRST_PORT = 8080
-# Size of a point as a fraction of the cloud's distance.
-SMALLEST_POINT, USUAL_POINT, LARGEST_POINT, POINT_STEP = 0.0005, 0.002, 0.01, 0.0005
+# Sizes of points to choose from, in units of a fraction of the cloud's distance.
+SMALLEST_POINT, USUAL_POINT, LARGEST_POINT = 1, 4, 20
+POINT_UNIT = 0.0005
 FIELD_OF_VIEW = 0.8  # radians, upright: about that of a stereo camera
 CONFIDENCE_STEP = 0.01
-UNKNOWN_CONFIDENCE = 'the confidence of these points is unknown'
+UNKNOWN_CONFIDENCE = 'their confidence is unknown'
 
 
 class CloudViewer:
@@ -81,10 +82,8 @@ class CloudViewer:
         gui = self.page.viser.gui
         self._mode = gui.add_dropdown('Color', [mode.value for mode in ColorMode])
         self._minimum = gui.add_slider('Min. confidence', 0.0, 1.0, CONFIDENCE_STEP, 0.0)
-        self._size = gui.add_slider(
-            'Point size', SMALLEST_POINT, LARGEST_POINT, POINT_STEP, USUAL_POINT
-        )
-        self._summary = gui.add_text('Points', 'none yet', disabled=True)
+        self._size = gui.add_slider('Point size', SMALLEST_POINT, LARGEST_POINT, 1, USUAL_POINT)
+        self._summary = gui.add_html(_line('no points yet'))
         for control in (self._mode, self._minimum, self._size):
             control.on_update(lambda _: self._redraw())
 
@@ -99,10 +98,10 @@ class CloudViewer:
         is_known = cloud.confidence is not None
         self._minimum.disabled = not is_known
         shown = cloud.confident(self._minimum.value)
-        self._summary.value = f'{len(shown.points)} of {len(cloud.points)}'
         mode = ColorMode(self._mode.value)
-        if not is_known and mode is ColorMode.CONFIDENCE:
-            self._summary.value = UNKNOWN_CONFIDENCE
+        counts = f'{len(shown.points)} of {len(cloud.points)} points'
+        is_missing = mode is ColorMode.CONFIDENCE and not is_known
+        self._summary.content = _line(f'{counts}; {UNKNOWN_CONFIDENCE}' if is_missing else counts)
         if not len(shown.points):
             self._drawn.visible = False
             return
@@ -110,7 +109,7 @@ class CloudViewer:
             '/cloud',
             shown.points,
             shown.colored_by(mode),
-            point_size=self._size.value * cloud.distance,
+            point_size=self._size.value * POINT_UNIT * cloud.distance,
             point_shading='flat',
         )
 
@@ -124,3 +123,8 @@ class CloudViewer:
         server.scene.set_up_direction(up)
         for camera in (server.initial_camera, *(c.camera for c in server.get_clients().values())):
             camera.position, camera.look_at, camera.fov = position, target, FIELD_OF_VIEW
+
+
+def _line(text: str) -> str:
+    """Return a line of text of our own as HTML."""
+    return f'<p style="font-size:0.8em; margin:0.3em 0.8em">{text}</p>'

@@ -14,7 +14,7 @@ import numpy.typing as npt
 MOST_POINTS = 400_000
 # Points without a color.
 GRAY = 160
-# Nearer than most cameras see; a color is for one part of the depths, most of the points are in it.
+# Of the values that get different colors: single points far away would leave one to the rest.
 PERCENTILES = (2, 98)
 
 Floats = npt.NDArray[np.float32]

@@ -149,7 +149,8 @@ class NoRos:
 sys.meta_path.insert(0, NoRos())
 import s2m2_ros
 for module in pkgutil.walk_packages(s2m2_ros.__path__, 's2m2_ros.'):
-    if module.name.split('.')[1] not in {'node', 'player', 'demo', 'msg'} and not (
+    ros = {'node', 'player', 'demo', 'topic_viewer', 'msg'}
+    if module.name.split('.')[1] not in ros and not (
         module.name.startswith('s2m2_ros.s2m2_ros_s')
     ):
         importlib.import_module(module.name)

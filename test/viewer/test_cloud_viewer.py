@@ -181,7 +181,7 @@ def test_a_request_to_share_the_page_goes_nowhere(
 
     monkeypatch.setattr(viser._viser, 'ViserTunnel', Internet)
     seen = threading.Event()
-    viewer._server.on_client_connect(lambda _: seen.set())
+    viewer.page.viser.on_client_connect(lambda _: seen.set())
     with open_socket(viewer, path(viewer).rstrip('/')) as page:
         page.send(msgspec.msgpack.encode({'type': 'ShareUrlRequest'}))
         page.send(msgspec.msgpack.encode({'type': 'ShareUrlDisconnect'}))
