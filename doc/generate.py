@@ -2,14 +2,15 @@
 
 Usage: python doc/generate.py [--check]
 
-`config/stereo.yaml`, and in documents the parts between `<!-- generated: NAME -->` and
-`<!-- end -->`. With --check nothing is written, and the exit status is 1 if a file differs.
+`config/stereo.yaml`, the notebook in `examples/`, and in documents the parts between
+`<!-- generated: NAME -->` and `<!-- end -->`. With --check nothing is written, and the exit status is 1 if a file differs.
 """
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import re
 import sys
 import textwrap
@@ -31,6 +32,9 @@ from s2m2_ros.node.parameters import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
+# The script that is a notebook too.
+NOTEBOOK = 'depth_of_one_frame'
+CELL = re.compile(r'^# %%( \[markdown\])?\n', re.MULTILINE)
 YAML_HEADER = """\
 # Every parameter of stereo_node, with its default; written by `make docs`. "Fixed" ones are read
 # at start; all others may change while the node runs (ros2 param set, rqt). doc/stereo_node.md
@@ -153,9 +157,47 @@ def with_parts(text: str) -> str:
     return MARKED.sub(lambda m: f'{m[1]}{PARTS[m[2]]()}\n{m[3]}', text)
 
 
+def notebook(script: str) -> str:
+    """Return the Jupyter notebook (nbformat 4.5) with the cells of a script, after `# %%`."""
+    before, *parts = CELL.split(script)
+    if before.strip():
+        raise ValueError('a script begins with a cell: # %%')
+    cells = [
+        _cell(index, content.strip('\n'), is_text=bool(kind))
+        for index, (kind, content) in enumerate(zip(parts[::2], parts[1::2], strict=True))
+    ]
+    content = {
+        'cells': cells,
+        'metadata': {
+            'kernelspec': {'display_name': 'Python 3', 'language': 'python', 'name': 'python3'},
+            'language_info': {'name': 'python'},
+        },
+        'nbformat': 4,
+        'nbformat_minor': 5,
+    }
+    return f'{json.dumps(content, indent=1, ensure_ascii=False)}\n'
+
+
+def _cell(index: int, content: str, *, is_text: bool) -> dict[str, object]:
+    lines = content.splitlines(keepends=True)
+    if is_text:
+        source = [line.removeprefix('#').removeprefix(' ') or '\n' for line in lines]
+        return {'cell_type': 'markdown', 'id': f'cell-{index}', 'metadata': {}, 'source': source}
+    return {
+        'cell_type': 'code',
+        'execution_count': None,
+        'id': f'cell-{index}',
+        'metadata': {},
+        'outputs': [],
+        'source': lines,
+    }
+
+
 def generated() -> Iterator[tuple[Path, str]]:
     """Yield each file that is generated or has generated parts, and its right content."""
     yield ROOT / 'config' / 'stereo.yaml', parameters_yaml()
+    script = ROOT / 'examples' / f'{NOTEBOOK}.py'
+    yield script.with_suffix('.ipynb'), notebook(script.read_text(encoding='utf-8'))
     for path in [ROOT / 'README.md', *sorted((ROOT / 'doc').glob('*.md'))]:
         text = path.read_text(encoding='utf-8')
         if MARKED.search(text):

@@ -38,10 +38,11 @@ def test_generated_files_are_up_to_date() -> None:
             '| `depth` | sensor_msgs/Imag |',
         ),
         ('doc/stereo_node.md', '| `sgbm` |', '| `sgmb` |'),
+        ('examples/depth_of_one_frame.ipynb', 'Depth of one', 'Death of one'),
     ],
 )
 def test_a_difference_is_found(tmp_path: Path, file: str, right: str, wrong: str) -> None:
-    for name in ('config', 'doc'):
+    for name in ('config', 'doc', 'examples'):
         shutil.copytree(SOURCE / name, tmp_path / name)
     shutil.copy(SOURCE / 'README.md', tmp_path)
     path = tmp_path / file

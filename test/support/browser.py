@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import FloatRect, Page, sync_playwright
 
 from support.processes import hear
 from support.transcript import PATIENCE
@@ -36,7 +36,7 @@ COLOR, IMAGE_TOPIC = 0, 1
 # Its sliders.
 CONFIDENCE, POINT_SIZE = 0, 1
 # Where neither controls nor notes cover the cloud.
-CLOUD = {'x': 0, 'y': 300, 'width': 900, 'height': 300}
+CLOUD: FloatRect = {'x': 0, 'y': 300, 'width': 900, 'height': 300}
 ADDRESS = re.compile(r'http://127\.0\.0\.1:\d+/[\w-]+/')
 
 
