@@ -3,7 +3,8 @@
 Usage: python doc/generate.py [--check]
 
 `config/stereo.yaml`, the notebook in `examples/`, and in documents the parts between
-`<!-- generated: NAME -->` and `<!-- end -->`. With --check nothing is written, and the exit status is 1 if a file differs.
+`<!-- generated: NAME -->` and `<!-- end -->`. With --check nothing is written, and the exit status
+is 1 if a file differs.
 """
 
 from __future__ import annotations

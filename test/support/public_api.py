@@ -82,20 +82,26 @@ def _member(name: str, content: Any) -> Iterator[str]:
         yield f'    {name}{signature(content)}'
 
 
+class _MadeAnew:
+    """Stands for a default without a text that is the same in every process."""
+
+    def __repr__(self) -> str:
+        return '...'
+
+
 def signature(value: Any) -> str:
     """Return names, types and defaults of the parameters."""
+    found = inspect.signature(value)
     parameters = [
-        # What stands for a default that is made anew has no text that is the same everywhere.
-        parameter.replace(default=...) if 'factory' in repr(parameter.default) else parameter
-        for parameter in inspect.signature(value).parameters.values()
+        parameter.replace(default=_MadeAnew())
+        if 'factory' in repr(parameter.default) or inspect.isfunction(parameter.default)
+        else parameter
+        for parameter in found.parameters.values()
     ]
-    returned = inspect.signature(value).return_annotation
-    plain = inspect.Signature(
-        parameters,
-        return_annotation=inspect.Signature.empty if inspect.isclass(value) else returned,
-    )
+    returned = inspect.Signature.empty if inspect.isclass(value) else found.return_annotation
+    text = str(inspect.Signature(parameters, return_annotation=returned)).replace("'", '')
     # Named tuples hold the types of their fields as references.
-    return re.sub(r'ForwardRef\(([^()]*)\)', r'\1', str(plain).replace("'", ''))
+    return re.sub(r'ForwardRef\(([^()]*)\)', r'\1', text)
 
 
 if __name__ == '__main__':
