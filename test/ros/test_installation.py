@@ -182,9 +182,8 @@ def test_it_works_with_its_requirements_alone_and_without_a_compiler(
     tmp_path: Path, sdist: Path
 ) -> None:
     """A new environment with what setup.cfg requires, no more: no ROS 2, no extras."""
-    subprocess.run(
-        [sys.executable, '-m', 'venv', '--without-pip', str(tmp_path / 'clean')], check=True
-    )
+    clean = tmp_path / 'clean'
+    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', str(clean)], check=True)
     python = clean / 'bin' / 'python'
     (site,) = clean.glob('lib/python*/site-packages')
     link_requirements(site, [*requirements_of('s2m2_ros'), 'setuptools'])
