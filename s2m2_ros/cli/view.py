@@ -67,9 +67,7 @@ def _view_topics(arguments: argparse.Namespace) -> None:
         raise S2M2Error(
             'topics need ROS 2: source its setup.bash, or name a cloud that s2m2 match wrote'
         )
-    from rclpy.context import Context
-
-    from s2m2_ros.topic_viewer.topic_viewer import ViewOptions, view_topics
+    from s2m2_ros.topic_viewer.topic_viewer import ViewOptions, joined_graph, view_topics
 
     options = ViewOptions(
         namespace=arguments.namespace,
@@ -80,9 +78,5 @@ def _view_topics(arguments: argparse.Namespace) -> None:
     )
     # Ended from outside, it must still leave the ROS graph.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    context = Context()
-    context.init()
-    try:
+    with joined_graph() as context:
         view_topics(context, options)
-    finally:
-        context.try_shutdown()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -196,6 +197,17 @@ class TopicViewer:
     def _show(self, cloud: ViewedCloud | None) -> None:
         if cloud is not None:
             self._viewer.show(cloud)
+
+
+@contextmanager
+def joined_graph() -> Iterator[Context]:
+    """Yield a context of rclpy in the domain that the environment names."""
+    context = Context()
+    context.init()
+    try:
+        yield context
+    finally:
+        context.try_shutdown()
 
 
 def view_topics(context: Context, options: ViewOptions) -> None:
