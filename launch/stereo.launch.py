@@ -58,8 +58,19 @@ ARGUMENTS = (
         'auto, float32, float16 or bfloat16.',
         ('auto', 'float32', 'float16', 'bfloat16'),
     ),
-    parameter('refine_iterations', int, 'Local refinement steps; fewer are faster.'),
-    parameter('max_width', int, 'Match at this width at most, in pixels; 0: no limit.'),
+    parameter(
+        'preset',
+        str,
+        'Speed against accuracy, in place of max_width and refine_iterations: auto, accurate, '
+        'balanced or fast.',
+        ('auto', 'accurate', 'balanced', 'fast'),
+    ),
+    parameter('refine_iterations', int, 'Local refinement steps; -1: as preset says.'),
+    parameter(
+        'max_width',
+        int,
+        'Match at this width at most, in pixels; 0: no limit; -1: as preset says.',
+    ),
     parameter(
         'input_layout',
         str,

@@ -39,12 +39,20 @@ def test_generated_files_are_up_to_date() -> None:
         ),
         ('doc/stereo_node.md', '| `sgbm` |', '| `sgmb` |'),
         ('examples/depth_of_one_frame.ipynb', 'Depth of one', 'Death of one'),
+        ('package.xml', '<url type="repository">', '<url type="repository">x'),
+        ('package.xml', '<maintainer email="', '<maintainer email="x'),
+        ('CITATION.cff', '  - name: ', '  - name: x'),
+        ('REUSE.toml', 'FileCopyrightText = ["', 'FileCopyrightText = ["x'),
+        ('README.md', 'git clone ', 'git clone x'),
+        ('doc/installation.md', 'git clone ', 'git clone x'),
+        ('.github/ISSUE_TEMPLATE/config.yml', 'url: ', 'url: x'),
     ],
 )
 def test_a_difference_is_found(tmp_path: Path, file: str, right: str, wrong: str) -> None:
-    for name in ('config', 'doc', 'examples'):
+    for name in ('config', 'doc', 'examples', '.github'):
         shutil.copytree(SOURCE / name, tmp_path / name)
-    shutil.copy(SOURCE / 'README.md', tmp_path)
+    for name in ('README.md', 'CITATION.cff', 'REUSE.toml', 'package.xml', 'setup.cfg'):
+        shutil.copy(SOURCE / name, tmp_path)
     path = tmp_path / file
     text = path.read_text()
     assert right in text

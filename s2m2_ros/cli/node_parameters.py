@@ -24,6 +24,7 @@ MATCHER_PARAMETERS = (
     'backend',
     'device',
     'precision',
+    'preset',
     'refine_iterations',
     'allow_negative',
     'max_width',

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference.presets import BY_PRESET
 from s2m2_ros.inference.registry import BACKENDS
 from s2m2_ros.node.faults import Fault, FaultLog
 from s2m2_ros.node.parameters import Settings
@@ -63,6 +64,7 @@ class MatcherSupervisor:
         self._opener = opener
         self._clock = clock
         self._matcher: StereoMatcher | None = None
+        self._preset_width = 0
         self._failures = 0
         self._retry_after = FIRST_RETRY_AFTER
         self._retry_at = 0.0
@@ -97,7 +99,8 @@ class MatcherSupervisor:
         if self._matcher is None:  # an earlier switch failed half way
             self.open(settings)
         assert self._matcher is not None  # noqa: S101  # open raises otherwise
-        self._matcher.max_width = settings.max_width
+        by_preset = settings.max_width == BY_PRESET
+        self._matcher.max_width = self._preset_width if by_preset else settings.max_width
         return self._matcher
 
     def succeeded(self) -> None:
@@ -128,6 +131,7 @@ class MatcherSupervisor:
 
     def _use(self, matcher: StereoMatcher, *, fallen_back: bool) -> None:
         self._matcher = matcher
+        self._preset_width = matcher.max_width
         self._failures = 0
         self.state = MatcherState(
             matcher.backend, matcher.precision, str(matcher.device), fallen_back

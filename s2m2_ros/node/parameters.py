@@ -27,6 +27,7 @@ from s2m2_ros.geometry.image_mask import (
 )
 from s2m2_ros.geometry.voxels import LARGEST_GROWTH, LARGEST_SIZE, SMALLEST_SIZE
 from s2m2_ros.inference.matcher_options import MatcherOptions
+from s2m2_ros.inference.presets import AUTO, BY_PRESET, CHOICES
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.io.images.mask_files import read_mask
@@ -101,11 +102,19 @@ class Settings:
         read_only=True,
         choices=('auto', *PRECISIONS),
     )
-    refine_iterations: int = _parameter(
-        3,
-        'Local refinement steps; 3 as published, fewer is faster.',
+    preset: str = _parameter(
+        AUTO,
+        'Speed against accuracy, in place of max_width and refine_iterations, which override it: '
+        'accurate, balanced or fast. auto is accurate on a GPU; on a processor the most accurate '
+        'that should give two pairs per second of 640x480 (doc/presets.md).',
         read_only=True,
-        range=(0, 10),
+        choices=CHOICES,
+    )
+    refine_iterations: int = _parameter(
+        BY_PRESET,
+        'Local refinement steps; 3 as published, fewer is faster. -1: as preset says.',
+        read_only=True,
+        range=(BY_PRESET, 10),
     )
     allow_negative: bool = _parameter(
         False, 'Allow negative disparities (verged cameras).', read_only=True
@@ -144,10 +153,10 @@ class Settings:
         range=(0, 8192),
     )
     max_width: int = _parameter(
-        0,
+        BY_PRESET,
         'Match at this width at most, in pixels, and scale the disparity back: faster, less '
-        'memory, less detail. 0: no limit.',
-        range=(0, 8192),
+        'memory, less detail. 0: no limit. -1: as preset says.',
+        range=(BY_PRESET, 8192),
     )
     fallback_backend: str = _parameter(
         '',
@@ -398,7 +407,9 @@ class Settings:
                 f'sgbm_working_width = {self.sgbm_working_width} must be 0 or at least 32'
             )
         if 0 < self.max_width < 32:
-            raise ParameterError(f'max_width = {self.max_width} must be 0 or at least 32')
+            raise ParameterError(
+                f'max_width = {self.max_width} must be 0 or at least 32, or -1 as preset says'
+            )
         if 0 < self.points_voxel_size < SMALLEST_SIZE:
             raise ParameterError(
                 f'points_voxel_size = {self.points_voxel_size:g} m must be 0 (off) or at least '
@@ -457,6 +468,7 @@ class Settings:
             backend=self.backend,
             device=self.device,
             precision=self.precision,
+            preset=self.preset,
             refine_iterations=self.refine_iterations,
             allow_negative=self.allow_negative,
             max_width=self.max_width,

@@ -51,7 +51,7 @@ def received(message: PointCloud2) -> ReceivedCloud:
 
 
 def test_unknown_points_are_left_out_and_colors_unpacked() -> None:
-    color = np.array([3, 2, 1, 0], np.uint8).view(np.float32)[0]  # blue, green, red
+    color = float(np.array([3, 2, 1, 0], np.uint8).view(np.float32)[0])  # blue, green, red
     found = received(cloud([[1, 2, 3, color], [NAN, NAN, NAN, 0]])).cloud
     assert found.points.tolist() == [[1, 2, 3]]
     assert found.colors is not None
@@ -76,13 +76,13 @@ def test_confidence_comes_from_the_image_of_the_same_time_in_any_order() -> None
     confidence = np.array([[0.1, 0.2], [0.3, 0.4]], np.float32)
     for cloud_first in (True, False):
         join = ConfidenceJoin()
-        adds = [
-            lambda join=join: join.add_cloud(received(cloud(GRID, height=2))),
-            lambda join=join: join.add_confidence(*confidence_map(image(confidence))),
-        ]
-        first, second = adds if cloud_first else adds[::-1]
-        assert first() is None
-        joined = second()
+        found, values = received(cloud(GRID, height=2)), confidence_map(image(confidence))
+        if cloud_first:
+            assert join.add_cloud(found) is None
+            joined = join.add_confidence(*values)
+        else:
+            assert join.add_confidence(*values) is None
+            joined = join.add_cloud(found)
         assert joined is not None
         assert joined.confidence == pytest.approx([0.1, 0.3, 0.4])
 
@@ -101,7 +101,7 @@ def test_a_cloud_without_its_confidence_is_shown_when_the_next_comes() -> None:
 )
 def test_a_decimated_cloud_has_every_nth_pixel(shape: tuple[int, int], joined: bool) -> None:
     # Every second of 3 or 4 rows and columns are 2.
-    confidence = np.arange(np.prod(shape), dtype=np.float32).reshape(shape) / 100
+    confidence = (np.arange(shape[0] * shape[1]) / 100).astype(np.float32).reshape(shape)
     found = received(cloud(GRID, height=2)).with_confidence(confidence)
     assert (found.confidence is not None) is joined
     if found.confidence is not None:
