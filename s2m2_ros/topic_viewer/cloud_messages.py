@@ -25,14 +25,14 @@ class ReceivedCloud:
     """A cloud of a message.
 
     Attributes:
-        stamp: of the message, in nanoseconds.
+        time_ns: timestamp of the message, in nanoseconds.
         cloud: its known points.
         grid: rows and columns of the message.
         pixels: where in the flattened grid the known points are.
 
     """
 
-    stamp: int
+    time_ns: int
     cloud: ViewedCloud
     grid: tuple[int, int]
     pixels: npt.NDArray[np.intp]
@@ -69,18 +69,18 @@ class ConfidenceJoin:
         if received.cloud.confidence is not None or not received.is_organized:
             self._waiting = None
             return received.cloud
-        if received.stamp in self._maps:
+        if received.time_ns in self._maps:
             self._waiting = None
-            return received.with_confidence(self._maps.pop(received.stamp))
+            return received.with_confidence(self._maps.pop(received.time_ns))
         late, self._waiting = self._waiting, received
         return None if late is None else late.cloud
 
-    def add_confidence(self, stamp: int, confidence: Floats) -> ViewedCloud | None:
+    def add_confidence(self, time_ns: int, confidence: Floats) -> ViewedCloud | None:
         """Return what can be shown now."""
-        if self._waiting is not None and self._waiting.stamp == stamp:
+        if self._waiting is not None and self._waiting.time_ns == time_ns:
             received, self._waiting = self._waiting, None
             return received.with_confidence(confidence)
-        self._maps[stamp] = confidence
+        self._maps[time_ns] = confidence
         for oldest in list(self._maps)[:-KEPT]:
             del self._maps[oldest]
         return None

@@ -72,15 +72,21 @@ def open_socket(
     """Open a WebSocket as the page does: its own address without the last slash."""
     # The name is what the browser was told; the connection goes to this machine either way.
     address = f'ws://{host or f"127.0.0.1:{port(viewer)}"}{path}'
-    return connect(
-        address,
-        sock=socket.create_connection(('127.0.0.1', port(viewer)), timeout=PATIENCE),
-        subprotocols=[f'viser-v{viser.__version__}'],  # type: ignore[list-item]
-        origin=origin,  # type: ignore[arg-type]
-        open_timeout=PATIENCE,
-        max_size=None,
-        compression=None,
-    )
+    connection = socket.create_connection(('127.0.0.1', port(viewer)), timeout=PATIENCE)
+    try:
+        return connect(
+            address,
+            sock=connection,
+            subprotocols=[f'viser-v{viser.__version__}'],  # type: ignore[list-item]
+            origin=origin,  # type: ignore[arg-type]
+            open_timeout=PATIENCE,
+            max_size=None,
+            compression=None,
+        )
+    except InvalidStatus:
+        # Left open, it would be waited for when the server stops.
+        connection.close()
+        raise
 
 
 @pytest.mark.parametrize('name', ['127.0.0.1', 'localhost', '[::1]'])
