@@ -15,6 +15,7 @@ import yaml
 from s2m2_ros.cli.matcher_options import PRECISIONS
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.node.parameters import CONSTRAINTS, ParameterError, Settings
+from s2m2_ros.node.sharing_parameters import SHARING_CONSTRAINTS
 from s2m2_ros.pipeline import output_options
 from s2m2_ros.regular_files import read_regular_file
 from s2m2_ros.text_safety import safe_text
@@ -42,6 +43,8 @@ INPUT_PARAMETERS = (
     'max_vertical_misalignment',
     'depth_encoding',
     'color_calibration',
+    'points_color_source',
+    'color_slop',
     'roi',
     'mask_file',
     'mask_polygon',
@@ -91,14 +94,20 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     """
     given = vars(arguments)
     values = read_parameters(given['params_file']) if 'params_file' in given else {}
-    if values.get('points_frame'):
-        _logger.warning('points_frame is ignored: there is no tf, the cloud stays in the frame of '
-                        'the left camera')  # fmt: skip
     values = {name: value for name, value in values.items() if name in PAIR_PARAMETERS}
     values.update({name: given[name] for name in PAIR_PARAMETERS if name in given})
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
     values['precision'] = PRECISIONS.get(values.get('precision', 'auto'), 'auto')
     return Settings(**values)
+
+
+def points_frame_of(arguments: argparse.Namespace) -> str:
+    """Return the frame of clouds that options or the file name, which needs no tf2 here."""
+    given = vars(arguments)
+    if given.get('points_frame') is not None:
+        return str(given['points_frame']).strip().lstrip('/')
+    values = read_parameters(given['params_file']) if 'params_file' in given else {}
+    return str(values.get('points_frame') or '').lstrip('/')
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
@@ -112,7 +121,17 @@ def read_parameters(path: Path) -> dict[str, Any]:
     values = _section(content)
     if values is None:
         raise S2M2Error(f"'{path}' holds no `{SECTION}`: it must be a parameter file of ROS 2")
-    unknown = [name for name in values if name not in DEFAULTS]
+    known = (*DEFAULTS, *SHARING_CONSTRAINTS)
+    cameras = values.get('cameras')
+    of_cameras = [
+        name
+        for name in values
+        if isinstance(cameras, list) and name.partition('.')[0] in cameras and name not in known
+    ]
+    if of_cameras:
+        _logger.warning('parameters of single cameras are ignored here: %s',
+                        safe_text(', '.join(of_cameras)))  # fmt: skip
+    unknown = [name for name in values if name not in {*known, *of_cameras}]
     if unknown:
         raise ParameterError(
             f"'{path}': there is no parameter '{safe_text(unknown[0])}'; known are "
