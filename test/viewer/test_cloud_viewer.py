@@ -108,6 +108,7 @@ def test_other_hosts_are_refused(viewer: CloudViewer, host: str) -> None:
     # A page whose own name was made to point here ("DNS rebinding") even has the right origin.
     answer = get(viewer, path(viewer), {'Host': host, 'Origin': f'http://{host}'})
     assert answer.status == FORBIDDEN
+    answer.close()
     with pytest.raises(InvalidStatus) as refused:
         open_socket(viewer, path(viewer).rstrip('/'), host=host or 'evil.example')
     assert refused.value.response.status_code == FORBIDDEN
@@ -122,6 +123,7 @@ def test_other_origins_are_refused(viewer: CloudViewer, origin: str) -> None:
     host = f'127.0.0.1:{port(viewer)}'
     answer = get(viewer, path(viewer), {'Host': host, 'Origin': origin})
     assert answer.status == FORBIDDEN
+    answer.close()
     with pytest.raises(InvalidStatus) as refused:
         open_socket(viewer, path(viewer).rstrip('/'), origin=origin or 'null')
     assert refused.value.response.status_code == FORBIDDEN
