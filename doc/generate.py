@@ -2,9 +2,9 @@
 
 Usage: python doc/generate.py [--check]
 
-`config/stereo.yaml`; in documents the parts between `<!-- generated: NAME -->` and
-`<!-- end -->`; and the project's address and maintainers, which stand in `setup.cfg`. With --check
-nothing is written, and the exit status is 1 if a file differs.
+`config/stereo.yaml`; the notebook in `examples/`; in documents the parts between
+`<!-- generated: NAME -->` and `<!-- end -->`; and the project's address and maintainers, which
+stand in `setup.cfg`. With --check nothing is written, and the exit status is 1 if a file differs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import configparser
 import difflib
+import json
 import re
 import sys
 import textwrap
@@ -35,6 +36,9 @@ from s2m2_ros.node.parameters import (
 from s2m2_ros.node.sharing_parameters import SHARING_CONSTRAINTS, Sharing
 
 ROOT = Path(__file__).resolve().parents[1]
+# The script that is a notebook too.
+NOTEBOOK = 'depth_of_one_frame'
+CELL = re.compile(r'^# %%( \[markdown\])?\n', re.MULTILINE)
 YAML_HEADER = """\
 # Every parameter of stereo_node, with its default; written by `make tables`. "Fixed" ones are read
 # at start; all others may change while the node runs (ros2 param set, rqt). doc/stereo_node.md
@@ -168,6 +172,42 @@ def with_parts(text: str) -> str:
     return MARKED.sub(lambda m: f'{m[1]}{PARTS[m[2]]()}\n{m[3]}', text)
 
 
+def notebook(script: str) -> str:
+    """Return the Jupyter notebook (nbformat 4.5) with the cells of a script, after `# %%`."""
+    before, *parts = CELL.split(script)
+    if before.strip():
+        raise ValueError('a script begins with a cell: # %%')
+    cells = [
+        _cell(index, content.strip('\n'), is_text=bool(kind))
+        for index, (kind, content) in enumerate(zip(parts[::2], parts[1::2], strict=True))
+    ]
+    content = {
+        'cells': cells,
+        'metadata': {
+            'kernelspec': {'display_name': 'Python 3', 'language': 'python', 'name': 'python3'},
+            'language_info': {'name': 'python'},
+        },
+        'nbformat': 4,
+        'nbformat_minor': 5,
+    }
+    return f'{json.dumps(content, indent=1, ensure_ascii=False)}\n'
+
+
+def _cell(index: int, content: str, *, is_text: bool) -> dict[str, object]:
+    lines = content.splitlines(keepends=True)
+    if is_text:
+        source = [line.removeprefix('#').removeprefix(' ') or '\n' for line in lines]
+        return {'cell_type': 'markdown', 'id': f'cell-{index}', 'metadata': {}, 'source': source}
+    return {
+        'cell_type': 'code',
+        'execution_count': None,
+        'id': f'cell-{index}',
+        'metadata': {},
+        'outputs': [],
+        'source': lines,
+    }
+
+
 def project_fields() -> Mapping[str, str]:
     """Return the project's address, its maintainers and their mail address, of setup.cfg."""
     settings = configparser.ConfigParser()
@@ -206,6 +246,8 @@ def project_files() -> Iterator[tuple[Path, str]]:
 def generated() -> Iterator[tuple[Path, str]]:
     """Yield each file that is generated or has generated parts, and its right content."""
     yield ROOT / 'config' / 'stereo.yaml', parameters_yaml()
+    script = ROOT / 'examples' / f'{NOTEBOOK}.py'
+    yield script.with_suffix('.ipynb'), notebook(script.read_text(encoding='utf-8'))
     yield from ((path, with_parts(text)) for path, text in project_files())
 
 

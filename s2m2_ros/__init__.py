@@ -7,4 +7,4 @@ installation; extending the path finds them also when Python starts beside this 
 from pkgutil import extend_path
 
 __path__ = extend_path(__path__, __name__)
-__version__ = '0.1.0'
+__version__ = '1.0.0'

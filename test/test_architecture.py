@@ -30,16 +30,18 @@ ALLOWED = {
     'evaluation': {'pipeline', 'inference', 'geometry', 'io', 'weights'},
     'training': {'evaluation', 'inference', 'network', 'io', 'weights'},
     'viewer': {'io', 'geometry'},
+    'topic_viewer': {'viewer', 'node', 'io', 'msg'},
     'node': {'messages', 'pipeline', 'inference', 'geometry', 'io', 'weights', 'msg'},
     'player': {'messages', 'io', 'geometry'},
     'offline': {'messages', 'pipeline', 'inference', 'geometry', 'io', 'weights'},
-    'demo': {'node', 'player', 'offline', 'viewer', 'messages', 'pipeline', 'inference',
+    'demo': {'node', 'player', 'offline', 'topic_viewer', 'messages', 'pipeline', 'inference',
              'geometry', 'io', 'weights', 'msg'},
     'doctor': {'inference', 'geometry', 'weights'},
-    'cli': {'node', 'player', 'demo', 'offline', 'training', 'evaluation', 'viewer', 'pipeline',
-            'inference', 'geometry', 'io', 'weights', 'network', 'doctor'},
+    'cli': {'node', 'player', 'demo', 'offline', 'training', 'evaluation', 'viewer',
+            'topic_viewer', 'pipeline', 'inference', 'geometry', 'io', 'weights', 'network',
+            'doctor'},
 }  # fmt: skip
-MAY_IMPORT_RCLPY = {'node', 'player', 'demo'}
+MAY_IMPORT_RCLPY = {'node', 'player', 'demo', 'topic_viewer'}
 # Asks for ROS inside its functions only.
 MAY_IMPORT_RCLPY_LAZILY = {'doctor'}
 # What the network may import of other people's packages.

@@ -38,6 +38,7 @@ def test_generated_files_are_up_to_date() -> None:
             '| `depth` | sensor_msgs/Imag |',
         ),
         ('doc/stereo_node.md', '| `sgbm` |', '| `sgmb` |'),
+        ('examples/depth_of_one_frame.ipynb', 'Depth of one', 'Death of one'),
         ('package.xml', '<url type="repository">', '<url type="repository">x'),
         ('package.xml', '<maintainer email="', '<maintainer email="x'),
         ('CITATION.cff', '  - name: ', '  - name: x'),
@@ -48,7 +49,7 @@ def test_generated_files_are_up_to_date() -> None:
     ],
 )
 def test_a_difference_is_found(tmp_path: Path, file: str, right: str, wrong: str) -> None:
-    for name in ('config', 'doc', '.github'):
+    for name in ('config', 'doc', 'examples', '.github'):
         shutil.copytree(SOURCE / name, tmp_path / name)
     for name in ('README.md', 'CITATION.cff', 'REUSE.toml', 'package.xml', 'setup.cfg'):
         shutil.copy(SOURCE / name, tmp_path)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from catkin_pkg.changelog import get_changelog_from_path
 from catkin_pkg.package import parse_package
 
 import s2m2_ros
@@ -98,6 +99,14 @@ def test_version_is_the_same_everywhere() -> None:
     newest = re.search(r'^(\d+\.\d+\.\d+|Forthcoming)', changelog, re.MULTILINE)
     assert newest is not None
     assert newest[1] in {s2m2_ros.__version__, 'Forthcoming'}
+    citation = (SOURCE / 'CITATION.cff').read_text(encoding='utf-8')
+    assert re.search(rf'^version: {s2m2_ros.__version__}$', citation, re.MULTILINE)
+
+
+def test_the_changelog_can_be_read_by_bloom() -> None:
+    (newest, date, _), *_ = get_changelog_from_path(str(SOURCE)).foreach_version()
+    assert newest in {s2m2_ros.__version__, 'Forthcoming'}
+    assert date is not None or newest == 'Forthcoming'
 
 
 @pytest.mark.parametrize('module', sorted(imported_modules()))

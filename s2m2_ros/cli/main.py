@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 COMMANDS: tuple[str, ...] = (
     'match',
     'process',
+    'view',
     'demo',
     'evaluate',
     'benchmark',

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from s2m2_ros.cli.calibration_option import add_calibration_argument, add_rectify_argument
 from s2m2_ros.cli.mask_options import add_mask_arguments, image_mask, mask_facts
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, matcher_options
+from s2m2_ros.cli.view import cloud_file, view_cloud
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.images.pixel_range import SETTINGS
 from s2m2_ros.io.sources.view_layout import ViewLayout
@@ -177,8 +178,7 @@ def run(arguments: argparse.Namespace) -> int:
             failures = work.match_all(waiting, count=len(images))
     print(arguments.output)
     if arguments.view:
-        clouds = sorted(arguments.output.rglob('cloud.ply'), key=lambda p: p.stat().st_mtime)
-        _view(clouds[-1])
+        view_cloud(cloud_file(arguments.output))
     return 1 if failures else 0
 
 
@@ -187,7 +187,7 @@ def _pipeline_options(arguments: argparse.Namespace, chosen: dict[str, Any]) -> 
     from s2m2_ros.pipeline import PipelineOptions, output_options
 
     try:
-        outputs = output_options(**chosen, points_organized=False)
+        outputs = output_options(**chosen, points_organized=False, points_confidence=True)
     except ValueError as error:
         raise S2M2Error(str(error)) from error
     return PipelineOptions(
@@ -207,11 +207,3 @@ def _not_done(work: PairMatcher, jobs: list[PairJob]) -> list[PairJob]:
     if len(waiting) < len(jobs):
         _logger.info('%d of %d are done already', len(jobs) - len(waiting), len(jobs))
     return waiting
-
-
-def _view(cloud: Path) -> None:
-    from s2m2_ros.viewer.cloud_viewer import CloudViewer
-
-    with CloudViewer(cloud) as viewer:
-        print(f'Open {viewer.address} in a browser; Ctrl-C ends.')
-        viewer.wait()

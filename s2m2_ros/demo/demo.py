@@ -19,7 +19,6 @@ from tqdm import tqdm
 from s2m2_ros.atomic_files import write_atomically
 from s2m2_ros.demo import processes as demo_processes
 from s2m2_ros.demo.isolation import claim_domain, confine
-from s2m2_ros.demo.live_view import watch
 from s2m2_ros.demo.pictures import MethodOutputs, draw_all
 from s2m2_ros.demo.processes import NodeProcess
 from s2m2_ros.demo.rooms import fetch_rooms
@@ -33,6 +32,7 @@ from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.recordings.recording_writer import RecordingWriter
 from s2m2_ros.player.ros_serialization import serialized
 from s2m2_ros.shared_files import shared_file
+from s2m2_ros.topic_viewer.topic_viewer import ViewOptions, view_topics
 from s2m2_ros.weights import find_checkpoint
 
 _logger = logging.getLogger(__name__)
@@ -120,7 +120,8 @@ def view_live(options: DemoOptions) -> None:
         _player(scene, logs),
         demo_processes.stereo_node(NETWORK, _network(options), log=logs / f'{NETWORK}.log'),
     ):
-        watch(context, f'/{NETWORK}/points', options.output / f'points_{NETWORK}.ply')
+        first = options.output / f'points_{NETWORK}.ply'
+        view_topics(context, ViewOptions(namespace=NETWORK, first_cloud=first))
 
 
 def _network(options: DemoOptions) -> dict[str, str | int]:

@@ -39,6 +39,8 @@ FILES = (
 CALIBRATED_FILES = ('depth.pfm', 'depth.png', 'cloud.ply')
 WANTED = frozenset({Output.RAW_DISPARITY, Output.CONFIDENCE, Output.VISIBILITY})
 CALIBRATED = frozenset({Output.DEPTH, Output.POINTS})
+# Columns of a cloud without confidence.
+COLORED = 4
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,8 @@ def _write_geometry(folder: Path, outputs: PairOutputs) -> None:
     image_files.write_pfm(folder / 'depth.pfm', depth)
     lost = image_files.write_steps(folder / 'depth.png', depth, image_files.DEPTH_STEPS)
     _report_lost(lost, folder / 'depth.png', 'depths up to 65.535 m')
-    image_files.write_ply(folder / 'cloud.ply', outputs.host.arrays[Output.POINTS])
+    cloud = outputs.host.arrays[Output.POINTS]
+    image_files.write_ply(folder / 'cloud.ply', cloud, with_confidence=cloud.shape[1] > COLORED)
 
 
 def _report_lost(count: int, file: Path, held: str) -> None:

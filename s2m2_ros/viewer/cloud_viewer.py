@@ -1,64 +1,71 @@
-"""An interactive 3-D view of a cloud in the browser, through viser.
-
-viser serves a page of its own over a socket, needs no display and no internet, and binds to the
-loopback interface. `request_guard` rejects requests without the secret address.
-"""
+"""An interactive 3-D view of a cloud in the browser: files, and clouds as they come."""
 
 from __future__ import annotations
 
-import contextlib
-import io
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
-from s2m2_ros.errors import S2M2Error
 from s2m2_ros.optional_packages import require_packages
-from s2m2_ros.viewer.request_guard import RequestGuard, guarded_servers
+from s2m2_ros.viewer.cloud_files import read_cloud
+from s2m2_ros.viewer.page_server import PageServer
+from s2m2_ros.viewer.viewed_cloud import ColorMode, ViewedCloud
 
-LOOPBACK = '127.0.0.1'
 FIRST_PORT = 8080
-POINT_SIZE_PER_DEPTH = 0.002
+# Sizes of points to choose from, in units of a fraction of the cloud's distance.
+SMALLEST_POINT, USUAL_POINT, LARGEST_POINT = 1, 4, 20
+POINT_UNIT = 0.0005
 FIELD_OF_VIEW = 0.8  # radians, upright: about that of a stereo camera
+CONFIDENCE_STEP = 0.01
+UNKNOWN_CONFIDENCE = 'their confidence is unknown'
 
 
 class CloudViewer:
-    """A web page with one cloud, served until it is closed.
+    """A web page with one cloud and what is drawn of it, served until it is closed.
 
     Attributes:
-        address: what to open in a browser; its last part is secret.
+        page: the server of the page, to which others add what they show.
 
     """
 
-    def __init__(self, cloud: Path, *, port: int = FIRST_PORT) -> None:
-        """Show a PLY file; takes the next free port from `port` on.
+    def __init__(self, cloud: Path | None = None, *, port: int = FIRST_PORT) -> None:
+        """Show a PLY file, or nothing yet; takes the next free port from `port` on.
 
         Raises MissingPackageError if viser is missing, S2M2Error if the cloud cannot be read or
         is empty, or if viser cannot be guarded.
         """
         require_packages('view', 'viser', 'trimesh')
-        points, colors = _read_cloud(cloud)
-        guard = RequestGuard()
-        self._server = _start_server(guard, port)
-        self.address = f'http://{LOOPBACK}:{self._server.get_port()}/{guard.token}/'
-        self.show(points, colors)
-        self._look_from_the_camera(float(np.median(points[:, 2])))
+        first = None if cloud is None else read_cloud(cloud)
+        self.page = PageServer(port)
+        self._lock = threading.Lock()
+        self._cloud: ViewedCloud | None = None
+        self._drawn: Any = None
+        with self.page.viser.gui.add_folder('Cloud'):
+            self._add_controls()
+        if first is not None:
+            self.show(first)
 
-    def show(self, points: np.ndarray, colors: np.ndarray) -> None:
-        """Show another cloud instead: points (N, 3), at least one, and their RGB, uint8 (N, 3)."""
-        size = POINT_SIZE_PER_DEPTH * float(np.median(points[:, 2]))
-        self._server.scene.add_point_cloud('/cloud', points, colors, point_size=size)
+    @property
+    def address(self) -> str:
+        """What to open in a browser; its last part is secret."""
+        return self.page.address
+
+    def show(self, cloud: ViewedCloud) -> None:
+        """Show another cloud instead."""
+        with self._lock:
+            is_first, self._cloud = self._cloud is None, cloud.thinned()
+            if is_first:
+                self._look_at(self._cloud)
+            self._draw()
 
     def wait(self) -> None:
         """Serve until the process is interrupted."""
-        self._server.sleep_forever()
+        self.page.viser.sleep_forever()
 
     def close(self) -> None:
         """Stop serving."""
-        with _quiet():
-            self._server.stop()
+        self.page.close()
 
     def __enter__(self) -> CloudViewer:
         return self
@@ -71,57 +78,53 @@ class CloudViewer:
     ) -> None:
         self.close()
 
-    def _look_from_the_camera(self, depth: float) -> None:
-        """Begin a little behind the left camera, in its optical frame: y down, z forward."""
-        self._server.scene.set_up_direction('-y')
-        camera = self._server.initial_camera
-        camera.position = (0.0, -0.1 * depth, -0.3 * depth)
-        camera.look_at = (0.0, 0.0, depth)
-        camera.fov = FIELD_OF_VIEW
+    def _add_controls(self) -> None:
+        gui = self.page.viser.gui
+        self._mode = gui.add_dropdown('Color', [mode.value for mode in ColorMode])
+        self._minimum = gui.add_slider('Min. confidence', 0.0, 1.0, CONFIDENCE_STEP, 0.0)
+        self._size = gui.add_slider('Point size', SMALLEST_POINT, LARGEST_POINT, 1, USUAL_POINT)
+        self._summary = gui.add_html(_line('no points yet'))
+        for control in (self._mode, self._minimum, self._size):
+            control.on_update(lambda _: self._redraw())
+
+    def _redraw(self) -> None:
+        with self._lock:
+            self._draw()
+
+    def _draw(self) -> None:
+        cloud = self._cloud
+        if cloud is None:
+            return
+        is_known = cloud.confidence is not None
+        self._minimum.disabled = not is_known
+        shown = cloud.confident(self._minimum.value)
+        mode = ColorMode(self._mode.value)
+        counts = f'{len(shown.points)} of {len(cloud.points)} points'
+        is_missing = mode is ColorMode.CONFIDENCE and not is_known
+        self._summary.content = _line(f'{counts}; {UNKNOWN_CONFIDENCE}' if is_missing else counts)
+        if not len(shown.points):
+            self._drawn.visible = False
+            return
+        self._drawn = self.page.viser.scene.add_point_cloud(
+            '/cloud',
+            shown.points,
+            shown.colored_by(mode),
+            point_size=self._size.value * POINT_UNIT * cloud.distance,
+            point_shading='flat',
+        )
+
+    def _look_at(self, cloud: ViewedCloud) -> None:
+        """Begin a little behind the origin, of a camera (y down, z forward) or a robot (z up)."""
+        far = cloud.distance
+        up, position, target = '-y', (0.0, -0.1 * far, -0.3 * far), (0.0, 0.0, far)
+        if not cloud.is_optical:
+            up, position, target = '+z', (-0.5 * far, 0.0, 0.5 * far), (far, 0.0, 0.0)
+        server = self.page.viser
+        server.scene.set_up_direction(up)
+        for camera in (server.initial_camera, *(c.camera for c in server.get_clients().values())):
+            camera.position, camera.look_at, camera.fov = position, target, FIELD_OF_VIEW
 
 
-def _read_cloud(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return points, float32 (N, 3) with N > 0, and colors, uint8 (N, 3). Raises S2M2Error."""
-    import trimesh
-
-    try:
-        content: Any = trimesh.load(path)
-        points = np.asarray(content.vertices, np.float32)
-        colors = np.asarray(content.colors, np.uint8)[:, :3]
-    except Exception as error:  # trimesh raises whatever its readers raise
-        raise S2M2Error(f"'{path}' is not a point cloud that can be shown: {error}") from error
-    if len(points) == 0:
-        raise S2M2Error(f"'{path}' holds no points to show")
-    return points, colors
-
-
-def _start_server(guard: RequestGuard, port: int) -> Any:
-    """Return viser's server behind the guard. Raises S2M2Error."""
-    import viser
-
-    class LocalServer(viser.ViserServer):  # type: ignore[misc]  # viser is optional
-        """viser's server without its way to publish the page on the internet.
-
-        viser runs these two when a client asks for it.
-        """
-
-        def request_share_url(self, verbose: bool = True) -> str | None:
-            return None
-
-        def disconnect_share_url(self) -> None:
-            return None
-
-    # viser prints an address without the token, which would be rejected.
-    with guarded_servers(guard), _quiet():
-        server = LocalServer(host=LOOPBACK, port=port, verbose=False)
-    try:
-        guard.require_in_place()
-    except S2M2Error:
-        server.stop()
-        raise
-    server.gui.configure_theme(show_share_button=False)
-    return server
-
-
-def _quiet() -> contextlib.redirect_stdout[io.StringIO]:
-    return contextlib.redirect_stdout(io.StringIO())
+def _line(text: str) -> str:
+    """Return a line of text of our own as HTML."""
+    return f'<p style="font-size:0.8em; margin:0.3em 0.8em">{text}</p>'

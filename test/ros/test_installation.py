@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import s2m2_ros
 from support.processes import SOURCE, hear, python_path, python_process
@@ -97,11 +102,30 @@ def test_colcon_builds_messages_and_python_in_one_package(
     assert answer == f's2m2_ros {s2m2_ros.__version__}\n'
 
 
-def test_wheel_holds_sources_messages_and_what_ros_looks_for(tmp_path: Path) -> None:
+@pytest.fixture(scope='module')
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, unpacked: of the files that git knows, built in a copy of them."""
+    copy, made = tmp_path_factory.mktemp('copy'), tmp_path_factory.mktemp('sdist')
+    listed = ['git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard']
+    names = subprocess.check_output(listed, text=True, cwd=SOURCE).split('\0')
+    for name in filter(None, names):
+        if (SOURCE / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(SOURCE / name, copy / name)
+    code = 'import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])'
+    command = [sys.executable, '-c', code, str(made)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=copy)
+    (archive,) = made.glob('*.tar.gz')
+    assert archive.name == f's2m2_ros-{s2m2_ros.__version__}.tar.gz'
+    shutil.unpack_archive(archive, made)
+    return made / archive.name.removesuffix('.tar.gz')
+
+
+def test_wheel_holds_sources_messages_and_what_ros_looks_for(tmp_path: Path, sdist: Path) -> None:
     subprocess.run(
         [
             sys.executable, '-m', 'pip', '--quiet', 'wheel', '--no-deps', '--no-build-isolation',
-            '--wheel-dir', str(tmp_path), str(SOURCE),
+            '--wheel-dir', str(tmp_path), str(sdist),
         ],
         check=True,
     )  # fmt: skip
@@ -129,6 +153,90 @@ def test_wheel_holds_sources_messages_and_what_ros_looks_for(tmp_path: Path) -> 
         assert hear(listener) == '451.5'
 
 
+# Says where it is, and makes a cloud and its depth, with torch where there is no compiled loop.
+WITHOUT_COMPILER = """
+import sys
+import numpy as np
+import s2m2_ros
+from s2m2_ros.geometry import CameraModel, Output, pixel_kernel
+from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.pipeline import PairInput, PipelineOptions, PipelineState, StereoPipeline, \\
+    output_options
+
+print(s2m2_ros.__file__)
+print(pixel_kernel.library())
+P = 100, 0, 48, 0, 0, 100, 32, 0, 0, 0, 1, 0
+cameras = [CameraModel((*P[:3], x, *P[4:]), 96, 64) for x in (0, -100 * 0.1)]
+texture = np.random.default_rng(1).integers(0, 255, (64, 104), np.uint8)
+pair = PairInput(texture[:, :-8].copy(), texture[:, 8:].copy(), tuple(cameras))
+for backend in 'sgbm', 'auto':
+    with StereoMatcher.open('starter', backend=backend, device='cpu') as matcher:
+        outputs = StereoPipeline(matcher).process(
+            pair, {Output.DEPTH, Output.POINTS}, PipelineOptions(output_options()),
+            PipelineState())
+    print(np.nanmedian(outputs.host.arrays[Output.DEPTH]))
+"""
+
+
+def test_it_works_with_its_requirements_alone_and_without_a_compiler(
+    tmp_path: Path, sdist: Path
+) -> None:
+    """A new environment with what setup.cfg requires, no more: no ROS 2, no extras."""
+    clean = tmp_path / 'clean'
+    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', str(clean)], check=True)
+    python = clean / 'bin' / 'python'
+    (site,) = clean.glob('lib/python*/site-packages')
+    link_requirements(site, [*requirements_of('s2m2_ros'), 'setuptools'])
+    variables = {n: v for n, v in os.environ.items() if n not in ROS_VARIABLES}
+    compilers = dict.fromkeys(('CC', 'CXX'), str(tmp_path / 'no-compiler'))
+    pip = [sys.executable, '-m', 'pip', '--quiet', '--python', str(python)]
+    subprocess.run(
+        [*pip, 'install', '--no-deps', '--no-index', '--no-build-isolation', str(sdist)],
+        check=True, env={**variables, **compilers},
+    )  # fmt: skip
+    done = subprocess.run(
+        [python, '-c', WITHOUT_COMPILER],
+        check=False, capture_output=True, text=True, cwd=tmp_path, env=variables,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    package, library, *depths = done.stdout.split()
+    assert Path(package) == site / 's2m2_ros' / '__init__.py'
+    assert library == 'None'
+    # 100 px * 0.1 m / 8 px
+    assert [float(depth) for depth in depths] == pytest.approx([1.25, 1.25], abs=0.1)
+    command = [str(python.parent / 's2m2'), '--version']
+    answer = subprocess.check_output(command, text=True, cwd=tmp_path, env=variables)
+    assert answer == f's2m2_ros {s2m2_ros.__version__}\n'
+
+
+ROS_VARIABLES = {
+    'PYTHONPATH', 'LD_LIBRARY_PATH', 'AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'ROS_DISTRO',
+    '_ROS_WHEELS_BOOTSTRAP_COMPLETE', 'S2M2_ROS_FROM_WHEELS',
+}  # fmt: skip
+
+
+def requirements_of(name: str) -> list[str]:
+    """Return the distributions that one requires, without those of its extras."""
+    listed = importlib.metadata.requires(name) or []
+    required = [Requirement(text) for text in listed]
+    return [r.name for r in required if r.marker is None or r.marker.evaluate({'extra': ''})]
+
+
+def link_requirements(site: Path, names: Sequence[str]) -> None:
+    """Link distributions of this environment, and what they require in turn, into another one."""
+    waiting, seen = list(names), set()
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name in seen:
+            continue
+        seen.add(name)
+        waiting += requirements_of(name)
+        distribution = importlib.metadata.distribution(name)
+        for top in {file.parts[0] for file in distribution.files or ()} - {'..', '__pycache__'}:
+            if not (site / top).exists():
+                (site / top).symlink_to(Path(str(distribution.locate_file(top))))
+
+
 def test_ament_index_finds_the_package() -> None:
     share = Path(get_package_share_directory('s2m2_ros'))
     assert share == Path(get_package_prefix('s2m2_ros'), 'share', 's2m2_ros')
@@ -149,7 +257,8 @@ class NoRos:
 sys.meta_path.insert(0, NoRos())
 import s2m2_ros
 for module in pkgutil.walk_packages(s2m2_ros.__path__, 's2m2_ros.'):
-    if module.name.split('.')[1] not in {'node', 'player', 'demo', 'msg'} and not (
+    ros = {'node', 'player', 'demo', 'topic_viewer', 'msg'}
+    if module.name.split('.')[1] not in ros and not (
         module.name.startswith('s2m2_ros.s2m2_ros_s')
     ):
         importlib.import_module(module.name)

@@ -72,15 +72,21 @@ def open_socket(
     """Open a WebSocket as the page does: its own address without the last slash."""
     # The name is what the browser was told; the connection goes to this machine either way.
     address = f'ws://{host or f"127.0.0.1:{port(viewer)}"}{path}'
-    return connect(
-        address,
-        sock=socket.create_connection(('127.0.0.1', port(viewer)), timeout=PATIENCE),
-        subprotocols=[f'viser-v{viser.__version__}'],  # type: ignore[list-item]
-        origin=origin,  # type: ignore[arg-type]
-        open_timeout=PATIENCE,
-        max_size=None,
-        compression=None,
-    )
+    connection = socket.create_connection(('127.0.0.1', port(viewer)), timeout=PATIENCE)
+    try:
+        return connect(
+            address,
+            sock=connection,
+            subprotocols=[f'viser-v{viser.__version__}'],  # type: ignore[list-item]
+            origin=origin,  # type: ignore[arg-type]
+            open_timeout=PATIENCE,
+            max_size=None,
+            compression=None,
+        )
+    except InvalidStatus:
+        # Left open, it would be waited for when the server stops.
+        connection.close()
+        raise
 
 
 @pytest.mark.parametrize('name', ['127.0.0.1', 'localhost', '[::1]'])
@@ -102,6 +108,7 @@ def test_other_hosts_are_refused(viewer: CloudViewer, host: str) -> None:
     # A page whose own name was made to point here ("DNS rebinding") even has the right origin.
     answer = get(viewer, path(viewer), {'Host': host, 'Origin': f'http://{host}'})
     assert answer.status == FORBIDDEN
+    answer.close()
     with pytest.raises(InvalidStatus) as refused:
         open_socket(viewer, path(viewer).rstrip('/'), host=host or 'evil.example')
     assert refused.value.response.status_code == FORBIDDEN
@@ -116,6 +123,7 @@ def test_other_origins_are_refused(viewer: CloudViewer, origin: str) -> None:
     host = f'127.0.0.1:{port(viewer)}'
     answer = get(viewer, path(viewer), {'Host': host, 'Origin': origin})
     assert answer.status == FORBIDDEN
+    answer.close()
     with pytest.raises(InvalidStatus) as refused:
         open_socket(viewer, path(viewer).rstrip('/'), origin=origin or 'null')
     assert refused.value.response.status_code == FORBIDDEN
@@ -181,7 +189,7 @@ def test_a_request_to_share_the_page_goes_nowhere(
 
     monkeypatch.setattr(viser._viser, 'ViserTunnel', Internet)
     seen = threading.Event()
-    viewer._server.on_client_connect(lambda _: seen.set())
+    viewer.page.viser.on_client_connect(lambda _: seen.set())
     with open_socket(viewer, path(viewer).rstrip('/')) as page:
         page.send(msgspec.msgpack.encode({'type': 'ShareUrlRequest'}))
         page.send(msgspec.msgpack.encode({'type': 'ShareUrlDisconnect'}))

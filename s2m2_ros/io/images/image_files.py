@@ -124,18 +124,24 @@ def write_steps(path: Path, values: FloatMap, steps: float) -> int:
     return int(np.count_nonzero(known & ~held))
 
 
-def write_ply(path: Path, records: FloatMap) -> None:
+def write_ply(path: Path, records: FloatMap, *, with_confidence: bool = False) -> None:
     """Write a cloud of colored points as binary PLY.
 
-    `records` are (N, 4): x, y, z in meters and the color as ROS packs it, a float32 whose bytes
-    are blue, green, red and unused.
+    `records` are (N, 4 or more): x, y, z in meters and the color as ROS packs it, a float32 whose
+    bytes are blue, green, red and unused; then, `with_confidence`, the confidence.
     """
     packed = np.ascontiguousarray(records[:, 3]).view(np.uint8).reshape(-1, 4)
-    vertices = np.empty(len(records), [('xyz', '<f4', 3), ('rgb', 'u1', 3)])
-    vertices['xyz'] = records[:, :3]
-    vertices['rgb'] = packed[:, 2::-1]
+    fields: list[Any] = [('xyz', '<f4', 3), ('rgb', 'u1', 3)]
     properties = [f'property float {name}' for name in 'xyz']
     properties += [f'property uchar {name}' for name in ('red', 'green', 'blue')]
+    if with_confidence:
+        fields.append(('confidence', '<f4'))
+        properties.append('property float confidence')
+    vertices = np.empty(len(records), fields)
+    vertices['xyz'] = records[:, :3]
+    vertices['rgb'] = packed[:, 2::-1]
+    if with_confidence:
+        vertices['confidence'] = records[:, 4]
     header = (
         'ply\nformat binary_little_endian 1.0\n'
         f'comment meters, x right, y down, z forward\nelement vertex {len(records)}\n'

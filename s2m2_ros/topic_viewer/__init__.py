@@ -1,0 +1,1 @@
+"""What a stereo node publishes, live in the browser: `s2m2 view`."""
