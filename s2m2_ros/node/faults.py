@@ -55,6 +55,7 @@ class Fault(Enum):
     BACKEND = 'backend', Part.MATCHING, Level.ERROR
     OUTPUT = 'output', Part.OUTPUTS, Level.ERROR, True
     TRANSFORM = 'transform', Part.OUTPUTS, Level.WARN, True
+    TEMPORAL_FILTER = 'temporal filter', Part.OUTPUTS, Level.WARN, True
     COLOR_CAMERA = 'color camera', Part.OUTPUTS, Level.WARN, True
     INTERNAL = 'internal error', Part.OUTPUTS, Level.ERROR, True
     CALIBRATION = 'calibration', Part.CALIBRATION

@@ -29,6 +29,7 @@ from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import peak_device_memory
 from s2m2_ros.node.statistics import Counts, Session
+from s2m2_ros.node.temporal_moment import with_moment
 from s2m2_ros.pipeline import (
     PairInput,
     PairOutputs,
@@ -128,7 +129,7 @@ class PairProcessor:
             raise DropError(DropCause.NO_SUBSCRIBERS)
         topics = _due(topics, job)
         started = time.perf_counter()
-        pair = _decode(job)
+        pair = with_moment(camera, job.messages.left.header, _decode(job))
         decoded = time.perf_counter()
         topics, transform = _locate(topics, job)
         topics, view = find_view(camera, job.messages.left.header, topics)

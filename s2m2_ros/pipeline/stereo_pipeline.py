@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -17,6 +18,7 @@ from s2m2_ros.pipeline.options import PipelineOptions
 from s2m2_ros.pipeline.pair import PairInput, PairOutputs, StageTimes
 from s2m2_ros.pipeline.preparation import PreparedPair, gray, prepare
 from s2m2_ros.pipeline.state import KeptPixels, PipelineState
+from s2m2_ros.pipeline.temporal import Measurement, filtered
 
 # The network's estimate is continuous; a sixteenth of a pixel, the step of OpenCV's matchers,
 # is the finest difference that consumers should read into it.
@@ -68,6 +70,8 @@ class StereoPipeline:
         # Reading the durations waits for the device, so that they do not mix.
         times = result.timings
         upload_ms, inference_ms = (times.upload_ms, times.inference_ms) if times else (0.0, 0.0)
+        # It may be waited for, which is no work.
+        pose = pair.moment.pose() if options.temporal.mode == 'tf' else None
         started = time.perf_counter()
         network = self.matcher.confidence_table
         result = _trusted(result, prepared, network)
@@ -75,13 +79,24 @@ class StereoPipeline:
             result = _restricted(result, kept)
         working_size = self.matcher.working_size(height, width)
         scale = width / self.matcher.matched_width(height, width)
+        deviation = partial(disparity_deviation, network=network, scale=scale)
+        measurement = Measurement(
+            result=result,
+            deviation=deviation,
+            camera=prepared.camera,
+            source=(network, self.matcher.backend, scale, outputs.rectified),
+            scale=scale,
+            stamp_ns=pair.moment.stamp_ns,
+            pose=pose,
+        )
+        result, state.temporal, notes = filtered(measurement, state.temporal, options.temporal)
         host = compute_outputs(
             prepared.camera,
             result,
             wanted,
             image=prepared.left,
             color_image=pair.color,
-            deviation=lambda confidence: disparity_deviation(confidence, network, scale=scale),
+            deviation=deviation,
             options=_in_phase(options.outputs, wanted, state),
             workspace=state.workspace,
         )
@@ -98,7 +113,7 @@ class StereoPipeline:
                 upload_ms, inference_ms, elapsed - host.download_ms, host.download_ms
             ),
             mean_confidence=mean_confidence,
-            notes=(*outputs.notes, *self.matcher.remarks(height, width)),
+            notes=(*outputs.notes, *self.matcher.remarks(height, width), *notes),
         )
 
 

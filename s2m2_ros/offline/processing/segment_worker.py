@@ -30,6 +30,7 @@ from s2m2_ros.offline.processing.streams import (
     Stream,
 )
 from s2m2_ros.pipeline import (
+    Moment,
     PairInput,
     PairOutputs,
     PipelineOptions,
@@ -157,6 +158,7 @@ class _Matching:
         wanted = sink.wanted | PICTURE_OUTPUTS if is_first else sink.wanted
         state = self._states[item.rig]
         options = self._options[item.rig]
+        pair = replace(pair, moment=Moment(_stamp_ns(item)))
         outputs = self._pipeline.process(pair, wanted, options, state)
         matched = _Matched(item, outputs, sink.prepare(item, outputs))
         if is_first:
