@@ -31,14 +31,18 @@ import torch
 GATE = 4.0
 DRIFT_GATE = 2.5
 DRIFT_MEMORY = 0.5
-# Fraction by which each innovation that agrees changes the noise of its pixel. What agrees by
-# chance raises a noise that is too small: an even spread within the gate has 2.5 times the noise.
+# Least fraction by which each innovation that agrees changes the noise of its pixel; in the
+# beginning it is half of the gain. What agrees by chance raises a noise that is too small: an even
+# spread within the gate has 2.5 times the noise.
 NOISE_GAIN = 0.0625
+# The noise is that about the recent mean, else motion would count as noise: innovations vary about
+# it by sqrt(4 / 3) of their own deviation.
+ABOUT_DRIFT = math.sqrt(3) / 2
 # In pixels of the size that was matched: the noise of a pixel is at least the first, which is what
 # steps of a sixteenth need, at most the last; before a pixel has noise of its own, at most the
 # second.
 SMALLEST_NOISE = 0.04
-LARGEST_FIRST_NOISE = 0.75
+LARGEST_FIRST_NOISE = 0.5
 LARGEST_NOISE = 1.5
 # Of a normal distribution: the standard deviation over the mean, and the median, of magnitudes.
 OVER_MEAN = math.sqrt(math.pi / 2)
@@ -127,12 +131,12 @@ def update(
     normalized = innovation * (1 - gain).sqrt_()
     noise = estimate.noise + _truth(estimate.noise == 0) * _typical(normalized, compared, scale)
     drift = torch.lerp(normalized, estimate.drift, DRIFT_MEMORY)
-    magnitude = normalized.abs_()
-    agrees = compared * _truth(magnitude <= noise * GATE)
+    agrees = compared * _truth(normalized.abs() <= noise * GATE)
     agrees *= _truth(drift.abs() <= noise * DRIFT_GATE)
     kept = known * (1 - agrees) * (1 - estimate.missed)
     new = 1 - agrees - kept
-    learned = torch.lerp(noise, magnitude.mul_(OVER_MEAN), NOISE_GAIN)
+    spread = (normalized - estimate.drift).abs_().mul_(OVER_MEAN * ABOUT_DRIFT)
+    learned = torch.lerp(noise, spread, (gain / 2).clamp_(min=NOISE_GAIN))
     learned.clamp_(SMALLEST_NOISE * scale, LARGEST_NOISE * scale)
     return Filtered(
         # Adds exactly nothing where the measurement stays.
