@@ -136,7 +136,9 @@ def update(
     kept = known * (1 - agrees) * (1 - estimate.missed)
     new = 1 - agrees - kept
     spread = (normalized - estimate.drift).abs_().mul_(OVER_MEAN * ABOUT_DRIFT)
-    learned = torch.lerp(noise, spread, (gain / 2).clamp_(min=NOISE_GAIN))
+    # Without a mean, what the first innovation shows may be motion.
+    rate = (gain / 2).clamp_(min=NOISE_GAIN) * _truth(estimate.drift != 0)
+    learned = torch.lerp(noise, spread, rate)
     learned.clamp_(SMALLEST_NOISE * scale, LARGEST_NOISE * scale)
     return Filtered(
         # Adds exactly nothing where the measurement stays.
