@@ -195,6 +195,6 @@ def test_the_temporal_filter_of_a_still_camera(
     capsys.readouterr()
     for options in (['--temporal-filter', 'tf'], ['--params-file', str(file)]):
         arguments = ['process', str(recording), '--output', str(tmp_path / 'tf'), *FAST]
-        assert main([*arguments, *options]) == 1
+        assert main([*arguments, *options]) == 2
         assert 'needs the transforms of the node; set it to static' in capsys.readouterr().err
     assert not (tmp_path / 'tf').exists()

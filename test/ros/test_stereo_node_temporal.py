@@ -25,7 +25,9 @@ class NoisyScene(PlaneScene):
 
     random = np.random.default_rng(5)
 
-    def images(self, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
+    def images(  # type: ignore[override]  # not kept, as those of the plane are
+        self, seed: int = 7
+    ) -> tuple[np.ndarray, np.ndarray]:
         clean = super().images(seed)
         left, right = (
             np.clip(i + self.random.normal(0, 8, i.shape), 0, 255).astype(np.uint8) for i in clean
