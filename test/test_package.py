@@ -33,6 +33,8 @@ MANIFEST_NAMES: dict[str, tuple[str | None, str | None]] = {
     'av': (None, 'av'),
     'lz4': (None, 'lz4'),
     'mcap': (None, 'mcap'),
+    'fsspec': (None, 'fsspec'),
+    'ray': (None, 'ray'),
     'rosbags': (None, 'rosbags'),
     'zstandard': (None, 'zstandard'),
     'skimage': (None, 'scikit-image'),

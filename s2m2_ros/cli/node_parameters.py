@@ -43,6 +43,8 @@ INPUT_PARAMETERS = (
     'max_vertical_misalignment',
     'depth_encoding',
     'color_calibration',
+    'points_color_source',
+    'color_slop',
     'roi',
     'mask_file',
     'mask_polygon',
@@ -95,9 +97,6 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     """
     given = vars(arguments)
     values = read_parameters(given['params_file']) if 'params_file' in given else {}
-    if values.get('points_frame'):
-        _logger.warning('points_frame is ignored: there is no tf, the cloud stays in the frame of '
-                        'the left camera')  # fmt: skip
     values = {name: value for name, value in values.items() if name in PAIR_PARAMETERS}
     values.update({name: given[name] for name in PAIR_PARAMETERS if name in given})
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
@@ -108,6 +107,15 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         )
     values['precision'] = PRECISIONS.get(values.get('precision', 'auto'), 'auto')
     return Settings(**values)
+
+
+def points_frame_of(arguments: argparse.Namespace) -> str:
+    """Return the frame of clouds that options or the file name, which needs no tf2 here."""
+    given = vars(arguments)
+    if given.get('points_frame') is not None:
+        return str(given['points_frame']).strip().lstrip('/')
+    values = read_parameters(given['params_file']) if 'params_file' in given else {}
+    return str(values.get('points_frame') or '').lstrip('/')
 
 
 def read_parameters(path: Path) -> dict[str, Any]:

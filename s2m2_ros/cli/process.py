@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2m2_ros.cli.calibration_option import add_calibration_argument
+from s2m2_ros.cli.cluster_options import add_cluster_arguments, cluster_options
 from s2m2_ros.cli.command_process import complain
 from s2m2_ros.cli.process_progress import ProgressDisplay
-from s2m2_ros.errors import S2M2Error
 
 if TYPE_CHECKING:
     from s2m2_ros.node.parameters import Settings
@@ -29,13 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument(
         'inputs',
-        type=Path,
+        type=_place,
         nargs='+',
         metavar='INPUT',
         help='a recording (rosbag2, MCAP, ROS 1 bag), a folder of recordings or of pairs, or a '
-        'video of both views',
+        'video of both views; a path or a URL that fsspec opens, such as s3://BUCKET/run.mcap',
     )
-    parser.add_argument('--output', type=Path, required=True, help='folder for the results')
+    parser.add_argument(
+        '--output', type=_place, required=True, help='folder for the results, a path or a URL'
+    )
     parser.add_argument(
         '--outputs',
         nargs='+',
@@ -75,8 +77,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--color-info',
         metavar='TOPIC',
         default='',
-        help='camera_info of the camera that registered/depth belongs to; where it stands is '
-        'taken from /tf_static',
+        help='camera_info of the camera that registered/depth belongs to, and that colors clouds '
+        'with --points-color-source color; where it stands is taken from /tf_static',
+    )
+    parser.add_argument(
+        '--color-image',
+        metavar='TOPIC',
+        default='',
+        help='images of that camera; default: those that the camera_info belongs to',
+    )
+    parser.add_argument(
+        '--points-frame',
+        metavar='FRAME',
+        help='frame that clouds are transformed into, by /tf and /tf_static of the recording',
     )
     add_calibration_argument(
         parser, default=[], help='in place of the recorded calibration, or of one next to images'
@@ -90,7 +103,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--overwrite', action='store_true', help='process again what is already done'
     )
+    parser.add_argument(
+        '--batch',
+        type=int,
+        default=0,
+        metavar='N',
+        help='pairs that are matched together; 0: 1 on a CPU, 4 on a GPU',
+    )
+    add_cluster_arguments(parser)
     add_pair_parameters(parser)
+
+
+def _place(text: str) -> Path | str:
+    """Return a path, or a URL as it is."""
+    return text if '://' in text else Path(text).expanduser()
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -101,44 +127,43 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = settings_of(arguments)
     options = _process_options(arguments, settings)
-    inputs = find_inputs([path.expanduser() for path in arguments.inputs])
-    matching = settings.matcher_options()
+    inputs = find_inputs(arguments.inputs)
+    matching, cluster = settings.matcher_options(), cluster_options(arguments)
     with (
-        ProgressDisplay() as display,
-        Processor(matching, options, settings.pipeline_options(), display.show) as processor,
+        ProgressDisplay(together=cluster is not None and len(inputs) > 1) as display,
+        Processor(
+            matching, options, settings.pipeline_options(), display.show, cluster
+        ) as processor,
     ):
         return _process_all(processor, inputs, arguments)
 
 
 def _process_all(
-    processor: Processor, inputs: Sequence[tuple[str, Path]], arguments: argparse.Namespace
+    processor: Processor, inputs: Sequence[tuple[str, Path | str]], arguments: argparse.Namespace
 ) -> int:
-    from s2m2_ros.atomic_files import FileWriteError
-
     status = 0
-    for name, path in inputs:
-        try:
-            result = processor.process(path, arguments.output, name, again=arguments.overwrite)
-        except FileWriteError:
-            raise
-        except S2M2Error as error:
-            if len(inputs) == 1:
-                raise
-            complain(f"'{path}': {error}")
+    outcomes = processor.process_all(inputs, arguments.output, again=arguments.overwrite)
+    for outcome in outcomes:
+        source, result = outcome.source, outcome.result
+        if outcome.error is not None and len(inputs) == 1:
+            raise outcome.error
+        if result is None:
+            complain(f"'{source}': {outcome.error}")
             status = 1
             continue
         if result.was_done:
-            _logger.info("'%s' is done already", path)
+            _logger.info("'%s' is done already", source)
         for loss in result.losses:
-            complain(f"'{path}': {loss}")
+            complain(f"'{source}': {loss}")
         if not result.is_whole:
-            complain(f"'{path}': {result.pairs} pairs processed, {result.lost} lost")
+            complain(f"'{source}': {result.pairs} pairs processed, {result.lost} lost")
             status = 1
-        print(result.output)
+        print(result.place)
     return status
 
 
 def _process_options(arguments: argparse.Namespace, settings: Settings) -> ProcessOptions:
+    from s2m2_ros.cli.node_parameters import points_frame_of
     from s2m2_ros.io.sources.view_layout import ViewLayout
     from s2m2_ros.offline.processing import OutputFormat, ProcessOptions
     from s2m2_ros.offline.processing.options import DEFAULT_OUTPUTS
@@ -151,10 +176,15 @@ def _process_options(arguments: argparse.Namespace, settings: Settings) -> Proce
         namespace=arguments.namespace,
         color_info=arguments.color_info,
         color_calibration=settings.color_calibration,
+        points_color_source=settings.points_color_source,
+        color_image=arguments.color_image,
+        color_slop=settings.color_slop,
+        points_frame=points_frame_of(arguments),
         calibration=[path.expanduser() for path in arguments.calibration],
         layout=ViewLayout(settings.input_layout),
         pixel_range=settings.pixel_range,
         depth_encoding=settings.depth_encoding,
         rate=arguments.rate,
         frame_id=arguments.frame_id,
+        batch=arguments.batch,
     )

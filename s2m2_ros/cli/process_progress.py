@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Collection
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.cli.command_process import complain
@@ -17,9 +20,15 @@ LINE_PERIOD_S = 30.0
 
 
 class ProgressDisplay:
-    """Shows pairs per second and the time left; a context manager."""
+    """Shows pairs per second and the time left; a context manager.
 
-    def __init__(self) -> None:
+    Inputs that are processed side by side are shown together.
+    """
+
+    def __init__(self, *, together: bool = False) -> None:
+        self._together = together
+        self._inputs: dict[str, Progress] = {}
+        self._lock = threading.Lock()
         self._bar: Any = None
         self._stack = ExitStack()
         self._name = ''
@@ -37,7 +46,12 @@ class ProgressDisplay:
         self._stack.close()
 
     def show(self, progress: Progress) -> None:
-        """Show where an input is; called after each pair."""
+        """Show where an input is; called after each pair, from any thread."""
+        with self._lock:
+            self._inputs[progress.name] = progress
+            self._show(_summed(self._inputs.values()) if self._together else progress)
+
+    def _show(self, progress: Progress) -> None:
         if progress.name != self._name:
             self.close()
             self._name = progress.name
@@ -64,7 +78,19 @@ class ProgressDisplay:
                 unit='pair',
                 desc=progress.name,
             )
+        self._bar.total = max(progress.expected, progress.done)
         self._bar.update(progress.done - self._bar.n)
+
+
+def _summed(inputs: Collection[Progress]) -> Progress:
+    """Return the progress of several inputs as one."""
+    return replace(
+        next(iter(inputs)),
+        name='all recordings',
+        done=sum(p.done for p in inputs),
+        expected=sum(p.expected for p in inputs),
+        resumed=sum(p.resumed for p in inputs),
+    )
 
 
 def progress_line(progress: Progress, elapsed_s: float) -> str:

@@ -14,6 +14,10 @@ from s2m2_ros.io.sources.stereo_sources import RESULTS
 IMAGE_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
 IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_TYPE)
+VIDEO_TYPES = (
+    'ffmpeg_image_transport_msgs/msg/FFMPEGPacket',
+    'foxglove_msgs/msg/CompressedVideo',
+)
 INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
 ENCODINGS = ('cdr', 'ros1')
 # Images that cannot be played as they are, and what makes them playable.
@@ -22,11 +26,12 @@ FOREIGN = (
     (re.compile('theora_image_transport'), 'Theora packets: republish them as raw'),
     (re.compile(r'foxglove\.(Compressed|Raw)'), "Foxglove's own messages: convert them to ROS 2"),
 )
-TRANSPORTS = ('compressed', 'raw')
+TRANSPORTS = ('compressed', 'raw', 'ffmpeg')
 # What the last components of a topic say of an image, but not of which camera it is.
 VARIANT_WORDS = frozenset({
     'image', 'images', 'img', 'rect', 'rectified', 'raw', 'color', 'colour', 'mono', 'gray',
-    'grey', 'rgb', 'bgr', 'compressed', 'unrectified', 'camera', 'info'
+    'grey', 'rgb', 'bgr', 'compressed', 'unrectified', 'camera', 'info', 'ffmpeg', 'video', 'h264',
+    'h265', 'hevc'
 })  # fmt: skip
 RECTIFIED = re.compile(r'(?<![a-z])rect')
 
@@ -45,15 +50,17 @@ class RecordedTopics:
 
 
 def choose_topics(
-    topics: Sequence[StoredTopic], *, left: str = '', right: str = ''
+    topics: Sequence[StoredTopic], *, left: str = '', right: str = '', video: bool = False
 ) -> RecordedTopics:
     """Return the topics of the pair: those named, or else the only fitting pair.
+
+    With ``video``, packets of video count as images.
 
     Of one rig's images, rectified ones are taken before raw ones, color before gray, and
     uncompressed ones before their own compressed copy. Raises :class:`PlaybackError` that lists
     what is recorded if that leaves no pair, or several rigs.
     """
-    images = _images(topics)
+    images = _images(topics, video=video)
     if bool(left) != bool(right):
         given, other = ('recorded_left', 'recorded_right')[:: 1 if left else -1]
         raise PlaybackError(f'{given} is set: set {other} too (recorded are {_listed(images)})')
@@ -64,25 +71,27 @@ def choose_topics(
     return RecordedTopics(*pair, *_infos(pair, _info_topics(topics)))
 
 
-def choose_all_pairs(topics: Sequence[StoredTopic]) -> list[RecordedTopics]:
+def choose_all_pairs(
+    topics: Sequence[StoredTopic], *, video: bool = False
+) -> list[RecordedTopics]:
     """Return the topics of every stereo rig, the best images of each as in `choose_topics`.
 
     Raises :class:`PlaybackError` that lists what is recorded if there is none.
     """
-    pairs = _best_pairs(topics, _images(topics))
+    pairs = _best_pairs(topics, _images(topics, video=video))
     infos = _info_topics(topics)
     return [RecordedTopics(*pair, *_infos(pair, infos)) for pair in pairs]
 
 
 def choose_shared_topic(
-    topics: Sequence[StoredTopic], *, named: str = '', input_layout: str = ''
+    topics: Sequence[StoredTopic], *, named: str = '', input_layout: str = '', video: bool = False
 ) -> RecordedTopics:
     """Return the topic whose images hold both views: the one named, or else the only one.
 
     Its calibrations are those of a left and a right camera, wherever they are recorded. Raises
     :class:`PlaybackError` that lists the images.
     """
-    images = _images(topics)
+    images = _images(topics, video=video)
     if named:
         chosen = _named(images, named)
     else:
@@ -103,12 +112,13 @@ def choose_shared_topic(
     return RecordedTopics(chosen, chosen, left_info, right_info)
 
 
-def _images(topics: Iterable[StoredTopic]) -> list[StoredTopic]:
+def _images(topics: Iterable[StoredTopic], *, video: bool = False) -> list[StoredTopic]:
     """Return the topics of camera images that hold any message; results of others are none."""
+    types = (*IMAGE_TYPES, *VIDEO_TYPES) if video else IMAGE_TYPES
     return [
         topic
         for topic in topics
-        if topic.type_name in IMAGE_TYPES
+        if topic.type_name in types
         and topic.encoding in ENCODINGS
         and topic.count
         and not topic.topic.endswith('/compressedDepth')
@@ -118,7 +128,7 @@ def _images(topics: Iterable[StoredTopic]) -> list[StoredTopic]:
 
 def _named(images: Sequence[StoredTopic], name: str) -> str:
     names = [topic.topic for topic in images]
-    for candidate in (name, f'/{name.lstrip("/")}', f'{name}/compressed'):
+    for candidate in (name, f'/{name.lstrip("/")}', f'{name}/compressed', f'{name}/ffmpeg'):
         if candidate in names:
             return candidate
     raise PlaybackError(f"no images on '{name}': recorded are {_listed(images)}")
@@ -172,7 +182,7 @@ def _rank(topic: str) -> tuple[bool, bool, bool, bool, str]:
     words = tokens(topic)
     return (
         not is_rectified(topic),
-        topic.endswith('/compressed'),
+        topic.endswith(('/compressed', '/ffmpeg')),
         not {'color', 'colour', 'rgb'}.intersection(words),
         not {'image', 'img'}.intersection(words),
         topic,

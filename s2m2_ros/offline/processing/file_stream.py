@@ -47,6 +47,8 @@ class FileStream:
             raise S2M2Error(f"'{path}' is no recording, so there are no topics to keep")
         if options.color_info:
             raise S2M2Error(f"'{path}' is no recording, so it has no topic {options.color_info}")
+        if options.points_frame:
+            raise S2M2Error(f"'{path}' is no recording, so it has no frame {options.points_frame}")
         self._path, self._options = path, options
         self._jobs = _Jobs(path, options)
         namespace = '/'.join(part for part in (options.namespace or '').split('/') if part)

@@ -15,7 +15,7 @@ import numpy as np
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.messages.depth_encodings import METERS
-from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, REGISTERED
+from s2m2_ros.messages.output_topics import CLOUDS, OUTPUT_TOPICS, REGISTERED
 
 DEFAULT_OUTPUTS = (
     'disparity',
@@ -56,6 +56,10 @@ class ProcessOptions:
         namespace: before the output topics; None for the one that the images of a rig share.
         color_info: recorded camera_info of the camera that depth is registered to; empty: none.
         color_calibration: which images that describes, as the node's parameter.
+        points_color_source: whose image colors clouds, as the node's parameter.
+        color_image: recorded images of that camera; empty: those that color_info belongs to.
+        color_slop: seconds between these and left images at most, as the node's parameter.
+        points_frame: that clouds are transformed into, as the node's parameter.
         calibration: file or files in place of the recorded calibration.
         layout: where the views are, if one image holds both.
         pixel_range: black and white of images of more than 8 bits, as the node's parameter.
@@ -64,6 +68,7 @@ class ProcessOptions:
         frame_id: frame of images that name none: files and videos.
         segment_seconds: length of a segment of a recording.
         segment_pairs: length of a segment of image files and videos.
+        batch: pairs of one size that are matched together; 0: 1 on a CPU, 4 on a GPU.
 
     """
 
@@ -74,6 +79,10 @@ class ProcessOptions:
     namespace: str | None = None
     color_info: str = ''
     color_calibration: str = 'auto'
+    points_color_source: str = 'left'
+    color_image: str = ''
+    color_slop: float = 0.05
+    points_frame: str = ''
     calibration: Sequence[Path] = ()
     layout: ViewLayout = ViewLayout.TWO_TOPICS
     pixel_range: str = 'auto'
@@ -82,6 +91,7 @@ class ProcessOptions:
     frame_id: str = 'left_camera_optical_frame'
     segment_seconds: float = 5.0
     segment_pairs: int = 50
+    batch: int = 0
 
     def __post_init__(self) -> None:
         known = [n for n in OUTPUT_TOPICS if self.color_info or n not in REGISTERED]
@@ -101,12 +111,26 @@ class ProcessOptions:
             raise S2M2Error(
                 'mcap and rosbag2 are written alone: name one format, or kinds of files'
             )
+        if self.points_color_source == 'color' and not self.color_info:
+            raise S2M2Error(
+                'points_color_source = color needs color_info, the camera_info of the color camera'
+            )
         if self.keep and not self.writes_recording:
             raise S2M2Error('topics can be kept in a recording only: --format mcap or rosbag2')
-        for name in ('rate', 'segment_seconds', 'segment_pairs'):
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        for name in ('rate', 'segment_seconds', 'segment_pairs', 'color_slop'):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise S2M2Error(f'{name} = {value:g} must be above 0')
+        if self.batch < 0:
+            raise S2M2Error(f'batch = {self.batch} must be 0 or more')
+
+    @property
+    def colors_clouds(self) -> bool:
+        """Return whether images of the color camera are needed."""
+        return self.points_color_source == 'color' and not CLOUDS.isdisjoint(self.outputs)
 
     @property
     def writes_recording(self) -> bool:

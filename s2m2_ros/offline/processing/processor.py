@@ -1,39 +1,35 @@
-"""Processing of inputs one after the other: plan, segments, result, record."""
+"""Processing of inputs: plan, segments, result, record."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from s2m2_ros.atomic_files import FileWriteError
+from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.matcher_options import MatcherOptions
-from s2m2_ros.io.recordings.storage.file_names import is_recording
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
+from s2m2_ros.offline.processing.engine import Engine, EngineError, Job, LocalEngine, open_stream
 from s2m2_ros.offline.processing.inputs import input_name
 from s2m2_ros.offline.processing.options import ProcessOptions, as_json
 from s2m2_ros.offline.processing.results import Processed, Result
-from s2m2_ros.offline.processing.segment_worker import SegmentWorker
-from s2m2_ros.offline.processing.sinks import (
-    FolderSink,
-    RecordingSink,
-    Sink,
-    recorded_channels,
-)
+from s2m2_ros.offline.processing.sinks import recorded_channels
+from s2m2_ros.offline.processing.storage import RemoteFolder, is_url, local_copy, staging_folder
 from s2m2_ros.offline.processing.streams import Stream
 from s2m2_ros.offline.processing.summary import summarized, why_nothing
 from s2m2_ros.offline.processing.work_folder import WorkFolder
-from s2m2_ros.offline.result_record import Recipe
 from s2m2_ros.pipeline import PipelineOptions, output_options
 
-_logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from s2m2_ros.offline.distribution.options import ClusterOptions
 
-# Packages whose version may change a byte of the result.
-VERSIONED = ('numpy', 'torch', 'opencv-python-headless', 'mcap', 'rosbags', 'zstandard')
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,15 +42,25 @@ class Progress:
     resumed: int = 0
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one of several inputs: a result, or the error that prevented it."""
+
+    source: Path | str
+    result: Processed | None = None
+    error: S2M2Error | None = None
+
+
 @dataclass
 class Processor:
-    """Processes recordings, folders of pairs and videos with one matcher; a context manager.
+    """Processes recordings, folders of pairs and videos; a context manager.
 
     Attributes:
         matching: how pairs are matched.
         options: what is read and written.
         pipeline: everything that may change from pair to pair; by default as in the node.
-        progress: called after each pair, in a thread of its own.
+        progress: called as pairs are done, in other threads.
+        cluster: work in a cluster of Ray; None: with one matcher in this process.
 
     """
 
@@ -64,10 +70,16 @@ class Processor:
         default_factory=lambda: PipelineOptions(outputs=output_options())
     )
     progress: Callable[[Progress], None] = lambda _: None
+    cluster: ClusterOptions | None = None
 
     def __enter__(self) -> Processor:
-        self._matching = self.matching.resolved()
-        self._matcher = self._matching.open()
+        self._engine: Engine
+        if self.cluster is None:
+            self._engine = LocalEngine(self.matching)
+        else:
+            from s2m2_ros.offline.distribution.ray_engine import RayEngine
+
+            self._engine = RayEngine(self.matching, self.cluster)
         return self
 
     def __exit__(
@@ -76,37 +88,69 @@ class Processor:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._matcher.close()
+        self._engine.close()
+
+    def process_all(
+        self, inputs: Sequence[tuple[str, Path | str]], output: Path | str, *, again: bool = False
+    ) -> Iterator[Outcome]:
+        """Process named inputs, in a cluster several side by side; yield outcomes in their order.
+
+        Raises what is no fault of one input: FileWriteError and EngineError.
+        """
+
+        def outcome(item: tuple[str, Path | str]) -> Outcome:
+            name, source = item
+            try:
+                return Outcome(source, self.process(source, output, name, again=again))
+            except (FileWriteError, EngineError):
+                raise
+            except S2M2Error as error:
+                return Outcome(source, error=error)
+
+        if self._engine.inputs_at_once == 1:
+            yield from map(outcome, inputs)
+            return
+        threads = ThreadPoolExecutor(self._engine.inputs_at_once, 'input')
+        try:
+            yield from threads.map(outcome, inputs)
+        except BaseException:
+            # What runs ends by the error that this gives it.
+            self._engine.close()
+            raise
+        finally:
+            threads.shutdown(cancel_futures=True)
 
     def process(
-        self, path: Path, output: Path, name: str = '', *, again: bool = False
+        self, source: Path | str, output: Path | str, name: str = '', *, again: bool = False
     ) -> Processed:
         """Process one input into a folder, and return what became of it.
 
-        Goes on where an earlier call was interrupted. ``name`` is that of the result, by default
-        the input's; ``again`` processes what is done already. Raises S2M2Error if nothing can be
-        read of the input, or the result cannot be written.
+        Both may be URLs that fsspec opens. Goes on where an earlier call was interrupted. ``name``
+        is that of the result, by default the input's; ``again`` processes what is done already.
+        Raises S2M2Error if nothing can be read of the input, or the result cannot be written.
         """
-        name = name or input_name(path)
-        stream = open_stream(path, self.options)
-        try:
-            return self._process(stream, path, output, name, again=again)
-        finally:
-            stream.close()
+        name = name or input_name(source)
+        remote = RemoteFolder(str(output)) if is_url(output) else None
+        with local_copy(source) as path:
+            stream = open_stream(path, self.options)
+            try:
+                result = Result(staging_folder(output), name, self.options, remote)
+                return self._process(stream, str(source), path, result, again=again)
+            finally:
+                stream.close()
 
     def _process(
-        self, stream: Stream, path: Path, output: Path, name: str, *, again: bool
+        self, stream: Stream, source: str, path: Path, result: Result, *, again: bool
     ) -> Processed:
         for remark in stream.remarks:
-            _logger.info("'%s': %s", path, remark)
-        result = Result(output, name, self.options)
-        folder = output / f'.{name}.s2m2'
-        result.check(path, is_begun=folder.exists())
-        recipe = self._recipe(stream)
+            _logger.info("'%s': %s", source, remark)
+        result.check(path, is_begun=result.work.exists())
+        fingerprint = stream.fingerprint()
+        recipe = self._recipe(fingerprint)
         found = None if again else result.found(recipe)
-        if found is not None and not folder.exists():
+        if found is not None and not result.work.exists():
             return found
-        with WorkFolder(folder) as work:
+        with WorkFolder(result.work) as work:
             if found is not None:
                 # Killed while the folder was removed.
                 work.remove()
@@ -116,68 +160,39 @@ class Processor:
                 channels = recorded_channels(stream, self.options.outputs)
             done = work.resume(recipe, channels)
             if done:
-                _logger.info("'%s': %d of %d segments are done", path, done, len(stream.segments))
-            self._work(stream, work, name)
+                _logger.info(
+                    "'%s': %d of %d segments are done", source, done, len(stream.segments)
+                )
+            job = Job(source, self.options, self.pipeline, fingerprint, result.shared_attempts)
+            self._work(job, stream, work, result.name)
             summary = summarized(work.facts(), stream.losses)
             if not summary.pairs:
-                raise PlaybackError(f"'{path}': {why_nothing(summary)}")
+                raise PlaybackError(f"'{source}': {why_nothing(summary)}")
             finished = result.finish(work, stream, recipe, summary)
             work.remove()
         return finished
 
-    def _work(self, stream: Stream, work: WorkFolder, name: str) -> None:
+    def _work(self, job: Job, stream: Stream, work: WorkFolder, name: str) -> None:
         done = resumed = sum(
             len(rig.pairs) + rig.failed for facts in work.facts() for rig in facts.rigs
         )
 
-        def processed() -> None:
+        def processed(count: int) -> None:
             nonlocal done
-            done += 1
+            done += count
             self.progress(Progress(name, done, stream.expected_pairs, resumed))
 
         waiting = work.waiting(stream.segments)
         if waiting:
-            sink = self._sink(stream, work)
-            worker = SegmentWorker(stream, self._matcher, self.pipeline, sink)
-            worker.run(waiting, finished=work.finish_segment, processed=processed)
+            self._engine.run(job, stream, waiting, work, processed)
 
-    def _sink(self, stream: Stream, work: WorkFolder) -> Sink:
-        if self.options.writes_recording:
-            return RecordingSink(stream, self.options, work.part_path)
-        return FolderSink(stream, self.options, work.files)
-
-    def _recipe(self, stream: Stream) -> dict[str, Any]:
+    def _recipe(self, fingerprint: dict[str, Any]) -> dict[str, Any]:
         """Return everything that the result depends on, as JSON values."""
-        opened = Recipe.of_matcher(self._matcher, {}).to_json()
         recipe = {
-            'software': opened['software'],
-            'versions': _versions(),
-            'matcher': {**as_json(self._matching), **as_json(opened['matcher'])},
+            **self._engine.matcher_facts(),
             'options': as_json(self.options),
             'pipeline': as_json(self.pipeline),
-            'input': stream.fingerprint(),
+            'input': fingerprint,
         }
         # As it is read back.
         return dict(json.loads(json.dumps(recipe)))
-
-
-def open_stream(path: Path, options: ProcessOptions) -> Stream:
-    """Return the pairs of an input; raises S2M2Error."""
-    from s2m2_ros.offline.processing.file_stream import FileStream
-    from s2m2_ros.offline.processing.recorded_stream import RecordedStream
-
-    if not path.exists():
-        raise PlaybackError(f"there is no '{path}'")
-    if is_recording(path):
-        return RecordedStream(path, options, options.outputs)
-    return FileStream(path, options)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in VERSIONED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

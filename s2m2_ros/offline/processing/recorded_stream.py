@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,15 @@ from s2m2_ros.geometry import CalibrationError
 from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.io.recordings.pairing import PairMaker
 from s2m2_ros.io.recordings.recording_topics import (
+    COMPRESSED_TYPE,
+    IMAGE_TYPES,
     INFO_TYPE,
+    VIDEO_TYPES,
     RecordedTopics,
     choose_all_pairs,
     choose_shared_topic,
     choose_topics,
+    info_names,
 )
 from s2m2_ros.io.recordings.rig_survey import RigSurvey, stamp_of, survey
 from s2m2_ros.io.recordings.storage.deserialization import deserialized
@@ -39,16 +43,26 @@ from s2m2_ros.io.sources.stereo_frame import (
 from s2m2_ros.messages.camera_info import camera_info_message
 from s2m2_ros.messages.pair_decoder import StereoTopics, decode_pair
 from s2m2_ros.messages.plain_messages import plain_header
-from s2m2_ros.offline.processing.color_target import (
-    STATIC_TRANSFORMS,
-    ColorTarget,
-    color_target,
-    frame_tree,
-)
+from s2m2_ros.offline.processing.color_images import ColorImages
+from s2m2_ros.offline.processing.color_target import ColorTarget, color_target
 from s2m2_ros.offline.processing.fingerprints import file_fingerprint
+from s2m2_ros.offline.processing.frames import (
+    LONGEST_AFTER_NS,
+    LONGEST_BEFORE_NS,
+    MOVING_TRANSFORMS,
+    STATIC_TRANSFORMS,
+    FrameTree,
+)
 from s2m2_ros.offline.processing.kept_topics import KeptTopics
 from s2m2_ros.offline.processing.namespaces import rig_namespaces
 from s2m2_ros.offline.processing.options import ProcessOptions
+from s2m2_ros.offline.processing.pair_extras import PairExtras
+from s2m2_ros.offline.processing.recorded_video import (
+    VideoTopics,
+    is_key,
+    is_packet,
+    with_header,
+)
 from s2m2_ros.offline.processing.segments import time_segments
 from s2m2_ros.offline.processing.streams import (
     ImageCount,
@@ -134,8 +148,11 @@ class RecordedStream:
             self.kept: Sequence[StoredTopic] = self._kept.topics
             length_ns = round(options.segment_seconds * NANOSECONDS)
             self.segments: Sequence[Segment] = time_segments(self._files.spans(), length_ns)
+            self._note_video()
             self._ranges = self._found_ranges()
+            self._static = self._found_static()
             self.targets: Sequence[ColorTarget | None] = self._found_targets()
+            self._color_topic = self._found_color_topic()
         except BaseException:
             self.close()
             raise
@@ -143,7 +160,15 @@ class RecordedStream:
     def items(self, segment: Segment) -> Iterator[Item]:
         """Yield what belongs to a segment: a pair does by the time of its left image."""
         window = TimeWindow(segment.start, segment.end)
-        yield from self._items(window, self._ranges)
+        extras = self._extras(window)
+        for item in self._items(window, self._ranges, colors=self._color_topic):
+            if isinstance(item, StampedPair):
+                yield from extras.take(item)
+            elif isinstance(item, _Image):
+                yield from extras.add_color(item.content, item.stored.log_ns)
+            else:
+                yield item
+        yield from extras.finish()
 
     def first_pair(self, rig: int) -> StampedPair | None:
         """Return the first pair of a rig; None without any."""
@@ -172,6 +197,7 @@ class RecordedStream:
 
     def _open(self) -> None:
         topics = self._files.topics()
+        self._video = {topic.topic for topic in topics if topic.type_name in VIDEO_TYPES}
         chosen = self._chosen(topics)
         cameras, errors = [], []
         for rig in chosen:
@@ -201,10 +227,16 @@ class RecordedStream:
         if options.layout.in_one_image:
             named = [left for left, _ in options.pairs] or ['']
             layout = options.layout.value
-            return [choose_shared_topic(topics, named=n, input_layout=layout) for n in named]
+            return [
+                choose_shared_topic(topics, named=n, input_layout=layout, video=True)
+                for n in named
+            ]
         if options.pairs:
-            return [choose_topics(topics, left=left, right=right) for left, right in options.pairs]
-        return choose_all_pairs(topics)
+            return [
+                choose_topics(topics, left=left, right=right, video=True)
+                for left, right in options.pairs
+            ]
+        return choose_all_pairs(topics, video=True)
 
     def _surveyed(self, topics: RecordedTopics) -> _Camera:
         wanted = {topics.left, topics.right, topics.left_info, topics.right_info} - {''}
@@ -252,11 +284,58 @@ class RecordedStream:
             raise PlaybackError(
                 f"no camera_info on '{topic}': recorded are {', '.join(sorted(kinds)) or 'none'}"
             )
-        static = self._contents({STATIC_TRANSFORMS}, TimeWindow())
-        frames = frame_tree(content for _, content in static)
+        frames = FrameTree(self._static)
         pairs = (self.first_pair(rig) for rig in range(len(self.rigs)))
         left = [pair.header.frame_id if pair else '' for pair in pairs]
         return [color_target(info, topic, setting, frames, frame) for frame in left]
+
+    def _note_video(self) -> None:
+        """Take note of CompressedImages that are packets of video, as some drivers send them."""
+        used = set[str]().union(*(camera.image_topics for camera in self._cameras))
+        for topic in self._files.topics():
+            if topic.type_name == COMPRESSED_TYPE and topic.topic in used:
+                contents = self._contents({topic.topic}, TimeWindow())
+                first = next((content for _, content in contents), None)
+                if first is not None and is_packet(first):
+                    self._video.add(topic.topic)
+
+    def _found_static(self) -> list[Any]:
+        """Return the transforms that do not change, if any are needed."""
+        if not (self._options.points_frame or self._options.color_info):
+            return []
+        return [content for _, content in self._contents({STATIC_TRANSFORMS}, TimeWindow())]
+
+    def _found_color_topic(self) -> str:
+        """Return the topic of the images that color clouds; empty if none are wanted."""
+        if not self._options.colors_clouds:
+            return ''
+        images = [
+            t.topic
+            for t in self._files.topics()
+            if t.type_name in (*IMAGE_TYPES, *VIDEO_TYPES) and t.count
+        ]
+        named, info = self._options.color_image, self._options.color_info
+        found = [named] if named else [name for name in images if info in info_names(name)]
+        raw_first = sorted(found, key=lambda name: (name.endswith('/compressed'), name))
+        if not raw_first or raw_first[0] not in images:
+            raise PlaybackError(
+                (f"no images on '{named}'" if named else f"no images that '{info}' belongs to")
+                + f': name them with color_image; recorded are {", ".join(images)}'
+            )
+        return raw_first[0]
+
+    def _extras(self, window: TimeWindow) -> PairExtras:
+        """Return what completes the pairs of a window."""
+        options = self._options
+        moving: list[Any] = []
+        if options.points_frame:
+            around = _widened(window, LONGEST_BEFORE_NS + MARGIN_NS, LONGEST_AFTER_NS + MARGIN_NS)
+            moving = [content for _, content in self._contents({MOVING_TRANSFORMS}, around)]
+        colors = ColorImages(self._color_topic, options.color_slop) if self._color_topic else None
+        frames = FrameTree(self._static, moving)
+        return PairExtras(
+            options.points_frame, frames, self.targets, colors, self._files.note_damage
+        )
 
     def _first_pair(
         self, rig: int, window: TimeWindow, ranges: Sequence[PixelRange]
@@ -266,12 +345,14 @@ class RecordedStream:
         return next(pairs, None)
 
     def _items(
-        self, window: TimeWindow, ranges: Sequence[PixelRange], *, only: int | None = None
-    ) -> Iterator[Item]:
-        wide = TimeWindow(
-            None if window.start_ns is None else window.start_ns - MARGIN_NS,
-            None if window.end_ns is None else window.end_ns + MARGIN_NS,
-        )
+        self,
+        window: TimeWindow,
+        ranges: Sequence[PixelRange],
+        *,
+        only: int | None = None,
+        colors: str = '',
+    ) -> Iterator[Item | _Image]:
+        wide = _widened(window, MARGIN_NS, MARGIN_NS)
         cameras = self._cameras if only is None else [self._cameras[only]]
         states = {
             index if only is None else only: _RigState(
@@ -282,17 +363,14 @@ class RecordedStream:
             )
             for index, camera in enumerate(cameras)
         }
-        rig_topics = set[str]().union(*(c.image_topics | c.info_topics for c in cameras)) - {''}
-        kept = set() if only is not None else self._kept.names
-        for message in self._files.messages(rig_topics | kept, wide):
-            topic = message.topic.topic
-            if topic in kept and window.holds(message.log_ns):
-                yield from self._carried(message)
-            if topic not in rig_topics:
-                continue
-            content = self._content(message)
+        kept = frozenset[str]() if only is not None else self._kept.names
+        for message, content in self._read(cameras, colors, kept, wide):
             if content is None:
+                if window.holds(message.log_ns):
+                    yield from self._carried(message)
                 continue
+            if message.topic.topic == colors:
+                yield _Image(message, content, stamp_of(message, content))
             for index, state in states.items():
                 for images in self._added(state, message, content, window):
                     yield self._pair(index, state, *images)
@@ -301,6 +379,43 @@ class RecordedStream:
                 if window.holds(left.stored.log_ns):
                     yield self._pair(index, state, left, right)
             yield ImageCount(index, *state.counts)
+
+    def _read(
+        self, cameras: Sequence[_Camera], colors: str, kept: Collection[str], window: TimeWindow
+    ) -> Iterator[tuple[StoredMessage, Any]]:
+        """Yield messages to be carried along with None, and those of rigs with their content."""
+        images = {colors}.union(*(camera.image_topics for camera in cameras)) - {''}
+        read = images.union(*(camera.info_topics for camera in cameras)) - {''}
+        video = VideoTopics(self._files.note_damage)
+        wide = self._from_key_frames(images, window)
+        for message in self._files.messages({*read, *kept}, wide):
+            topic = message.topic.topic
+            if topic in kept:
+                yield message, None
+            content = self._content(message) if topic in read else None
+            if content is None:
+                continue
+            found = video.images(topic, content) if topic in images else [content]
+            for image in found:
+                yield message, image
+
+    def _from_key_frames(self, topics: set[str], window: TimeWindow) -> TimeWindow:
+        """Return the window, from where each topic of video can be decoded on."""
+        start, spans = window.start_ns, self._files.spans()
+        if start is None or not spans:
+            return window
+        length, end, earliest = FIRST_LOOK_BACK_NS, start, start
+        missing = self._video & topics
+        while missing and end > spans[0][0]:
+            keys = {
+                message.topic.topic: message.log_ns
+                for message, content in self._contents(missing, TimeWindow(end - length, end))
+                if is_key(content)
+            }
+            earliest = min([earliest, *keys.values()])
+            missing -= keys.keys()
+            end, length = end - length, 4 * length
+        return TimeWindow(earliest, window.end_ns)
 
     def _carried(self, message: StoredMessage) -> Iterator[KeptMessage]:
         try:
@@ -331,7 +446,7 @@ class RecordedStream:
             return
         side = 0 if topic == topics.left else 1
         state.counts[side] += is_inside
-        for left, right in state.pairs.add(side, image.stamp_ns, image, size=len(message.data)):
+        for left, right in state.pairs.add(side, image.stamp_ns, image, size=len(content.data)):
             if window.holds(left.stored.log_ns):
                 yield left, right
 
@@ -402,10 +517,17 @@ class RecordedStream:
     def _content(self, message: StoredMessage) -> Any:
         """Return a message, None where it is damaged."""
         try:
-            return deserialized(message)
+            return with_header(deserialized(message))
         except PlaybackError as error:
             self._files.note_damage(str(error))
             return None
+
+
+def _widened(window: TimeWindow, before_ns: int, after_ns: int) -> TimeWindow:
+    return TimeWindow(
+        None if window.start_ns is None else window.start_ns - before_ns,
+        None if window.end_ns is None else window.end_ns + after_ns,
+    )
 
 
 def _frame_id(header: Any) -> str:

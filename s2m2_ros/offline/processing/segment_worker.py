@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, CameraModel, Output
-from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference import MatchResult, StereoMatcher
 from s2m2_ros.io.images.image_files import disparity_picture, fraction_picture
 from s2m2_ros.io.message_data import stamp_ns
+from s2m2_ros.offline.processing.batches import Batch
 from s2m2_ros.offline.processing.color_target import ColorTarget
 from s2m2_ros.offline.processing.mcap_parts import PartIndex
 from s2m2_ros.offline.processing.segment_facts import RigFacts, SegmentFacts, finite
@@ -31,14 +32,14 @@ from s2m2_ros.offline.processing.streams import (
 )
 from s2m2_ros.pipeline import (
     Moment,
-    PairInput,
     PairOutputs,
     PipelineOptions,
     PipelineState,
     StereoPipeline,
     examine_outputs,
 )
-from s2m2_ros.pipeline.preparation import gray, prepare
+from s2m2_ros.pipeline.preparation import PreparedPair, gray, prepare
+from s2m2_ros.pipeline.stereo_pipeline import PendingPair
 
 _logger = logging.getLogger(__name__)
 
@@ -80,13 +81,14 @@ class SegmentWorker:
     """Works on segments of one stream with one matcher.
 
     What a segment becomes depends on the stream, the segment and the options alone: whatever is
-    kept from pair to pair begins anew with each.
+    kept from pair to pair begins anew with each. ``batch`` is as in `ProcessOptions`.
     """
 
     stream: Stream
     matcher: StereoMatcher
     options: PipelineOptions
     sink: Sink
+    batch: int = 0
 
     def run(
         self,
@@ -107,8 +109,8 @@ class SegmentWorker:
                 ReadAhead(self._read(segments), _size_of) as items,
                 WriteBehind(writer.take, _size_of_prepared) as behind,
             ):
-                for item in items:
-                    behind.put(run.prepared(item))
+                for item in run.matched(items):
+                    behind.put(item)
         finally:
             writer.close()
 
@@ -133,16 +135,50 @@ class _Matching:
         self._decided = [self._first_decision(n) for n in range(len(worker.stream.rigs))]
         self._is_first = [True] * len(self._states)
 
-    def prepared(self, item: Any) -> Any:
-        """Return an item as the writer takes it."""
-        if isinstance(item, _Begin):
-            self._begin()
+    def matched(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Yield the items in their order, pairs matched; those of a batch together."""
+        batch = Batch(self._worker.matcher, self._worker.batch)
+        for item in items:
+            if isinstance(item, _Begin):
+                self._begin()
+            found = self._prepared(item)
+            if batch.must_end(found):
+                yield from self._finished(batch)
+            batch.add(found)
+            if batch.is_full or isinstance(item, _End):
+                yield from self._finished(batch)
+        yield from self._finished(batch)
+
+    def _prepared(self, item: Any) -> Any:
+        """Return a pair as it waits for its batch; other items as they are."""
         if not isinstance(item, StampedPair) or item.pair is None:
             return item
+        state, options = self._states[item.rig], self._options[item.rig]
+        if item.transform is not None:
+            cloud = replace(options.outputs.cloud, transform=item.transform)
+            options = replace(options, outputs=replace(options.outputs, cloud=cloud))
+        is_first = self._is_first[item.rig]
+        wanted = self._worker.sink.wanted
+        wanted = wanted | PICTURE_OUTPUTS if is_first else wanted
         try:
-            return self._matched(item, item.pair)
+            pair = replace(item.pair, moment=Moment(_stamp_ns(item)))
+            pending = self._pipeline.begin(pair, wanted, options, state)
         except (ImageError, CalibrationError) as error:
-            return StampedPair(item.rig, item.name, item.log_ns, item.header, error=str(error))
+            return replace(item, left_info=None, pair=None, error=str(error))
+        self._is_first[item.rig] = False
+        return _Waiting(item, pending, options, is_first)
+
+    def _finished(self, batch: Batch) -> Iterator[Any]:
+        for item, result in batch.matched():
+            if not isinstance(item, _Waiting) or result is None:
+                yield item
+                continue
+            try:
+                if isinstance(result, ImageError):
+                    raise result
+                yield self._matched(item, result)
+            except (ImageError, CalibrationError) as error:
+                yield replace(item.stamped, left_info=None, pair=None, error=str(error))
 
     def _begin(self) -> None:
         self._is_first = [True] * len(self._states)
@@ -152,17 +188,12 @@ class _Matching:
                 state.follow(decided.calibration)
                 state.rectify = decided.rectify
 
-    def _matched(self, item: StampedPair, pair: PairInput) -> _Matched:
-        is_first, self._is_first[item.rig] = self._is_first[item.rig], False
-        sink = self._worker.sink
-        wanted = sink.wanted | PICTURE_OUTPUTS if is_first else sink.wanted
-        state = self._states[item.rig]
-        options = self._options[item.rig]
-        pair = replace(pair, moment=Moment(_stamp_ns(item)))
-        outputs = self._pipeline.process(pair, wanted, options, state)
-        matched = _Matched(item, outputs, sink.prepare(item, outputs))
-        if is_first:
-            matched.examined = examine_outputs(outputs, options)
+    def _matched(self, item: _Waiting, result: MatchResult) -> _Matched:
+        outputs = self._pipeline.finish(item.pending, result)
+        prepared = self._worker.sink.prepare(item.stamped, outputs)
+        matched = _Matched(item.stamped, outputs, prepared)
+        if item.is_first:
+            matched.examined = examine_outputs(outputs, item.options)
             matched.picture = _picture(outputs)
         return matched
 
@@ -184,6 +215,21 @@ def _aimed(options: PipelineOptions, target: ColorTarget | None) -> PipelineOpti
     if target is None:
         return options
     return replace(options, outputs=replace(options.outputs, target=target.camera))
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """A pair that waits for its batch."""
+
+    stamped: StampedPair
+    pending: PendingPair
+    options: PipelineOptions
+    is_first: bool
+
+    @property
+    def images(self) -> PreparedPair:
+        """Return what is matched."""
+        return self.pending.prepared
 
 
 class _Matched:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +20,9 @@ from s2m2_ros.offline.processing.mcap_parts import PartIndex, PartWriter, Record
 from s2m2_ros.offline.processing.options import OutputFormat, ProcessOptions
 from s2m2_ros.offline.processing.streams import KeptMessage, Segment, StampedPair, Stream
 from s2m2_ros.pipeline import PairOutputs, PipelineOptions
+
+# The folder of the files of pairs, in the folder of the work.
+FILES = 'files'
 
 
 class Sink(Protocol):
@@ -59,6 +62,18 @@ class Sink(Protocol):
         ...
 
 
+def make_sink(stream: Stream, options: ProcessOptions, folder: Path) -> Sink:
+    """Return the sink of these options, which writes into a work folder, or one laid out alike."""
+    if options.writes_recording:
+        return RecordingSink(stream, options, folder)
+    return FolderSink(stream, options, folder / FILES)
+
+
+def part_name(number: int) -> str:
+    """Return the name of the part of a segment."""
+    return f'part-{number:06d}.mcap'
+
+
 def recorded_channels(stream: Stream, outputs: Sequence[str]) -> list[RecordedChannel]:
     """Return the channels of the result: the outputs of each rig, then what is kept."""
     made = [
@@ -91,16 +106,14 @@ class _Message:
 class RecordingSink:
     """Writes each segment to a part of an MCAP file."""
 
-    def __init__(
-        self, stream: Stream, options: ProcessOptions, part_path: Callable[[Segment], Path]
-    ) -> None:
-        """Take where the parts go."""
+    def __init__(self, stream: Stream, options: ProcessOptions, folder: Path) -> None:
+        """Take the folder of the parts."""
         self.wanted = frozenset(needed_outputs(options.outputs))
         self._outputs, self._depth_encoding = options.outputs, options.depth_encoding
         self._channels = recorded_channels(stream, options.outputs)
         self._first_kept = len(stream.rigs) * len(options.outputs)
         self._targets = stream.targets
-        self._part_path = part_path
+        self._folder = folder
 
     def adapted(self, options: PipelineOptions) -> PipelineOptions:
         """Return the options as they are."""
@@ -117,12 +130,16 @@ class RecordingSink:
             color_info=target.info if target else None,
         )
         first = pair.rig * len(self._outputs)
-        topics = ((n, OUTPUT_TOPICS[name]) for n, name in enumerate(self._outputs, start=first))
+        topics = (
+            (n, OUTPUT_TOPICS[name])
+            for n, name in enumerate(self._outputs, start=first)
+            if name not in pair.without
+        )
         return [_Message(n, pair.log_ns, t.type_name, t.build(source)) for n, t in topics]
 
     def begin(self, segment: Segment) -> None:
         """Begin a part."""
-        self._path = self._part_path(segment)
+        self._path = self._folder / part_name(segment.number)
         self._context = replacing(self._path)
         with write_errors(self._path):
             self._writer = PartWriter(self._context.__enter__(), self._channels)
@@ -210,7 +227,9 @@ class FolderSink:
             'focal_length': camera.focal_length if camera else np.nan,
             'baseline': camera.baseline if camera else np.nan,
         }
-        copies = {n: np.array(arrays[o]) for n, o in self._outputs.items()}
+        copies = {
+            n: np.array(arrays[o]) for n, o in self._outputs.items() if n not in pair.without
+        }
         return _Arrays(self._folders[pair.rig], pair.name, copies, facts)
 
     def begin(self, segment: Segment) -> None:

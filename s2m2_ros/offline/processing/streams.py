@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from s2m2_ros.geometry import RigidTransform
 from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic
 from s2m2_ros.messages.pair_decoder import StereoTopics
 from s2m2_ros.offline.processing.color_target import ColorTarget
@@ -45,6 +46,8 @@ class StampedPair:
         left_info: calibration of the left camera, as a message; None with an `error`.
         pair: for the pipeline; None with an `error`.
         error: why it could not be decoded; empty if it could.
+        transform: into the frame of its clouds; None for that of the left camera.
+        without: outputs that cannot be made of it.
 
     """
 
@@ -55,6 +58,8 @@ class StampedPair:
     left_info: Any = None
     pair: PairInput | None = None
     error: str = ''
+    transform: RigidTransform | None = None
+    without: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)

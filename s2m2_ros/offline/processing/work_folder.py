@@ -18,12 +18,13 @@ from s2m2_ros.atomic_files import TEMPORARY_PREFIX, FileWriteError, write_atomic
 from s2m2_ros.offline.processing.mcap_parts import JoinedFile, PartIndex, RecordedChannel
 from s2m2_ros.offline.processing.segment_facts import SegmentFacts
 from s2m2_ros.offline.processing.segment_worker import Finished
+from s2m2_ros.offline.processing.sinks import FILES, part_name
 from s2m2_ros.offline.processing.streams import Segment
 
 PLAN = 'plan.json'
 LOCK = 'lock'
 JOINED = 'joined.mcap'
-FILES = 'files'
+ATTEMPTS = 'attempts'
 OLD = 'old'
 
 
@@ -67,6 +68,7 @@ class WorkFolder:
                 write_atomically(self.path / PLAN, text.encode())
             for left_over in self.path.glob(f'{TEMPORARY_PREFIX}*'):
                 left_over.unlink()
+            shutil.rmtree(self.attempts, ignore_errors=True)
             if channels is not None:
                 self._joined = JoinedFile(self.path / JOINED, channels)
             self._load()
@@ -81,9 +83,20 @@ class WorkFolder:
         """Return the segments that are not done."""
         return [segment for segment in segments if segment.number not in self._facts]
 
-    def part_path(self, segment: Segment) -> Path:
-        """Return where the part of a segment is."""
-        return self.path / f'part-{segment.number:06d}.mcap'
+    @property
+    def attempts(self) -> Path:
+        """Return the folder in which others write segments, each in a folder of its own."""
+        return self.path / ATTEMPTS
+
+    def adopt(self, attempt: Path, finished: Finished) -> None:
+        """Take a segment that was written into a folder like this one; raises FileWriteError."""
+        with write_errors(self.path):
+            for file in sorted(path for path in attempt.rglob('*') if path.is_file()):
+                target = self.path / file.relative_to(attempt)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(target)
+            shutil.rmtree(attempt, ignore_errors=True)
+        self.finish_segment(finished)
 
     @property
     def files(self) -> Path:
@@ -206,7 +219,7 @@ class WorkFolder:
         return path.is_file() and path.stat().st_size == self._parts[number].size
 
     def _part(self, number: int) -> Path:
-        return self.part_path(Segment(number, None, None))
+        return self.path / part_name(number)
 
     def _facts_path(self, number: int) -> Path:
         return self.path / f'segment-{number:06d}.json'

@@ -5,17 +5,31 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from s2m2_ros.io.recordings.storage.compression import decompressed
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage
 from s2m2_ros.io.sources.stereo_frame import PlaybackError, seconds_text
 
+# Packets of video, which `rosbags` does not know.
+OTHER_TYPES = {
+    'ffmpeg_image_transport_msgs/msg/FFMPEGPacket': (
+        'std_msgs/Header header\nint32 width\nint32 height\nstring encoding\nuint64 pts\n'
+        'uint8 flags\nbool is_bigendian\nuint8[] data\n'
+    ),
+    'foxglove_msgs/msg/CompressedVideo': (
+        'builtin_interfaces/Time timestamp\nstring frame_id\nuint8[] data\nstring format\n'
+    ),
+}
+
 
 @functools.cache
 def _types() -> Typestore:
-    return get_typestore(Stores.LATEST)
+    types = get_typestore(Stores.LATEST)
+    for name, fields in OTHER_TYPES.items():
+        types.register(get_types_from_msg(fields, name))
+    return types
 
 
 def deserialized(message: StoredMessage) -> Any:

@@ -1,0 +1,1 @@
+"""Processing of recordings by many machines, through Ray."""

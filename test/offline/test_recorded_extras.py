@@ -1,0 +1,266 @@
+"""What a recording holds besides images: transforms, a color camera, images as video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import get_types_from_msg
+
+from s2m2_ros.errors import S2M2Error
+from s2m2_ros.io.recordings.storage.deserialization import OTHER_TYPES
+from s2m2_ros.offline.processing import MatcherOptions, Processed, ProcessOptions, Processor
+from s2m2_ros.offline.processing.frames import FrameTree
+from support.recorded_pairs import SECOND, TYPES, Written, header, message, write_mcap
+from support.stereo_recordings import (
+    SCENE,
+    START,
+    in_order,
+    scene_image,
+    scene_info,
+    scene_pairs,
+)
+from support.video_stream import encode
+
+SGBM = MatcherOptions(backend='sgbm')
+FRAME = 'left_optical'
+INFO = '/color/image_rect/camera_info'
+
+
+def processed(path: Path, output: Path, **options: Any) -> Processed:
+    options = {'outputs': ('points',), 'segment_seconds': 1.0, **options}
+    with Processor(SGBM, ProcessOptions(**options)) as processor:
+        return processor.process(path, output)
+
+
+def decoded(path: Path) -> list[tuple[str, Any]]:
+    with AnyReader([path]) as reader:
+        return [(c.topic, reader.deserialize(d, c.msgtype)) for c, _, d in reader.messages()]
+
+
+def transform(
+    time_ns: int, parent: str, child: str, place: Sequence[float], turn: float = 0.0
+) -> Any:
+    """Return a TFMessage; ``turn`` is about z, in degrees."""
+    x, y, z = place
+    half = np.radians(turn) / 2
+    pose = message(
+        'geometry_msgs/msg/Transform',
+        translation=message('geometry_msgs/msg/Vector3', x=x, y=y, z=z),
+        rotation=message(
+            'geometry_msgs/msg/Quaternion', x=0.0, y=0.0, z=np.sin(half), w=np.cos(half)
+        ),
+    )
+    stamped = message(
+        'geometry_msgs/msg/TransformStamped',
+        header=header(time_ns, parent), child_frame_id=child, transform=pose,
+    )  # fmt: skip
+    return message('tf2_msgs/msg/TFMessage', transforms=[stamped])
+
+
+class TestFrames:
+    def test_between_two_times_a_pose_moves_and_turns_evenly(self) -> None:
+        moving = [
+            transform(0, 'map', 'base', (0.0, 0.0, 0.0)),
+            transform(SECOND, 'map', 'base', (4.0, 0.0, 0.0), turn=90.0),
+        ]
+        tree = FrameTree([transform(0, 'base', 'camera', (1.0, 0.0, 0.0))], moving)
+        found = np.array(tree.find('camera', 'map', SECOND // 3).matrix)
+        # 30 degrees about z, 4/3 m along x; the camera is 1 m in front.
+        cosine, sine = np.cos(np.pi / 6), 0.5
+        expected = [
+            [cosine, -sine, 0, 4 / 3 + cosine],
+            [sine, cosine, 0, sine],
+            [0, 0, 1, 0],
+        ]
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+        back = np.array(tree.find('map', 'camera', SECOND // 3).matrix)
+        np.testing.assert_allclose(back[:, :3], np.array(expected)[:, :3].T, atol=1e-9)
+
+    @pytest.mark.parametrize('time_ns', [-1, SECOND + 1])
+    def test_there_is_none_before_the_first_and_after_the_last(self, time_ns: int) -> None:
+        moving = [transform(n * SECOND, 'map', 'base', (0.0, 0.0, 0.0)) for n in (0, 1)]
+        with pytest.raises(S2M2Error, match=r"'base' to 'map'.*frames there: base, map"):
+            FrameTree([], moving).find('base', 'map', time_ns)
+
+    def test_a_loop_ends(self) -> None:
+        loop = [
+            transform(0, 'a', 'b', (1.0, 0.0, 0.0)),
+            transform(0, 'b', 'a', (1.0, 0.0, 0.0)),
+        ]
+        with pytest.raises(S2M2Error, match='no transform'):
+            FrameTree(loop).find('a', 'c', 0)
+
+
+def test_clouds_in_a_frame_that_the_camera_moves_in(tmp_path: Path) -> None:
+    moving = [
+        Written('/tf', stamp, transform(stamp, 'map', FRAME, (x, 0.0, 5.0)))
+        for stamp, x in ((START, 0.0), (START + SECOND, 1.0))
+    ]
+    path = write_mcap(tmp_path / 'run.mcap', in_order(scene_pairs(7), moving))
+    plain = decoded(processed(path, tmp_path / 'plain').output)
+    found = processed(path, tmp_path / 'moved', points_frame='map', segment_seconds=0.4)
+    moved = decoded(found.output)
+    # The seventh pair comes 0.2 s after the last transform.
+    assert (len(plain), len(moved)) == (7, 6)
+    assert any("'left_optical' to 'map'" in loss for loss in found.losses)
+    for number in range(6):
+        before, after = (
+            clouds[number][1].data.view(np.float32).reshape(SCENE.height, SCENE.width, 4)
+            for clouds in (plain, moved)
+        )
+        assert moved[number][1].header.frame_id == 'map'
+        known = np.isfinite(before[..., 2])
+        np.testing.assert_allclose(
+            (after - before)[known][:, :3],
+            np.tile((number / 5, 0, 5), (known.sum(), 1)),
+            atol=1e-4,
+        )
+
+
+def color_messages(stamps: Sequence[int], color: tuple[int, int, int]) -> list[Written]:
+    """Return a camera in the place of the left one, whose images are of one color."""
+    written = [Written(INFO, START - 5, scene_info(START))]
+    for stamp in stamps:
+        pixels = np.full((SCENE.height, SCENE.width, 3), color, np.uint8)
+        image = scene_image(pixels[..., 0], stamp)
+        image.encoding, image.step, image.data = 'rgb8', SCENE.width * 3, pixels.ravel()  # type: ignore[attr-defined]
+        written.append(Written('/color/image_rect', stamp + 9, image))
+    return written
+
+
+def test_clouds_in_the_colors_of_a_third_camera(tmp_path: Path) -> None:
+    stamps = [START + n * SECOND // 5 + 1000 for n in range(3)]
+    path = write_mcap(
+        tmp_path / 'run.mcap', in_order(color_messages(stamps, (200, 100, 50)), scene_pairs(4))
+    )
+    options = {'color_info': INFO, 'points_color_source': 'color'}
+    found = processed(path, tmp_path / 'out', segment_seconds=0.4, **options)
+    colors = []
+    for _, cloud in decoded(found.output):
+        records = cloud.data.reshape(-1, cloud.point_step)
+        known = np.isfinite(records[:, 8:12].copy().view(np.float32)).ravel()
+        colors.append((records[known, 12:15] == (50, 100, 200)).all(axis=1).mean())
+    # No image is near the fourth pair.
+    assert np.array(colors[:3]) == pytest.approx([1, 1, 1], abs=0.02)
+    assert colors[3] < 0.1
+    assert 'keeps the left colors' in found.report.read_text()
+    with pytest.raises(S2M2Error, match='/nothing'):
+        processed(path, tmp_path / 'no', color_image='/nothing', **options)
+    with pytest.raises(S2M2Error, match='color_info'):
+        ProcessOptions(points_color_source='color')
+
+
+def video_pairs(kind: str, count: int) -> list[Written]:
+    """Return pairs whose images are packets of H.264, with a key frame every five."""
+    written = []
+    images: dict[str, list[np.ndarray]] = {'left': [], 'right': []}
+    for number in range(count):
+        for side, pixels in zip(images, SCENE.images(seed=number % 5), strict=True):
+            images[side].append(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR))
+    for side, pictures in images.items():
+        for number, packet in enumerate(encode('h264', pictures)):
+            stamp = START + number * SECOND // 5
+            data = np.frombuffer(packet, np.uint8)
+            written.append(
+                Written(
+                    f'/stereo/{side}/camera_info', stamp, scene_info(stamp, right=side == 'right')
+                )
+            )
+            topic, content = packet_message(kind, side, data, stamp)
+            written.append(Written(topic, stamp, content))
+    return written
+
+
+def packet_message(kind: str, side: str, data: np.ndarray, stamp: int) -> tuple[str, Any]:
+    """Return the topic and message of a packet."""
+    head = header(stamp, FRAME)
+    if kind == 'CompressedImage':
+        content = message('sensor_msgs/msg/CompressedImage', header=head, format='h264', data=data)
+        return f'/stereo/{side}/image_rect/compressed', content
+    for name, fields in OTHER_TYPES.items():
+        if name not in TYPES.types:
+            TYPES.register(get_types_from_msg(fields, name))
+    if kind == 'FFMPEGPacket':
+        content = message(
+            'ffmpeg_image_transport_msgs/msg/FFMPEGPacket', header=head, width=SCENE.width,
+            height=SCENE.height, encoding='libx264;bgr8', pts=0, flags=0, is_bigendian=False,
+            data=data,
+        )  # fmt: skip
+        return f'/stereo/{side}/image_rect/ffmpeg', content
+    content = message(
+        'foxglove_msgs/msg/CompressedVideo', timestamp=head.stamp, frame_id=FRAME, data=data,
+        format=kind,
+    )  # fmt: skip
+    return f'/stereo/{side}/image_rect', content
+
+
+@pytest.mark.parametrize('kind', ['FFMPEGPacket', 'h264', 'CompressedImage'])
+def test_packets_of_video_are_decoded_from_the_key_frame_before_a_segment(
+    tmp_path: Path, kind: str
+) -> None:
+    path = write_mcap(tmp_path / 'run.mcap', in_order(video_pairs(kind, 12)), chunk_size=20_000)
+    parts = [
+        processed(path, tmp_path / str(s), outputs=('depth',), segment_seconds=s)
+        for s in (0.6, 100.0)
+    ]
+    assert [(p.pairs, p.lost, p.losses) for p in parts] == [(12, 0, [])] * 2
+    depths = [[d.data.tobytes() for _, d in decoded(part.output)] for part in parts]
+    assert depths[0] == depths[1]
+    values = np.frombuffer(depths[0][7], np.float32).reshape(SCENE.height, SCENE.width)
+    known = np.isfinite(values)
+    assert known.mean() > 0.5
+    assert np.median(np.abs(values - SCENE.depth())[known]) < 0.03
+
+
+def test_other_video_is_named(tmp_path: Path) -> None:
+    path = write_mcap(tmp_path / 'run.mcap', in_order(video_pairs('vp9', 2)))
+    with pytest.raises(S2M2Error, match=r"/stereo/left/image_rect.*'vp9'"):
+        processed(path, tmp_path / 'out')
+
+
+def test_a_batch_gives_what_single_pairs_give(tmp_path: Path) -> None:
+    """Sgbm matches the pairs of a batch one by one, so its bytes are the same."""
+    path = write_mcap(tmp_path / 'run.mcap', in_order(scene_pairs(5), scene_pairs(5, camera='/b')))
+    found = [
+        [(topic, cloud.data.tobytes()) for topic, cloud in decoded(
+            processed(path, tmp_path / str(batch), batch=batch, segment_seconds=0.6).output)]
+        for batch in (1, 2)
+    ]  # fmt: skip
+    assert len(found[0]) == 10
+    assert found[0] == found[1]
+
+
+def test_pairs_of_another_size_end_a_batch() -> None:
+    from s2m2_ros.offline.processing.batches import Batch
+
+    class Matcher:
+        device = SimpleNamespace(type='cuda')
+
+        def match(self, left: Any, right: Any) -> Any:
+            return ('one', left.shape)
+
+        def match_batch(self, lefts: Any, rights: Any) -> Any:
+            return [('batch', left.shape) for left in lefts]
+
+    def pair(width: int) -> Any:
+        image = np.zeros((4, width), np.uint8)
+        return SimpleNamespace(images=SimpleNamespace(left=image, right=image))
+
+    batch = Batch(Matcher(), 2)  # type: ignore[arg-type]
+    found: list[Any] = []
+    for item in [pair(8), 'kept', pair(8), pair(8), pair(6), 'end']:
+        if batch.must_end(item):
+            found += [result for _, result in batch.matched()]
+        batch.add(item)
+        if batch.is_full:
+            found += [result for _, result in batch.matched()]
+    found += [result for _, result in batch.matched()]
+    one, two = (4, 8), (4, 6)
+    assert found == [('batch', one), None, ('batch', one), ('one', one), ('one', two), None]
