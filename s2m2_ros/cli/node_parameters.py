@@ -48,6 +48,9 @@ INPUT_PARAMETERS = (
     'roi',
     'mask_file',
     'mask_polygon',
+    'temporal_filter',
+    'temporal_frames',
+    'temporal_max_gap',
 )
 PAIR_PARAMETERS = (
     *MATCHER_PARAMETERS,
@@ -97,6 +100,11 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     values = {name: value for name, value in values.items() if name in PAIR_PARAMETERS}
     values.update({name: given[name] for name in PAIR_PARAMETERS if name in given})
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+    if values.get('temporal_filter') == 'tf':
+        raise ParameterError(
+            'temporal_filter = tf needs the transforms of the node; set it to static if the '
+            'camera stands still, else to off'
+        )
     values['precision'] = PRECISIONS.get(values.get('precision', 'auto'), 'auto')
     return Settings(**values)
 

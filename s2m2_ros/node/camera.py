@@ -37,7 +37,13 @@ _SYNC_SETTINGS = (
 )
 POINTS = frozenset({'points'})
 # A change of one of these may call for the color camera, or for transforms.
-_COLOR_SETTINGS = ('image_transport', 'points_color', 'points_color_source', 'points_frame')
+_COLOR_SETTINGS = (
+    'image_transport',
+    'points_color',
+    'points_color_source',
+    'points_frame',
+    'temporal_filter',
+)
 
 
 class Camera:
@@ -51,7 +57,8 @@ class Camera:
         state: the pipeline's; used by the worker's thread only.
         memory: where clouds are made; used by the worker's thread only.
         pixel_range: which values are black and white; used by the worker's thread only.
-        transforms: None unless the cloud goes into another frame, or comes from the color camera.
+        transforms: None unless the cloud goes into another frame, the color camera is used, or
+            the temporal filter follows the motion.
         color: the camera beside the pair; None unless something of it is wanted.
         has_mask: whether mask_file was read, or there is none.
 
@@ -292,8 +299,10 @@ class Camera:
             color.close()
 
     def _follow_transforms(self) -> None:
-        """Subscribe to transforms while something goes into another frame."""
-        needed = bool(self.settings.points_frame) or self.color is not None
+        """Subscribe to transforms while something goes into another frame, or follows one."""
+        settings = self.settings
+        needed = bool(settings.points_frame) or settings.temporal_filter == 'tf'
+        needed = needed or self.color is not None
         wanted = needed and not self.session.ended
         if wanted and self.transforms is None:
             # Without tf2 the color camera may still share the frame of the left one.

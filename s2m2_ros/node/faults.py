@@ -56,6 +56,7 @@ class Fault(Enum):
     BACKEND = 'backend', Part.MATCHING, Level.ERROR
     OUTPUT = 'output', Part.OUTPUTS, Level.ERROR, True
     TRANSFORM = 'transform', Part.OUTPUTS, Level.WARN, True
+    TEMPORAL_FILTER = 'temporal filter', Part.OUTPUTS, Level.WARN, True
     COLOR_CAMERA = 'color camera', Part.OUTPUTS, Level.WARN, True
     MERGED_CLOUD = 'merged cloud', Part.OUTPUTS, Level.WARN, True
     INTERNAL = 'internal error', Part.OUTPUTS, Level.ERROR, True

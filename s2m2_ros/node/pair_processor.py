@@ -27,6 +27,7 @@ from s2m2_ros.node.pair_reports import examine, log_notes, report_findings
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import peak_device_memory
 from s2m2_ros.node.statistics import Counts
+from s2m2_ros.node.temporal_moment import with_moment
 from s2m2_ros.pipeline import (
     PairInput,
     PairOutputs,
@@ -239,7 +240,7 @@ def _decode_wanted(job: Job) -> _Decoded:
         raise DropError(DropCause.NO_SUBSCRIBERS)
     topics = _due(topics, job)
     started = time.perf_counter()
-    pair = _decode(job)
+    pair = with_moment(job.camera, job.messages.left.header, _decode(job))
     decode_ms = (time.perf_counter() - started) * 1e3
     topics, transform = _locate(topics, job)
     topics, view = find_view(job.camera, job.messages.left.header, topics)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from s2m2_ros.geometry import RegionOfInterest
 from s2m2_ros.geometry.distance_check import (
@@ -40,7 +40,8 @@ from s2m2_ros.node.parameter_values import (
     parameter,
     type_name,
 )
-from s2m2_ros.pipeline import PipelineOptions, output_options
+from s2m2_ros.pipeline import PipelineOptions, TemporalOptions, output_options
+from s2m2_ros.pipeline.temporal import Mode
 from s2m2_ros.text_safety import safe_text
 
 __all__ = ['Constraint', 'ParameterError', 'type_name']
@@ -305,6 +306,28 @@ class Settings:
         'another may follow. [0.0, 0.0]: none.',
     )
 
+    temporal_filter: str = parameter(
+        'off',
+        'Average disparity over pairs where it agrees (doc/temporal_filter.md): static for a '
+        'camera that stands still, tf for one that moves, by its poses in temporal_fixed_frame.',
+        choices=get_args(Mode),
+    )
+    temporal_fixed_frame: str = parameter(
+        'odom',
+        'Frame that stands still and does not jump, for temporal_filter: tf.',
+        frame_name=True,
+    )
+    temporal_frames: int = parameter(
+        20,
+        'Pairs that the temporal filter averages over: noise falls by sqrt(2 n - 1).',
+        range=(2, 200),
+    )
+    temporal_max_gap: float = parameter(
+        5.0,
+        'Seconds between the timestamps of two pairs after which the temporal filter begins anew.',
+        range=(0.01, 3600.0),
+    )
+
     input_layout: str = parameter(
         'two_topics',
         'Where the views are: in two topics, or both in the images of left/image_rect, '
@@ -410,6 +433,8 @@ class Settings:
                 f"points_frame = '{self.points_frame}' needs tf2_ros, which is not installed: "
                 'leave it empty for the left camera optical frame'
             )
+        if self.temporal_filter == 'tf':
+            _check_fixed_frame(self.temporal_fixed_frame)
 
     @property
     def _region(self) -> RegionOfInterest:
@@ -477,6 +502,11 @@ class Settings:
             allow_negative=self.allow_negative,
             max_vertical_misalignment=self.max_vertical_misalignment,
             mask=self.mask,
+            temporal=TemporalOptions(
+                self.temporal_filter,  # type: ignore[arg-type]  # checked against the choices
+                self.temporal_frames,
+                self.temporal_max_gap,
+            ),
         )
 
 
@@ -497,3 +527,16 @@ ALIASES: Mapping[str, str] = {
 CONSTRAINTS: Mapping[str, Constraint] = {
     option.name: constraint_of(option) for option in fields(Settings)
 }
+
+
+def _check_fixed_frame(frame: str) -> None:
+    """Raise ParameterError if poses in this frame cannot be found."""
+    if not frame:
+        raise ParameterError(
+            'temporal_filter = tf needs temporal_fixed_frame, a frame that stands still, e.g. odom'
+        )
+    if importlib.util.find_spec('tf2_ros') is None:
+        raise ParameterError(
+            'temporal_filter = tf needs tf2_ros, which is not installed: set it to static for a '
+            'camera that stands still, else to off'
+        )

@@ -17,6 +17,7 @@ from s2m2_ros.geometry import (
 from s2m2_ros.geometry.cloud import Color
 from s2m2_ros.geometry.distance_check import RigCorrection
 from s2m2_ros.geometry.image_mask import ImageMask
+from s2m2_ros.pipeline.temporal import TemporalOptions
 
 Rectify = Literal['auto', 'true', 'false']
 
@@ -33,6 +34,7 @@ class PipelineOptions:
         allow_negative: the cameras may converge, so points beyond infinity are no fault.
         max_vertical_misalignment: in pixels; above it the examination reports misaligned views.
         mask: which pixels of the left rectified image count in every output.
+        temporal: whether and how disparity is averaged over pairs.
 
     """
 
@@ -42,6 +44,7 @@ class PipelineOptions:
     allow_negative: bool = False
     max_vertical_misalignment: float = 1.5
     mask: ImageMask = field(default_factory=ImageMask)
+    temporal: TemporalOptions = field(default_factory=TemporalOptions)
 
 
 def output_options(

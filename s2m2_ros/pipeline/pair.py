@@ -11,6 +11,7 @@ import torch
 from s2m2_ros.geometry import CameraModel, HostOutputs, StereoCamera
 from s2m2_ros.geometry.content_check import ContentCheck
 from s2m2_ros.geometry.pair_findings import Finding
+from s2m2_ros.pipeline.temporal import Moment
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,7 @@ class PairInput:
         notes: what is worth knowing of the images, whole sentences.
         warnings: what is suspicious of them; both come back with the outputs.
         color: the image of the options' target camera, as left and right; it colors the cloud.
+        moment: of the left image; only the temporal filter needs it.
 
     """
 
@@ -35,6 +37,7 @@ class PairInput:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     color: np.ndarray | None = None
+    moment: Moment = field(default_factory=Moment)
 
 
 @dataclass(frozen=True)

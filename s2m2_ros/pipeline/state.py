@@ -9,6 +9,7 @@ import torch
 from s2m2_ros.geometry import CameraModel, StereoCamera, Workspace
 from s2m2_ros.geometry.image_mask import ImageMask
 from s2m2_ros.geometry.rectification import RectifierCache
+from s2m2_ros.pipeline.temporal import Remembered
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,7 @@ class PipelineState:
         rectifiers: the maps of raw cameras.
         rectify: whether the images are raw and are rectified here; None: not decided yet.
         clearing_phase: of the rays through free space, another one for each pair.
+        temporal: what the temporal filter remembers; None: nothing.
 
     """
 
@@ -42,6 +44,7 @@ class PipelineState:
         self.rectifiers = RectifierCache()
         self.rectify: bool | None = None
         self.clearing_phase = 0
+        self.temporal: Remembered | None = None
         self._calibration: tuple[CameraModel, CameraModel] | None = None
         self._camera: StereoCamera | None = None
         self._kept: tuple[object, KeptPixels] | None = None
@@ -49,7 +52,7 @@ class PipelineState:
     def reset(self) -> None:
         """Forget what earlier pairs showed."""
         self._calibration = self._camera = None
-        self.rectify = None
+        self.rectify = self.temporal = None
 
     def follow(self, calibration: tuple[CameraModel, CameraModel]) -> None:
         """Forget what was found with another calibration than this."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from s2m2_ros.pipeline.options import PipelineOptions
 from s2m2_ros.pipeline.pair import PairInput, PairOutputs, StageTimes
 from s2m2_ros.pipeline.preparation import PreparedPair, gray, prepare
 from s2m2_ros.pipeline.state import KeptPixels, PipelineState
+from s2m2_ros.pipeline.temporal import Measurement, filtered
 
 # The network's estimate is continuous; a sixteenth of a pixel, the step of OpenCV's matchers,
 # is the finest difference that consumers should read into it.
@@ -108,6 +110,9 @@ class StereoPipeline:
         prepared, options, outputs = pending.prepared, pending.options, pending.outputs
         height, width = prepared.left.shape[:2]
         kept, wanted, state = pending.kept, pending.wanted, pending.state
+        # It may be waited for, which is no work.
+        moment = pending.pair.moment
+        pose = moment.pose() if options.temporal.mode == 'tf' else None
         matched = result.timings
         started = mark(self.matcher.device)
         network = self.matcher.confidence_table
@@ -116,13 +121,24 @@ class StereoPipeline:
             result = _restricted(result, kept)
         working_size = self.matcher.working_size(height, width)
         scale = width / self.matcher.matched_width(height, width)
+        deviation = partial(disparity_deviation, network=network, scale=scale)
+        measurement = Measurement(
+            result=result,
+            deviation=deviation,
+            camera=prepared.camera,
+            source=(network, self.matcher.backend, scale, outputs.rectified),
+            scale=scale,
+            stamp_ns=moment.stamp_ns,
+            pose=pose,
+        )
+        result, state.temporal, notes = filtered(measurement, state.temporal, options.temporal)
         host = compute_outputs(
             prepared.camera,
             result,
             wanted,
             image=prepared.left if result.image is None else _like(result.image, prepared.left),
             color_image=pending.pair.color,
-            deviation=lambda confidence: disparity_deviation(confidence, network, scale=scale),
+            deviation=deviation,
             options=_in_phase(options.outputs, wanted, state),
             workspace=state.workspace,
             numbers=[_mean_confidence(result, kept)],
@@ -142,7 +158,7 @@ class StereoPipeline:
             working_size=working_size,
             times=StageTimes(upload_ms, inference_ms, geometry_ms, host.download_ms),
             mean_confidence=host.numbers[0],
-            notes=(*outputs.notes, *self.matcher.remarks(height, width)),
+            notes=(*outputs.notes, *self.matcher.remarks(height, width), *notes),
         )
 
 

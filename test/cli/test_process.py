@@ -186,3 +186,23 @@ def test_other_commands_do_not_wait_for_the_tables_of_this_one() -> None:
     code = 'import sys; from s2m2_ros.cli.main import build_parser; build_parser(["match"])'
     code += '; sys.exit("torch" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], cwd=SOURCE, check=False).returncode == 0
+
+
+def test_the_temporal_filter_of_a_still_camera(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = []
+    for mode in ('off', 'static'):
+        output = tmp_path / mode
+        arguments = ['process', str(recording), '--output', str(output), *FAST]
+        assert main([*arguments, '--temporal-filter', mode]) == 0
+        made.append((output / 'run.mcap').read_bytes())
+    assert made[0] != made[1]
+    file = tmp_path / 'stereo.yaml'
+    file.write_text('/**:\n  ros__parameters:\n    temporal_filter: tf\n')
+    capsys.readouterr()
+    for options in (['--temporal-filter', 'tf'], ['--params-file', str(file)]):
+        arguments = ['process', str(recording), '--output', str(tmp_path / 'tf'), *FAST]
+        assert main([*arguments, *options]) == 2
+        assert 'needs the transforms of the node; set it to static' in capsys.readouterr().err
+    assert not (tmp_path / 'tf').exists()

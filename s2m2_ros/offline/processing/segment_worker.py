@@ -31,6 +31,7 @@ from s2m2_ros.offline.processing.streams import (
     Stream,
 )
 from s2m2_ros.pipeline import (
+    Moment,
     PairOutputs,
     PipelineOptions,
     PipelineState,
@@ -160,7 +161,8 @@ class _Matching:
         wanted = self._worker.sink.wanted
         wanted = wanted | PICTURE_OUTPUTS if is_first else wanted
         try:
-            pending = self._pipeline.begin(item.pair, wanted, options, state)
+            pair = replace(item.pair, moment=Moment(_stamp_ns(item)))
+            pending = self._pipeline.begin(pair, wanted, options, state)
         except (ImageError, CalibrationError) as error:
             return replace(item, left_info=None, pair=None, error=str(error))
         self._is_first[item.rig] = False
