@@ -1,0 +1,1 @@
+"""Rendered scenes: furnished rooms with lights and shadows, exact disparity and visibility."""
