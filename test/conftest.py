@@ -14,6 +14,11 @@ from support.isolation import isolate
 
 DOMAIN_LOCK = pytest.StashKey[object]()
 
+# A busy machine is no error. The same examples each time: whoever changes something else must not
+# be the one to find them. `--hypothesis-profile=search` draws others.
+hypothesis.settings.register_profile('s2m2_ros', deadline=None, derandomize=True)
+hypothesis.settings.register_profile('search', deadline=None, max_examples=1000)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give this test process (each worker is one) a DDS domain and log folder of its own."""
@@ -21,9 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell lets commands in the background ignore it, and so their children would.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # A busy machine is no error.
-    hypothesis.settings.register_profile('s2m2_ros', deadline=None)
-    hypothesis.settings.load_profile('s2m2_ros')
+    if not config.getoption('--hypothesis-profile'):
+        hypothesis.settings.load_profile('s2m2_ros')
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -22,6 +22,8 @@ LARGEST_COORDINATE = 65536
 MOST_CORNERS = 1000
 # OpenCV takes corners in 1/16 pixel.
 SHIFT_BITS = 4
+# A pixel this near to an edge, in pixels, lies on it: what is left of rounding.
+ON_EDGE = 1e-6
 
 
 class MaskError(ImageError):
@@ -110,16 +112,23 @@ class ImageMask:
 
 
 def _enclosed(polygon: Polygon, height: int, width: int) -> BoolMap:
-    """Return the pixels (H, W) around which the edges turn, by the nonzero winding rule."""
+    """Return the pixels (H, W) around which the edges turn, by the nonzero winding rule.
+
+    Those that lie on an edge are among them.
+    """
     turns = np.zeros((height, width + 1), np.int32)
+    touched = np.zeros((height, width), np.bool_)
     for (x0, y0), (x1, y1) in zip(polygon, (*polygon[1:], polygon[0]), strict=True):
         low, high = sorted((y0, y1))
         rows = np.arange(max(math.ceil(low), 0), min(math.ceil(high), height))
         if not len(rows):
             continue
         crossing = x0 + (rows - y0) * (x1 - x0) / (y1 - y0)
+        nearest = np.rint(crossing)
+        on_pixel = (np.abs(crossing - nearest) < ON_EDGE) & (nearest >= 0) & (nearest < width)
+        touched[rows[on_pixel], nearest[on_pixel].astype(int)] = True
         turns[rows, np.clip(np.ceil(crossing), 0, width).astype(int)] += 1 if y1 > y0 else -1
-    return np.asarray(turns[:, :width].cumsum(axis=1) != 0)
+    return np.asarray(touched | (turns[:, :width].cumsum(axis=1) != 0))
 
 
 def roi_from_numbers(numbers: Sequence[int]) -> RegionOfInterest:

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from s2m2_ros.errors import S2M2Error
@@ -86,6 +86,7 @@ def test_a_hole_that_a_polygon_goes_around_stays() -> None:
 @given(
     corners=st.lists(st.tuples(st.integers(-5, 25), st.integers(-5, 20)), min_size=3, max_size=8)
 )
+@example(corners=[(0, 0), (0, 3), (24, 0)])  # (8, 2) lies on an edge
 def test_what_the_edges_turn_around_is_left_out(corners: list[tuple[int, int]]) -> None:
     """The angles by which the corners pass around a pixel add up to whole turns."""
     try:
