@@ -1,4 +1,4 @@
-"""Render furnished rooms to a folder that `s2m2 train --data FOLDER` reads.
+"""Render furnished interiors to a folder that `s2m2 train --data FOLDER` reads.
 
     apt-get download sweethome3d-furniture && dpkg-deb -x sweethome3d-furniture_*.deb furniture
     python -m benchmark.render_scenes FOLDER --size 2000x256x512 \
@@ -42,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument('--furniture', type=Path, nargs='+', required=True, help='.sh3f files')
     parser.add_argument('--textures', type=Path, help='folder of images for walls and floors')
     parser.add_argument('--size', default='100x256x512', help='COUNTxHEIGHTxWIDTH')
-    parser.add_argument('--seed', type=int, default=0, help='other seeds give other rooms')
+    parser.add_argument('--seed', type=int, default=0, help='other seeds give other interiors')
     parser.add_argument('--pieces', type=int, default=100, help='models drawn from the libraries')
     arguments = parser.parse_args(words)
     count, height, width = three_numbers(arguments.size)

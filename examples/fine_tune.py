@@ -141,7 +141,7 @@ def main() -> int:
     training.add_argument('--check', type=Path, required=True, help='pairs not trained on')
     training.add_argument('--init', default='starter', help='checkpoint to start from')
     training.add_argument('--minutes', type=float, default=30.0)
-    training.add_argument('--learning-rate', type=float, default=5e-5)
+    training.add_argument('--learning-rate', type=float, default=2e-5)
     training.add_argument('--crops', default='1:256x384x2', help='until:HEIGHTxWIDTHxBATCH')
     training.set_defaults(run_command=train)
     arguments = parser.parse_args()

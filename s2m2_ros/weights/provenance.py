@@ -15,7 +15,7 @@ BASELINE_WEIGHTS = (
 
 
 def is_trained_by_us(file: Path) -> bool:
-    """Return whether ``s2m2 train`` made the weights in ``file``, which never sees margins.
+    """Return whether ``s2m2 train`` made the weights in ``file``: its margins are right and below.
 
     False for a file that is no checkpoint: whoever loads it says what is wrong.
     """

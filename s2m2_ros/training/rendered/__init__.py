@@ -1,1 +1,1 @@
-"""Rendered scenes: furnished rooms with lights and shadows, exact disparity and visibility."""
+"""Rendered scenes: furnished interiors with lights and shadows, exact disparity and visibility."""

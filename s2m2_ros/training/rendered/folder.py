@@ -14,7 +14,7 @@ from s2m2_ros.io.images.image_files import write_pfm, write_png
 from s2m2_ros.training.rendered.furniture import Piece
 from s2m2_ros.training.rendered.geometry import FloatArray, Texture
 from s2m2_ros.training.rendered.renderer import Pose, Renderer, look_at
-from s2m2_ros.training.rendered.rooms import Room, draw_room
+from s2m2_ros.training.rendered.room import Room, draw_room
 from s2m2_ros.training.rendered.truth import disparity_of, visibility_of
 
 Image = npt.NDArray[np.uint8]
@@ -57,7 +57,7 @@ def render_pairs(
     seed: int,
     widest_range: float = 0.4,
 ) -> Iterator[tuple[RenderedPair, Room]]:
-    """Yield pairs of rooms drawn from a seed, `PAIRS_PER_ROOM` of each room.
+    """Yield pairs of interiors drawn from a seed, `PAIRS_PER_ROOM` of each room.
 
     The largest disparity of a pair is log-uniform from 12 px to ``widest_range`` of the width.
     """

@@ -1,4 +1,4 @@
-"""Render rooms through OpenGL without a display (moderngl over EGL; Mesa's is fast enough)."""
+"""Render interiors through OpenGL without a display (moderngl over EGL; Mesa's is fast enough)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from s2m2_ros.errors import S2M2Error
 from s2m2_ros.optional_packages import require_packages
 from s2m2_ros.training.rendered import shaders
 from s2m2_ros.training.rendered.geometry import LAYER, OPACITY, FloatArray, Texture
-from s2m2_ros.training.rendered.rooms import Light, Room
+from s2m2_ros.training.rendered.room import Light, Room
 from s2m2_ros.training.rendered.truth import OVERSAMPLING, Camera
 
 SHADOW_SIZE = 512
@@ -29,6 +29,7 @@ NEAR, FAR = 0.05, 30.0
 LIGHT_ANGLE = 120.0
 """Degrees that a light's shadows cover; beyond, everything is lit."""
 
+WITHOUT_DISPLAY: dict[str, Any] = {'backend': 'egl'}
 LAYOUT = '3f 3f 2f 3f 3f'
 BARE_LAYOUT = '3f 44x'
 INPUTS = ('in_position', 'in_normal', 'in_uv', 'in_color', 'in_surface')
@@ -64,7 +65,7 @@ class Renderer:
         import moderngl
 
         try:
-            context: Any = moderngl.create_context(standalone=True, backend='egl', require=330)
+            context: Any = moderngl.create_context(standalone=True, require=330, **WITHOUT_DISPLAY)
         except Exception as error:  # glcontext raises plain Exception
             raise RenderingError(
                 f'OpenGL cannot be opened without a display ({error}); on Debian and Ubuntu: '

@@ -1,4 +1,4 @@
-"""Rendered rooms: the renderer against a ray caster, models, and folders that training reads."""
+"""Rendered interiors: the renderer against a ray caster, models, folders for training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from s2m2_ros.training.rendered.geometry import (
     quad,
 )
 from s2m2_ros.training.rendered.renderer import Pose, Renderer, RenderingError, look_at
-from s2m2_ros.training.rendered.rooms import Light, Room
+from s2m2_ros.training.rendered.room import Light, Room
 from s2m2_ros.training.rendered.truth import (
     OVERSAMPLING,
     Camera,
@@ -273,7 +273,7 @@ def test_noise_grows_with_the_signal() -> None:
 def test_a_folder_is_written_and_read_by_training(
     renderer: Renderer, library: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / 'rooms'
+    folder = tmp_path / 'interiors'
     pairs = list(render_pairs(renderer, find_pieces([library]), [], count=3, seed=5))
     assert list(write_folder(folder, iter(pairs))) == [1, 2, 3]
     files = find_labeled_pairs(folder)

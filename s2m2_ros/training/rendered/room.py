@@ -1,4 +1,4 @@
-"""Furnished rooms: walls, floor, windows, pictures, furniture, glass and thin structures."""
+"""Furnished interiors: walls, floor, windows, pictures, furniture, glass and thin structures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WHITE_FRACTION = 0.45
 """Walls without texture."""
 
 GLASS_FRACTION = 0.4
-"""Rooms with panes of glass in front of other things."""
+"""Interiors with panes of glass in front of other things."""
 
 
 @dataclass(frozen=True, eq=False)
