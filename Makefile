@@ -10,7 +10,7 @@ TEST := OMP_NUM_THREADS=1 $(RUN) python -m pytest --numprocesses=$(JOBS) \
   $(if $(COVERAGE),--cov --cov-config=setup.cfg --cov-report=term)
 
 .DEFAULT_GOAL := help
-.PHONY: help env build test demo docs gpu soak determinism fuzz lint format clean
+.PHONY: help env build test demo tables docs gpu soak determinism fuzz lint format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +44,13 @@ demo: env  ## real rooms through the node, into demo_output/ (VIEW=1 to look aro
 endif
 	@$(RUN) s2m2 demo $(if $(VIEW),--view) $(ARGS)
 
-docs: env  ## write config/stereo.yaml and the tables of doc/ from the code
+tables: env  ## write config/stereo.yaml, the tables of doc/ and the project's addresses from the code
 	@$(RUN) python doc/generate.py
+
+docs: tables  ## the same, and build the site of doc/ into build/docs/ (warnings are errors)
+	@$(PYTHON) -I underlay/environment.py $(DISTRO) docs
+	@$(RUN) python -m sphinx --fail-on-warning --keep-going --quiet doc build/docs
+	@echo 'build/docs/index.html is ready'
 
 # It needs torch and NumPy alone, so it runs with the Python that knows the GPU.
 gpu:  ## prove and measure everything on this GPU in ten minutes, into benchmark/results/

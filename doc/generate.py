@@ -2,13 +2,15 @@
 
 Usage: python doc/generate.py [--check]
 
-`config/stereo.yaml`, and in documents the parts between `<!-- generated: NAME -->` and
-`<!-- end -->`. With --check nothing is written, and the exit status is 1 if a file differs.
+`config/stereo.yaml`; in documents the parts between `<!-- generated: NAME -->` and
+`<!-- end -->`; and the project's address and maintainers, which stand in `setup.cfg`. With --check
+nothing is written, and the exit status is 1 if a file differs.
 """
 
 from __future__ import annotations
 
 import argparse
+import configparser
 import difflib
 import re
 import sys
@@ -32,7 +34,7 @@ from s2m2_ros.node.parameters import (
 
 ROOT = Path(__file__).resolve().parents[1]
 YAML_HEADER = """\
-# Every parameter of stereo_node, with its default; written by `make docs`. "Fixed" ones are read
+# Every parameter of stereo_node, with its default; written by `make tables`. "Fixed" ones are read
 # at start; all others may change while the node runs (ros2 param set, rqt). doc/stereo_node.md
 # has the same as a table.
 /**:
@@ -153,13 +155,45 @@ def with_parts(text: str) -> str:
     return MARKED.sub(lambda m: f'{m[1]}{PARTS[m[2]]()}\n{m[3]}', text)
 
 
+def project_fields() -> Mapping[str, str]:
+    """Return the project's address, its maintainers and their mail address, of setup.cfg."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / 'setup.cfg', encoding='utf-8')
+    return settings['metadata']
+
+
+# Where the project's fields stand besides: files, and what is before and behind the value.
+PROJECT_PLACES = (
+    ('package.xml', r'(<maintainer email=")[^"]*(")', 'author_email'),
+    ('package.xml', r'(<maintainer [^>]*>)[^<]*(<)', 'author'),
+    ('package.xml', r'(<url type="repository">)[^<]*(<)', 'url'),
+    ('CITATION.cff', r'(authors:\n  - name: )[^\n]*(\n)', 'author'),
+    ('CITATION.cff', r'(repository-code: )[^\n]*(\n)', 'url'),
+    ('REUSE.toml', r'(SPDX-FileCopyrightText = \[?")[^"]*(")', 'author'),
+    ('.github/ISSUE_TEMPLATE/config.yml', r'(url: )\S+?(/blob/main/)', 'url'),
+    ('README.md', r'(git clone )\S+( s2m2_ros)', 'url'),
+    ('README.md', r'(\]\()[^()\s]+(/actions/)', 'url'),
+    ('doc/*.md', r'(git clone )\S+( s2m2_ros)', 'url'),
+)
+
+
+def project_files() -> Iterator[tuple[Path, str]]:
+    """Yield each file that names the project's address or maintainers, and its right content."""
+    fields_of_project = project_fields()
+    for path in sorted({path for name, _, _ in PROJECT_PLACES for path in ROOT.glob(name)}):
+        text = path.read_text(encoding='utf-8')
+        for name, place, field in PROJECT_PLACES:
+            if path in ROOT.glob(name):
+                value = fields_of_project[field]
+                escaped = value.replace('\\', r'\\')
+                text = re.sub(place, rf'\g<1>{escaped}\g<2>', text)
+        yield path, text
+
+
 def generated() -> Iterator[tuple[Path, str]]:
     """Yield each file that is generated or has generated parts, and its right content."""
     yield ROOT / 'config' / 'stereo.yaml', parameters_yaml()
-    for path in [ROOT / 'README.md', *sorted((ROOT / 'doc').glob('*.md'))]:
-        text = path.read_text(encoding='utf-8')
-        if MARKED.search(text):
-            yield path, with_parts(text)
+    yield from ((path, with_parts(text)) for path, text in project_files())
 
 
 def main() -> int:
@@ -179,7 +213,7 @@ def main() -> int:
                 found.splitlines(), content.splitlines(), name, 'as the code says', lineterm=''
             )
             print('\n'.join(difference))
-            print(f'{name} differs from the code: run `make docs`', file=sys.stderr)
+            print(f'{name} differs from the code: run `make tables`', file=sys.stderr)
         else:
             path.write_text(content, encoding='utf-8')
             print(f'wrote {name}')

@@ -38,12 +38,20 @@ def test_generated_files_are_up_to_date() -> None:
             '| `depth` | sensor_msgs/Imag |',
         ),
         ('doc/stereo_node.md', '| `sgbm` |', '| `sgmb` |'),
+        ('package.xml', '<url type="repository">', '<url type="repository">x'),
+        ('package.xml', '<maintainer email="', '<maintainer email="x'),
+        ('CITATION.cff', '  - name: ', '  - name: x'),
+        ('REUSE.toml', 'FileCopyrightText = ["', 'FileCopyrightText = ["x'),
+        ('README.md', 'git clone ', 'git clone x'),
+        ('doc/installation.md', 'git clone ', 'git clone x'),
+        ('.github/ISSUE_TEMPLATE/config.yml', 'url: ', 'url: x'),
     ],
 )
 def test_a_difference_is_found(tmp_path: Path, file: str, right: str, wrong: str) -> None:
-    for name in ('config', 'doc'):
+    for name in ('config', 'doc', '.github'):
         shutil.copytree(SOURCE / name, tmp_path / name)
-    shutil.copy(SOURCE / 'README.md', tmp_path)
+    for name in ('README.md', 'CITATION.cff', 'REUSE.toml', 'package.xml', 'setup.cfg'):
+        shutil.copy(SOURCE / name, tmp_path)
     path = tmp_path / file
     text = path.read_text()
     assert right in text

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.documents import documents, prose
 from support.processes import SOURCE
 
 # What must not be written, as a regular expression without regard to case, and what to write.
@@ -73,6 +74,16 @@ def findings(source: str) -> list[str]:
     return found
 
 
+def findings_in_document(path: Path) -> list[str]:
+    """Return the banned words in a document, outside of code."""
+    return [
+        f'{path.name}:{line}: {match[0]!r}: write {advice}'
+        for line, text in prose(path)
+        for pattern, advice in BANNED.items()
+        if (match := re.search(rf'(?<![\w./-])(?:{pattern})(?![\w-])', CODE.sub(' ', text), re.I))
+    ]
+
+
 def user_sources() -> list[Path]:
     """Return the files whose texts users read."""
     return [
@@ -91,6 +102,18 @@ def test_texts_and_docstrings_have_the_standard_terms() -> None:
         if (words := findings(path.read_text()))
     }
     assert found == {}
+
+
+def test_documents_have_the_standard_terms() -> None:
+    files = [path for path in documents() if path.parent in {SOURCE, SOURCE / 'doc'}]
+    assert len(files) > 20
+    assert [word for path in files for word in findings_in_document(path)] == []
+
+
+def test_a_planted_word_of_a_document_is_found(tmp_path: Path) -> None:
+    page = tmp_path / 'page.md'
+    page.write_text('One `listener` is code.\n\n```text\nnobody\n```\n\nIt tells you.\n')
+    assert len(findings_in_document(page)) == 1
 
 
 def test_no_exception_is_left_over() -> None:

@@ -1,12 +1,13 @@
 """Create or update ``.venv``, the environment of this checkout; called by ``make env``.
 
-Usage: python3 environment.py [DISTRIBUTION]
+Usage: python3 environment.py [DISTRIBUTION [EXTRA]]
 
 Where a ROS 2 installation is sourced (``$ROS_DISTRO``), the environment lies on top of it and adds
 only what it lacks; its NumPy and OpenCV stay, since its compiled packages need these versions.
 Elsewhere ROS 2 itself comes from wheels, with stand-ins for the pure-Python ROS packages that have
-none: of Kilted, or of DISTRIBUTION, which then has a folder of its own, e.g. ``.venv-jazzy``. Each
-stage is done again only when its inputs have changed.
+none: of Kilted, or of DISTRIBUTION, which then has a folder of its own, e.g. ``.venv-jazzy``.
+EXTRA adds ``requirements-EXTRA.txt``: ``docs`` is what builds the site. Each stage is done again
+only when its inputs have changed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,8 @@ SOURCE = HERE.parent
 WHEELS = {'kilted': ((3, 10), (3, 14)), 'jazzy': ((3, 10), (3, 12))}
 DEFAULT_DISTRIBUTION = 'kilted'
 CONSTRAINTS = 'constraints.txt'
+# Lists that are installed only when they are asked for.
+EXTRAS = ('docs',)
 # Run with the Python of a ROS 2 installation: what it has already.
 PROBE = """
 import importlib.util
@@ -194,6 +197,19 @@ def stages_on_ros(folder: Path, installed: Mapping[str, str]) -> list[Stage]:
     return [Stage('requirements', (lacking, constraints), arguments)]
 
 
+def stage_of_extra(folder: Path, name: str) -> Stage:
+    """Return the stage that adds ``requirements-NAME.txt``; NumPy stays as it is.
+
+    Raises SetupError if there is no such list.
+    """
+    listed = HERE / f'requirements-{name}.txt'
+    if name not in EXTRAS:
+        raise SetupError(f'there is no extra {name!r}: must be one of {", ".join(EXTRAS)}')
+    constraints = folder / CONSTRAINTS
+    kept = ('--constraint', str(constraints)) if constraints.is_file() else ()
+    return Stage(name, (listed,), ('--requirement', str(listed), *kept))
+
+
 def probe(python: str) -> dict[str, str]:
     """Return the packages of the ROS 2 installation's Python that must stay, and versions."""
     found = subprocess.run(
@@ -269,8 +285,8 @@ def folder_of(distribution: str) -> Path:
     return SOURCE / f'.venv-{distribution}'
 
 
-def make_environment(distribution: str) -> None:
-    """Create or update the environment for a distribution."""
+def make_environment(distribution: str, extras: Sequence[str] = ()) -> None:
+    """Create or update the environment for a distribution, with some of EXTRAS."""
     ros = has_ros(os.environ)
     check_distribution(distribution, os.environ)
     folder = folder_of(distribution)
@@ -283,14 +299,16 @@ def make_environment(distribution: str) -> None:
         stages = stages_on_ros(folder, probe(sys.executable))
     else:
         stages = stages_of_wheels(distribution)
+    stages += [stage_of_extra(folder, name) for name in extras]
     ran = [stage.name for stage in stages if install(folder, stage)]
     print(f'{folder} is up to date' if not ran else f'{folder} is ready', flush=True)
 
 
 def main() -> int:
     """Run from the command line; return the exit status."""
+    distribution, *extras = sys.argv[1:] or [DEFAULT_DISTRIBUTION]
     try:
-        make_environment(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_DISTRIBUTION)
+        make_environment(distribution, extras)
     except SetupError as error:
         print(f'make env: {error}', file=sys.stderr)
         return 1

@@ -225,3 +225,20 @@ def test_command_line_prints_one_line_and_fails(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith(f'make env: {tmp_path / ".venv"} was not made by `make env`')
     assert done.stderr.count('\n') == 1
+
+
+def test_extra_is_a_stage_of_its_own_that_keeps_numpy(
+    environment: ModuleType, tmp_path: Path
+) -> None:
+    listed = SOURCE / 'underlay' / 'requirements-docs.txt'
+    stage = environment.stage_of_extra(tmp_path, 'docs')
+    assert (stage.name, stage.inputs) == ('docs', (listed,))
+    assert stage.pip_arguments == ('--requirement', str(listed))
+    (tmp_path / environment.CONSTRAINTS).write_text('numpy==1.26.4\n')
+    on_ros = environment.stage_of_extra(tmp_path, 'docs').pip_arguments
+    assert on_ros[2:] == ('--constraint', str(tmp_path / environment.CONSTRAINTS))
+
+
+def test_unknown_extra_names_those_there_are(environment: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(environment.SetupError, match="no extra 'jazzy': must be one of docs"):
+        environment.stage_of_extra(tmp_path, 'jazzy')
