@@ -10,7 +10,7 @@ TEST := OMP_NUM_THREADS=1 $(RUN) python -m pytest --numprocesses=$(JOBS) \
   $(if $(COVERAGE),--cov --cov-config=setup.cfg --cov-report=term)
 
 .DEFAULT_GOAL := help
-.PHONY: help env build test demo tables docs gpu soak determinism fuzz lint format clean
+.PHONY: help env build test demo tables docs gpu latency soak determinism fuzz lint format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ docs: tables  ## the same, and build the site of doc/ into build/docs/ (warnings
 gpu:  ## prove and measure everything on this GPU in ten minutes, into benchmark/results/
 	@PYTHONPATH=. $(PYTHON) -m s2m2_ros.cli.main benchmark --report benchmark/results $(ARGS)
 
+latency: env  ## where each millisecond goes from timestamp to cloud, into latency_output/
+	@$(RUN) python -m benchmark.latency $(ARGS)
+
 MINUTES ?= 30
 soak: env  ## work for MINUTES (30) while listeners come and go; memory must not grow
 	@OMP_NUM_THREADS=1 SOAK_MINUTES=$(MINUTES) $(RUN) python -m pytest \
@@ -84,4 +87,4 @@ format: env  ## let ruff format and mend what it can
 	@$(RUN) ruff check --fix .
 
 clean:  ## remove what was built, but not .venv
-	@rm -rf build install log demo_output
+	@rm -rf build install log demo_output latency_output

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import struct
 import subprocess
 import sys
 import time
@@ -73,6 +74,9 @@ OUTPUTS = {
 }
 STAGES: tuple[str, ...] = ('decode', 'upload', 'geometry', 'download', 'publish')
 DISCOVERY_TIMEOUT_S = 90.0
+# Of a serialized message: what comes before its first field, and a timestamp.
+ENCAPSULATION_BYTES = 4
+STAMP = struct.Struct('=iI')
 
 
 class Instant:
@@ -219,9 +223,23 @@ class Bench:
         )
 
     def _heard(self, topic: str, data: bytes) -> None:
+        sent = self._messages['left/image_rect'].header.stamp
+        # Every output begins with its header; an answer to an earlier pair may come late.
+        if STAMP.unpack_from(data, ENCAPSULATION_BYTES) != (sent.sec, sent.nanosec):
+            return
         self.arrived[topic] = time.perf_counter()
         if topic == STATS:
             self.stats = deserialize_message(data, InferenceStats)
+
+    def wait_for_subscribers(self, timeout: float) -> bool:
+        """Wait until the images of both cameras are subscribed to; return whether they are."""
+        images = [self._cameras[f'{side}/image_rect'] for side in ('left', 'right')]
+        limit = time.perf_counter() + timeout
+        while not (found := all(image.get_subscription_count() for image in images)):
+            if time.perf_counter() > limit:
+                break
+            self.executor.spin_once(timeout_sec=0.05)
+        return found
 
     def send(self, topics: Sequence[str], timeout: float) -> float | None:
         """Send one pair; return the seconds until all of `topics` have come, None if not."""

@@ -23,6 +23,7 @@ from typing import Any
 from s2m2_ros.inference.registry import BACKENDS
 from s2m2_ros.io.images.encodings import ALIASES as ALIASES_OF_ENCODINGS
 from s2m2_ros.io.images.encodings import ENCODINGS
+from s2m2_ros.node.camera_settings import NODE_WIDE
 from s2m2_ros.node.parameters import (
     ALIASES,
     CONSTRAINTS,
@@ -31,6 +32,7 @@ from s2m2_ros.node.parameters import (
     Settings,
     type_name,
 )
+from s2m2_ros.node.sharing_parameters import SHARING_CONSTRAINTS, Sharing
 
 ROOT = Path(__file__).resolve().parents[1]
 YAML_HEADER = """\
@@ -40,6 +42,8 @@ YAML_HEADER = """\
 /**:
   ros__parameters:
 """
+OPTIONS = (*fields(Settings), *fields(Sharing))
+ALL_CONSTRAINTS = {**CONSTRAINTS, **SHARING_CONSTRAINTS}
 YAML_INDENT = '    '
 YAML_WIDTH = 95
 
@@ -86,8 +90,8 @@ def parameters_table() -> str:
         '| Name | Type | Default | Allowed | Changes | Meaning |',
         '| --- | --- | --- | --- | --- | --- |',
     ]
-    for option in fields(Settings):
-        constraint = CONSTRAINTS[option.name]
+    for option in OPTIONS:
+        constraint = ALL_CONSTRAINTS[option.name]
         allowed = ', '.join(f'`{choice or repr(choice)}`' for choice in constraint.choices)
         if constraint.range:
             allowed = '{:g} to {:g}'.format(*constraint.range)
@@ -97,6 +101,14 @@ def parameters_table() -> str:
             f'| {allowed} | {changes} | {constraint.description} |'
         )
     return '\n'.join(lines)
+
+
+def node_wide_list() -> str:
+    """Return the parameters that are one for all cameras of a node."""
+    names = [*NODE_WIDE, *SHARING_CONSTRAINTS]
+    return textwrap.fill(
+        ', '.join(f'`{name}`' for name in names), YAML_WIDTH, break_on_hyphens=False
+    )
 
 
 def aliases_table() -> str:
@@ -143,6 +155,7 @@ def encodings_table() -> str:
 PARTS: Mapping[str, Callable[[], str]] = {
     'parameters': parameters_table,
     'aliases': aliases_table,
+    'node_wide': node_wide_list,
     'topics': topics_table,
     'backends': backends_table,
     'encodings': encodings_table,

@@ -1,6 +1,6 @@
 """Stereo depth from one stereo pair: `ros2 launch s2m2_ros stereo.launch.py --show-args`.
 
-Several cameras: launch it once for each, with a namespace of its own.
+Several cameras: multi_stereo.launch.py, or this once for each, with a namespace of its own.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from s2m2_ros.large_messages import PROFILE, default_environment
 from s2m2_ros.launch_arguments import (
+    NETWORK_ARGUMENTS,
+    PROCESS_ARGUMENTS,
+    RESPAWN_DELAY_S,
     Argument,
     check_names,
     existing_file,
     node_parameters,
     parameter,
+    passed_on,
     require_package,
 )
 
 SHARE = Path(__file__).parents[1]
 CONFIG = SHARE / 'config'
 NAME = 'stereo_node'
-LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
-RESPAWN_DELAY_S = 2.0
 
 ARGUMENTS = (
     Argument('namespace', '', 'Namespace of the node and its topics; one for each camera.'),
@@ -44,22 +46,7 @@ ARGUMENTS = (
         str(CONFIG / 'stereo.yaml'),
         'YAML file with parameters of the node; the arguments below override it.',
     ),
-    parameter(
-        'checkpoint',
-        str,
-        "Weights: a name that 's2m2 weights list' shows, or the path of a .pth or .safetensors "
-        'file.',
-    ),
-    parameter('device', str, 'auto, cpu, cuda, cuda:1, ...'),
-    parameter('backend', str, 'What computes the disparity, e.g. auto, torch, tensorrt or sgbm.'),
-    parameter(
-        'precision',
-        str,
-        'auto, float32, float16 or bfloat16.',
-        ('auto', 'float32', 'float16', 'bfloat16'),
-    ),
-    parameter('refine_iterations', int, 'Local refinement steps; fewer are faster.'),
-    parameter('max_width', int, 'Match at this width at most, in pixels; 0: no limit.'),
+    *NETWORK_ARGUMENTS,
     parameter(
         'input_layout',
         str,
@@ -86,24 +73,7 @@ ARGUMENTS = (
         'Which images to subscribe to: auto, raw or compressed.',
         ('auto', 'raw', 'compressed'),
     ),
-    parameter('use_sim_time', bool, 'Take the time from /clock: true or false.'),
-    parameter(
-        'autostart',
-        bool,
-        'Configure and activate the node at once: true, or false for a lifecycle manager.',
-    ),
-    Argument(
-        'log_level',
-        'info',
-        f'Least severity that is logged: {", ".join(LOG_LEVELS)}.',
-        choices=LOG_LEVELS,
-    ),
-    Argument(
-        'respawn',
-        'false',
-        f'Start the node again {RESPAWN_DELAY_S:g} s after it ended by itself: true or false.',
-        kind=bool,
-    ),
+    *PROCESS_ARGUMENTS,
     Argument(
         'rviz',
         'false',
@@ -142,13 +112,7 @@ def stereo_node(values: Mapping[str, Any], environment: Mapping[str, str]) -> di
 
 def overrides(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that arguments set."""
-    chosen: dict[str, Any] = {}
-    for argument in ARGUMENTS:
-        value = values[argument.name]
-        if argument.passed_on and value not in {None, ''}:
-            # Otherwise launch_ros reads text as YAML, which turns some names into numbers.
-            is_text = argument.kind is str
-            chosen[argument.name] = ParameterValue(value, value_type=str) if is_text else value
+    chosen = passed_on(ARGUMENTS, values, lambda text: ParameterValue(text, value_type=str))
     if values['rviz']:
         chosen['points_confidence'] = True
     return chosen

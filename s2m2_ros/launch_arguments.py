@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,10 @@ from s2m2_ros.errors import S2M2Error
 TRUE = frozenset({'true', '1', 'yes', 'on'})
 FALSE = frozenset({'false', '0', 'no', 'off'})
 PARAMETERS_KEY = 'ros__parameters'
+
+
+LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
+RESPAWN_DELAY_S = 2.0
 
 
 class LaunchArgumentError(S2M2Error):
@@ -76,6 +80,74 @@ def parameter(name: str, kind: type, description: str, choices: tuple[str, ...] 
     return Argument(name, '', text, kind=kind, choices=choices, passed_on=True)
 
 
+# How the network runs: of each launch file that starts the stereo node.
+NETWORK_ARGUMENTS = (
+    parameter(
+        'checkpoint',
+        str,
+        "Weights: a name that 's2m2 weights list' shows, or the path of a .pth or .safetensors "
+        'file.',
+    ),
+    parameter('device', str, 'auto, cpu, cuda, cuda:1, ...'),
+    parameter('backend', str, 'What computes the disparity, e.g. auto, torch, tensorrt or sgbm.'),
+    parameter(
+        'precision',
+        str,
+        'auto, float32, float16 or bfloat16.',
+        ('auto', 'float32', 'float16', 'bfloat16'),
+    ),
+    parameter(
+        'preset',
+        str,
+        'Speed against accuracy, in place of max_width and refine_iterations: auto, accurate, '
+        'balanced or fast.',
+        ('auto', 'accurate', 'balanced', 'fast'),
+    ),
+    parameter('refine_iterations', int, 'Local refinement steps; -1: as preset says.'),
+    parameter(
+        'max_width',
+        int,
+        'Match at this width at most, in pixels; 0: no limit; -1: as preset says.',
+    ),
+)
+# How the process of the node runs.
+PROCESS_ARGUMENTS = (
+    parameter('use_sim_time', bool, 'Take the time from /clock: true or false.'),
+    parameter(
+        'autostart',
+        bool,
+        'Configure and activate the node at once: true, or false for a lifecycle manager.',
+    ),
+    Argument(
+        'log_level',
+        'info',
+        f'Least severity that is logged: {", ".join(LOG_LEVELS)}.',
+        choices=LOG_LEVELS,
+    ),
+    Argument(
+        'respawn',
+        'false',
+        f'Start the node again {RESPAWN_DELAY_S:g} s after it ended by itself: true or false.',
+        kind=bool,
+    ),
+)
+
+
+def passed_on(
+    arguments: Iterable[Argument], values: Mapping[str, Any], as_text: Callable[[str], Any]
+) -> dict[str, Any]:
+    """Return the parameters that arguments set; `as_text` keeps a string from being read as YAML.
+
+    launch_ros would turn some names into numbers.
+    """
+    chosen: dict[str, Any] = {}
+    for argument in arguments:
+        value = values[argument.name]
+        if argument.passed_on and value not in {None, ''}:
+            chosen[argument.name] = as_text(value) if argument.kind is str else value
+    return chosen
+
+
 def boolean(text: str) -> bool:
     """Return the truth value of true, false, 1, 0, yes, no, on or off in any case."""
     if text.lower() in TRUE:
@@ -98,7 +170,7 @@ def check_names(
         name, assigned, _ = word.partition(':=')
         if assigned and name not in known:
             raise LaunchArgumentError(
-                f"'{launch_file.name}' has no argument '{name}'{_suggestion(name, known)}; "
+                f"'{launch_file.name}' has no argument '{name}'{suggestion(name, known)}; "
                 f'`ros2 launch s2m2_ros {launch_file.name} --show-args` lists them'
             )
 
@@ -115,7 +187,8 @@ def _own_words(launch_file: Path, words: Sequence[str]) -> Sequence[str]:
     return ()
 
 
-def _suggestion(name: str, known: Collection[str]) -> str:
+def suggestion(name: str, known: Collection[str]) -> str:
+    """Return the question whether a similar name was meant; empty if none is similar."""
     similar = difflib.get_close_matches(name, known, n=1)
     return f": did you mean '{similar[0]}'?" if similar else ''
 
@@ -141,14 +214,19 @@ def node_parameters(path: Path, node: str) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8-sig'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        text = ' '.join(str(error).split())
-        raise LaunchArgumentError(f"'{path}' is no readable YAML: {text}") from error
+    content = load_yaml(path)
     if not isinstance(content, Mapping):
         raise LaunchArgumentError(f"'{path}' must hold sections with '{PARAMETERS_KEY}' in them")
     return content
+
+
+def load_yaml(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
+    """Return what a YAML file holds; LaunchArgumentError if it cannot be read."""
+    try:
+        return yaml.load(path.read_text(encoding='utf-8-sig'), loader)  # noqa: S506  # a safe one
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = ' '.join(str(error).split())
+        raise LaunchArgumentError(f"'{path}' is no readable YAML: {text}") from error
 
 
 def _sections(content: Mapping[str, Any], above: str = '') -> Iterator[tuple[str, Any]]:

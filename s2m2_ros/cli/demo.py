@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from s2m2_ros.cli.matcher_options import add_preset_argument
+from s2m2_ros.inference.presets import AUTO, BY_PRESET
+
 SUMMARY = 'play real stereo pairs through the ROS 2 node and draw what it publishes'
 
 NEXT_STEPS = """
@@ -30,8 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ...')
     parser.add_argument('--backend', default='auto', help='what runs the network')
+    add_preset_argument(parser, default=AUTO)
     parser.add_argument(
-        '--max-width', type=int, default=0, help='match at this width at most; 0: no limit'
+        '--max-width',
+        type=int,
+        default=BY_PRESET,
+        help='match at this width at most; 0: no limit; default: as --preset says',
     )
     parser.add_argument('--pairs', type=int, default=8, help='pairs to match with each')
     parser.add_argument(
@@ -56,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         checkpoint=arguments.checkpoint,
         device=arguments.device,
         backend=arguments.backend,
+        preset=arguments.preset,
         max_width=arguments.max_width,
         pairs=arguments.pairs,
         seconds=arguments.seconds,

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
+from s2m2_ros.cli.matcher_options import add_matcher_arguments, matcher_options
 from s2m2_ros.cli.sizes import three_numbers
 from s2m2_ros.text_safety import safe_text
 
@@ -46,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pictures:
         make_folder(arguments.pictures)
     with ExitStack() as stack:
-        matcher = stack.enter_context(open_matcher(arguments))
+        matching = matcher_options(arguments)
+        matcher = stack.enter_context(matching.open())
         match: Match | None = pipeline_match(matcher)
         sgbm: Match | None = None
         if matcher.backend == 'sgbm':
@@ -65,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
             'backend': matcher.backend,
             'precision': matcher.precision,
             'device': str(matcher.device),
-            'refine_iterations': arguments.refine_iterations,
+            'refine_iterations': matching.refine_iterations,
+            'max_width': matching.max_width,
         }
     print(table(reports))
     if arguments.json:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.cli.calibration_option import add_calibration_argument, add_rectify_argument
 from s2m2_ros.cli.mask_options import add_mask_arguments, image_mask, mask_facts
-from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
+from s2m2_ros.cli.matcher_options import add_matcher_arguments, matcher_options
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.images.pixel_range import SETTINGS
 from s2m2_ros.io.sources.view_layout import ViewLayout
@@ -46,6 +46,8 @@ MATCHER_OPTIONS = (
     'refine_iterations',
     'allow_negative',
     'max_width',
+)
+SGBM_OPTIONS = (
     'sgbm_search_fraction',
     'sgbm_working_width',
     'sgbm_speckle_size',
@@ -154,7 +156,8 @@ def run(arguments: argparse.Namespace) -> int:
     options = _pipeline_options(arguments, chosen)
     is_video = is_video_file(arguments.left)
     images = [] if is_video else image_jobs(arguments.left, arguments.right, shared)
-    with open_matcher(arguments) as matcher:
+    matching = matcher_options(arguments)
+    with matching.open() as matcher:
         recipe = Recipe.of_matcher(
             matcher,
             {
@@ -162,7 +165,8 @@ def run(arguments: argparse.Namespace) -> int:
                 **{name: getattr(arguments, name) for name in INPUT_OPTIONS},
                 **mask_facts(arguments),
             },
-            **{name: getattr(arguments, name) for name in MATCHER_OPTIONS},
+            **{name: getattr(matching, name) for name in MATCHER_OPTIONS},
+            **{name: getattr(arguments, name) for name in SGBM_OPTIONS},
         )
         work = PairMatcher(matcher, options, recipe, arguments.pixel_range)
         if is_video:

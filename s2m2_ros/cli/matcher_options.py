@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import registry
+from s2m2_ros.inference.presets import BY_PRESET, CHOICES
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 
 if TYPE_CHECKING:
     from s2m2_ros.inference import StereoMatcher
+    from s2m2_ros.inference.matcher_options import MatcherOptions
 
 # Short names that people type, and the full ones.
 PRECISIONS = {
@@ -38,13 +41,28 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 def add_matcher_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `StereoMatcher.open`."""
     add_network_arguments(parser)
+    parser.set_defaults(refine_iterations=None)
+    add_preset_argument(parser, default='accurate')
     parser.add_argument('--backend', choices=BACKENDS, default='auto')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ...')
     parser.add_argument('--precision', choices=PRECISIONS, default='auto')
     parser.add_argument(
-        '--max-width', type=int, default=0, help='match at this width at most; 0: no limit'
+        '--max-width',
+        type=int,
+        help='match at this width at most; 0: no limit; default: as --preset says',
     )
     add_sgbm_arguments(parser)
+
+
+def add_preset_argument(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """Declare the preset."""
+    parser.add_argument(
+        '--preset',
+        choices=CHOICES,
+        default=default,
+        help='speed against accuracy, in place of max-width and refine-iterations, which override '
+        f'it; auto: what should give 2 pairs per second of 640x480 (default: {default})',
+    )
 
 
 def add_sgbm_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +90,11 @@ def add_sgbm_arguments(parser: argparse.ArgumentParser) -> None:
 
 def open_matcher(arguments: argparse.Namespace) -> StereoMatcher:
     """Open the matcher that the arguments ask for."""
+    return matcher_options(arguments).open()
+
+
+def matcher_options(arguments: argparse.Namespace) -> MatcherOptions:
+    """Return what the arguments ask for, with the preset's values filled in."""
     from s2m2_ros.inference.matcher_options import MatcherOptions
 
     return MatcherOptions(
@@ -79,12 +102,20 @@ def open_matcher(arguments: argparse.Namespace) -> StereoMatcher:
         backend=arguments.backend,
         device=arguments.device,
         precision=PRECISIONS[arguments.precision],
-        refine_iterations=arguments.refine_iterations,
+        preset=arguments.preset,
+        refine_iterations=_or_by_preset(arguments.refine_iterations, 'refine-iterations'),
         allow_negative=arguments.allow_negative,
-        max_width=arguments.max_width,
+        max_width=_or_by_preset(arguments.max_width, 'max-width'),
         sgbm=SgbmOptions(
             search_fraction=arguments.sgbm_search_fraction,
             working_width=arguments.sgbm_working_width,
             speckle_size=arguments.sgbm_speckle_size,
         ),
-    ).open()
+    ).resolved()
+
+
+def _or_by_preset(value: int | None, option: str) -> int:
+    """Return what was given, or else `BY_PRESET`; raises S2M2Error."""
+    if value is not None and value < 0:
+        raise S2M2Error(f'--{option} must be 0 or more, not {value}')
+    return BY_PRESET if value is None else value

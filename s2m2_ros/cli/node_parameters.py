@@ -15,6 +15,7 @@ import yaml
 from s2m2_ros.cli.matcher_options import PRECISIONS
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.node.parameters import CONSTRAINTS, ParameterError, Settings
+from s2m2_ros.node.sharing_parameters import SHARING_CONSTRAINTS
 from s2m2_ros.pipeline import output_options
 from s2m2_ros.regular_files import read_regular_file
 from s2m2_ros.text_safety import safe_text
@@ -24,6 +25,7 @@ MATCHER_PARAMETERS = (
     'backend',
     'device',
     'precision',
+    'preset',
     'refine_iterations',
     'allow_negative',
     'max_width',
@@ -111,7 +113,17 @@ def read_parameters(path: Path) -> dict[str, Any]:
     values = _section(content)
     if values is None:
         raise S2M2Error(f"'{path}' holds no `{SECTION}`: it must be a parameter file of ROS 2")
-    unknown = [name for name in values if name not in DEFAULTS]
+    known = (*DEFAULTS, *SHARING_CONSTRAINTS)
+    cameras = values.get('cameras')
+    of_cameras = [
+        name
+        for name in values
+        if isinstance(cameras, list) and name.partition('.')[0] in cameras and name not in known
+    ]
+    if of_cameras:
+        _logger.warning('parameters of single cameras are ignored here: %s',
+                        safe_text(', '.join(of_cameras)))  # fmt: skip
+    unknown = [name for name in values if name not in {*known, *of_cameras}]
     if unknown:
         raise ParameterError(
             f"'{path}': there is no parameter '{safe_text(unknown[0])}'; known are "

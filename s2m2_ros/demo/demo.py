@@ -27,6 +27,7 @@ from s2m2_ros.demo.subscriber import OutputSubscriber, ReceivedPair, read_cloud
 from s2m2_ros.demo.summary import agreement, node_summary
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.benchmark import hardware
+from s2m2_ros.inference.presets import AUTO, BY_PRESET
 from s2m2_ros.io.images.image_files import read_image, write_ply
 from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.recordings.recording_writer import RecordingWriter
@@ -44,7 +45,7 @@ WAIT_S = 0.2
 NETWORK, CLASSIC = 's2m2', 'sgbm'
 # A pair and everything made of it take 13 MB at 640x480.
 RECORDED_PAIRS = 3
-NETWORK_PARAMETERS = ('checkpoint', 'device', 'backend', 'max_width')
+NETWORK_PARAMETERS = ('checkpoint', 'device', 'backend', 'preset', 'max_width')
 OWN_FILES = ('recording', 'logs')
 
 
@@ -60,7 +61,7 @@ class DemoOptions:
         output: folder to fill; what an earlier demo left there is replaced.
         source: folder of pairs or recording; None for the scenes, which are fetched once.
         calibration: of the source, if it is a folder of pairs.
-        checkpoint, device, backend, max_width: parameters of the network's node.
+        checkpoint, device, backend, preset, max_width: parameters of the network's node.
         pairs: how many pairs to wait for from each node.
         seconds: the longest that each node may take for them once its first pair is there.
 
@@ -72,7 +73,8 @@ class DemoOptions:
     checkpoint: str = 'starter'
     device: str = 'auto'
     backend: str = 'auto'
-    max_width: int = 0
+    preset: str = AUTO
+    max_width: int = BY_PRESET
     pairs: int = 8
     seconds: float = 50.0
 

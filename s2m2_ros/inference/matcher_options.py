@@ -2,38 +2,111 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass, field, replace
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.inference.hardware.devices import resolve_device
 from s2m2_ros.inference.matcher import StereoMatcher
+from s2m2_ros.inference.preset_choice import Choice, automatic_preset
+from s2m2_ros.inference.presets import AUTO, BY_PRESET, CHOICES, PRESETS
+from s2m2_ros.inference.registry import AUTOMATIC_ORDER, BACKENDS
 from s2m2_ros.inference.sgbm_options import SgbmOptions
+from s2m2_ros.network import S2M2Config, read_config
+from s2m2_ros.weights import find_checkpoint
+from s2m2_ros.weights.other_networks import is_onnx_file
+
+_logger = logging.getLogger(__name__)
+_PRESET_FIELDS = ('max_width', 'refine_iterations')
 
 
 @dataclass(frozen=True)
 class MatcherOptions:
-    """How pairs are matched, see `StereoMatcher.open`."""
+    """How pairs are matched, see `StereoMatcher.open`.
+
+    `preset` is a key of `PRESETS` or 'auto' and stands for `max_width` and `refine_iterations`,
+    unless these are given: `BY_PRESET` means that they are not.
+    """
 
     checkpoint: str = 'starter'
     backend: str = 'auto'
     device: str = 'auto'
     precision: str = 'auto'
-    refine_iterations: int = 3
+    preset: str = AUTO
+    refine_iterations: int = BY_PRESET
     allow_negative: bool = False
-    max_width: int = 0
+    max_width: int = BY_PRESET
     sgbm: SgbmOptions = field(default_factory=SgbmOptions)
+
+    def resolved(self) -> MatcherOptions:
+        """Return the options with the preset's values filled in, and log which they are.
+
+        What is returned has every value given, and resolves to itself.
+
+        Raises S2M2Error if there is no such preset, device or checkpoint.
+        """
+        if self.preset not in CHOICES:
+            raise S2M2Error(f"preset must be one of {', '.join(CHOICES)}, not '{self.preset}'")
+        given = {n: getattr(self, n) for n in _PRESET_FIELDS if getattr(self, n) != BY_PRESET}
+        if len(given) == len(_PRESET_FIELDS):
+            if self.preset != AUTO:
+                _logger.info('preset %s has no effect: %s', self.preset, _overriding(given))
+            return replace(self, preset=AUTO)
+        config = self._config()
+        choice = self._choice(config)
+        filled = {n: getattr(choice.preset, n) for n in _PRESET_FIELDS if n not in given}
+        if config is not None:
+            _logger.info('%s', _sentence(choice, filled, given))
+        elif self.preset != AUTO:
+            _logger.info('preset %s is ignored: it is for S2M2 networks', self.preset)
+        return replace(self, preset=AUTO, **filled)
 
     def open(self) -> StereoMatcher:
         """Return a matcher; raises S2M2Error."""
+        options = self.resolved()
         try:
             return StereoMatcher.open(
-                self.checkpoint,
-                device=self.device,
-                precision=self.precision,
-                backend=self.backend,
-                refine_iterations=self.refine_iterations,
-                allow_negative=self.allow_negative,
-                max_width=self.max_width,
-                sgbm=self.sgbm,
+                options.checkpoint,
+                device=options.device,
+                precision=options.precision,
+                backend=options.backend,
+                refine_iterations=options.refine_iterations,
+                allow_negative=options.allow_negative,
+                max_width=options.max_width,
+                sgbm=options.sgbm,
             )
         except ValueError as error:
             raise S2M2Error(str(error)) from error
+
+    def _config(self) -> S2M2Config | None:
+        """Return the sizes of the network; None if it is not one of ours."""
+        entry = BACKENDS.get(self.backend)
+        if entry is not None and not entry.needs_checkpoint:
+            return None
+        file = find_checkpoint(self.checkpoint)
+        return None if is_onnx_file(file) else read_config(file)
+
+    def _choice(self, config: S2M2Config | None) -> Choice:
+        if config is None:
+            accurate = next(iter(PRESETS))
+            return Choice(accurate, PRESETS[accurate], '')
+        if self.preset != AUTO:
+            return Choice(self.preset, PRESETS[self.preset], f'preset {self.preset}')
+        device = resolve_device(self.device)
+        backend = AUTOMATIC_ORDER[device.type][0] if self.backend == 'auto' else self.backend
+        able = backend in BACKENDS and BACKENDS[backend].bfloat16_on_cpu
+        return automatic_preset(
+            config, device, bfloat16=able and self.precision in ('auto', 'bfloat16')
+        )
+
+
+def _sentence(choice: Choice, filled: dict[str, int], given: dict[str, int]) -> str:
+    """Return what the log says of a preset: why, which values it sets, and which override it."""
+    parts = [choice.reason, ', '.join(f'{name} {value}' for name, value in filled.items())]
+    text = ': '.join(part for part in parts if part)
+    return f'{text}; {_overriding(given)}' if given else text
+
+
+def _overriding(given: dict[str, int]) -> str:
+    values = ' and '.join(f'{name} {value}' for name, value in given.items())
+    return f'{values} given, which override{"s" if len(given) == 1 else ""} it'

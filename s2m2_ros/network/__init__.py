@@ -1,6 +1,11 @@
 """The S2M2 network: tensors in, tensors out."""
 
-from s2m2_ros.network.checkpoint import CheckpointError, load_network, save_network
+from s2m2_ros.network.checkpoint import (
+    CheckpointError,
+    load_network,
+    read_config,
+    save_network,
+)
 from s2m2_ros.network.config import S2M2Config
 from s2m2_ros.network.joined import prepare_for_inference
 from s2m2_ros.network.model import S2M2
@@ -14,5 +19,6 @@ __all__ = [
     'Stages',
     'load_network',
     'prepare_for_inference',
+    'read_config',
     'save_network',
 ]

@@ -16,6 +16,8 @@ from s2m2_ros.network.positional import positional_tables
 from s2m2_ros.network.products import product, project
 
 POSITIONAL_CHANNELS = 32
+# Of the matrix of all sequences and heads in one call: 16 MiB of float32.
+_MATRIX_ENTRIES = 1 << 22
 
 
 class Projections(KeepsWeights):
@@ -148,13 +150,23 @@ def exchange_halves(stacked: Tensor) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None) -> Tensor:
     """Return softmax(q · kᵀ · scale) · v, (S, heads, length, d); scale is d^−½ by default.
 
-    The gradient of PyTorch's fused kernel for processors takes longer than forming the matrix:
-    15 % of a training step.
+    On a processor, PyTorch's fused kernel takes up to three times as long as forming the matrix
+    while that stays in the caches, and its gradient takes 15 % of a training step.
     """
-    if not (torch.is_grad_enabled() and q.device.type == 'cpu'):
+    if not _matrix_pays(q, k):
         return functional.scaled_dot_product_attention(q, k, v, scale=scale)
     scores = (q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.transpose(-1, -2)
     return scores.softmax(dim=-1).to(v.dtype) @ v
+
+
+def _matrix_pays(q: Tensor, k: Tensor) -> bool:
+    """Return whether attention is faster with its matrix formed."""
+    if q.device.type != 'cpu':
+        return False
+    if torch.is_grad_enabled():
+        return True
+    small = q.shape[:-1].numel() * k.shape[-2] <= _MATRIX_ENTRIES
+    return small and not torch.compiler.is_compiling()
 
 
 def _attend_with_codes(

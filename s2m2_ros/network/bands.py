@@ -13,10 +13,10 @@ from torch import Tensor
 # Values of one operand in a band: 4 MiB of float32. All of a block stays in the last cache, its
 # memory is used again from band to band, and the calls are too few to cost anything.
 _BAND_VALUES = 1 << 20
-# Values of one map in an overlapping band: 24 MiB of float32. glibc's malloc gives blocks above
+# Values of one map in an overlapping band: 12 MiB of float32. glibc's malloc gives blocks above
 # 32 MiB back to the kernel at once, and getting their pages again costs as much as a tenth of a
 # convolution that fills them.
-_MAP_VALUES = 6 << 20
+_MAP_VALUES = 3 << 20
 
 
 def banding_pays(tokens: Tensor) -> bool:

@@ -27,6 +27,9 @@ _IN_PLACE: dict[Activation, Callable[[Tensor], Tensor]] = {
     'tanh': torch.tanh_,
 }
 _ONEDNN = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, '_linear_pointwise')
+_ONEDNN_TYPES = [torch.float32]
+if _ONEDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    _ONEDNN_TYPES.append(torch.bfloat16)
 
 
 def project(
@@ -173,7 +176,8 @@ def _onednn_serves(x: Tensor, weight: Tensor) -> bool:
     return (
         _ONEDNN
         and x.device.type == 'cpu'
-        and x.dtype == weight.dtype == torch.float32
+        and x.dtype == weight.dtype
+        and x.dtype in _ONEDNN_TYPES
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled('cpu')
         and not torch.compiler.is_compiling()

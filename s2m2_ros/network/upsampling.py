@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from s2m2_ros.network.bands import banding_pays
 from s2m2_ros.network.layers import conv, to_maps, to_tokens
 from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
@@ -65,13 +67,23 @@ class Upsampler1x(nn.Module):
                 flipped(self.conv_rgb[0], image).relu_(),
                 context,
             )
-            joined = torch.cat(parts, dim=1)
+            joined = join_maps(parts)
             # At full resolution these are the largest maps of all.
             del parts, context
             first = cast(nn.Conv2d, self.conv_concat[0])
             mixed = in_full_precision(first, joined, first.weight)
             del joined
             return flipped(self.conv_concat[2], mixed.relu_())
+
+
+def join_maps(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate along the channels, on a processor in channels-last order.
+
+    Convolutions of few channels leave another order, in which the next takes thrice as long.
+    """
+    if banding_pays(parts[0]):
+        parts = [part.contiguous(memory_format=torch.channels_last) for part in parts]
+    return torch.cat(list(parts), dim=1)
 
 
 def doubling(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:

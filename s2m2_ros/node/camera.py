@@ -9,16 +9,19 @@ from typing import Any
 from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.messages.builders import CloudMemory
 from s2m2_ros.messages.output_topics import MessageSource
+from s2m2_ros.node.camera_namespace import CameraNamespace
+from s2m2_ros.node.camera_settings import CameraSettings
 from s2m2_ros.node.color_view import wants_camera, wants_image
+from s2m2_ros.node.companions import Companions, size_on_arrival
 from s2m2_ros.node.faults import DropCause, FaultLog
 from s2m2_ros.node.inputs.color_camera import ColorCamera
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic
 from s2m2_ros.node.inputs.synchronizer import PairSynchronizer, StereoMessages
+from s2m2_ros.node.job import Job
+from s2m2_ros.node.outputs.merged_cloud import MergedCloud
 from s2m2_ros.node.outputs.publishers import Publishers
 from s2m2_ros.node.outputs.transforms import Transforms
 from s2m2_ros.node.pair_limit import PairLimit
-from s2m2_ros.node.pair_processor import Job
-from s2m2_ros.node.parameter_declaration import Parameters
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.statistics import Session
 from s2m2_ros.node.worker import Worker
@@ -32,6 +35,7 @@ _SYNC_SETTINGS = (
     'sync_queue_size',
     'sync_timeout',
 )
+POINTS = frozenset({'points'})
 # A change of one of these may call for the color camera, or for transforms.
 _COLOR_SETTINGS = ('image_transport', 'points_color', 'points_color_source', 'points_frame')
 
@@ -40,6 +44,7 @@ class Camera:
     """One stereo camera of the node; methods run in the executor's thread unless they say so.
 
     Attributes:
+        name: of the camera; empty for the only one of a node.
         faults: what is wrong with this camera.
         logger: for what is worth knowing though nothing is wrong.
         session: counters and statistics since the last activation.
@@ -48,26 +53,42 @@ class Camera:
         pixel_range: which values are black and white; used by the worker's thread only.
         transforms: None unless the cloud goes into another frame, or comes from the color camera.
         color: the camera beside the pair; None unless something of it is wanted.
+        has_mask: whether mask_file was read, or there is none.
 
     """
 
     def __init__(
-        self, node: Any, parameters: Parameters, faults: FaultLog, worker: Worker[Job]
+        self,
+        node: Any,
+        parameters: CameraSettings,
+        faults: FaultLog,
+        worker: Worker[Job],
+        companions: Companions,
+        *,
+        merged: MergedCloud | None = None,
     ) -> None:
+        """Make the camera of the node that these parameters are of; without a name the only one.
+
+        `merged` takes the clouds of all cameras, if they are wanted in one.
+        """
+        self.name = parameters.name
         self.faults = faults
-        self.logger = node.get_logger()
         self.session = Session(ended=True)
         self.memory = CloudMemory()
         self.state = PipelineState(self.memory)
         self.pixel_range = PixelRange()
         self.transforms: Transforms | None = None
         self.color: ColorCamera | None = None
-        self._node = node
+        self._node = CameraNamespace(node, self.name) if self.name else node
+        self.logger = self._node.get_logger()
         self._parameters = parameters
         self._worker = worker
+        self._companions = companions
+        self._merged = merged
         self._publishers: Publishers | None = None
         self._synchronizer: PairSynchronizer | None = None
         self._enabled = True
+        self.has_mask = False
 
     @property
     def settings(self) -> Settings:
@@ -85,23 +106,55 @@ class Camera:
         """Whether the middleware reports subscribers by itself, or must be polled."""
         return self._publishers is not None and self._publishers.reports_subscribers
 
-    def wanted(self) -> frozenset[str]:
+    def subscribed(self) -> frozenset[str]:
         """Return the outputs with a subscriber; any thread."""
         return self._publishers.wanted() if self._publishers else frozenset()
 
+    def wanted(self) -> frozenset[str]:
+        """Return the outputs to be made, the cloud also for the merged one; any thread."""
+        if self._publishers is None:
+            return frozenset()
+        merged = self._merged is not None and self._merged.is_wanted()
+        return self._publishers.wanted() | (POINTS if merged else frozenset())
+
     def publish(self, topics: Collection[str], source: MessageSource) -> None:
         """Publish the messages of a pair, unless deactivated; the worker's thread."""
-        if self._publishers is not None:
+        if self._publishers is None:
+            return
+        if self._merged is None:
             self._publishers.publish(topics, source)
+            return
+        # A cloud that is made for the merged one need not be sent by itself.
+        unwanted = POINTS - self._publishers.wanted()
+        self._publishers.publish(frozenset(topics) - unwanted, source)
+        if not POINTS.isdisjoint(topics) and self.session.stopped is None:
+            self._merged.add(self, source)
 
     def send(self, topic: str, message: Any) -> None:
         """Publish one message, unless deactivated; the worker's thread."""
         if self._publishers is not None:
             self._publishers.send(topic, message)
 
+    def read_mask(self) -> None:
+        """Read mask_file again, if there is one; raises ParameterError."""
+        self.has_mask = False
+        self._parameters.read_mask()
+        self.has_mask = True
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the outputs are offered."""
+        return self._publishers is not None
+
     def configure(self, on_subscriber_change: Callable[[], None]) -> None:
         """Offer the outputs, without publishing."""
         self._publishers = Publishers(self._node, on_subscriber_change)
+
+    def join_active_node(self) -> None:
+        """Begin as the others did, in a node that is active already."""
+        if self._publishers is not None:
+            self._publishers.join_active_node(None)
+        self.activate()
 
     def activate(self) -> None:
         """Begin to subscribe and publish, as soon as an output has a subscriber."""
@@ -118,9 +171,7 @@ class Camera:
         self.session.ended = True
         if self._publishers is not None:
             self._publishers.close()
-        self._unsubscribe(DropCause.DEACTIVATED)
-        self._follow_color(frozenset())
-        self._follow_transforms()
+        self._withdraw(DropCause.DEACTIVATED)
 
     def cleanup(self) -> None:
         """Take the outputs away."""
@@ -146,9 +197,7 @@ class Camera:
             return
         if not self._enabled:
             self._publishers.close()
-            self._unsubscribe(DropCause.PAUSED)
-            self._follow_color(frozenset())
-            self._follow_transforms()
+            self._withdraw(DropCause.PAUSED)
             return
         self._publishers.open()
         self.follow_subscribers()
@@ -203,12 +252,24 @@ class Camera:
         def dispatch(messages: StereoMessages) -> None:
             if not limit.admits(self.settings.max_rate, messages.arrived_at):
                 session.counters.drop(DropCause.RATE_LIMIT)
-            elif self._worker.offer(Job(self, session, messages), slot=self) is not None:
+                return
+            job = Job(self, session, messages, size_on_arrival(messages, self.settings))
+            self._companions.note(job)
+            if self._worker.offer(job, slot=self) is not None:
                 session.counters.drop(DropCause.SUPERSEDED)
 
         self._synchronizer = PairSynchronizer(
             self._node, self.settings, session.counters, self.faults, dispatch
         )
+
+    def _withdraw(self, cause: DropCause) -> None:
+        """Receive nothing any more."""
+        self._unsubscribe(cause)
+        self._follow_color(frozenset())
+        self._follow_transforms()
+        if self._merged is not None:
+            merged = self._merged
+            self._worker.call(lambda: merged.forget(self))
 
     def _unsubscribe(self, cause: DropCause) -> None:
         if self._synchronizer is not None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from typing import Any
 
 REPEAT_AFTER = 30.0
 # A fault whose wording changes all the time (a count, a size) is not logged faster than this.
@@ -56,6 +57,7 @@ class Fault(Enum):
     OUTPUT = 'output', Part.OUTPUTS, Level.ERROR, True
     TRANSFORM = 'transform', Part.OUTPUTS, Level.WARN, True
     COLOR_CAMERA = 'color camera', Part.OUTPUTS, Level.WARN, True
+    MERGED_CLOUD = 'merged cloud', Part.OUTPUTS, Level.WARN, True
     INTERNAL = 'internal error', Part.OUTPUTS, Level.ERROR, True
     CALIBRATION = 'calibration', Part.CALIBRATION
     MISALIGNMENT = 'misalignment', Part.CALIBRATION
@@ -175,3 +177,18 @@ class FaultLog:
                 for fault, lasting in self._current.items()
                 if not fault.transient or lasting.reported_at > limit
             }
+
+
+def log_to(logger: Any) -> Callable[[Level, str], None]:
+    """Return the function that logs a fault to a logger of rclpy, in the severity of its level."""
+
+    def log(level: Level, text: str) -> None:
+        # One line each: rclpy ties the severity to the place of the call.
+        if level is Level.ERROR:
+            logger.error(text)
+        elif level is Level.WARN:
+            logger.warning(text)
+        else:
+            logger.info(text)
+
+    return log

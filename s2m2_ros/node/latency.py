@@ -93,7 +93,7 @@ def _exchange(
     node.create_subscription(
         PointCloud2, 'points', lambda _: arrivals.append(time.perf_counter()), quality, raw=True
     )
-    messages = _pair(trial.width, trial.height)
+    messages = pair_messages(trial.width, trial.height)
     kinds = {'image_rect': Image, 'camera_info': CameraInfo}
     publishers = {
         topic: node.create_publisher(kinds[topic.split('/')[1]], topic, quality)
@@ -121,7 +121,7 @@ def _exchange(
     return {'median_ms': statistics.median(ordered), 'p95_ms': p95, 'pairs': float(len(ordered))}
 
 
-def _pair(width: int, height: int) -> dict[str, Any]:
+def pair_messages(width: int, height: int) -> dict[str, Any]:
     """Return noise that is shifted by 16 pixels, and the calibration, by topic."""
     from sensor_msgs.msg import CameraInfo, Image
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference.presets import BY_PRESET
 from s2m2_ros.inference.registry import BACKENDS
 from s2m2_ros.node.faults import Fault, FaultLog
 from s2m2_ros.node.parameters import Settings
@@ -63,7 +65,10 @@ class MatcherSupervisor:
         self._opener = opener
         self._clock = clock
         self._matcher: StereoMatcher | None = None
+        self._preset_width = 0
         self._failures = 0
+        # By the faults of each camera: how many of its pairs failed in a row.
+        self._failed_pairs: Counter[FaultLog] = Counter()
         self._retry_after = FIRST_RETRY_AFTER
         self._retry_at = 0.0
         self.state = MatcherState()
@@ -97,21 +102,41 @@ class MatcherSupervisor:
         if self._matcher is None:  # an earlier switch failed half way
             self.open(settings)
         assert self._matcher is not None  # noqa: S101  # open raises otherwise
-        self._matcher.max_width = settings.max_width
+        self.set_width(self._matcher, settings)
         return self._matcher
 
-    def succeeded(self) -> None:
-        """Note that the matcher did its pair."""
+    def set_width(self, matcher: StereoMatcher, settings: Settings) -> None:
+        """Let the matcher work at the width of these settings, which each camera may set."""
+        by_preset = settings.max_width == BY_PRESET
+        matcher.max_width = self._preset_width if by_preset else settings.max_width
+
+    def uses(self, matcher: StereoMatcher) -> bool:
+        """Return whether this is the matcher for the next pair."""
+        return matcher is self._matcher
+
+    def succeeded(self, camera: FaultLog | None = None) -> None:
+        """Note that the matcher did its pair, of the camera with these faults."""
+        faults = self._faults if camera is None else camera
         self._failures = 0
+        self._failed_pairs.pop(faults, None)
         if not self.state.fallen_back:
             self._retry_after = FIRST_RETRY_AFTER
-            self._faults.clear(Fault.MATCHING, Fault.BACKEND)
+            faults.clear(Fault.MATCHING)
+            self._faults.clear(Fault.BACKEND)
 
-    def failed(self, settings: Settings, error: BaseException) -> None:
-        """Note that the matcher failed; may switch to the fallback."""
+    def failed(
+        self, settings: Settings, error: BaseException, camera: FaultLog | None = None
+    ) -> None:
+        """Note that the matcher failed, for the camera with these faults.
+
+        May switch to the fallback, if it fails for all cameras: what one sends may be too large.
+        """
+        faults = self._faults if camera is None else camera
         self._failures += 1
-        text = f'backend {self.state.backend} failed on {self._failures} pair(s) in a row: {error}'
-        self._faults.report(Fault.MATCHING, text)
+        self._failed_pairs[faults] += 1
+        count = self._failures if faults is self._faults else self._failed_pairs[faults]
+        text = f'backend {self.state.backend} failed on {count} pair(s) in a row: {error}'
+        faults.report(Fault.MATCHING, text)
         given = settings.fallback_backend
         if self._failures < FAILURES_BEFORE_FALLBACK or self.state.fallen_back or not given:
             return
@@ -123,12 +148,17 @@ class MatcherSupervisor:
         if self._matcher is not None:
             self._matcher.close()
         self._matcher = None
-        self._failures = 0
+        self._forget_failures()
         self.state = MatcherState()
+
+    def _forget_failures(self) -> None:
+        self._failures = 0
+        self._failed_pairs.clear()
 
     def _use(self, matcher: StereoMatcher, *, fallen_back: bool) -> None:
         self._matcher = matcher
-        self._failures = 0
+        self._preset_width = matcher.max_width
+        self._forget_failures()
         self.state = MatcherState(
             matcher.backend, matcher.precision, str(matcher.device), fallen_back
         )

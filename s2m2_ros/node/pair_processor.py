@@ -1,140 +1,155 @@
-"""What the worker does with one pair: decode, run the pipeline, publish, count, examine."""
+"""What the worker does with pairs: decode, run the pipeline, publish, count, examine."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, RigidTransform
-from s2m2_ros.geometry.pair_findings import Finding, FindingKind
 from s2m2_ros.inference import StereoMatcher
-from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.sources.view_layout import ViewLayout
-from s2m2_ros.messages.builders import CloudMemory
 from s2m2_ros.messages.output_topics import CLOUDS, MessageSource, needed_outputs
 from s2m2_ros.messages.pair_decoder import decode_pair
 from s2m2_ros.msg import InferenceStats
+from s2m2_ros.node.batching import BatchMatcher, Outcome, size_of
 from s2m2_ros.node.color_view import ColorView, find_view
-from s2m2_ros.node.faults import DropCause, DropError, Fault, FaultLog
-from s2m2_ros.node.inputs.color_camera import ColorCamera
-from s2m2_ros.node.inputs.synchronizer import StereoMessages
+from s2m2_ros.node.faults import DropCause, DropError, Fault
+from s2m2_ros.node.job import CameraPort, Job
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.outputs.topic_types import STATS
-from s2m2_ros.node.outputs.transforms import TransformError, TransformSource
+from s2m2_ros.node.outputs.transforms import TransformError
+from s2m2_ros.node.pair_reports import examine, log_notes, report_findings
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import peak_device_memory
-from s2m2_ros.node.statistics import Counts, Session
+from s2m2_ros.node.statistics import Counts
 from s2m2_ros.pipeline import (
     PairInput,
     PairOutputs,
     PipelineOptions,
-    PipelineState,
     StereoPipeline,
-    examine_outputs,
 )
+from s2m2_ros.pipeline.stereo_pipeline import PendingPair
 from s2m2_ros.text_safety import safe_text
 
-
-class CameraPort(Protocol):
-    """What the processor needs of a camera; `node.camera.Camera` is one."""
-
-    faults: FaultLog
-    logger: Any
-    memory: CloudMemory
-    state: PipelineState
-    pixel_range: PixelRange
-
-    @property
-    def settings(self) -> Settings:
-        """Return the parameters of this moment."""
-
-    @property
-    def color(self) -> ColorCamera | None:
-        """Return the color camera; None unless something of it is wanted."""
-
-    @property
-    def transforms(self) -> TransformSource | None:
-        """Return where transforms are found; None unless they are needed."""
-
-    def wanted(self) -> frozenset[str]:
-        """Return the outputs with a subscriber."""
-
-    def publish(self, topics: Collection[str], source: MessageSource) -> None:
-        """Publish the messages of a pair, unless deactivated."""
-
-    def send(self, topic: str, message: Any) -> None:
-        """Publish one message, unless deactivated."""
+__all__ = ['Job', 'PairProcessor']
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """A pair, the camera it came from, and the activation it came in."""
+class _Decoded:
+    """A pair that is wanted: the topics that can be made of it, and what they need."""
 
-    camera: CameraPort
-    session: Session
-    messages: StereoMessages
+    job: Job
+    topics: frozenset[str]
+    pair: PairInput
+    transform: RigidTransform | None
+    view: ColorView
+    decode_ms: float
 
 
-CONTENT_FAULTS: Mapping[FindingKind, Fault] = {
-    FindingKind.BLANK: Fault.BLANK,
-    FindingKind.IDENTICAL: Fault.IDENTICAL,
-}
-RIG_FAULTS: Mapping[FindingKind, Fault] = {
-    FindingKind.SWAPPED: Fault.SWAPPED,
-    FindingKind.MISALIGNED: Fault.MISALIGNMENT,
-    FindingKind.ROTATED: Fault.ROTATED,
-    FindingKind.UNRELATED: Fault.UNRELATED,
-}
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A pair that can be matched."""
+
+    decoded: _Decoded
+    settings: Settings
+    pending: PendingPair
+
+
+def _alone(job: Job) -> list[Job]:
+    del job
+    return []
 
 
 @dataclass(frozen=True, eq=False)
 class PairProcessor:
-    """Works on one pair at a time, of any camera; every failure is a drop with a cause.
+    """Works on a pair and its companions, of any cameras; every failure is a drop with a cause.
 
-    `now` returns nanoseconds of the node's clock.
+    `now` returns nanoseconds of the node's clock, `companions` the waiting pairs of other cameras
+    that are matched with one.
     """
 
     supervisor: MatcherSupervisor
     now: Callable[[], int]
+    companions: Callable[[Job], list[Job]] = _alone
+    batches: BatchMatcher = field(default_factory=lambda: BatchMatcher(lambda: 1))
 
     def process(self, job: Job) -> None:
-        """Publish what is wanted of this pair, or drop it."""
-        camera, session = job.camera, job.session
-        try:
-            outputs = self._process(job)
-            _report_findings(camera, outputs)
-            for note in outputs.notes:
-                if note not in session.noted:
-                    session.noted.add(note)
-                    camera.logger.info(note)
-            _examine(camera, session, outputs)
-        except DropError as error:
-            session.counters.drop(error.cause)
-        except Exception as error:
-            session.counters.drop(DropCause.FAILED)
-            if not session.ended:
-                camera.faults.report(Fault.OUTPUT, f'a pair was lost: {safe_text(repr(error))}')
+        """Publish what is wanted of this pair and of those that are matched with it."""
+        done: list[tuple[Job, PairOutputs]] = []
+        decoded = []
+        for one in (job, *self.companions(job)):
+            with _counting_drops(one):
+                decoded.append(_decode_wanted(one))
+        for ready, matcher, outcome in self._matched(decoded):
+            one = ready.decoded.job
+            with _counting_drops(one):
+                done.append((one, self._complete(ready, matcher, outcome)))
+        # Last, since it takes time: all are published by then.
+        for one, outputs in done:
+            with _counting_drops(one):
+                report_findings(one.camera, outputs)
+                log_notes(one, outputs)
+                examine(one.camera, one.session, outputs)
 
-    def _process(self, job: Job) -> PairOutputs:
+    def _matched(
+        self, decoded: Sequence[_Decoded]
+    ) -> Iterator[tuple[_Ready, StereoMatcher, Outcome | None]]:
+        """Yield each pair with its result or error; None where nothing is to be matched."""
+        ready: dict[Hashable, list[_Ready]] = {}
+        matcher = None
+        for one in decoded:
+            with _counting_drops(one.job):
+                matcher, made = self._prepare(one, matcher)
+                if not made.pending.wanted:
+                    yield made, matcher, None
+                    continue
+                key = size_of(made.pending.prepared), made.settings.max_width
+                ready.setdefault(key, []).append(made)
+        for group in ready.values():
+            if matcher is None:
+                return
+            self.supervisor.set_width(matcher, group[0].settings)
+            pairs = [one.pending.prepared for one in group]
+            for index, outcome in self.batches.match(matcher, pairs):
+                yield group[index], matcher, outcome
+
+    def _prepare(
+        self, decoded: _Decoded, matcher: StereoMatcher | None
+    ) -> tuple[StereoMatcher, _Ready]:
+        """Return the matcher and the pair as it takes it; one matcher for all of a batch."""
+        camera = decoded.job.camera
+        settings, view = camera.settings, decoded.view
+        options = _with_transform(settings.pipeline_options(), decoded.transform)
+        with self._counting_failures(camera, settings, matcher):
+            matcher = matcher or self.supervisor.get(settings)
+            pending = StereoPipeline(matcher).begin(
+                view.color(decoded.pair),
+                needed_outputs(decoded.topics),
+                view.aim(options),
+                camera.state,
+            )
+        return matcher, _Ready(decoded, settings, pending)
+
+    def _complete(
+        self, ready: _Ready, matcher: StereoMatcher, outcome: Outcome | None
+    ) -> PairOutputs:
+        """Compute and publish what is wanted of a matched pair."""
+        decoded = ready.decoded
+        job, topics = decoded.job, decoded.topics
         camera, session = job.camera, job.session
-        topics = camera.wanted()
-        session.require_running()
-        if not topics:
-            raise DropError(DropCause.NO_SUBSCRIBERS)
-        topics = _due(topics, job)
-        started = time.perf_counter()
-        pair = _decode(job)
-        decoded = time.perf_counter()
-        topics, transform = _locate(topics, job)
-        topics, view = find_view(camera, job.messages.left.header, topics)
-        if not topics:
-            raise DropError(DropCause.NO_COLOR_CAMERA)
-        matcher, outputs = self._match(job, pair, topics, transform, view)
+        with self._counting_failures(camera, ready.settings, matcher):
+            if isinstance(outcome, Exception):
+                raise outcome
+            outputs = ready.pending.outputs
+            if outcome is not None:
+                outputs = StereoPipeline(matcher).finish(ready.pending, outcome)
+        if outcome is not None:
+            self.supervisor.succeeded(camera.faults)
         camera.faults.clear(Fault.INPUT)
         matched = time.perf_counter()
         source = MessageSource(
@@ -143,43 +158,34 @@ class PairProcessor:
             job.messages.left_info,
             camera.memory,
             camera.settings.depth_encoding,
-            view.info,
+            decoded.view.info,
         )
         camera.publish(topics, source)
         published = time.perf_counter()
         if topics & CLOUDS:
             session.cloud_rate.use()
         session.require_running()
-        stats = _stats(outputs, matcher if needed_outputs(topics) else None)
-        stats.decode_ms = (decoded - started) * 1e3
+        stats = _stats(outputs, matcher if outcome is not None else None)
+        stats.decode_ms = decoded.decode_ms
         stats.publish_ms = (published - matched) * 1e3
         self._finish(job, stats, outputs)
         return outputs
 
-    def _match(
-        self,
-        job: Job,
-        pair: PairInput,
-        topics: frozenset[str],
-        transform: RigidTransform | None,
-        view: ColorView,
-    ) -> tuple[StereoMatcher, PairOutputs]:
-        camera, settings = job.camera, job.camera.settings
-        options = _with_transform(settings.pipeline_options(), transform)
+    @contextmanager
+    def _counting_failures(
+        self, camera: CameraPort, settings: Settings, matcher: StereoMatcher | None
+    ) -> Iterator[None]:
+        """Report an error as that of the camera's input or of the matcher; raise DropError."""
         try:
-            matcher = self.supervisor.get(settings)
-            outputs = StereoPipeline(matcher).process(
-                view.color(pair), needed_outputs(topics), view.aim(options), camera.state
-            )
+            yield
         except (CalibrationError, ImageError) as error:
             camera.faults.report(Fault.INPUT, str(error))
             raise DropError(DropCause.INVALID_INPUT) from error
         except Exception as error:  # drivers raise errors of many classes
-            self.supervisor.failed(settings, error)
+            # Another pair of the batch may have made the supervisor take another matcher.
+            if matcher is None or self.supervisor.uses(matcher):
+                self.supervisor.failed(settings, error, camera.faults)
             raise DropError(DropCause.MATCHING_FAILED) from error
-        if needed_outputs(topics):
-            self.supervisor.succeeded()
-        return matcher, outputs
 
     def _finish(self, job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
         session = job.session
@@ -210,6 +216,36 @@ def _announce(job: Job, stats: InferenceStats, outputs: PairOutputs) -> None:
         f'first pair: {width}x{height}{matched if stats.backend else ""}, published '
         f'{latency:.0f} ms after it arrived'
     )
+
+
+@contextmanager
+def _counting_drops(job: Job) -> Iterator[None]:
+    """Count what prevents the outputs of a pair as its drop."""
+    try:
+        yield
+    except DropError as error:
+        job.session.counters.drop(error.cause)
+    except Exception as error:
+        job.session.counters.drop(DropCause.FAILED)
+        if not job.session.ended:
+            job.camera.faults.report(Fault.OUTPUT, f'a pair was lost: {safe_text(repr(error))}')
+
+
+def _decode_wanted(job: Job) -> _Decoded:
+    """Return the pair, decoded, and what can be made of it; raises DropError."""
+    topics = job.camera.wanted()
+    job.session.require_running()
+    if not topics:
+        raise DropError(DropCause.NO_SUBSCRIBERS)
+    topics = _due(topics, job)
+    started = time.perf_counter()
+    pair = _decode(job)
+    decode_ms = (time.perf_counter() - started) * 1e3
+    topics, transform = _locate(topics, job)
+    topics, view = find_view(job.camera, job.messages.left.header, topics)
+    if not topics:
+        raise DropError(DropCause.NO_COLOR_CAMERA)
+    return _Decoded(job, topics, pair, transform, view, decode_ms)
 
 
 def _decode(job: Job) -> PairInput:
@@ -255,42 +291,6 @@ def _with_transform(options: PipelineOptions, transform: RigidTransform | None) 
     outputs = options.outputs
     cloud = replace(outputs.cloud, transform=transform)
     return replace(options, outputs=replace(outputs, cloud=cloud))
-
-
-def _report_findings(camera: CameraPort, outputs: PairOutputs) -> None:
-    """Report findings on the content, and warnings on images or calibration."""
-    _report(camera, outputs.findings, CONTENT_FAULTS)
-    if outputs.warnings:
-        camera.faults.report(Fault.CALIBRATION, '; '.join(outputs.warnings))
-    else:
-        camera.faults.clear(Fault.CALIBRATION)
-
-
-def _examine(camera: CameraPort, session: Session, outputs: PairOutputs) -> None:
-    """Check the rig by the features of a pair, seldom, after it was published."""
-    period, now = camera.settings.calibration_check_period, time.monotonic()
-    if not period or now < session.examined_at + period:
-        return
-    session.examined_at = now
-    try:
-        examination, found = examine_outputs(outputs, camera.settings.pipeline_options())
-    except Exception as error:  # a failed check must not drop the pair
-        camera.faults.report(Fault.EXAMINATION, f'no calibration check: {safe_text(repr(error))}')
-        return
-    session.examination = examination
-    # Too few features say nothing, neither that something is wrong nor that it is not.
-    if examination.matches or found:
-        _report(camera, found, RIG_FAULTS)
-
-
-def _report(
-    camera: CameraPort, found: Sequence[Finding], faults: Mapping[FindingKind, Fault]
-) -> None:
-    """Report the findings of these kinds, and clear the faults of the others."""
-    texts = {faults[finding.kind]: finding.text for finding in found if finding.kind in faults}
-    for fault, text in texts.items():
-        camera.faults.report(fault, text)
-    camera.faults.clear(*(set(faults.values()) - set(texts)))
 
 
 def _stats(outputs: PairOutputs, matcher: StereoMatcher | None) -> InferenceStats:

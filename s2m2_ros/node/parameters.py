@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from array import array
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from s2m2_ros.errors import ImageError, S2M2Error
 from s2m2_ros.geometry import RegionOfInterest
 from s2m2_ros.geometry.distance_check import (
     DEPTH_SCALES,
@@ -27,365 +25,365 @@ from s2m2_ros.geometry.image_mask import (
 )
 from s2m2_ros.geometry.voxels import LARGEST_GROWTH, LARGEST_SIZE, SMALLEST_SIZE
 from s2m2_ros.inference.matcher_options import MatcherOptions
+from s2m2_ros.inference.presets import AUTO, BY_PRESET, CHOICES
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.io.images.mask_files import read_mask
 from s2m2_ros.io.images.pixel_range import SETTINGS
 from s2m2_ros.io.sources.view_layout import ViewLayout
+from s2m2_ros.node.parameter_values import (
+    Constraint,
+    ParameterError,
+    check_fields,
+    constraint_of,
+    or_parameter_error,
+    parameter,
+    type_name,
+)
 from s2m2_ros.pipeline import PipelineOptions, output_options
 from s2m2_ros.text_safety import safe_text
 
-Value = TypeVar('Value')
-Result = TypeVar('Result')
+__all__ = ['Constraint', 'ParameterError', 'type_name']
 
-LONGEST_FRAME_NAME = 200
 # The default of mask_polygon: ROS 2 Humble reads no empty arrays from YAML.
 NO_POLYGON = (0.0, 0.0)
 # Parameters of the node that `output_options` takes by the same names.
 _OUTPUT_PARAMETERS = tuple(inspect.signature(output_options).parameters)
 
 
-class ParameterError(S2M2Error):
-    """A parameter has a value that the node cannot work with; says which and why."""
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """What a parameter may be: a description, and a range, choices, or the name of a frame."""
-
-    description: str
-    read_only: bool
-    range: tuple[float, float] | None
-    choices: tuple[str, ...]
-    frame_name: bool
-
-
-def _parameter(
-    default: Any,
-    description: str,
-    *,
-    read_only: bool = False,
-    range: tuple[float, float] | None = None,
-    choices: Sequence[str] = (),
-    frame_name: bool = False,
-) -> Any:
-    constraint = Constraint(description, read_only, range, tuple(choices), frame_name)
-    return field(default=default, metadata={'constraint': constraint})
-
-
 @dataclass(frozen=True)
 class Settings:
     """A snapshot of all parameters; ParameterError for values that do not go together."""
 
-    checkpoint: str = _parameter(
+    checkpoint: str = parameter(
         'starter',
         "Weights: a name that 's2m2 weights list' shows, or the path of a .pth or .safetensors "
         'file, or of the .onnx file of another network (doc/other_networks.md). Ignored by the '
         'sgbm backend.',
         read_only=True,
+        node_wide=True,
     )
-    backend: str = _parameter(
+    backend: str = parameter(
         'auto',
         'What computes the disparity; auto takes the fastest that works here, sgbm needs neither '
         'checkpoint nor GPU.',
         read_only=True,
         choices=('auto', *BACKENDS),
+        node_wide=True,
     )
-    device: str = _parameter(
-        'auto', 'auto (a CUDA device if there is one), cpu, cuda, cuda:1, ...', read_only=True
+    device: str = parameter(
+        'auto',
+        'auto (a CUDA device if there is one), cpu, cuda, cuda:1, ...',
+        read_only=True,
+        node_wide=True,
     )
-    precision: str = _parameter(
+    precision: str = parameter(
         'auto',
         'Precision of convolutions and attention; auto is float16 on a CUDA device, on a '
         'processor bfloat16 where it is fast and agrees with float32, else float32.',
         read_only=True,
         choices=('auto', *PRECISIONS),
+        node_wide=True,
     )
-    refine_iterations: int = _parameter(
-        3,
-        'Local refinement steps; 3 as published, fewer is faster.',
+    preset: str = parameter(
+        AUTO,
+        'Speed against accuracy, in place of max_width and refine_iterations, which override it: '
+        'accurate, balanced or fast. auto is accurate on a GPU; on a processor the most accurate '
+        'that should give two pairs per second of 640x480 (doc/presets.md).',
         read_only=True,
-        range=(0, 10),
+        choices=CHOICES,
+        node_wide=True,
     )
-    allow_negative: bool = _parameter(
-        False, 'Allow negative disparities (verged cameras).', read_only=True
+    refine_iterations: int = parameter(
+        BY_PRESET,
+        'Local refinement steps; 3 as published, fewer is faster. -1: as preset says.',
+        read_only=True,
+        range=(BY_PRESET, 10),
+        node_wide=True,
     )
-    sgbm_search_fraction: float = _parameter(
+    allow_negative: bool = parameter(
+        False, 'Allow negative disparities (verged cameras).', read_only=True, node_wide=True
+    )
+    sgbm_search_fraction: float = parameter(
         0.25,
         'Largest disparity that the sgbm backend searches, as a fraction of the width of the '
         'images. Nearer surfaces than fx * baseline / (fraction * width) meters stay unknown.',
         read_only=True,
         range=(0.01, 1.0),
+        node_wide=True,
     )
-    sgbm_working_width: int = _parameter(
+    sgbm_working_width: int = parameter(
         800,
         'The sgbm backend matches wider images at this width, in pixels; its time grows with the '
         'cube of the width. 0: no limit.',
         read_only=True,
         range=(0, 8192),
+        node_wide=True,
     )
-    sgbm_speckle_size: int = _parameter(
+    sgbm_speckle_size: int = parameter(
         200,
         'The sgbm backend removes connected regions of at most so many pixels. 0: none.',
         read_only=True,
         range=(0, 1000000),
+        node_wide=True,
     )
-    warm_up_width: int = _parameter(
+    warm_up_width: int = parameter(
         0,
         'Width of the images to expect, in pixels: what a backend prepares for each size is then '
         'ready before the first pair. 0: unknown.',
         read_only=True,
         range=(0, 8192),
+        node_wide=True,
     )
-    warm_up_height: int = _parameter(
+    warm_up_height: int = parameter(
         0,
         'Height of the images to expect, in pixels. 0: unknown.',
         read_only=True,
         range=(0, 8192),
+        node_wide=True,
     )
-    max_width: int = _parameter(
-        0,
+    max_width: int = parameter(
+        BY_PRESET,
         'Match at this width at most, in pixels, and scale the disparity back: faster, less '
-        'memory, less detail. 0: no limit.',
-        range=(0, 8192),
+        'memory, less detail. 0: no limit. -1: as preset says.',
+        range=(BY_PRESET, 8192),
     )
-    fallback_backend: str = _parameter(
+    fallback_backend: str = parameter(
         '',
         'Backend to switch to when the chosen one cannot be opened or fails repeatedly, e.g. '
         'sgbm. Empty: none.',
         choices=('', *BACKENDS),
+        node_wide=True,
     )
-    max_rate: float = _parameter(
+    max_rate: float = parameter(
         0.0,
         'Pairs per second that are matched at most, evenly spaced; others are dropped at once. 0: '
         'no limit.',
         range=(0.0, 1000.0),
     )
-    autostart: bool = _parameter(
+    autostart: bool = parameter(
         True,
         'Configure and activate at start, and retry if that fails; false leaves the transitions '
         'to a lifecycle manager.',
         read_only=True,
+        node_wide=True,
     )
 
-    confidence_threshold: float = _parameter(
+    confidence_threshold: float = parameter(
         0.5,
         'Confidence from which a pixel is trusted: in confidence_mask, points_filter and '
         'depth_filter.',
         range=(0.0, 1.0),
     )
-    occlusion_threshold: float = _parameter(
+    occlusion_threshold: float = parameter(
         0.5,
         'Visibility below which a pixel is occluded: in occlusion_mask, points_filter and '
         'depth_filter.',
         range=(0.0, 1.0),
     )
-    min_depth: float = _parameter(
+    min_depth: float = parameter(
         0.0, 'Nearest depth in meters that depth and points keep.', range=(0.0, 1000.0)
     )
-    max_depth: float = _parameter(
+    max_depth: float = parameter(
         0.0,
         'Farthest depth in meters that depth and points keep. 0: no limit.',
         range=(0.0, 100000.0),
     )
-    depth_scale: float = _parameter(
+    depth_scale: float = parameter(
         1.0,
         'Correction of this rig: every depth is multiplied by it (s2m2 calibrate-check finds it).',
         range=DEPTH_SCALES,
     )
-    disparity_offset: float = _parameter(
+    disparity_offset: float = parameter(
         0.0,
         'Correction of this rig: pixels added to every disparity (s2m2 calibrate-check finds it).',
         range=DISPARITY_OFFSETS,
     )
-    depth_filter: bool = _parameter(
+    depth_filter: bool = parameter(
         False, 'Set low-confidence and occluded pixels of the depth image to NaN.'
     )
-    depth_encoding: str = _parameter(
+    depth_encoding: str = parameter(
         '32FC1',
         'Of depth and depth/compressedDepth: 32FC1 (meters, NaN where unknown) or 16UC1 '
         '(millimeters, 0 where unknown or beyond 65.535 m).',
         choices=('32FC1', '16UC1'),
     )
-    points_filter: bool = _parameter(
+    points_filter: bool = parameter(
         True, 'Remove low-confidence and occluded pixels from the cloud.'
     )
-    points_flying_pixel_filter: bool = _parameter(
+    points_flying_pixel_filter: bool = parameter(
         True, 'Remove points that hang between foreground and background from the cloud.'
     )
-    points_organized: bool = _parameter(
+    points_organized: bool = parameter(
         True,
         'One point for each pixel, rows x columns, NaN where unknown; false sends the known '
         'points only, as one row.',
     )
-    points_layout: str = _parameter(
+    points_layout: str = parameter(
         'packed',
         'packed: 12 bytes for x, y, z and 4 for each further field; padded: the 32 bytes of '
         "PCL's aligned types.",
         choices=('packed', 'padded'),
     )
-    points_color: str = _parameter(
+    points_color: str = parameter(
         'rgb', 'Field for the color of the left image.', choices=('rgb', 'intensity', 'none')
     )
-    points_color_source: str = _parameter(
+    points_color_source: str = parameter(
         'left',
         'Whose image colors the cloud: left, or color, the camera of color/image_rect, where it '
         'sees the point; elsewhere the left image stays.',
         choices=('left', 'color'),
     )
-    points_confidence: bool = _parameter(False, 'Add a confidence field to the cloud.')
-    points_uncertainty: bool = _parameter(
+    points_confidence: bool = parameter(False, 'Add a confidence field to the cloud.')
+    points_uncertainty: bool = parameter(
         False,
         'Add a field uncertainty to the cloud: the standard deviation of the depth in meters.',
     )
-    points_decimation: int = _parameter(
+    points_decimation: int = parameter(
         1, 'Take every n-th row and column into the cloud.', range=(1, 32)
     )
-    points_border: float = _parameter(
+    points_border: float = parameter(
         0.0,
         'Remove from the cloud what lies at the edges of the image, as a fraction of its width: '
         'a costmap cannot clear what was marked there.',
         range=(0.0, 0.45),
     )
-    clearing_decimation: int = _parameter(
+    clearing_decimation: int = parameter(
         8,
         'Take every n-th row and column into points_clearing; other ones each time, so that '
         'every pixel gets its turn.',
         range=(1, 64),
     )
-    clearing_range: float = _parameter(
+    clearing_range: float = parameter(
         10.0,
         'Distance from the left camera in meters at which rays of points_clearing end when they '
         'meet nothing nearer. More than raytrace_max_range of the costmap.',
         range=(0.1, 1000.0),
     )
-    points_voxel_size: float = _parameter(
+    points_voxel_size: float = parameter(
         0.0,
         'Send one point for each voxel of this edge in meters, in the frame of the cloud: '
         'centroid, mean color, highest confidence, lowest uncertainty. At least 0.001. The cloud '
         'is then never organized, whatever points_organized says. 0: every point.',
         range=(0.0, LARGEST_SIZE),
     )
-    points_voxel_growth: float = _parameter(
+    points_voxel_growth: float = parameter(
         0.0,
         'Let voxels grow with the uncertainty of the depth: the edge is the least of '
         'points_voxel_size times 1, 2, 4, ... 64 that is at least so many standard deviations. '
         '0: all of one size.',
         range=(0.0, LARGEST_GROWTH),
     )
-    points_rate: float = _parameter(
+    points_rate: float = parameter(
         0.0,
         'Clouds per second at most, by the timestamps of the images; other outputs come with '
         'every pair. 0: with every pair.',
         range=(0.0, 1000.0),
     )
-    points_frame: str = _parameter(
+    points_frame: str = parameter(
         '',
         'Frame that points and points_clearing are transformed into, through tf2. Empty: the left '
         'camera optical frame.',
         frame_name=True,
     )
-    roi: tuple[int, ...] = _parameter(
+    roi: tuple[int, ...] = parameter(
         (0, 0, 0, 0),
         'Region of interest [x, y, width, height] in pixels of the left rectified image; the rest '
         'is left out of every output. Width or height 0: to the edge of the image.',
     )
-    mask_file: str = _parameter(
+    mask_file: str = parameter(
         '',
         'Image file of the size of the left rectified image; where it is black (the robot '
         'itself), pixels are left out of every output. Read when the node is configured. Empty: '
         'none.',
         read_only=True,
     )
-    mask_polygon: tuple[float, ...] = _parameter(
+    mask_polygon: tuple[float, ...] = parameter(
         NO_POLYGON,
         'Corners x1, y1, x2, y2, ... in pixels of the left rectified image; what they enclose is '
         'left out of every output. Where the first corner comes again the polygon ends, and '
         'another may follow. [0.0, 0.0]: none.',
     )
 
-    input_layout: str = _parameter(
+    input_layout: str = parameter(
         'two_topics',
         'Where the views are: in two topics, or both in the images of left/image_rect, '
         'side_by_side (left half, right half) or top_bottom (upper half, lower half).',
         choices=tuple(layout.value for layout in ViewLayout),
     )
-    image_transport: str = _parameter(
+    image_transport: str = parameter(
         'auto',
         'raw subscribes to left/image_rect, compressed to left/image_rect/compressed (and right); '
         'auto to what is published: raw, else compressed, else left/image_rect/ffmpeg.',
         choices=('auto', 'raw', 'compressed'),
     )
-    cache_camera_info: bool = _parameter(
+    cache_camera_info: bool = parameter(
         True,
         'Match every pair of images with the newest camera_info, whatever its timestamp; false '
         'demands one whose timestamp matches its image.',
     )
-    color_calibration: str = _parameter(
+    color_calibration: str = parameter(
         'auto',
         'What of color/camera_info describes the color images: raw takes K, D and R, rectified '
         'takes P; auto decides by the name of color/image_rect after remapping (image_raw or '
         'image_rect).',
         choices=('auto', 'raw', 'rectified'),
     )
-    color_slop: float = _parameter(
+    color_slop: float = parameter(
         0.05,
         'Seconds that the timestamps of a left image and of the color image that colors its cloud '
         'may be apart, at most.',
         range=(0.0001, 10.0),
     )
-    rectify: str = _parameter(
+    rectify: str = parameter(
         'auto',
         'true rectifies the images by the K, D, R and P of their camera_info, false takes them as '
         'they are; auto rectifies raw images (by the name image_raw, else by what they show).',
         choices=('auto', 'true', 'false'),
     )
-    pixel_range: str = _parameter(
+    pixel_range: str = parameter(
         'auto',
         'Values of images of more than 8 bits: auto finds black and white from both images, full '
         'takes the whole range of the type, a number takes so many bits.',
         choices=SETTINGS,
     )
-    approximate_sync: bool = _parameter(
+    approximate_sync: bool = parameter(
         False,
         'Pair images whose timestamps lie within slop; false demands equal timestamps. Equal '
         'ones are preferred either way.',
     )
-    slop: float = _parameter(
+    slop: float = parameter(
         0.02,
         'Seconds that the timestamps of a pair may be apart (strictly less, and less than half '
         'of the period of the images), with approximate_sync.',
         range=(0.0001, 10.0),
     )
-    sync_queue_size: int = _parameter(
+    sync_queue_size: int = parameter(
         10,
         'Images of each camera that wait for their matching messages; fewer if they would take '
         'more than 256 MiB.',
         range=(1, 1000),
     )
-    sync_timeout: float = _parameter(
+    sync_timeout: float = parameter(
         3.0, 'Seconds without a pair after which the node says why.', range=(0.1, 3600.0)
     )
 
-    diagnostics_period: float = _parameter(
-        1.0, 'Seconds between two messages on /diagnostics.', range=(0.1, 60.0)
+    diagnostics_period: float = parameter(
+        1.0, 'Seconds between two messages on /diagnostics.', range=(0.1, 60.0), node_wide=True
     )
-    calibration_check_period: float = _parameter(
+    calibration_check_period: float = parameter(
         10.0,
         'Seconds between two checks of a pair for misaligned or swapped cameras. 0: never.',
         range=(0.0, 86400.0),
     )
-    max_vertical_misalignment: float = _parameter(
+    max_vertical_misalignment: float = parameter(
         1.5,
         'Vertical offset between the views, in pixels, above which diagnostics warn.',
         range=(0.1, 1000.0),
     )
 
     def __post_init__(self) -> None:
-        for option in fields(self):
-            value = _typed(option.name, getattr(self, option.name), option.default)
-            object.__setattr__(self, option.name, value)
-            _check(option.name, value, CONSTRAINTS[option.name])
+        check_fields(self)
         if self.max_depth and self.max_depth <= self.min_depth:
             raise ParameterError(
                 f'max_depth = {self.max_depth:g} m must be 0 (no limit) or more than min_depth = '
@@ -398,7 +396,9 @@ class Settings:
                 f'sgbm_working_width = {self.sgbm_working_width} must be 0 or at least 32'
             )
         if 0 < self.max_width < 32:
-            raise ParameterError(f'max_width = {self.max_width} must be 0 or at least 32')
+            raise ParameterError(
+                f'max_width = {self.max_width} must be 0 or at least 32, or -1 as preset says'
+            )
         if 0 < self.points_voxel_size < SMALLEST_SIZE:
             raise ParameterError(
                 f'points_voxel_size = {self.points_voxel_size:g} m must be 0 (off) or at least '
@@ -414,18 +414,18 @@ class Settings:
     @property
     def _region(self) -> RegionOfInterest:
         name = safe_text(f'roi = {list(self.roi)}')
-        return _or_parameter_error(name, roi_from_numbers, self.roi)
+        return or_parameter_error(name, roi_from_numbers, self.roi)
 
     @property
     def _polygons(self) -> tuple[Polygon, ...]:
         numbers = () if self.mask_polygon == NO_POLYGON else self.mask_polygon
-        return _or_parameter_error('mask_polygon', polygons_from_numbers, numbers)
+        return or_parameter_error('mask_polygon', polygons_from_numbers, numbers)
 
     @cached_property
     def _picture(self) -> BoolMap | None:
         if not self.mask_file:
             return None
-        return _or_parameter_error('mask_file', read_mask, Path(self.mask_file))
+        return or_parameter_error('mask_file', read_mask, Path(self.mask_file))
 
     @cached_property
     def mask(self) -> ImageMask:
@@ -457,6 +457,7 @@ class Settings:
             backend=self.backend,
             device=self.device,
             precision=self.precision,
+            preset=self.preset,
             refine_iterations=self.refine_iterations,
             allow_negative=self.allow_negative,
             max_width=self.max_width,
@@ -479,14 +480,6 @@ class Settings:
         )
 
 
-# How users call the types.
-TYPE_NAMES: Mapping[type[Any], str] = {
-    bool: 'bool',
-    int: 'integer',
-    float: 'double',
-    str: 'string',
-}
-
 # Titles of the groups in files for people, by the first parameter of each.
 GROUPS: Mapping[str, str] = {
     'checkpoint': 'Which network, and how it runs',
@@ -502,71 +495,5 @@ ALIASES: Mapping[str, str] = {
 }
 
 CONSTRAINTS: Mapping[str, Constraint] = {
-    option.name: option.metadata['constraint'] for option in fields(Settings)
+    option.name: constraint_of(option) for option in fields(Settings)
 }
-
-
-def type_name(default: Any) -> str:
-    """Return how users call the type of a parameter with this default."""
-    if isinstance(default, tuple):
-        return f'{TYPE_NAMES[type(default[0])]} array'
-    return TYPE_NAMES[type(default)]
-
-
-def _typed(name: str, value: Any, default: Any) -> Any:
-    """Return the value as its parameter's type: whole numbers are real ones too."""
-    kind = type(default)
-    if kind is tuple:
-        return _typed_array(name, value, default)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    # YAML reads `rectify: true` as a bool and `pixel_range: 10` as an integer.
-    if (name, type(value)) in (('rectify', bool), ('pixel_range', int)):
-        return str(value).lower()
-    if type(value) is not kind:
-        raise ParameterError(
-            f'{name} = {safe_text(repr(value))} must be of type {type_name(default)}'
-        )
-    return value
-
-
-def _typed_array(name: str, values: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the numbers of an array, which rclpy passes as a list or an array.array."""
-    # None is no number of any type.
-    numbers = values if isinstance(values, list | tuple | array) else (None,)
-    try:
-        return tuple(_typed(name, number, default[0]) for number in numbers)
-    except ParameterError as error:
-        raise ParameterError(
-            f'{name} = {safe_text(repr(values))} must be of type {type_name(default)}'
-        ) from error
-
-
-def _or_parameter_error(name: str, function: Callable[[Value], Result], value: Value) -> Result:
-    """Return what a function makes of a value, with the parameter's name in its errors."""
-    try:
-        return function(value)
-    except ImageError as error:
-        raise ParameterError(f'{name}: {safe_text(error)}') from error
-
-
-def _check(name: str, value: Any, constraint: Constraint) -> None:
-    if constraint.choices and value not in constraint.choices:
-        choices = ', '.join(f"'{choice}'" for choice in constraint.choices)
-        raise ParameterError(f"{name} = '{safe_text(value)}' must be one of {choices}")
-    if constraint.range is not None:
-        low, high = constraint.range
-        if not low <= value <= high:
-            raise ParameterError(f'{name} = {value} is not between {low:g} and {high:g}')
-    if constraint.frame_name and value and (reason := _no_frame_name(value)):
-        raise ParameterError(f"{name} = '{safe_text(value)}' is not the name of a frame: {reason}")
-
-
-def _no_frame_name(value: str) -> str | None:
-    if value.startswith('/'):
-        return 'tf2 knows no names with a slash in front'
-    if len(value) > LONGEST_FRAME_NAME:
-        return f'it is longer than {LONGEST_FRAME_NAME} characters'
-    if not value.isprintable() or value != value.strip():
-        return 'it has blanks at an end, or characters that cannot be printed'
-    return None

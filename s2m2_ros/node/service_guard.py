@@ -22,7 +22,8 @@ LARGEST_FRACTION = 0.1
 # Answers that wait, at most; and for how long, in seconds, since clients give up as well.
 MOST_WAITING = 100
 LONGEST_WAIT = 10.0
-# Entries (names, parameters) of one request: the node has some forty parameters.
+# Entries (names, parameters) of one request for each camera, which has some fifty parameters, and
+# as many of the quality of service of its topics.
 MOST_ENTRIES = 1000
 WARNING_INTERVAL = 30.0
 _LISTS = ('names', 'parameters', 'prefixes')
@@ -40,11 +41,14 @@ class ServiceGuard:
     Call `send_waiting` a few times a second.
     """
 
-    def __init__(self, node: Any, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, node: Any, *, cameras: int = 1, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._logger = node.get_logger()
         self._clock = clock
         self._waiting: deque[_Answer] = deque(maxlen=MOST_WAITING)
         self._resume_at = -float('inf')
+        self._most_entries = MOST_ENTRIES * cameras
         for service in node.services:
             self._watch(service)
 
@@ -62,7 +66,7 @@ class ServiceGuard:
         send, callback = service.send_response, service.callback
 
         def bounded(request: Any, response: Any) -> Any:
-            return response if _is_too_long(request) else callback(request, response)
+            return response if self._is_too_long(request) else callback(request, response)
 
         def send_response(response: Any, header: Any) -> None:
             if self._clock() < self._resume_at:
@@ -90,6 +94,5 @@ class ServiceGuard:
             throttle_duration_sec=WARNING_INTERVAL,
         )
 
-
-def _is_too_long(request: Any) -> bool:
-    return any(len(getattr(request, name, ())) > MOST_ENTRIES for name in _LISTS)
+    def _is_too_long(self, request: Any) -> bool:
+        return any(len(getattr(request, name, ())) > self._most_entries for name in _LISTS)

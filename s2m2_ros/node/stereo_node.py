@@ -1,8 +1,7 @@
-"""The lifecycle node: transitions, timers and diagnostics around one camera and one matcher."""
+"""The lifecycle node: transitions, timers and diagnostics around cameras and one matcher."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -13,17 +12,21 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, Node, TransitionCallbackReturn
 from std_srvs.srv import SetBool
 
+from s2m2_ros.node.batching import BatchMatcher
 from s2m2_ros.node.camera import Camera
+from s2m2_ros.node.camera_group import CameraGroup
+from s2m2_ros.node.companions import Companions
 from s2m2_ros.node.diagnostics import Snapshot, diagnostic_array
-from s2m2_ros.node.faults import Fault, FaultLog, Level
+from s2m2_ros.node.faults import Fault, FaultLog, log_to
+from s2m2_ros.node.guarding import guarded
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
+from s2m2_ros.node.outputs.merged_cloud import MERGED
 from s2m2_ros.node.pair_processor import Job, PairProcessor
 from s2m2_ros.node.parameter_declaration import Parameters
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import reset_peak_device_memory
 from s2m2_ros.node.service_guard import ServiceGuard
 from s2m2_ros.node.worker import Worker
-from s2m2_ros.text_safety import safe_text
 
 # Seconds between checks for a shutdown request while the worker loads a network.
 SHUTDOWN_CHECK_PERIOD = 0.1
@@ -48,14 +51,18 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
         """Declare the parameters; raises ParameterError if one has an impossible value."""
         super().__init__('stereo_node', **node_arguments)
         self._table = Parameters(self)
-        self._table.on_change(self._guarded(self._settings_changed))
-        self._faults = FaultLog(self._log)
+        self._faults = FaultLog(log_to(self.get_logger()))
         self._supervisor = MatcherSupervisor(self._faults)
+        companions = Companions(lambda: self._worker, lambda: self._table.sharing)
         processor = PairProcessor(
-            self._supervisor, lambda: int(self.get_clock().now().nanoseconds)
+            self._supervisor,
+            lambda: int(self.get_clock().now().nanoseconds),
+            companions.find,
+            BatchMatcher(self._full_batch),
         )
         self._worker = Worker[Job](processor.process, name='stereo_worker')
-        self._camera = Camera(self, self._table, self._faults, self._worker)
+        self._group = CameraGroup(self, self._table, self._faults, self._worker, companions)
+        self._table.on_change(self._guarded(self._settings_changed))
         self._configured = False
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # Steady: simulated time may stand still, and watching goes on.
@@ -63,10 +70,15 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
         self._diagnostics_timer = self._every(
             self._table.settings.diagnostics_period, self._publish_diagnostics
         )
-        self._check_timer = self._every(SYNC_CHECK_PERIOD, self._camera.check)
-        self.create_service(SetBool, '~/enable', self._enable)
+        self._check_timer = self._every(SYNC_CHECK_PERIOD, self._group.check)
+        self.create_service(SetBool, '~/enable', self._enabling(self._group.enable))
+        for camera in self._group.cameras:
+            if camera.name:
+                name = f'~/{camera.name}/enable'
+                self.create_service(SetBool, name, self._enabling(camera.enable))
         # After the last service, since it guards those that there are.
-        self._service_timer = self._every(SERVICE_PERIOD, ServiceGuard(self).send_waiting)
+        guard = ServiceGuard(self, cameras=len(self._group.cameras))
+        self._service_timer = self._every(SERVICE_PERIOD, guard.send_waiting)
         self._poll_timer: Any = None
         self._start_retry = FIRST_START_RETRY
         self._start_timer: Any = None
@@ -78,7 +90,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the network; fails with one message that says what is missing."""
         try:
-            self._table.read_mask()
+            self._group.read_masks()
             settings = self._table.settings
             self._await(self._worker.call(lambda: self._supervisor.open(settings)))
         except Exception as error:
@@ -87,9 +99,9 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
         self._faults.clear(Fault.CONFIGURATION)
         self._configured = True
         self.get_logger().info(f'configured: {self._supervisor.description()}')
-        self._camera.configure(self._guarded(self._camera.follow_subscribers))
-        if not self._camera.reports_subscribers:
-            self._poll_timer = self._every(SUBSCRIBER_POLL_PERIOD, self._camera.follow_subscribers)
+        self._group.configure(self._guarded(self._group.follow_subscribers))
+        if not self._group.reports_subscribers:
+            self._poll_timer = self._every(SUBSCRIBER_POLL_PERIOD, self._group.follow_subscribers)
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -97,24 +109,24 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
         result = super().on_activate(state)
         reset_peak_device_memory()
         self.get_logger().info('active')
-        self._camera.activate()
+        self._group.activate()
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe; a pair that is being matched is not published any more."""
-        self._camera.deactivate()
+        self._group.deactivate()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the network's memory."""
-        self._camera.deactivate()
+        self._group.deactivate()
         if self._poll_timer is not None:
             self.destroy_timer(self._poll_timer)
             self._poll_timer = None
         if self._configured:
             self._await(self._worker.call(self._supervisor.close))
             self._configured = False
-        self._camera.cleanup()
+        self._group.cleanup()
         self._faults.reset()
         return super().on_cleanup(state)
 
@@ -128,7 +140,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
 
     def close(self) -> bool:
         """Leave the graph; False if an inference runs on, which only the process's end stops."""
-        self._camera.deactivate()
+        self._group.deactivate()
         finished = self._worker.close(INFERENCE_TIMEOUT_AT_EXIT)
         self.destroy_node()
         # rclpy leaves it, and with it the node's shared memory: 67 MB in /dev/shm for each run.
@@ -167,56 +179,50 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             self._diagnostics_timer = self._every(
                 after.diagnostics_period, self._publish_diagnostics
             )
-        self._camera.settings_changed(before, after)
 
-    def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        """Pause the camera, which keeps the network loaded, or let it go on."""
-        self._camera.enable(request.data)
-        state = 'enabled' if request.data else 'paused'
-        label = self._label()
-        response.success = True
-        response.message = state if label == 'active' else f'{state} once active (now {label})'
-        return response
+    def _enabling(self, enable: Callable[[bool], None]) -> Callable[..., SetBool.Response]:
+        """Return the service that pauses cameras, which keeps the network loaded."""
+
+        def answer(request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+            enable(request.data)
+            state, label = 'enabled' if request.data else 'paused', self._label()
+            response.success = True
+            response.message = state if label == 'active' else f'{state} once active (now {label})'
+            return response
+
+        return answer
+
+    def _full_batch(self) -> int:
+        return min(self._table.sharing.max_batch, len(self._group.cameras))
 
     def _publish_diagnostics(self) -> None:
-        snapshot = Snapshot(
-            node_name=self.get_fully_qualified_name(),
-            lifecycle_state=self._label(),
-            faults=self._faults.current(),
-            matcher=self._supervisor.state,
-            session=self._camera.session,
-            topics=tuple(self._camera.topics),
-            subscribed=self._camera.wanted(),
-            max_rate=self._table.settings.max_rate,
+        stamp = self.get_clock().now().to_msg()
+        first, *others = (
+            diagnostic_array(self._snapshot(camera), stamp) for camera in self._group.cameras
         )
-        self._diagnostics_publisher.publish(
-            diagnostic_array(snapshot, self.get_clock().now().to_msg())
-        )
+        for array in others:
+            first.status.extend(array.status)
+        self._diagnostics_publisher.publish(first)
 
-    def _log(self, level: Level, text: str) -> None:
-        logger = self.get_logger()
-        # One line each: rclpy ties the severity to the place of the call.
-        if level is Level.ERROR:
-            logger.error(text)
-        elif level is Level.WARN:
-            logger.warning(text)
-        else:
-            logger.info(text)
+    def _snapshot(self, camera: Camera) -> Snapshot:
+        name, merged = self.get_fully_qualified_name(), self._group.merged
+        is_merged = merged is not None and merged.is_wanted()
+        return Snapshot(
+            node_name=f'{name}/{camera.name}' if camera.name else name,
+            lifecycle_state=self._label(),
+            faults={**self._faults.current(), **camera.faults.current()},
+            matcher=self._supervisor.state,
+            session=camera.session,
+            topics=tuple(camera.topics),
+            subscribed=camera.subscribed() | (frozenset({MERGED}) if is_merged else frozenset()),
+            max_rate=camera.settings.max_rate,
+        )
 
     def _every(self, seconds: float, callback: Callable[[], None]) -> Any:
         return self.create_timer(seconds, self._guarded(callback), clock=self._steady)
 
     def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """Return the callback, with its errors reported: rclpy would end the node."""
-
-        @functools.wraps(callback)
-        def guarded(*arguments: Any) -> None:
-            try:
-                callback(*arguments)
-            except Exception as error:
-                self.report(f'{callback.__name__}: {safe_text(repr(error))}')
-
-        return guarded
+        return guarded(callback, self.report)
 
     def report(self, text: str) -> None:
         """Report an unexpected error, unless it only comes from being shut down."""

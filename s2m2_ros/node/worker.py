@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -49,6 +50,26 @@ class Worker(Generic[Item]):
         """Take the waiting item of a slot back, if there is one."""
         with self._wake:
             return self._slots.pop(slot, None)
+
+    def take(
+        self, suits: Callable[[Item], bool], most: int, *, deadline: float = 0.0
+    ) -> list[Item]:
+        """Take at most so many waiting items that suit out of their slots, in turn.
+
+        For the worker's thread. Until the `deadline` (monotonic seconds) it waits for them,
+        unless a call waits too.
+        """
+
+        def found() -> list[Hashable]:
+            return [slot for slot, item in self._slots.items() if suits(item)]
+
+        with self._wake:
+            while len(found()) < most and not (self._closing or self._calls):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                self._wake.wait(left)
+            return [self._slots.pop(slot) for slot in found()[:most]]
 
     def call(self, function: Callable[[], Result]) -> Future[Result]:
         """Run a function in the worker's thread, before the next item."""

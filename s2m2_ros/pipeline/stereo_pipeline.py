@@ -25,6 +25,29 @@ DISPARITY_RESOLUTION = 1 / 16
 CONFIDENCE_STEP = 8
 
 
+@dataclass(frozen=True, eq=False)
+class PendingPair:
+    """A pair that is ready to be matched.
+
+    Attributes:
+        pair: as it came.
+        prepared: as the matcher takes it.
+        wanted: what is to be computed.
+        options, state: as given to `StereoPipeline.begin`.
+        outputs: what is known without matching.
+        kept: which pixels count; None: all.
+
+    """
+
+    pair: PairInput
+    prepared: PreparedPair
+    wanted: Collection[Output]
+    options: PipelineOptions
+    state: PipelineState
+    outputs: PairOutputs
+    kept: KeptPixels | None
+
+
 @dataclass(frozen=True)
 class StereoPipeline:
     """Matches pairs with one matcher and computes what is wanted of them."""
@@ -45,6 +68,20 @@ class StereoPipeline:
         call. Raises ImageError for images that are no pair and masks that do not fit them,
         CalibrationError for a calibration that cannot be used, and whatever the matcher raises.
         """
+        pending = self.begin(pair, wanted, options, state)
+        if not wanted:
+            return pending.outputs
+        prepared = pending.prepared
+        return self.finish(pending, self.matcher.match(prepared.left, prepared.right, timed=True))
+
+    def begin(
+        self,
+        pair: PairInput,
+        wanted: Collection[Output],
+        options: PipelineOptions,
+        state: PipelineState,
+    ) -> PendingPair:
+        """Return the pair, prepared to be matched; raises ImageError or CalibrationError."""
         prepared = prepare(pair, options, state, self.matcher.device)
         height, width = prepared.left.shape[:2]
         outputs = PairOutputs(
@@ -60,11 +97,16 @@ class StereoPipeline:
             notes=(*prepared.notes, *options.mask.notes),
             warnings=prepared.warnings,
         )
-        if not wanted:
-            return outputs
-        mask, device = options.mask, self.matcher.device
-        kept = None if mask.keeps_all else state.kept(mask, width, height, device)
-        result = self.matcher.match(prepared.left, prepared.right, timed=True)
+        mask, kept = options.mask, None
+        if wanted and not mask.keeps_all:
+            kept = state.kept(mask, width, height, self.matcher.device)
+        return PendingPair(pair, prepared, wanted, options, state, outputs, kept)
+
+    def finish(self, pending: PendingPair, result: MatchResult) -> PairOutputs:
+        """Return what is wanted of a pair that the matcher has matched."""
+        prepared, options, outputs = pending.prepared, pending.options, pending.outputs
+        height, width = prepared.left.shape[:2]
+        kept, wanted, state = pending.kept, pending.wanted, pending.state
         # Reading the durations waits for the device, so that they do not mix.
         times = result.timings
         upload_ms, inference_ms = (times.upload_ms, times.inference_ms) if times else (0.0, 0.0)
@@ -80,13 +122,13 @@ class StereoPipeline:
             result,
             wanted,
             image=prepared.left,
-            color_image=pair.color,
+            color_image=pending.pair.color,
             deviation=lambda confidence: disparity_deviation(confidence, network, scale=scale),
             options=_in_phase(options.outputs, wanted, state),
             workspace=state.workspace,
         )
         if kept is not None:
-            host = replace(host, valid_window=mask.window(width, height))
+            host = replace(host, valid_window=options.mask.window(width, height))
         mean_confidence = _mean_confidence(result, kept)
         elapsed = (time.perf_counter() - started) * 1e3
         return replace(

@@ -84,6 +84,16 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     return read_safetensors_metadata(file)
 
 
+def read_config(path: str | os.PathLike[str]) -> S2M2Config:
+    """Return the sizes of the network whose weights a file holds.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, of another kind or of another network.
+    """
+    file = Path(path)
+    return _config_of(find_weights(file, _read(file)), file)
+
+
 def item_names(path: str | os.PathLike[str]) -> frozenset[str]:
     """Return the names of the outermost items of a checkpoint file.
 

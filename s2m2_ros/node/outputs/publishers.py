@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -20,10 +20,15 @@ class Publishers:
 
     `on_subscriber_change` is called (in the executor's thread) when a subscriber comes or goes, if
     the ROS distribution reports that (`reports_subscribers`, from Iron on); elsewhere poll
-    `wanted`.
+    `wanted`. `types` are those of the messages, by topic.
     """
 
-    def __init__(self, node: Any, on_subscriber_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        node: Any,
+        on_subscriber_change: Callable[[], None],
+        types: Mapping[str, type[Any]] = TYPES,
+    ) -> None:
         self._node = node
         self._lock = threading.Lock()
         self._open = False
@@ -37,7 +42,7 @@ class Publishers:
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
                 **extra,
             )
-            for topic, kind in TYPES.items()
+            for topic, kind in types.items()
         }
 
     def wanted(self) -> frozenset[str]:
@@ -52,6 +57,11 @@ class Publishers:
         """Let messages out from now on."""
         with self._lock:
             self._open = True
+
+    def join_active_node(self, state: Any) -> None:
+        """Do what a transition does for publishers that were there: these came after it."""
+        for publisher in self._publishers.values():
+            publisher.on_activate(state)
 
     def close(self) -> None:
         """Let no more messages out; returns when the one under way is out."""

@@ -66,7 +66,8 @@ class Processor:
     progress: Callable[[Progress], None] = lambda _: None
 
     def __enter__(self) -> Processor:
-        self._matcher = self.matching.open()
+        self._matching = self.matching.resolved()
+        self._matcher = self._matching.open()
         return self
 
     def __exit__(
@@ -151,7 +152,7 @@ class Processor:
         recipe = {
             'software': opened['software'],
             'versions': _versions(),
-            'matcher': {**as_json(self.matching), **as_json(opened['matcher'])},
+            'matcher': {**as_json(self._matching), **as_json(opened['matcher'])},
             'options': as_json(self.options),
             'pipeline': as_json(self.pipeline),
             'input': stream.fingerprint(),

@@ -1,0 +1,72 @@
+"""Which preset `auto` is on this machine, and how the log says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from s2m2_ros.inference.hardware.processor_speed import (
+    RESIZING_S,
+    Processor,
+    this_processor,
+)
+from s2m2_ros.inference.presets import AUTO, PRESETS, Preset
+from s2m2_ros.inference.scaling import working_size
+from s2m2_ros.network import S2M2Config
+
+# What `auto` wants on a processor.
+PAIRS_PER_SECOND = 2.0
+HEIGHT, WIDTH = 480, 640
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A preset, its name, and the sentence for the log."""
+
+    name: str
+    preset: Preset
+    reason: str
+
+
+def automatic_preset(config: S2M2Config | None, device: torch.device, *, bfloat16: bool) -> Choice:
+    """Return the most accurate preset that gives `PAIRS_PER_SECOND`, else the fastest one.
+
+    Args:
+        config: sizes of the network; None for another network or none, which presets leave alone.
+        device: what it runs on; a GPU always gets the most accurate preset.
+        bfloat16: whether a processor may compute in bfloat16.
+
+    """
+    accurate = next(iter(PRESETS))
+    if config is None or device.type != 'cpu':
+        return Choice(accurate, PRESETS[accurate], f'preset {AUTO} is {accurate} on {device}')
+    processor = this_processor(bfloat16=bfloat16)
+    rates = {name: 1 / seconds(processor, config, preset) for name, preset in PRESETS.items()}
+    quick = (name for name, rate in rates.items() if rate >= PAIRS_PER_SECOND)
+    name = next(quick, list(PRESETS)[-1])
+    return Choice(name, PRESETS[name], _reason(name, rates[name], processor))
+
+
+def seconds(processor: Processor, config: S2M2Config, preset: Preset) -> float:
+    """Return the estimated seconds of a pair of 640x480."""
+    size = working_size(HEIGHT, WIDTH, preset.max_width)
+    resizing = 0.0 if size == (HEIGHT, WIDTH) else RESIZING_S
+    return processor.seconds(config, size, preset.refine_iterations) + resizing
+
+
+def _reason(name: str, rate: float, processor: Processor) -> str:
+    start = (
+        f'preset {AUTO} is {name} on {processor} without a GPU (about {rate:.2g} pairs per second '
+        f'of {WIDTH}x{HEIGHT}, estimated'
+    )
+    accurate = next(iter(PRESETS))
+    if name == accurate:
+        return f'{start})'
+    loss = (
+        f'; of the motorcycle pair, starter then gets {PRESETS[name].bad_2:g} % of the pixels '
+        f'wrong by more than 2 px instead of {PRESETS[accurate].bad_2:g} %); preset {accurate} '
+        'turns this off'
+    )
+    slower = ', backend sgbm is faster still' if rate < PAIRS_PER_SECOND else ''
+    return f'{start}{loss}{slower}'

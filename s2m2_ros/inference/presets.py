@@ -1,0 +1,36 @@
+"""The presets: how much accuracy is given up for speed; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# Of max_width and refine_iterations: as the preset says.
+BY_PRESET = -1
+AUTO = 'auto'
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What one word stands for.
+
+    Attributes:
+        max_width: images are matched at this width at most; 0: no limit.
+        refine_iterations: local refinement steps.
+        bad_2: percentage of the pixels of the motorcycle pair (741x500) that `starter` gets wrong
+            by more than 2 px with it, as `benchmark/settings.py` measures.
+
+    """
+
+    max_width: int
+    refine_iterations: int
+    bad_2: float
+
+
+# The most accurate one first.
+PRESETS: Mapping[str, Preset] = {
+    'accurate': Preset(max_width=0, refine_iterations=3, bad_2=13.5),
+    'balanced': Preset(max_width=640, refine_iterations=1, bad_2=13.9),
+    'fast': Preset(max_width=448, refine_iterations=1, bad_2=23.8),
+}
+CHOICES = (AUTO, *PRESETS)
