@@ -5,7 +5,7 @@ as likely, and at most as uncertain, as the one below), and a reliability table 
 check. Pairs are named as `s2m2 evaluate` takes them, or `scenes:SEED:COUNTxHEIGHTxWIDTH` for
 procedural scenes of any seed. All sets count alike, whatever their size.
 
-    python -m benchmark.confidence --networks starter sgbm \
+    python -m benchmark.confidence --networks starter sgbm left_right_check \
         --fit motorcycle scenes:20271126:10x256x512 --check FOLDER scenes:20271127:6x256x512
 
 Run it again whenever the weights of `starter` change.
@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +25,10 @@ import torch
 
 from s2m2_ros.cli.evaluate import dataset_pairs
 from s2m2_ros.cli.sizes import three_numbers
-from s2m2_ros.evaluation.pairs import StereoPair
+from s2m2_ros.evaluation.pairs import Picture, StereoPair
 from s2m2_ros.geometry.uncertainty import calibrated_confidence, disparity_deviation
-from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference import MatchResult, StereoMatcher
+from s2m2_ros.inference.other_networks.left_right_check import check, mirrored
 from s2m2_ros.training.procedural.placement import SceneOptions
 from s2m2_ros.training.procedural.scenes import SceneGenerator
 
@@ -73,14 +74,40 @@ def pairs_of(name: str) -> Iterator[StereoPair]:
         yield StereoPair(f'scene {index}', left, right, truth, None)
 
 
-def open_network(name: str) -> StereoMatcher:
-    """Return the matcher of `sgbm` or of a checkpoint."""
+class LeftRightCheck:
+    """`starter`, with the confidence that other networks get from comparing the views."""
+
+    checkpoint = backend = confidence_table = 'left_right_check'
+
+    def __init__(self) -> None:
+        self._matcher = StereoMatcher.open('starter')
+
+    def __enter__(self) -> LeftRightCheck:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._matcher.close()
+
+    def match(self, left: Picture, right: Picture) -> MatchResult:
+        """Match both views of a pair."""
+        result = self._matcher.match(left, right)
+        mirror = self._matcher.match(right[:, ::-1].copy(), left[:, ::-1].copy())
+        agreement = check(result.disparity, mirrored(mirror.disparity))
+        return replace(result, confidence=agreement.confidence)
+
+
+def open_network(name: str) -> StereoMatcher | LeftRightCheck:
+    """Return the matcher of `sgbm`, of `left_right_check` or of a checkpoint."""
     if name == 'sgbm':
         return StereoMatcher.open(backend='sgbm')
+    if name == 'left_right_check':
+        return LeftRightCheck()
     return StereoMatcher.open(name)
 
 
-def sample(matcher: StereoMatcher, datasets: list[str], cache: Path | None) -> Sample:
+def sample(
+    matcher: StereoMatcher | LeftRightCheck, datasets: list[str], cache: Path | None
+) -> Sample:
     """Match all pairs of some sets; maps are kept in the folder `cache`, if there is one."""
     parts = []
     for dataset in datasets:
@@ -101,7 +128,7 @@ def sample(matcher: StereoMatcher, datasets: list[str], cache: Path | None) -> S
 
 
 def _maps(
-    matcher: StereoMatcher, pair: StereoPair, dataset: str, cache: Path | None
+    matcher: StereoMatcher | LeftRightCheck, pair: StereoPair, dataset: str, cache: Path | None
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     name = f'{matcher.checkpoint or matcher.backend}-{dataset}-{pair.name}'.replace('/', '_')
     file = cache / f'{name}.npz' if cache else None

@@ -43,6 +43,7 @@ MANIFEST_NAMES: dict[str, tuple[str | None, str | None]] = {
     'tensorrt': (None, 'tensorrt'),
     'trimesh': (None, 'trimesh'),
     'viser': (None, 'viser'),
+    'moderngl': (None, 'moderngl'),
     'websockets': (None, 'websockets'),
 }
 ROS_PACKAGES = {

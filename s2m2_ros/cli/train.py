@@ -38,13 +38,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--resume', action='store_true', help='continue the run in FOLDER exactly')
     parser.add_argument('--data', type=Path, nargs='*', default=[], help='folders of real pairs')
     parser.add_argument(
+        '--unlabeled',
+        type=Path,
+        nargs='*',
+        default=[],
+        help='folders of rectified pairs without truth, learned from by comparing the views',
+    )
+    parser.add_argument(
         '--photographs', type=Path, help='folder of images to take textures of scenes from'
     )
     parser.add_argument(
         *('--scenes-fraction', '--scenes-share'),
         type=float,
         default=0.5,
-        help='with --data: fraction of batches from procedural scenes',
+        help='with --data or --unlabeled: fraction of batches from procedural scenes',
+    )
+    parser.add_argument(
+        '--margins',
+        type=float,
+        default=0.3,
+        help='fraction of pairs with margins, as the matcher pads images to multiples of 32',
     )
     parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, ...')
     parser.add_argument(
@@ -80,6 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace, options: TrainOptions, device: torch.device) -> int:
+    from s2m2_ros.training.margins import RandomMargins
     from s2m2_ros.training.process_group import ProcessGroup
     from s2m2_ros.training.trainer import RunSettings, Trainer
     from s2m2_ros.training.validation import validation_pairs
@@ -94,7 +108,9 @@ def _train(arguments: argparse.Namespace, options: TrainOptions, device: torch.d
     )
     default = '24x256x512' if device.type == 'cuda' else '16x192x384'
     pairs = validation_pairs(*three_numbers(arguments.validation or default))
-    source = _source(arguments, options, device)
+    source = RandomMargins(
+        _source(arguments, options, device), fraction=arguments.margins, seed=options.seed
+    )
     group = ProcessGroup.join(device)
     try:
         trainer = Trainer(options, settings, source, pairs, init=arguments.init, group=group)
@@ -128,6 +144,7 @@ def _options(arguments: argparse.Namespace, device: torch.device) -> TrainOption
         learning_rate=arguments.learning_rate,
         average=arguments.average,
         allow_negative=arguments.allow_negative,
+        unlabeled=bool(arguments.unlabeled),
         objects=(6, 20) if small else (10, 30),
         # Weights that match already need not be kept from occluded pixels for long.
         visible_only=0.1 if arguments.init else 0.3,
@@ -189,11 +206,19 @@ def _source(
         bank_size=bank,
         photographs=photographs,
     )
-    if not arguments.data:
+    if not arguments.data and not arguments.unlabeled:
         return scenes
-    from s2m2_ros.training.folders import FolderSource, Mixture  # which need OpenCV
+    from s2m2_ros.training.folders import (  # which need OpenCV
+        FolderSource,
+        Mixture,
+        UnlabeledSource,
+    )
 
-    folders = FolderSource(arguments.data, seed=options.seed)
+    folders: list[BatchSource] = []
+    if arguments.data:
+        folders.append(FolderSource(arguments.data, seed=options.seed))
+    if arguments.unlabeled:
+        folders.append(UnlabeledSource(arguments.unlabeled, seed=options.seed))
     return Mixture(folders, scenes, scenes_fraction=arguments.scenes_fraction, seed=options.seed)
 
 

@@ -87,7 +87,7 @@ def load_pair(files: StereoFiles) -> StereoPair:
     Raises:
         DatasetError: if a file cannot be read or the sizes differ.
     """
-    left, right = _read_images(files.left, files.right)
+    left, right = read_images(files.left, files.right)
     values, is_integer = _read_values(files.truth, in_fractions=(files.scale or 1) > 16)
     visible = None if files.visible is None else _read_visible(files.visible)
     for name, array in (('right image', right), ('truth', values), ('mask', visible)):
@@ -175,7 +175,7 @@ def _read_visible(file: Path) -> Mask:
     return np.asarray(values == 255 if values.dtype == np.uint8 else values > 0)
 
 
-def _read_images(*files: Path) -> list[Picture]:
+def read_images(*files: Path) -> list[Picture]:
     """Return left and right as (H, W, 3) uint8 RGB, deep images scaled by one range."""
     try:
         raw = [read_raw(file) for file in files]

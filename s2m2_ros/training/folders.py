@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from s2m2_ros.evaluation.datasets import find_labeled_pairs
-from s2m2_ros.evaluation.pairs import StereoFiles, StereoPair
-from s2m2_ros.evaluation.truth import load_pair
+from s2m2_ros.evaluation.pairs import DatasetError, StereoFiles, StereoPair
+from s2m2_ros.evaluation.truth import load_pair, read_images
+from s2m2_ros.io.sources.stereo_sources import ImagePair, find_pairs
 from s2m2_ros.training.batch import BatchSource, StereoBatch, stack
 from s2m2_ros.training.procedural.photometric import augment
 from s2m2_ros.training.procedural.seeded_random import SeededRandom
@@ -55,25 +56,61 @@ class FolderSource:
         return StereoBatch(**{**vars(pairs), 'left': left * 255, 'right': right * 255})
 
 
+class UnlabeledSource:
+    """Random crops of pairs without truth, of any naming that `find_pairs` knows.
+
+    No photometric changes: the views are compared with each other.
+    """
+
+    def __init__(self, folders: Sequence[Path], *, seed: int) -> None:
+        """Find the pairs.
+
+        Raises:
+            SourceError: if a folder holds none.
+        """
+        self.files = [pair for folder in folders for pair in find_pairs(folder)]
+        self.seed = seed
+
+    def batch(self, index: int, batch_size: int, height: int, width: int) -> StereoBatch:
+        """Return batch ``index`` of crops of height x width pixels, on the host."""
+        random = np.random.default_rng((self.seed, index, 2))
+        chosen = random.choice(len(self.files), batch_size, replace=batch_size > len(self.files))
+        pairs = [_without_truth(self.files[number]) for number in chosen]
+        return stack([crop_pair(pair, random, height, width) for pair in pairs])
+
+
 class Mixture:
     """Batches from folders and procedural scenes by turns."""
 
     def __init__(
-        self, folders: BatchSource, scenes: BatchSource, *, scenes_fraction: float, seed: int
+        self,
+        folders: Sequence[BatchSource],
+        scenes: BatchSource,
+        *,
+        scenes_fraction: float,
+        seed: int,
     ) -> None:
         self.folders, self.scenes = folders, scenes
         self.scenes_fraction, self.seed = scenes_fraction, seed
 
     def batch(self, index: int, batch_size: int, height: int, width: int) -> StereoBatch:
-        """Return batch ``index`` of one of the sources, drawn for each index."""
-        draw = np.random.default_rng((self.seed, index, 1)).random()
-        source = self.scenes if draw < self.scenes_fraction else self.folders
+        """Return batch ``index`` of one of the sources, drawn for each index; folders alike."""
+        random = np.random.default_rng((self.seed, index, 1))
+        source = self.scenes
+        if random.random() >= self.scenes_fraction:
+            source = self.folders[int(random.integers(len(self.folders)))]
         return source.batch(index, batch_size, height, width)
 
 
 def crop(files: StereoFiles, random: np.random.Generator, height: int, width: int) -> StereoBatch:
     """Return one random crop of a pair, enlarged where the pair is smaller than the crop."""
-    pair = load_pair(files)
+    return crop_pair(load_pair(files), random, height, width)
+
+
+def crop_pair(
+    pair: StereoPair, random: np.random.Generator, height: int, width: int
+) -> StereoBatch:
+    """Return one random crop, enlarged where the pair is smaller than the crop."""
     smallest = max(height / pair.left.shape[0], width / pair.left.shape[1])
     zoom = max(smallest, random.uniform(1.0, LARGEST_ZOOM))
     rows, columns = (-(-length // zoom) for length in (height, width))
@@ -81,6 +118,17 @@ def crop(files: StereoFiles, random: np.random.Generator, height: int, width: in
     start = int(random.integers(0, max(pair.left.shape[1] - columns, 0) + 1))
     window = slice(top, int(top + rows)), slice(start, int(start + columns))
     return _enlarged(_cut(pair, window), height, width)
+
+
+def _without_truth(files: ImagePair) -> StereoPair:
+    left, right = read_images(files.left, files.right)
+    if left.shape != right.shape:
+        raise DatasetError(
+            f"'{files.left}' and '{files.right}' have different sizes; both images of a pair must "
+            'be rectified to one size'
+        )
+    unknown = np.full(left.shape[:2], np.nan, np.float32)
+    return StereoPair(files.name, left, right, unknown, None)
 
 
 def _cut(pair: StereoPair, window: tuple[slice, slice]) -> StereoBatch:

@@ -55,6 +55,8 @@ class TrainOptions:
     visible_only: float = 0.3
     """Fraction of the run during which occluded pixels do not count in the disparity losses."""
     allow_negative: bool = False
+    unlabeled: bool = False
+    """Some batches have no truth and are learned from by comparing the views."""
     objects: tuple[int, int] = (10, 30)
     widest_range: float = 0.45
     """Largest disparity of a scene as a fraction of the width."""

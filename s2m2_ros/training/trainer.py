@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from s2m2_ros.network import S2M2, load_network
+from s2m2_ros.network import S2M2, Stages, load_network
 from s2m2_ros.training import checkpoints
 from s2m2_ros.training.batch import BatchSource, StereoBatch
 from s2m2_ros.training.checkpoints import Learner, RunState
@@ -23,6 +23,11 @@ from s2m2_ros.training.options import Crop, TrainingError, TrainOptions, validat
 from s2m2_ros.training.process_group import ProcessGroup
 from s2m2_ros.training.progress import Progress
 from s2m2_ros.training.schedule import MovingAverage, one_cycle, parameter_groups
+from s2m2_ros.training.self_supervision import (
+    PhotometricWeights,
+    disparity_of_right_view,
+    self_supervised_loss,
+)
 from s2m2_ros.training.validation import (
     SEED,
     ValidationScores,
@@ -156,10 +161,20 @@ class Trainer:
         loss, parts = total_loss(
             stages, pairs, weights=self.weights, visible_only=done < options.visible_only
         )
+        if options.unlabeled and not pairs.valid.any():
+            # Added, so that every process has gradients of the same parameters.
+            parts = self._self_supervised(stages, pairs)
+            loss = loss + torch.stack(list(parts.values())).sum()
+            parts = {name: part.detach() for name, part in parts.items()}
         norm = self._descend(loss)
         self._count(crop)
         learner.average.update(learner.network, self.state.step)
         return {**parts, 'total': loss.detach(), 'gradient': norm, 'rate': torch.tensor(rate)}
+
+    def _self_supervised(self, stages: Stages, pairs: StereoBatch) -> dict[str, Tensor]:
+        with self._autocast():
+            right = disparity_of_right_view(self.learner.network, pairs)
+        return self_supervised_loss(stages, right, pairs, PhotometricWeights())
 
     def _descend(self, loss: Tensor) -> Tensor:
         """Take the gradient step; one that is not finite is left out."""

@@ -9,13 +9,13 @@ from typing import Any
 from s2m2_ros.network.checkpoint import CheckpointError, item_names, read_metadata
 
 BASELINE_WEIGHTS = (
-    'these are baseline weights, trained for two hours on a CPU: expect soft edges and lost '
+    'these are baseline weights, trained for six hours on a CPU: expect soft edges and lost '
     'thin structures (s2m2_ros/weights/starter.md has the figures)'
 )
 
 
 def is_trained_by_us(file: Path) -> bool:
-    """Return whether ``s2m2 train`` made the weights in ``file``, which never sees margins.
+    """Return whether ``s2m2 train`` made the weights in ``file``: its margins are right and below.
 
     False for a file that is no checkpoint: whoever loads it says what is wrong.
     """

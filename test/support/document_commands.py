@@ -32,6 +32,7 @@ SHELL = 'a builtin or a basic tool of the shell'
 # Programs that are not run, and why.
 OTHERS: Mapping[str, str] = {
     'apt-get': NO_APT,
+    'dpkg-deb': NO_APT,
     'rosdep': NO_ROS,
     'colcon': NO_ROS,
     'source': NO_ROS,

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from s2m2_ros.training.folders import FolderSource, Mixture, crop
+from s2m2_ros.evaluation.pairs import DatasetError
+from s2m2_ros.training.folders import FolderSource, Mixture, UnlabeledSource, crop
 from s2m2_ros.training.procedural.scenes import SceneGenerator
 
 HEIGHT, WIDTH, SHIFT = 80, 160, 12
@@ -75,7 +76,26 @@ def test_batches_depend_on_seed_and_index_alone(folder: Path) -> None:
 def test_a_mixture_draws_from_both(folder: Path) -> None:
     folders = FolderSource([folder], seed=0)
     scenes = SceneGenerator(0, bank_size=6)
-    mixture = Mixture(folders, scenes, scenes_fraction=0.5, seed=0)
+    mixture = Mixture([folders], scenes, scenes_fraction=0.5, seed=0)
     full = [bool((mixture.batch(i, 1, 32, 64).labeled == 1).all()) for i in range(8)]
     assert {True, False} == set(full)
-    assert Mixture(folders, scenes, scenes_fraction=1.0, seed=0).batch(1, 1, 32, 64).labeled.all()
+    alone = Mixture([folders], scenes, scenes_fraction=1.0, seed=0)
+    assert alone.batch(1, 1, 32, 64).labeled.all()
+
+
+def test_pairs_without_truth_have_none_and_keep_their_colors(folder: Path) -> None:
+    source = UnlabeledSource([folder], seed=0)
+    batch = source.batch(3, 2, 80, 160)
+    assert not batch.valid.any()
+    assert not batch.labeled.any()
+    assert batch.left.mean() > 50
+    assert torch.equal(batch.left, source.batch(3, 2, 80, 160).left)
+    mixed = Mixture([source], SceneGenerator(0, bank_size=6), scenes_fraction=0.0, seed=0)
+    assert not mixed.batch(0, 1, 32, 64).valid.any()
+
+
+def test_a_pair_of_two_sizes_is_named(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / 'im0.png'), np.zeros((40, 80, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / 'im1.png'), np.zeros((40, 90, 3), np.uint8))
+    with pytest.raises(DatasetError, match=r'im1\.png.*different sizes'):
+        UnlabeledSource([tmp_path], seed=0).batch(0, 1, 32, 64)

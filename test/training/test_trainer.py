@@ -66,6 +66,21 @@ def test_it_learns_a_small_fixed_set_by_heart(tmp_path: Path) -> None:
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
 
 
+def test_it_learns_from_a_pair_without_truth(tmp_path: Path) -> None:
+    pairs = SCENES.batch(0, 1, 32, 64)
+    blind = replace(pairs, valid=0 * pairs.valid, labeled=0 * pairs.labeled)
+    options = replace(TINY, steps=30, learning_rate=3e-3, crops=(Crop(1.0, 32, 64, 1),))
+    trainer = make_trainer(tmp_path, replace(options, unlabeled=True))
+    trainer.source = OnePair(blind)
+    steps = [trainer.step() for _ in range(options.steps)]
+    assert set(steps[0]) == {'photometric', 'smoothness', 'total', 'gradient', 'rate'}
+    totals = [float(step['total']) for step in steps]
+    assert sum(totals[-5:]) < sum(totals[:5])
+    untaught = make_trainer(tmp_path, options)
+    untaught.source = OnePair(blind)
+    assert 'photometric' not in untaught.step()
+
+
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path) -> None:
     make_trainer(tmp_path / 'whole').run()
     make_trainer(tmp_path / 'parts', stop_after=4).run()

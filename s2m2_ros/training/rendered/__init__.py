@@ -1,0 +1,1 @@
+"""Rendered scenes: furnished interiors with lights and shadows, exact disparity and visibility."""
