@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import yaml
 
+from s2m2_ros.camera_rigs import read_rigs
 from s2m2_ros.cli.main import main
 from s2m2_ros.launch_arguments import PARAMETERS_KEY, _sections
 from s2m2_ros.node.parameters import ALIASES, Settings
@@ -159,6 +161,12 @@ def wrong_names(content: Mapping[str, Any]) -> list[str]:
             for name in values
             if name not in known
         ]
+    if isinstance(content.get('cameras'), dict):
+        with TemporaryDirectory() as folder:
+            path = Path(folder, 'rigs.yaml')
+            path.write_text(yaml.safe_dump(dict(content)))
+            read_rigs(path)
+        return []
     if set(content) & set(LAYOUT):
         parse_description(yaml.safe_dump(dict(content)))
         return []

@@ -44,6 +44,7 @@ OTHERS: Mapping[str, str] = {
     'open': NO_TERMINAL,
     'pre-commit': 'installs a hook into the checkout',
     'git': 'reaches a server',
+    'ray': 'starts a cluster that outlives the command',
     'cd': SHELL,
     'touch': SHELL,
     'id': SHELL,

@@ -12,6 +12,7 @@ from pathlib import Path
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS
 from s2m2_ros.node.outputs.topic_types import STATS
 from s2m2_ros.node.parameters import ALIASES, CONSTRAINTS, Settings
+from s2m2_ros.node.sharing_parameters import Sharing
 from s2m2_ros.player.player_parameters import PlayerOptions
 from support.processes import SOURCE
 
@@ -40,7 +41,8 @@ INPUTS = {
 def launch_arguments(name: str) -> frozenset[str]:
     """Return the arguments of a launch file; those of stereo.launch.py belong to all of them."""
     found = set()
-    for path in {file_of(name), SOURCE / 'launch' / 'stereo.launch.py'}:
+    shared = SOURCE / 's2m2_ros' / 'launch_arguments.py'
+    for path in {file_of(name), SOURCE / 'launch' / 'stereo.launch.py', shared}:
         for node in ast.walk(ast.parse(path.read_text())):
             if (
                 isinstance(node, ast.Call)
@@ -72,7 +74,8 @@ def parameters_of(executable: str) -> set[str]:
     """Return the parameters that one of our nodes takes."""
     if executable == 'stereo_player':
         return {option.name for option in fields(PlayerOptions)}
-    return {option.name for option in fields(Settings)} | set(ALIASES) | {'use_sim_time'}
+    of_cameras = {option.name for option in fields(Settings)} | set(ALIASES)
+    return of_cameras | {option.name for option in fields(Sharing)} | {'use_sim_time'}
 
 
 def run(words: Sequence[str]) -> list[str]:
@@ -85,7 +88,8 @@ def run(words: Sequence[str]) -> list[str]:
     topics = INPUTS | set(OUTPUT_TOPICS) | {STATS}
     for option, value in pairwise(words[2:]):
         name = value.partition(':=')[0]
-        if option == '-p' and name not in parameters_of(words[1]):
+        # That of one of several cameras has its name before.
+        if option == '-p' and name.rpartition('.')[2] not in parameters_of(words[1]):
             found.append(f'no parameter {name}')
         if option == '-r' and not name.startswith('__') and name not in topics:
             found.append(f'no topic {name}')

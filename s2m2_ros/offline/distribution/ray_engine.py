@@ -236,7 +236,7 @@ class RayCluster:
 
 
 def _check_address(address: str) -> None:
-    """Raise EngineError if nothing listens at an address: Ray would try for minutes."""
+    """Raise EngineError if no process answers at an address: Ray would try for minutes."""
     if address in ('auto', 'local'):
         return
     try:

@@ -133,7 +133,7 @@ class WorkerPool:
             self._condition.notify_all()
 
     def withdraw(self, job: Job) -> None:
-        """Give up the tasks of a job that nobody has begun."""
+        """Give up the tasks of a job that no worker has begun."""
         with self._condition:
             for task in [task for task in self._pending if task.job is job]:
                 self._pending.remove(task)
