@@ -79,6 +79,7 @@ class FakeMatcher:
 
     device = META
     confidence_table = 'S'
+    backend = 'torch'
 
     def __init__(self, fake: FakeDevice) -> None:
         self._fake = fake
