@@ -47,11 +47,12 @@ def descriptor(name: str, default: Any) -> ParameterDescriptor:
             choice or "'' (none)" for choice in constraint.choices
         )
     # So that `max_depth:=5` is taken, which YAML reads as an integer; Settings checks the type.
-    # And `rectify:=true`, which is a bool, and `pixel_range:=10`, which is an integer.
+    # And `rectify:=true` and `temporal_filter:=off`, which are bool, and `pixel_range:=10`.
     # And arrays: an empty one has no type of its own.
     described.dynamic_typing = isinstance(default, float | tuple) or name in (
         'rectify',
         'pixel_range',
+        'temporal_filter',
     )
     if constraint.range is not None:
         low, high = constraint.range

@@ -240,3 +240,9 @@ class TestMaskFile:
         write_png(tmp_path / 'black.png', np.zeros((4, 6), np.uint8))
         with pytest.raises(ParameterError, match=r'mask_file: .*black everywhere'):
             _ = Settings(mask_file=str(tmp_path / 'black.png')).mask
+
+
+def test_off_as_yaml_reads_it_turns_the_temporal_filter_off() -> None:
+    assert Settings(temporal_filter=False).temporal_filter == 'off'  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match='temporal_filter = True must be of type string'):
+        Settings(temporal_filter=True)  # type: ignore[arg-type]

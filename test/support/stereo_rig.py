@@ -24,8 +24,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from s2m2_ros.node.outputs.topic_types import TYPES
 from support.processes import SOURCE
 from support.stereo_scene import FRAME, PlaneScene, camera_info, image_message, stamp
+from support.transcript import PATIENCE, REPEAT_S
 
-PATIENCE = 180.0
 # With the command line's -p, as a user would.
 COMMAND = 'import sys; from s2m2_ros.node.main import main; sys.exit(main())'
 INPUTS = ('left/image_rect', 'right/image_rect', 'left/camera_info', 'right/camera_info')
@@ -166,11 +166,24 @@ class Rig:
         return at
 
     def call(self, kind: Any, service: str, request: Any) -> Any:
-        """Call a service of the node and return its response."""
+        """Call a service of the node and return its response.
+
+        The middleware loses an answer if the node has not discovered the client yet, so that the
+        request is repeated.
+        """
         client = self.node.create_client(kind, f'stereo_node/{service}')
         self.until(client.service_is_ready, f'service {service}')
-        future = client.call_async(request)
-        self.until(future.done, f'answer of {service}')
+        futures: list[Any] = []
+        repeat_at = 0.0
+
+        def answered() -> Any:
+            nonlocal repeat_at
+            if time.monotonic() > repeat_at:
+                futures.append(client.call_async(request))
+                repeat_at = time.monotonic() + REPEAT_S
+            return next((future for future in futures if future.done()), None)
+
+        future = self.until(answered, f'answer of {service}')
         self.node.destroy_client(client)
         return future.result()
 

@@ -9,6 +9,8 @@ from typing import Any
 
 # Many computers run tests while they do other things.
 PATIENCE = 180.0
+# Seconds after which the answer of a service counts as lost.
+REPEAT_S = 15.0
 
 
 class Transcript:

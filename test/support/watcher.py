@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from typing import Any
 
@@ -18,6 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
 from support.remote import serve, tell
+from support.transcript import REPEAT_S
 
 # Written out again, since a listener knows the documentation and not the node's modules.
 TYPES = {
@@ -76,13 +78,19 @@ class Watcher:
     def _request(self, kind: Any, name: str, request: Any, read: Any) -> Any:
         client = self._node.create_client(kind, name)
         outcome = rclpy.task.Future()
+        send_at = 0.0
 
         def send() -> None:
-            if client.service_is_ready():
-                self._node.destroy_timer(timer)
+            nonlocal send_at
+            # Again after a while: an answer is lost if the node has not discovered the client yet.
+            if client.service_is_ready() and time.monotonic() > send_at:
+                send_at = time.monotonic() + REPEAT_S
                 client.call_async(request).add_done_callback(finish)
 
         def finish(answer: Any) -> None:
+            if outcome.done():
+                return
+            self._node.destroy_timer(timer)
             self._node.destroy_client(client)
             outcome.set_result(read(answer.result()))
 
