@@ -88,7 +88,7 @@ def typed(name: str, value: Any, default: Any) -> Any:
         return _typed_array(name, value, default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    # YAML reads `rectify: true` and `temporal_filter: off` as bool, `pixel_range: 10` as an integer.
+    # YAML reads `rectify: true` and `temporal_filter: off` as bool, `pixel_range: 10` as int.
     if (name, value) == ('temporal_filter', False):
         return 'off'
     if (name, type(value)) in (('rectify', bool), ('pixel_range', int)):
