@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from types import ModuleType
 
 import pytest
@@ -11,21 +9,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from support.processes import SOURCE
+from support.scripts import load_script
 
 META = torch.device('meta')
 
 
 @pytest.fixture(scope='module')
 def device_budget() -> ModuleType:
-    path = SOURCE / 'benchmark' / 'device_budget.py'
-    spec = importlib.util.spec_from_file_location('device_budget', path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script('benchmark/device_budget.py')
 
 
 def test_a_small_module_by_hand(device_budget: ModuleType) -> None:

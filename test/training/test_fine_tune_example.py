@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,18 +13,13 @@ import torch
 
 from s2m2_ros.network import S2M2, S2M2Config
 from s2m2_ros.training.checkpoints import save_weights
-from support.processes import SOURCE
+from support.scripts import load_script
 
 
 @pytest.fixture(scope='module')
 def example() -> ModuleType:
     """Import examples/fine_tune.py, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location('fine_tune', SOURCE / 'examples/fine_tune.py')
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script('examples/fine_tune.py')
 
 
 def test_points_become_disparities_of_the_nearest(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -13,18 +12,12 @@ import numpy as np
 import pytest
 
 from support.processes import SOURCE
+from support.scripts import load_script
 
 
 @pytest.fixture(scope='module')
 def environment() -> ModuleType:
-    path = SOURCE / 'underlay' / 'environment.py'
-    spec = importlib.util.spec_from_file_location('underlay_environment', path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script('underlay/environment.py')
 
 
 @pytest.mark.parametrize('version', [(3, 10), (3, 11), (3, 14)])

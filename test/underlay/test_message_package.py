@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from support.processes import SOURCE
+from support.scripts import load_script
 
 
 @pytest.fixture(scope='module')
 def message_package() -> ModuleType:
-    path = SOURCE / 'underlay' / 'message_package.py'
-    spec = importlib.util.spec_from_file_location('underlay_message_package', path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script('underlay/message_package.py')
 
 
 def test_who_has_loaded_a_library_keeps_it(tmp_path: Path, message_package: ModuleType) -> None:
