@@ -13,13 +13,10 @@ from s2m2_ros.io.images.video_units import (
     MOST_UNITS,
     START,
     FrameNumbers,
-    codec_named,
     contents,
 )
 from s2m2_ros.optional_packages import require_packages
 from s2m2_ros.text_safety import safe_text
-
-__all__ = ['VideoDecoder', 'codec_named']
 
 NAMES = {'h264': 'H.264', 'hevc': 'H.265'}
 # Two fields may make up one picture. Many tiny pictures in a packet would take hours.

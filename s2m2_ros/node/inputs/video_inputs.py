@@ -9,16 +9,12 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
-from s2m2_ros.errors import ImageError, S2M2Error
-from s2m2_ros.io.images.compressed_images import VIDEO
-from s2m2_ros.io.images.image_formats import image_format
-from s2m2_ros.io.images.video_packets import VideoDecoder, codec_named
+from s2m2_ros.errors import S2M2Error
+from s2m2_ros.io.images.video_codecs import codec_in_image, codec_of_encoding
+from s2m2_ros.io.images.video_packets import VideoDecoder
 from s2m2_ros.io.message_data import fill_image
 from s2m2_ros.node.faults import Fault, FaultLog
-from s2m2_ros.text_safety import safe_text
 
-# So much of a message shows what it is.
-FIRST_BYTES = 64
 # A problem that is older, in seconds, is not why there are no pictures now: nothing comes at all.
 RECENT = 2.0
 NO_KEY_FRAME = (
@@ -92,16 +88,8 @@ def codec_of(message: Any) -> str | None:
     if isinstance(message, Image):
         return None
     if isinstance(message, CompressedImage):
-        found = image_format(bytes(message.data[:FIRST_BYTES]))
-        return (codec_named(message.format) or codec_named(found)) if found in VIDEO else None
-    # An FFMPEGPacket, whose encoding may go on behind a semicolon with that of the pixels.
-    codec = codec_named(message.encoding.partition(';')[0])
-    if codec is None:
-        raise ImageError(
-            f"it is encoded as '{safe_text(message.encoding)}': of video only H.264 and H.265 are "
-            'decoded, so set the encoder to one of them'
-        )
-    return codec
+        return codec_in_image(message)
+    return codec_of_encoding(message.encoding, 'set the encoder to one of them')
 
 
 def image_of(picture: np.ndarray, header: Any) -> Image:

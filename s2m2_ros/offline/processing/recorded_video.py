@@ -7,17 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from s2m2_ros.errors import ImageError
-from s2m2_ros.io.images.compressed_images import VIDEO
-from s2m2_ros.io.images.image_formats import image_format
-from s2m2_ros.io.images.video_packets import VideoDecoder, codec_named
+from s2m2_ros.io.images.video_codecs import codec_in_image, codec_of_encoding
+from s2m2_ros.io.images.video_packets import VideoDecoder
 from s2m2_ros.io.images.video_units import contents
 from s2m2_ros.io.message_data import fill_image
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.messages.plain_messages import PlainMessage, plain_header
-from s2m2_ros.text_safety import safe_text
-
-# So much of a message shows what it is.
-FIRST_BYTES = 64
 
 
 def with_header(content: Any) -> Any:
@@ -32,19 +27,9 @@ def with_header(content: Any) -> Any:
 def packet_codec(content: Any) -> str | None:
     """Return the codec of a packet of video, None for an image; raises ImageError for others."""
     if hasattr(content, 'pts') or hasattr(content, 'is_video'):
-        # The encoding of an FFMPEGPacket may go on behind a semicolon with that of the pixels.
         name = content.encoding.partition(';')[0] if hasattr(content, 'pts') else content.format
-        codec = codec_named(name)
-        if codec is None:
-            raise ImageError(
-                f"it is encoded as '{safe_text(name)}': of video only H.264 and H.265 are "
-                'decoded, so set the encoder to one of them, or record images'
-            )
-        return codec
-    if not hasattr(content, 'format'):
-        return None
-    found = image_format(bytes(content.data[:FIRST_BYTES]))
-    return (codec_named(content.format) or codec_named(found)) if found in VIDEO else None
+        return codec_of_encoding(name, 'set the encoder to one of them, or record images')
+    return codec_in_image(content) if hasattr(content, 'format') else None
 
 
 def is_packet(content: Any) -> bool:

@@ -8,8 +8,8 @@ import pytest
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.io.images.image_formats import image_format
-from s2m2_ros.io.images.video_packets import VideoDecoder, codec_named
-from s2m2_ros.io.images.video_units import contents, units
+from s2m2_ros.io.images.video_packets import VideoDecoder
+from s2m2_ros.io.images.video_units import codec_named, contents, units
 from s2m2_ros.optional_packages import MissingPackageError
 from support.video_stream import encode
 
