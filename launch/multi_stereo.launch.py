@@ -21,22 +21,21 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from s2m2_ros.camera_rigs import CameraRigs, read_rigs
-from s2m2_ros.large_messages import PROFILE, default_environment
 from s2m2_ros.launch_arguments import (
     NETWORK_ARGUMENTS,
     PARAMETERS_KEY,
     PROCESS_ARGUMENTS,
-    RESPAWN_DELAY_S,
+    STEREO_NODE,
     Argument,
     check_names,
     existing_file,
     node_parameters,
     passed_on,
+    stereo_node_options,
 )
 
 SHARE = Path(__file__).parents[1]
 CONFIG = SHARE / 'config'
-NAME = 'stereo_node'
 
 ARGUMENTS = (
     Argument(
@@ -61,19 +60,13 @@ def stereo_node(
     """Return the options of launch_ros's Node for the stereo node."""
     overrides = passed_on(ARGUMENTS, values, lambda text: ParameterValue(text, value_type=str))
     files = [str(values['params_file']), written(rigs.parameters)]
-    return {
-        'package': 's2m2_ros',
-        'executable': 'stereo_node',
-        'name': NAME,
-        'namespace': values['namespace'],
-        'parameters': [*files, *filter(None, [overrides])],
-        'remappings': list(rigs.remappings),
-        'arguments': ['--ros-args', '--log-level', values['log_level']],
-        'additional_env': default_environment(environment, SHARE / PROFILE),
-        'respawn': bool(values['respawn']),
-        'respawn_delay': RESPAWN_DELAY_S,
-        'output': 'screen',
-    }
+    return stereo_node_options(
+        values,
+        parameters=[*files, *filter(None, [overrides])],
+        remappings=rigs.remappings,
+        environment=environment,
+        share=SHARE,
+    )
 
 
 def written(parameters: Mapping[str, Any]) -> str:
@@ -93,7 +86,7 @@ def launch_nodes(context: LaunchContext) -> list[Node]:
     }
     for name in ('params_file', 'rigs'):
         values[name] = existing_file(name, values[name])
-    node_parameters(values['params_file'], NAME)
+    node_parameters(values['params_file'], STEREO_NODE)
     return [Node(**stereo_node(values, read_rigs(values['rigs']), context.environment))]
 
 

@@ -15,23 +15,23 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from s2m2_ros.large_messages import PROFILE, default_environment
 from s2m2_ros.launch_arguments import (
     NETWORK_ARGUMENTS,
     PROCESS_ARGUMENTS,
-    RESPAWN_DELAY_S,
+    STEREO_NODE,
     Argument,
     check_names,
     existing_file,
+    input_remappings,
     node_parameters,
     parameter,
     passed_on,
     require_package,
+    stereo_node_options,
 )
 
 SHARE = Path(__file__).parents[1]
 CONFIG = SHARE / 'config'
-NAME = 'stereo_node'
 
 ARGUMENTS = (
     Argument('namespace', '', 'Namespace of the node and its topics; one for each camera.'),
@@ -95,19 +95,17 @@ SHOWN_TOPICS = ('points', 'depth', 'confidence', 'confidence_mask', 'occlusion_m
 
 def stereo_node(values: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the options of launch_ros's Node for the stereo node."""
-    return {
-        'package': 's2m2_ros',
-        'executable': 'stereo_node',
-        'name': NAME,
-        'namespace': values['namespace'],
-        'parameters': [str(values['params_file']), *filter(None, [overrides(values)])],
-        'remappings': input_remappings(values),
-        'arguments': ['--ros-args', '--log-level', values['log_level']],
-        'additional_env': default_environment(environment, SHARE / PROFILE),
-        'respawn': bool(values['respawn']),
-        'respawn_delay': RESPAWN_DELAY_S,
-        'output': 'screen',
-    }
+    remappings: list[tuple[str, str]] = []
+    for side in ('left', 'right', 'color'):
+        remappings += input_remappings(f'{side}/image_rect', values[f'{side}_image'])
+        remappings += input_remappings(f'{side}/camera_info', values[f'{side}_camera_info'])
+    return stereo_node_options(
+        values,
+        parameters=[str(values['params_file']), *filter(None, [overrides(values)])],
+        remappings=remappings,
+        environment=environment,
+        share=SHARE,
+    )
 
 
 def overrides(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,19 +114,6 @@ def overrides(values: Mapping[str, Any]) -> dict[str, Any]:
     if values['rviz']:
         chosen['points_confidence'] = True
     return chosen
-
-
-def input_remappings(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the remappings of the inputs, the compressed images' included."""
-    remappings = []
-    for side in ('left', 'right', 'color'):
-        image = values[f'{side}_image']
-        remappings += [
-            (f'{side}/image_rect', image),
-            (f'{side}/image_rect/compressed', f'{image}/compressed'),
-            (f'{side}/camera_info', values[f'{side}_camera_info']),
-        ]
-    return remappings
 
 
 def rviz_node(values: Mapping[str, Any], *, use_sim_time: bool) -> dict[str, Any]:
@@ -156,7 +141,7 @@ def launch_nodes(context: LaunchContext) -> list[Node]:
         for argument in ARGUMENTS
     }
     values['params_file'] = existing_file('params_file', values['params_file'])
-    in_file = node_parameters(values['params_file'], NAME)
+    in_file = node_parameters(values['params_file'], STEREO_NODE)
     nodes = [Node(**stereo_node(values, context.environment))]
     if values['rviz']:
         require_package('rviz2', 'rviz:=true')

@@ -12,7 +12,12 @@ from typing import Any
 
 import yaml
 
-from s2m2_ros.launch_arguments import LaunchArgumentError, load_yaml, suggestion
+from s2m2_ros.launch_arguments import (
+    LaunchArgumentError,
+    input_remappings,
+    load_yaml,
+    suggestion,
+)
 from s2m2_ros.text_safety import safe_text
 
 # The keys of a rig that name topics, and the inputs of the node that they are.
@@ -80,14 +85,8 @@ def read_rigs(path: Path) -> CameraRigs:
         for key, topic in TOPICS.items():
             if key in rig:
                 target = _topic(path, rig[key], f'{key} of {where}')
-                remappings += _remapped(f'{name}/{topic}', target)
+                remappings += input_remappings(f'{name}/{topic}', target)
     return CameraRigs({'cameras': list(cameras), **parameters}, tuple(remappings))
-
-
-def _remapped(inside: str, topic: str) -> list[tuple[str, str]]:
-    """Return the remapping of an input, and of its compressed form if it is an image."""
-    forms = ('', '/compressed') if inside.endswith('image_rect') else ('',)
-    return [(f'{inside}{form}', f'{topic}{form}') for form in forms]
 
 
 def _topic(path: Path, value: Any, what: str) -> str:

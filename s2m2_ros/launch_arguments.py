@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.large_messages import PROFILE, default_environment
 
 TRUE = frozenset({'true', '1', 'yes', 'on'})
 FALSE = frozenset({'false', '0', 'no', 'off'})
@@ -23,6 +24,7 @@ PARAMETERS_KEY = 'ros__parameters'
 
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 RESPAWN_DELAY_S = 2.0
+STEREO_NODE = 'stereo_node'
 
 
 class LaunchArgumentError(S2M2Error):
@@ -146,6 +148,39 @@ def passed_on(
         if argument.passed_on and value not in {None, ''}:
             chosen[argument.name] = as_text(value) if argument.kind is str else value
     return chosen
+
+
+def stereo_node_options(
+    values: Mapping[str, Any],
+    *,
+    parameters: Sequence[Any],
+    remappings: Sequence[tuple[str, str]],
+    environment: Mapping[str, str],
+    share: Path,
+) -> dict[str, Any]:
+    """Return the options of launch_ros's Node for the stereo node.
+
+    `values` are those of `PROCESS_ARGUMENTS` and the namespace; `share` holds `config/`.
+    """
+    return {
+        'package': 's2m2_ros',
+        'executable': 'stereo_node',
+        'name': STEREO_NODE,
+        'namespace': values['namespace'],
+        'parameters': [*parameters],
+        'remappings': [*remappings],
+        'arguments': ['--ros-args', '--log-level', values['log_level']],
+        'additional_env': default_environment(environment, share / PROFILE),
+        'respawn': bool(values['respawn']),
+        'respawn_delay': RESPAWN_DELAY_S,
+        'output': 'screen',
+    }
+
+
+def input_remappings(inside: str, topic: str) -> list[tuple[str, str]]:
+    """Return the remapping of an input, and of its compressed form if it is an image."""
+    forms = ('', '/compressed') if inside.endswith('image_rect') else ('',)
+    return [(f'{inside}{form}', f'{topic}{form}') for form in forms]
 
 
 def boolean(text: str) -> bool:
