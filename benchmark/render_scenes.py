@@ -5,8 +5,10 @@
         --furniture furniture/usr/share/sweethome3d/furniture/*.sh3f --textures IMAGES
 
 It needs moderngl (`pip install 's2m2_ros[rendering]'`) and OpenGL without a display (Debian:
-libegl1, libgl1-mesa-dri). CREDITS.txt in the folder names the authors of the models: repeat them
-beside weights that were trained on the pairs. See doc/fine_tuning.md.
+libegl1, libgl1-mesa-dri). With --path-traced 12 the images are Blender's, which look real and
+take some 10 s each on two cores (`pip install bpy`): for validation. CREDITS.txt in the folder
+names the authors of the models: repeat them beside weights that were trained on the pairs.
+See doc/fine_tuning.md.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
+from benchmark.path_tracer import PathTracer
 from s2m2_ros.cli.sizes import three_numbers
 from s2m2_ros.training.procedural.photographs import read_photographs
-from s2m2_ros.training.rendered.folder import render_pairs, write_folder
+from s2m2_ros.training.rendered.folder import PAIRS_PER_ROOM, render_pairs, write_folder
 from s2m2_ros.training.rendered.furniture import find_pieces
 from s2m2_ros.training.rendered.geometry import Texture
 from s2m2_ros.training.rendered.renderer import Renderer
@@ -44,6 +48,10 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument('--size', default='100x256x512', help='COUNTxHEIGHTxWIDTH')
     parser.add_argument('--seed', type=int, default=0, help='other seeds give other interiors')
     parser.add_argument('--pieces', type=int, default=100, help='models drawn from the libraries')
+    parser.add_argument('--pairs-per-room', type=int, default=PAIRS_PER_ROOM)
+    parser.add_argument(
+        '--path-traced', type=int, metavar='PATHS', help="Blender's images: paths per pixel"
+    )
     arguments = parser.parse_args(words)
     count, height, width = three_numbers(arguments.size)
     every = find_pieces(arguments.furniture)
@@ -51,9 +59,18 @@ def main(words: Sequence[str] | None = None) -> None:
     chosen = random.choice(len(every), min(arguments.pieces, len(every)), replace=False)
     textures = read_textures(arguments.textures)
     started = time.monotonic()
-    with Renderer(Camera(width, height, float(width))) as renderer:
+    camera = Camera(width, height, float(width))
+    with ExitStack() as opened:
+        paths = arguments.path_traced
+        tracer = opened.enter_context(PathTracer(camera, samples=paths)) if paths else None
         pairs = render_pairs(
-            renderer, [every[i] for i in chosen], textures, count=count, seed=arguments.seed
+            opened.enter_context(Renderer(camera)),
+            [every[i] for i in chosen],
+            textures,
+            count=count,
+            seed=arguments.seed,
+            painter=tracer,
+            pairs_per_room=arguments.pairs_per_room,
         )
         for done in write_folder(arguments.folder, pairs):
             if done % 100 == 0 or done == count:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,19 @@ class RenderedPair:
     """Meters."""
 
 
+class Painter(Protocol):
+    """What makes the images of a room, where it is not the renderer itself."""
+
+    def set_focal_length(self, pixels: float) -> None:
+        """Zoom to a focal length in pixels."""
+
+    def load(self, room: Room, *, exposure: float) -> None:
+        """Take a room in place of the one before."""
+
+    def views(self, poses: Sequence[Pose]) -> list[Image]:
+        """Return images (H, W, 3) RGB of one exposure, without noise."""
+
+
 def render_pairs(
     renderer: Renderer,
     pieces: Sequence[Piece],
@@ -56,8 +70,10 @@ def render_pairs(
     count: int,
     seed: int,
     widest_range: float = 0.4,
+    painter: Painter | None = None,
+    pairs_per_room: int = PAIRS_PER_ROOM,
 ) -> Iterator[tuple[RenderedPair, Room]]:
-    """Yield pairs of interiors drawn from a seed, `PAIRS_PER_ROOM` of each room.
+    """Yield pairs of interiors drawn from a seed, with images by ``painter`` if there is one.
 
     The largest disparity of a pair is log-uniform from 12 px to ``widest_range`` of the width.
     """
@@ -66,16 +82,22 @@ def render_pairs(
         random = np.random.default_rng((seed, room_number))
         room = draw_room(random, pieces, textures)
         angle = math.radians(random.uniform(*VIEW_ANGLES))
-        renderer.set_focal_length(renderer.camera.width / 2 / math.tan(angle / 2))
-        renderer.load(room, exposure=float(random.uniform(0.6, 1.3)))
-        for _ in range(min(PAIRS_PER_ROOM, count - done)):
-            yield _pair(renderer, random, room, widest_range), room
+        exposure = float(random.uniform(0.6, 1.3))
+        for taking in (renderer, painter) if painter else (renderer,):
+            taking.set_focal_length(renderer.camera.width / 2 / math.tan(angle / 2))
+            taking.load(room, exposure=exposure)
+        for _ in range(min(pairs_per_room, count - done)):
+            yield _pair(renderer, painter or renderer, random, room, widest_range), room
             done += 1
         room_number += 1
 
 
 def _pair(
-    renderer: Renderer, random: np.random.Generator, room: Room, widest_range: float
+    renderer: Renderer,
+    painter: Painter,
+    random: np.random.Generator,
+    room: Room,
+    widest_range: float,
 ) -> RenderedPair:
     camera = renderer.camera
     pose, inverse = _free_pose(renderer, random, room)
@@ -89,8 +111,8 @@ def _pair(
     right = disparity_of(renderer.inverse_depth(other, wide=True), **scale)
     noise = random.uniform(0.0, 1.0, 2) ** 2 * (0.02, 0.01)
     left_image, right_image = (
-        add_noise(renderer.image(view), random, shot=noise[0], read=noise[1])
-        for view in (pose, other)
+        add_noise(view, random, shot=noise[0], read=noise[1])
+        for view in painter.views((pose, other))
     )
     return RenderedPair(
         left_image, right_image, disparity, visibility_of(disparity, right), baseline

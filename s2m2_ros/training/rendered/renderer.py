@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -157,6 +158,10 @@ class Renderer:
         self._context.copy_framebuffer(self._resolved, self._color)
         content = self._resolved.read(components=3)
         return np.frombuffer(content, np.uint8).reshape(self.camera.height, -1, 3)
+
+    def views(self, poses: Sequence[Pose]) -> list[npt.NDArray[np.uint8]]:
+        """Return the views of several poses, without noise."""
+        return [self.image(pose) for pose in poses]
 
     def _layers(self, textures: tuple[Texture, ...]) -> Any:
         size = (TEXTURE_SIZE, TEXTURE_SIZE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +146,52 @@ def test_shadows_lights_and_glass(renderer: Renderer) -> None:
     assert renderer.image(AHEAD)[24, 32, 0] == pytest.approx(np.median(dark) / 2, abs=2)
     # The truth is that of the front.
     assert renderer.inverse_depth(AHEAD)[24, 32] == pytest.approx(0.5, rel=1e-5)
+
+
+def test_a_flat_wall_has_no_stripes_of_its_own_shadow(renderer: Renderer) -> None:
+    # The lamp hangs close to the wall, so its rays graze most of it.
+    wall = quad([(-6, -6, 4), (6, -6, 4), (6, 6, 4), (-6, 6, 4)], Surface((1.0, 1.0, 1.0)))
+    lamp = Light(vector(-1, 0, 3.4), vector(6, 0, 4), vector(0.6, 0.6, 0.6))
+    renderer.load(room(Geometry(wall), lamp))
+    row = renderer.image(AHEAD)[24, 36:, 0].astype(int)
+    # Right of the lamp the light only fades.
+    assert row[0] > row[-1] + 20
+    assert (np.diff(row) <= 0).all()
+
+
+class Stripes:
+    """A painter whose images are 10 and 20, to be told from those of OpenGL."""
+
+    def __init__(self) -> None:
+        self.focal_lengths: list[float] = []
+        self.rooms: list[Room] = []
+        self.poses: list[Pose] = []
+
+    def set_focal_length(self, pixels: float) -> None:
+        self.focal_lengths.append(pixels)
+
+    def load(self, room: Room, *, exposure: float) -> None:
+        self.rooms.append(room)
+
+    def views(self, poses: Sequence[Pose]) -> list[npt.NDArray[np.uint8]]:
+        self.poses.extend(poses)
+        size = (CAMERA.height, CAMERA.width, 3)
+        return [np.full(size, 10 * (number + 1), np.uint8) for number in range(len(poses))]
+
+
+def test_another_painter_makes_the_images_and_the_truth_stays_exact(renderer: Renderer) -> None:
+    painter = Stripes()
+    made = render_pairs(renderer, [], [], count=3, seed=5, painter=painter, pairs_per_room=2)
+    painted = [pair for pair, _ in made]
+    assert [round(float(pair.left.mean())) for pair in painted] == [10, 10, 10]
+    assert [round(float(pair.right.mean())) for pair in painted] == [20, 20, 20]
+    assert len(painter.rooms) == len(painter.focal_lengths) == 2
+    assert painter.focal_lengths[-1] == renderer.camera.focal_length
+    for pair, left, right in zip(painted, painter.poses[::2], painter.poses[1::2], strict=True):
+        assert right.center == pytest.approx(left.shifted(pair.baseline).center)
+    own = next(render_pairs(renderer, [], [], count=1, seed=5))[0]
+    assert np.array_equal(own.disparity, painted[0].disparity)
+    assert np.array_equal(own.visible, painted[0].visible)
 
 
 def test_textures_keep_their_place(renderer: Renderer) -> None:
