@@ -15,14 +15,12 @@ from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.io.recordings.pairing import PairMaker
 from s2m2_ros.io.recordings.recording_topics import (
     COMPRESSED_TYPE,
-    IMAGE_TYPES,
     INFO_TYPE,
     VIDEO_TYPES,
     RecordedTopics,
     choose_all_pairs,
     choose_shared_topic,
     choose_topics,
-    info_names,
 )
 from s2m2_ros.io.recordings.rig_survey import RigSurvey, stamp_of, survey
 from s2m2_ros.io.recordings.storage.deserialization import deserialized
@@ -41,10 +39,15 @@ from s2m2_ros.io.sources.stereo_frame import (
     seconds_text,
 )
 from s2m2_ros.messages.camera_info import camera_info_message
+from s2m2_ros.messages.output_topics import CLOUDS
 from s2m2_ros.messages.pair_decoder import StereoTopics, decode_pair
 from s2m2_ros.messages.plain_messages import plain_header
 from s2m2_ros.offline.processing.color_images import ColorImages
-from s2m2_ros.offline.processing.color_target import ColorTarget, color_target
+from s2m2_ros.offline.processing.color_target import (
+    ColorTarget,
+    color_image_topic,
+    color_target,
+)
 from s2m2_ros.offline.processing.fingerprints import file_fingerprint
 from s2m2_ros.offline.processing.frames import (
     LONGEST_AFTER_NS,
@@ -151,8 +154,12 @@ class RecordedStream:
             self._note_video()
             self._ranges = self._found_ranges()
             self._static = self._found_static()
-            self.targets: Sequence[ColorTarget | None] = self._found_targets()
-            self._color_topic = self._found_color_topic()
+            images = color_image_topic(self._files.topics(), options)
+            self.targets: Sequence[ColorTarget | None] = self._found_targets(images)
+            self._color_topic = images if options.colors_clouds else ''
+            doubts = [target.doubt for target in self.targets if target and target.doubt]
+            self.remarks: Sequence[str] = [*self.remarks, *dict.fromkeys(doubts)]
+            self._check_transforms()
         except BaseException:
             self.close()
             raise
@@ -220,7 +227,7 @@ class RecordedStream:
         self.expected_pairs = sum(
             min(counts.get(name, 0) for name in camera.image_topics) for camera in cameras
         )
-        self.remarks: Sequence[str] = list(self._rule_remarks())
+        self.remarks = list(self._rule_remarks())
 
     def _chosen(self, topics: Sequence[StoredTopic]) -> list[RecordedTopics]:
         options = self._options
@@ -228,7 +235,9 @@ class RecordedStream:
             named = [left for left, _ in options.pairs] or ['']
             layout = options.layout.value
             return [
-                choose_shared_topic(topics, named=n, input_layout=layout, video=True)
+                choose_shared_topic(
+                    topics, named=n, input_layout=layout, video=True, names=options.names
+                )
                 for n in named
             ]
         if options.pairs:
@@ -236,7 +245,7 @@ class RecordedStream:
                 choose_topics(topics, left=left, right=right, video=True)
                 for left, right in options.pairs
             ]
-        return choose_all_pairs(topics, video=True)
+        return choose_all_pairs(topics, video=True, names=options.names)
 
     def _surveyed(self, topics: RecordedTopics) -> _Camera:
         wanted = {topics.left, topics.right, topics.left_info, topics.right_info} - {''}
@@ -247,7 +256,7 @@ class RecordedStream:
         if not lookup.files(self._path):
             raise PlaybackError(
                 f'no camera_info is recorded for both {topics.left} and {topics.right}; '
-                f'{no_calibration(self._path)}'
+                f'{no_calibration(self._path, self._options.names)}'
             )
         return _Camera(topics, found, lookup)
 
@@ -273,21 +282,22 @@ class RecordedStream:
         self._files.take_damage()
         return ranges
 
-    def _found_targets(self) -> list[ColorTarget | None]:
+    def _found_targets(self, images: str) -> list[ColorTarget | None]:
         """Return the camera that depth is registered to, as each rig sees it."""
-        topic, setting = self._options.color_info, self._options.color_calibration
+        topic = self._options.color_info
         if not topic:
             return [None] * len(self.rigs)
         info = next((content for _, content in self._contents({topic}, TimeWindow())), None)
         if info is None or not hasattr(info, 'distortion_model'):
             kinds = [t.topic for t in self._files.topics() if t.type_name == INFO_TYPE]
             raise PlaybackError(
-                f"no camera_info on '{topic}': recorded are {', '.join(sorted(kinds)) or 'none'}"
+                f"{self._options.names('color_info')}: no camera_info on '{topic}'; recorded are "
+                + (', '.join(sorted(kinds)) or 'none')
             )
         frames = FrameTree(self._static)
         pairs = (self.first_pair(rig) for rig in range(len(self.rigs)))
         left = [pair.header.frame_id if pair else '' for pair in pairs]
-        return [color_target(info, topic, setting, frames, frame) for frame in left]
+        return [color_target(info, self._options, images, frames, frame) for frame in left]
 
     def _note_video(self) -> None:
         """Take note of CompressedImages that are packets of video, as some drivers send them."""
@@ -305,24 +315,22 @@ class RecordedStream:
             return []
         return [content for _, content in self._contents({STATIC_TRANSFORMS}, TimeWindow())]
 
-    def _found_color_topic(self) -> str:
-        """Return the topic of the images that color clouds; empty if none are wanted."""
-        if not self._options.colors_clouds:
-            return ''
-        images = [
-            t.topic
-            for t in self._files.topics()
-            if t.type_name in (*IMAGE_TYPES, *VIDEO_TYPES) and t.count
-        ]
-        named, info = self._options.color_image, self._options.color_info
-        found = [named] if named else [name for name in images if info in info_names(name)]
-        raw_first = sorted(found, key=lambda name: (name.endswith('/compressed'), name))
-        if not raw_first or raw_first[0] not in images:
+    def _check_transforms(self) -> None:
+        """Raise PlaybackError if clouds cannot be transformed, since no transform is recorded."""
+        wanted = self._options.points_frame
+        if not wanted or CLOUDS.isdisjoint(self._options.outputs):
+            return
+        topics = {topic.topic for topic in self._files.topics() if topic.count}
+        if topics & {MOVING_TRANSFORMS, STATIC_TRANSFORMS}:
+            return
+        pairs = [self.first_pair(rig) for rig in range(len(self.rigs))]
+        frames = sorted({pair.header.frame_id for pair in pairs if pair})
+        if frames and wanted not in frames:
             raise PlaybackError(
-                (f"no images on '{named}'" if named else f"no images that '{info}' belongs to")
-                + f': name them with color_image; recorded are {", ".join(images)}'
+                f"{self._options.names('points_frame')} = '{wanted}': nothing is recorded on "
+                f'{MOVING_TRANSFORMS} or {STATIC_TRANSFORMS}, so clouds stay in the frame of the '
+                f'left camera: {", ".join(frames)}'
             )
-        return raw_first[0]
 
     def _extras(self, window: TimeWindow) -> PairExtras:
         """Return what completes the pairs of a window."""
@@ -331,7 +339,7 @@ class RecordedStream:
         if options.points_frame:
             around = _widened(window, LONGEST_BEFORE_NS + MARGIN_NS, LONGEST_AFTER_NS + MARGIN_NS)
             moving = [content for _, content in self._contents({MOVING_TRANSFORMS}, around)]
-        colors = ColorImages(self._color_topic, options.color_slop) if self._color_topic else None
+        colors = ColorImages(self._color_topic, options) if self._color_topic else None
         frames = FrameTree(self._static, moving)
         return PairExtras(
             options.points_frame, frames, self.targets, colors, self._files.note_damage
@@ -480,7 +488,7 @@ class RecordedStream:
             height //= 2
         models = camera.lookup.models(self._path, (width, height))
         if models is None:
-            raise no_calibration(self._path)
+            raise no_calibration(self._path, self._options.names)
         header = plain_header(0, _frame_id(left.content.header))
         made = [
             camera_info_message(model, header, raw=bool(model.K and model.R)) for model in models

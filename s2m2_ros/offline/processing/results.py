@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from s2m2_ros.atomic_files import FileWriteError, write_atomically, write_errors
-from s2m2_ros.offline.processing.options import OutputFormat, ProcessOptions
+from s2m2_ros.offline.output_formats import OutputFormat
+from s2m2_ros.offline.processing.options import ProcessOptions
 from s2m2_ros.offline.processing.report import report_page
 from s2m2_ros.offline.processing.rosbag2_metadata import METADATA, metadata_text
 from s2m2_ros.offline.processing.sinks import recorded_channels
