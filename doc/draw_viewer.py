@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page
 
+from s2m2_ros.demo.rooms import fetch_rooms
 from support import browser
 from support.processes import module_process
 
@@ -25,9 +27,10 @@ WINDOW = {'width': 1120, 'height': 640}
 SIZE = 896, 512
 # Frames with the colors of the camera, then with those of the distance.
 FRAMES = 22
-STEP = 9  # pixels of the mouse between two frames
+STEP = 5  # pixels of the mouse between two frames
 MIDDLE = 400, 400
-MILLISECONDS = 160
+MILLISECONDS = 130
+SCENE = 'toy'
 QUALITY = 55
 
 
@@ -49,8 +52,14 @@ def frames(page: Page) -> Iterator[Image.Image]:
 
 def draw() -> list[Image.Image]:
     """Run the demo and return the frames."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = ('demo', '--view', '--pairs', '2', '--output', folder)
+    rooms = fetch_rooms()
+    with tempfile.TemporaryDirectory() as name:
+        scene = Path(name, 'scene')
+        scene.mkdir()
+        for image in rooms.folder.glob(f'{SCENE}_*'):
+            shutil.copy(image, scene)
+        command = ('demo', '--view', '--pairs', '1', '--preset', 'fast', '--source', str(scene),
+                   '--calibration', str(rooms.calibration), '--output', f'{name}/out')  # fmt: skip
         with (
             module_process('s2m2_ros.cli.main', *command, merge_errors=True) as process,
             browser.opened_page(browser.printed_address(process)) as page,
@@ -71,4 +80,4 @@ def draw() -> list[Image.Image]:
 if __name__ == '__main__':
     first, *rest = draw()
     first.save(OUTPUT, save_all=True, append_images=rest, duration=MILLISECONDS, loop=0,
-               quality=QUALITY, method=6)  # fmt: skip
+               quality=QUALITY, method=4)  # fmt: skip
