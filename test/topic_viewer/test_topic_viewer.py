@@ -37,7 +37,7 @@ def handlers() -> Iterator[None]:
 def test_a_signal_within_a_destructor_ends_the_view(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    asked: list[int] = []
 
     def update(viewer: TopicViewer) -> None:
         assert not asked, 'the signal was lost'
