@@ -66,18 +66,23 @@ def _alone(job: Job) -> list[Job]:
     return []
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, eq=False)
 class PairProcessor:
     """Works on a pair and its companions, of any cameras; every failure is a drop with a cause.
 
     `now` returns nanoseconds of the node's clock, `companions` the waiting pairs of other cameras
-    that are matched with one.
+    that are matched with one. `settle` is called when all that came of pairs is published.
     """
 
     supervisor: MatcherSupervisor
     now: Callable[[], int]
     companions: Callable[[Job], list[Job]] = _alone
     batches: BatchMatcher = field(default_factory=lambda: BatchMatcher(lambda: 1))
+    settle: Callable[[], None] = _nothing
 
     def process(self, job: Job) -> None:
         """Publish what is wanted of this pair and of those that are matched with it."""
@@ -90,6 +95,7 @@ class PairProcessor:
             one = ready.decoded.job
             with _counting_drops(one):
                 done.append((one, self._complete(ready, matcher, outcome)))
+        self.settle()
         # Last, since it takes time: all are published by then.
         for one, outputs in done:
             with _counting_drops(one):

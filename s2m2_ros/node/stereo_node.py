@@ -59,6 +59,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             lambda: int(self.get_clock().now().nanoseconds),
             companions.find,
             BatchMatcher(self._full_batch),
+            self._settle,
         )
         self._worker = Worker[Job](processor.process, name='stereo_worker')
         self._group = CameraGroup(self, self._table, self._faults, self._worker, companions)
@@ -191,6 +192,9 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             return response
 
         return answer
+
+    def _settle(self) -> None:
+        self._group.settle()
 
     def _full_batch(self) -> int:
         return min(self._table.sharing.max_batch, len(self._group.cameras))
