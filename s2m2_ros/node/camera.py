@@ -117,6 +117,10 @@ class Camera:
         """Return the outputs with a subscriber; any thread."""
         return self._publishers.wanted() if self._publishers else frozenset()
 
+    def stats_subscribed(self) -> bool:
+        """Return whether `stats` has a subscriber, which alone starts nothing."""
+        return self._publishers is not None and self._publishers.stats_subscribed()
+
     def wanted(self) -> frozenset[str]:
         """Return the outputs to be made, the cloud also for the merged one; any thread."""
         if self._publishers is None:
