@@ -116,7 +116,7 @@ class Parameters:
         self._own.on_change(callback)
 
     def why_not_settable(self, names: Iterable[str]) -> str | None:
-        """Say which of these names is none of a parameter; None if all are."""
+        """Say why one of these names is not that of a parameter; None if all are."""
         reasons = (why_not_settable(name, tuple(self._cameras)) for name in names)
         return next(filter(None, reasons), None)
 

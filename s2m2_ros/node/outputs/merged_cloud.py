@@ -165,17 +165,20 @@ class MergedCloud:
         if self._listener is None:
             return
         now = time.monotonic()
-        for camera in cameras:
-            if camera.session.stopped is not None:
-                continue
-            since = self._heard.setdefault(camera, now)
-            limit = max(SILENT_AFTER, SILENT_PERIODS * self._instants.period(camera))
-            if now - since > limit:
-                camera.faults.report(
-                    Fault.MERGED_CLOUD,
-                    f'{camera.name} in {MERGED}: no cloud for more than {limit:.3g} s, so the '
-                    'others are merged without it',
-                )
+        running = [camera for camera in cameras if camera.session.stopped is None]
+        limits = {
+            camera: max(SILENT_AFTER, SILENT_PERIODS * self._instants.period(camera))
+            for camera in running
+            if now - self._heard.setdefault(camera, now) > SILENT_AFTER
+        }
+        silent = [c for c, limit in limits.items() if now - self._heard.get(c, now) > limit]
+        # If no camera sends there is nothing to merge, which the inputs report.
+        for camera in silent if len(silent) < len(running) else ():
+            camera.faults.report(
+                Fault.MERGED_CLOUD,
+                f'{camera.name} in {MERGED}: no cloud for more than {limits[camera]:.3g} s, '
+                'so the others are merged without it',
+            )
 
     def _tolerances(self) -> Tolerances:
         sharing = self._sharing()
