@@ -46,6 +46,8 @@ class ProcessOptions:
         color_image: recorded images of that camera; empty: those that color_info belongs to.
         color_slop: seconds between these and left images at most, as the node's parameter.
         points_frame: that clouds are transformed into, as the node's parameter.
+        temporal_fixed_frame: in which the temporal filter follows the camera by recorded
+            transforms, as the node's parameter; empty: it does not.
         calibration: file or files in place of the recorded calibration.
         layout: where the views are, if one image holds both.
         pixel_range: black and white of images of more than 8 bits, as the node's parameter.
@@ -70,6 +72,7 @@ class ProcessOptions:
     color_image: str = ''
     color_slop: float = 0.05
     points_frame: str = ''
+    temporal_fixed_frame: str = ''
     calibration: Sequence[Path] = ()
     layout: ViewLayout = ViewLayout.TWO_TOPICS
     pixel_range: str = 'auto'
@@ -165,6 +168,9 @@ class ProcessOptions:
         require_frame(self.names('frame_id'), self.frame_id)
         if self.points_frame:
             require_frame(self.names('points_frame'), self.points_frame)
+        if self.temporal_fixed_frame:
+            name = self.names('temporal_fixed_frame')
+            require_frame(name, self.temporal_fixed_frame)
 
     @property
     def colors_clouds(self) -> bool:
