@@ -46,8 +46,6 @@ class ProcessOptions:
         color_image: recorded images of that camera; empty: those that color_info belongs to.
         color_slop: seconds between these and left images at most, as the node's parameter.
         points_frame: that clouds are transformed into, as the node's parameter.
-        temporal_fixed_frame: in which the temporal filter follows the camera by recorded
-            transforms, as the node's parameter; empty: it does not.
         calibration: file or files in place of the recorded calibration.
         layout: where the views are, if one image holds both.
         pixel_range: black and white of images of more than 8 bits, as the node's parameter.
@@ -57,6 +55,8 @@ class ProcessOptions:
         segment_seconds: length of a segment of a recording.
         segment_pairs: length of a segment of image files and videos.
         batch: pairs of one size that are matched together; 0: 1 on a CPU, 4 on a GPU.
+        temporal_fixed_frame: in which the temporal filter follows the camera by recorded
+            transforms, as the node's parameter; empty: it does not.
         names: what all of these are called in messages.
 
     """
@@ -72,7 +72,6 @@ class ProcessOptions:
     color_image: str = ''
     color_slop: float = 0.05
     points_frame: str = ''
-    temporal_fixed_frame: str = ''
     calibration: Sequence[Path] = ()
     layout: ViewLayout = ViewLayout.TWO_TOPICS
     pixel_range: str = 'auto'
@@ -82,6 +81,7 @@ class ProcessOptions:
     segment_seconds: float = 5.0
     segment_pairs: int = 50
     batch: int = 0
+    temporal_fixed_frame: str = ''
     names: SettingNames = field(default=FIELDS, compare=False, metadata={'is_recorded': False})
 
     def __post_init__(self) -> None:
