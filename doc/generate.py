@@ -50,6 +50,14 @@ OPTIONS = (*fields(Settings), *fields(Sharing))
 ALL_CONSTRAINTS = {**CONSTRAINTS, **SHARING_CONSTRAINTS}
 YAML_INDENT = '    '
 YAML_WIDTH = 95
+# The cameras of doc/sros2_policy_cameras.xml, an example.
+POLICY_CAMERAS = ('front', 'rear')
+POLICY_ENTRY = re.compile(r'( *<(?:topic|service)>)([^<]*)(</\w+>\n)')
+POLICY_HEADER = re.compile(r'<!--.*?-->', re.DOTALL)
+POLICY_OF_CAMERAS_HEADER = """\
+<!-- What stereo_node with `cameras: [front, rear]` and merged_points needs, and nothing else; a
+     test compares it with a running node. `make tables` writes it from sros2_policy.xml. For other
+     cameras write their names in place of front and rear. SECURITY.md says how to use it. -->"""
 
 
 def parameters_yaml() -> str:
@@ -185,6 +193,26 @@ def with_parts(text: str) -> str:
     return MARKED.sub(lambda m: f'{m[1]}{PARTS[m[2]]()}\n{m[3]}', text)
 
 
+def policy_of_cameras(policy: str) -> str:
+    """Return the SROS2 policy of a node with several cameras, from that of a node with one."""
+    text = POLICY_ENTRY.sub(_entries_of_cameras, policy)
+    text = POLICY_HEADER.sub(POLICY_OF_CAMERAS_HEADER, text, count=1)
+    of_all = '            <topic>merged_points</topic>\n'
+    end = '          </topics>\n          <topics subscribe'
+    if end not in text:
+        raise ValueError('doc/sros2_policy.xml has no published topics before the subscribed ones')
+    return text.replace(end, of_all + end)
+
+
+def _entries_of_cameras(entry: re.Match[str]) -> str:
+    line, before, name, after = entry[0], entry[1], entry[2], entry[3]
+    if name == '~/enable':
+        return line + ''.join(f'{before}~/{one}/enable{after}' for one in POLICY_CAMERAS)
+    if name.startswith(('/', '~')):
+        return line
+    return ''.join(f'{before}{one}/{name}{after}' for one in POLICY_CAMERAS)
+
+
 def notebook(script: str) -> str:
     """Return the Jupyter notebook (nbformat 4.5) with the cells of a script, after `# %%`."""
     before, *parts = CELL.split(script)
@@ -261,6 +289,9 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield ROOT / 'config' / 'stereo.yaml', parameters_yaml()
     script = ROOT / 'examples' / f'{NOTEBOOK}.py'
     yield script.with_suffix('.ipynb'), notebook(script.read_text(encoding='utf-8'))
+    policy = ROOT / 'doc' / 'sros2_policy.xml'
+    of_cameras = policy_of_cameras(policy.read_text(encoding='utf-8'))
+    yield policy.with_stem('sros2_policy_cameras'), of_cameras
     yield from ((path, with_parts(text)) for path, text in project_files())
 
 

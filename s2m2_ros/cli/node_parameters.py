@@ -50,6 +50,7 @@ INPUT_PARAMETERS = (
     'mask_file',
     'mask_polygon',
     'temporal_filter',
+    'temporal_fixed_frame',
     'temporal_frames',
     'temporal_max_gap',
 )
@@ -120,12 +121,27 @@ class PairParameters:
         values.update({n: self._given[n] for n in PAIR_PARAMETERS if n in self._given})
         values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
         if values.get('temporal_filter') == 'tf':
-            raise ParameterError(
-                f'{self.names("temporal_filter")} = tf needs the transforms of the node; set it '
-                'to static if the camera stands still, else to off'
-            )
+            # A recording holds the transforms, so that no tf2 is needed; see `fixed_frame`.
+            values['temporal_filter'] = 'static'
         values['precision'] = PRECISIONS.get(values.get('precision', 'auto'), 'auto')
         return Settings(**values, names=self.names)
+
+    @property
+    def fixed_frame(self) -> str:
+        """The frame in which the temporal filter follows the camera; empty if it does not.
+
+        Raises ParameterError.
+        """
+        values = {**DEFAULTS, **self._file}
+        values |= {name: self._given[name] for name in PAIR_PARAMETERS if name in self._given}
+        if values['temporal_filter'] != 'tf':
+            return ''
+        if not values['temporal_fixed_frame']:
+            raise ParameterError(
+                f'{self.names("temporal_filter")} = tf needs '
+                f'{self.names("temporal_fixed_frame")}, a frame that stands still, e.g. odom'
+            )
+        return str(values['temporal_fixed_frame'])
 
     @property
     def points_frame(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,11 +133,12 @@ def run(arguments: argparse.Namespace) -> int:
     options = _process_options(arguments, parameters, settings)
     inputs = find_inputs(arguments.inputs)
     matching, cluster = settings.matcher_options(), cluster_options(arguments)
+    pipeline = settings.pipeline_options()
+    if options.temporal_fixed_frame:
+        pipeline = replace(pipeline, temporal=replace(pipeline.temporal, mode='tf'))
     with (
         ProgressDisplay(together=cluster is not None and len(inputs) > 1) as display,
-        Processor(
-            matching, options, settings.pipeline_options(), display.show, cluster
-        ) as processor,
+        Processor(matching, options, pipeline, display.show, cluster) as processor,
     ):
         try:
             return _process_all(processor, inputs, arguments)
@@ -196,6 +198,7 @@ def _process_options(
         color_image=arguments.color_image,
         color_slop=settings.color_slop,
         points_frame=parameters.points_frame,
+        temporal_fixed_frame=parameters.fixed_frame,
         calibration=[path.expanduser() for path in arguments.calibration],
         layout=ViewLayout(settings.input_layout),
         pixel_range=settings.pixel_range,

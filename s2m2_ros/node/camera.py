@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -11,10 +10,10 @@ from s2m2_ros.messages.builders import CloudMemory
 from s2m2_ros.messages.output_topics import MessageSource
 from s2m2_ros.node.camera_namespace import CameraNamespace
 from s2m2_ros.node.camera_settings import CameraSettings
-from s2m2_ros.node.color_view import wants_camera, wants_image
 from s2m2_ros.node.companions import Companions, size_on_arrival
 from s2m2_ros.node.faults import DropCause, FaultLog
 from s2m2_ros.node.inputs.color_camera import ColorCamera
+from s2m2_ros.node.inputs.side_inputs import SIDE_SETTINGS, SideInputs
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic
 from s2m2_ros.node.inputs.synchronizer import PairSynchronizer, StereoMessages
 from s2m2_ros.node.job import Job
@@ -36,14 +35,6 @@ _SYNC_SETTINGS = (
     'sync_timeout',
 )
 POINTS = frozenset({'points'})
-# A change of one of these may call for the color camera, or for transforms.
-_COLOR_SETTINGS = (
-    'image_transport',
-    'points_color',
-    'points_color_source',
-    'points_frame',
-    'temporal_filter',
-)
 
 
 class Camera:
@@ -57,9 +48,6 @@ class Camera:
         state: the pipeline's; used by the worker's thread only.
         memory: where clouds are made; used by the worker's thread only.
         pixel_range: which values are black and white; used by the worker's thread only.
-        transforms: None unless the cloud goes into another frame, the color camera is used, or
-            the temporal filter follows the motion.
-        color: the camera beside the pair; None unless something of it is wanted.
         has_mask: whether mask_file was read, or there is none.
 
     """
@@ -84,10 +72,9 @@ class Camera:
         self.memory = CloudMemory()
         self.state = PipelineState(self.memory)
         self.pixel_range = PixelRange()
-        self.transforms: Transforms | None = None
-        self.color: ColorCamera | None = None
         self._node = CameraNamespace(node, self.name) if self.name else node
         self.logger = self._node.get_logger()
+        self._side_inputs = SideInputs(self._node, faults)
         self._parameters = parameters
         self._worker = worker
         self._companions = companions
@@ -103,6 +90,16 @@ class Camera:
         return self._parameters.settings
 
     @property
+    def color(self) -> ColorCamera | None:
+        """The camera beside the pair; None unless something of it is wanted."""
+        return self._side_inputs.color
+
+    @property
+    def transforms(self) -> Transforms | None:
+        """Where transforms are found; None unless they are needed."""
+        return self._side_inputs.transforms
+
+    @property
     def topics(self) -> Collection[InputTopic]:
         """What arrived on the inputs; empty while nothing is subscribed."""
         stereo = self._synchronizer.topics if self._synchronizer else ()
@@ -116,6 +113,10 @@ class Camera:
     def subscribed(self) -> frozenset[str]:
         """Return the outputs with a subscriber; any thread."""
         return self._publishers.wanted() if self._publishers else frozenset()
+
+    def stats_subscribed(self) -> bool:
+        """Return whether `stats` has a subscriber, which alone starts nothing."""
+        return self._publishers is not None and self._publishers.stats_subscribed()
 
     def wanted(self) -> frozenset[str]:
         """Return the outputs to be made, the cloud also for the merged one; any thread."""
@@ -216,8 +217,7 @@ class Camera:
         if self.session.stopped or self._publishers is None:
             return
         topics = self.wanted()
-        self._follow_color(topics)
-        self._follow_transforms()
+        self._follow_side_inputs(topics)
         wanted = bool(topics)
         if wanted and self._synchronizer is None:
             self._subscribe()
@@ -235,9 +235,8 @@ class Camera:
         """Adopt changed parameters."""
         if before.pixel_range != after.pixel_range:
             self._worker.call(self._reset_state)
-        if any(getattr(before, name) != getattr(after, name) for name in _COLOR_SETTINGS):
-            self._follow_color(self.wanted())
-            self._follow_transforms()
+        if any(getattr(before, name) != getattr(after, name) for name in SIDE_SETTINGS):
+            self._follow_side_inputs(self.wanted())
         if self._synchronizer is None:
             return
         if (before.image_transport, before.input_layout) != (
@@ -272,8 +271,7 @@ class Camera:
     def _withdraw(self, cause: DropCause) -> None:
         """Receive nothing any more."""
         self._unsubscribe(cause)
-        self._follow_color(frozenset())
-        self._follow_transforms()
+        self._follow_side_inputs(frozenset())
         if self._merged is not None:
             merged = self._merged
             self._worker.call(lambda: merged.forget(self))
@@ -286,28 +284,5 @@ class Camera:
         if waiting is not None:
             waiting.session.counters.drop(cause)
 
-    def _follow_color(self, topics: frozenset[str]) -> None:
-        """Subscribe to the color camera while one of these outputs needs it."""
-        wanted = not self.session.stopped and wants_camera(topics, self.settings)
-        if wanted:
-            if self.color is None:
-                self.color = ColorCamera(self._node, self.faults)
-            images = wants_image(topics, self.settings)
-            self.color.follow(self.settings.image_transport, images=images)
-        elif self.color is not None:
-            color, self.color = self.color, None
-            color.close()
-
-    def _follow_transforms(self) -> None:
-        """Subscribe to transforms while something goes into another frame, or follows one."""
-        settings = self.settings
-        needed = bool(settings.points_frame) or settings.temporal_filter == 'tf'
-        needed = needed or self.color is not None
-        wanted = needed and not self.session.ended
-        if wanted and self.transforms is None:
-            # Without tf2 the color camera may still share the frame of the left one.
-            if importlib.util.find_spec('tf2_ros') is not None:
-                self.transforms = Transforms(self._node)
-        elif not wanted and self.transforms is not None:
-            self.transforms.close()
-            self.transforms = None
+    def _follow_side_inputs(self, topics: frozenset[str]) -> None:
+        self._side_inputs.follow(topics, self.settings, self.session)

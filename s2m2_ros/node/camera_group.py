@@ -43,8 +43,9 @@ class CameraGroup:
         self._active = False
         self._retry_at = float('inf')
         self._on_subscriber_change: Callable[[], None] = self.follow_subscribers
-        frame = table.sharing.merged_points
-        self.merged = MergedCloud(node, frame, lambda: table.settings) if frame else None
+        self.merged: MergedCloud | None = None
+        if table.sharing.merged_points:
+            self.merged = MergedCloud(node, lambda: table.settings, lambda: table.sharing, worker)
         self.cameras = [
             self._make(table, name, worker, companions) for name in table.sharing.cameras
         ]
@@ -132,6 +133,8 @@ class CameraGroup:
     def check(self) -> None:
         """Report what is wrong with the inputs; try cameras again that could not be configured."""
         self._each(Camera.check)
+        if self.merged is not None:
+            self.merged.check(camera for camera in self.cameras if camera.is_configured)
         if time.monotonic() >= self._retry_at:
             self._retry_at = time.monotonic() + RETRY_PERIOD
             self._each(self._configure_again)
@@ -142,6 +145,11 @@ class CameraGroup:
         camera.configure(self._guarded(camera, camera.follow_subscribers))
         if self._active:
             camera.join_active_node()
+
+    def settle(self) -> None:
+        """Publish what several cameras make together; the worker's thread, between pairs."""
+        if self.merged is not None:
+            guarded(self.merged.settle, self._report)()
 
     def enable(self, enabled: bool) -> None:
         """Pause all cameras, or let them go on."""
@@ -155,6 +163,10 @@ class CameraGroup:
         """Act on each camera, whatever comes of the others."""
         for camera in self.cameras:
             self._guarded(camera, act)(camera)
+
+    def _report(self, text: str) -> None:
+        if self._node.context.ok():
+            self._faults.report(Fault.INTERNAL, text)
 
     def _guarded(self, camera: Camera, callback: Callable[..., None]) -> Callable[..., None]:
         def report(text: str) -> None:

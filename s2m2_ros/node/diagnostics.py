@@ -17,6 +17,7 @@ from s2m2_ros.node.statistics import Session
 
 # A fall of the mean confidence by this much can mean dirty lenses.
 CONFIDENCE_FALL = 0.15
+STATS_ALONE = ', and stats alone start no matching'
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Snapshot:
     topics: Sequence[InputTopic]
     subscribed: frozenset[str]
     max_rate: float = 0.0
+    stats_subscribed: bool = False
 
 
 def diagnostic_array(snapshot: Snapshot, stamp: object) -> DiagnosticArray:
@@ -69,7 +71,7 @@ def _idle_or_fine(snapshot: Snapshot, part: Part) -> str:
     if snapshot.session.paused:
         return 'paused'
     if not snapshot.topics:
-        return 'idle: no subscribers'
+        return 'idle: no subscribers' + (STATS_ALONE if snapshot.stats_subscribed else '')
     if part is Part.OUTPUTS and snapshot.max_rate:
         return f'OK, at most {snapshot.max_rate:g} Hz by max_rate'
     return 'OK'

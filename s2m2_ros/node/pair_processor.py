@@ -12,24 +12,19 @@ from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, RigidTransform
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.message_data import stamp_ns
-from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.messages.output_topics import CLOUDS, MessageSource, needed_outputs
-from s2m2_ros.messages.pair_decoder import decode_pair
 from s2m2_ros.msg import InferenceStats
 from s2m2_ros.node.batching import BatchMatcher, Outcome, size_of
-from s2m2_ros.node.color_view import ColorView, find_view
 from s2m2_ros.node.faults import DropCause, DropError, Fault
 from s2m2_ros.node.job import CameraPort, Job
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.outputs.topic_types import STATS
-from s2m2_ros.node.outputs.transforms import TransformError
 from s2m2_ros.node.pair_reports import examine, log_notes, report_findings
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import peak_device_memory
 from s2m2_ros.node.statistics import Counts
-from s2m2_ros.node.temporal_moment import with_moment
+from s2m2_ros.node.wanted_pair import WantedPair, decode_wanted
 from s2m2_ros.pipeline import (
-    PairInput,
     PairOutputs,
     PipelineOptions,
     StereoPipeline,
@@ -41,22 +36,10 @@ __all__ = ['Job', 'PairProcessor']
 
 
 @dataclass(frozen=True, eq=False)
-class _Decoded:
-    """A pair that is wanted: the topics that can be made of it, and what they need."""
-
-    job: Job
-    topics: frozenset[str]
-    pair: PairInput
-    transform: RigidTransform | None
-    view: ColorView
-    decode_ms: float
-
-
-@dataclass(frozen=True, eq=False)
 class _Ready:
     """A pair that can be matched."""
 
-    decoded: _Decoded
+    decoded: WantedPair
     settings: Settings
     pending: PendingPair
 
@@ -66,18 +49,23 @@ def _alone(job: Job) -> list[Job]:
     return []
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, eq=False)
 class PairProcessor:
     """Works on a pair and its companions, of any cameras; every failure is a drop with a cause.
 
     `now` returns nanoseconds of the node's clock, `companions` the waiting pairs of other cameras
-    that are matched with one.
+    that are matched with one. `settle` is called when all that came of pairs is published.
     """
 
     supervisor: MatcherSupervisor
     now: Callable[[], int]
     companions: Callable[[Job], list[Job]] = _alone
     batches: BatchMatcher = field(default_factory=lambda: BatchMatcher(lambda: 1))
+    settle: Callable[[], None] = _nothing
 
     def process(self, job: Job) -> None:
         """Publish what is wanted of this pair and of those that are matched with it."""
@@ -85,11 +73,12 @@ class PairProcessor:
         decoded = []
         for one in (job, *self.companions(job)):
             with _counting_drops(one):
-                decoded.append(_decode_wanted(one))
+                decoded.append(decode_wanted(one))
         for ready, matcher, outcome in self._matched(decoded):
             one = ready.decoded.job
             with _counting_drops(one):
                 done.append((one, self._complete(ready, matcher, outcome)))
+        self.settle()
         # Last, since it takes time: all are published by then.
         for one, outputs in done:
             with _counting_drops(one):
@@ -98,7 +87,7 @@ class PairProcessor:
                 examine(one.camera, one.session, outputs)
 
     def _matched(
-        self, decoded: Sequence[_Decoded]
+        self, decoded: Sequence[WantedPair]
     ) -> Iterator[tuple[_Ready, StereoMatcher, Outcome | None]]:
         """Yield each pair with its result or error; None where nothing is to be matched."""
         ready: dict[Hashable, list[_Ready]] = {}
@@ -120,7 +109,7 @@ class PairProcessor:
                 yield group[index], matcher, outcome
 
     def _prepare(
-        self, decoded: _Decoded, matcher: StereoMatcher | None
+        self, decoded: WantedPair, matcher: StereoMatcher | None
     ) -> tuple[StereoMatcher, _Ready]:
         """Return the matcher and the pair as it takes it; one matcher for all of a batch."""
         camera = decoded.job.camera
@@ -230,60 +219,6 @@ def _counting_drops(job: Job) -> Iterator[None]:
         job.session.counters.drop(DropCause.FAILED)
         if not job.session.ended:
             job.camera.faults.report(Fault.OUTPUT, f'a pair was lost: {safe_text(repr(error))}')
-
-
-def _decode_wanted(job: Job) -> _Decoded:
-    """Return the pair, decoded, and what can be made of it; raises DropError."""
-    topics = job.camera.wanted()
-    job.session.require_running()
-    if not topics:
-        raise DropError(DropCause.NO_SUBSCRIBERS)
-    topics = _due(topics, job)
-    started = time.perf_counter()
-    pair = with_moment(job.camera, job.messages.left.header, _decode(job))
-    decode_ms = (time.perf_counter() - started) * 1e3
-    topics, transform = _locate(topics, job)
-    topics, view = find_view(job.camera, job.messages.left.header, topics)
-    if not topics:
-        raise DropError(DropCause.NO_COLOR_CAMERA)
-    return _Decoded(job, topics, pair, transform, view, decode_ms)
-
-
-def _decode(job: Job) -> PairInput:
-    try:
-        layout = ViewLayout(job.camera.settings.input_layout)
-        return decode_pair(job.messages, job.camera.pixel_range, layout)
-    except Exception as error:  # whatever a camera may send
-        job.camera.faults.report(Fault.INPUT, str(error) or repr(error))
-        raise DropError(DropCause.INVALID_INPUT) from error
-
-
-def _due(topics: frozenset[str], job: Job) -> frozenset[str]:
-    """Return the topics without the cloud, where points_rate leaves it out of this pair."""
-    rate, clouds = job.camera.settings.points_rate, topics & CLOUDS
-    if not clouds or job.session.cloud_rate.due(stamp_ns(job.messages.left.header), rate):
-        return topics
-    if clouds == topics:
-        raise DropError(DropCause.POINTS_RATE)
-    return topics - clouds
-
-
-def _locate(topics: frozenset[str], job: Job) -> tuple[frozenset[str], RigidTransform | None]:
-    """Return the clouds' transform; without one, the other topics go on without the clouds."""
-    camera, header = job.camera, job.messages.left.header
-    transforms, frame = camera.transforms, camera.settings.points_frame
-    if not topics & CLOUDS or transforms is None or frame in ('', header.frame_id):
-        return topics, None
-    try:
-        transform = transforms.find(header, frame)
-    except TransformError as error:
-        camera.faults.report(Fault.TRANSFORM, str(error))
-        topics -= CLOUDS
-        if not topics:
-            raise DropError(DropCause.NO_TRANSFORM) from error
-        return topics, None
-    camera.faults.clear(Fault.TRANSFORM)
-    return topics, transform
 
 
 def _with_transform(options: PipelineOptions, transform: RigidTransform | None) -> PipelineOptions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -34,6 +34,8 @@ from s2m2_ros.text_safety import safe_text
 
 # From this similarity on, an unknown name is taken for a misspelt one.
 MISSPELT = 0.8
+# So many names are shown to who gives one that is like none.
+MOST_SIMILAR = 3
 
 
 def descriptor(name: str, default: Any) -> ParameterDescriptor:
@@ -112,6 +114,11 @@ class Parameters:
     def on_change(self, callback: SettingsCallback) -> None:
         """Call `callback(before, after)` with both snapshots of the node after each change."""
         self._own.on_change(callback)
+
+    def why_not_settable(self, names: Iterable[str]) -> str | None:
+        """Say why one of these names is not that of a parameter; None if all are."""
+        reasons = (why_not_settable(name, tuple(self._cameras)) for name in names)
+        return next(filter(None, reasons), None)
 
     def _values(self, names: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self._node.get_parameter(name).value for name in names}
@@ -222,15 +229,29 @@ def unknown_parameters(given: Mapping[str, Any], cameras: Sequence[str] = ONE_CA
             continue
         camera, dot, parameter = name.partition('.')
         if dot and parameter in {*PER_CAMERA, *ALIASES}:
-            sentences.append(_of_no_camera(name, camera, cameras))
+            reason = _no_camera(camera, cameras)
+            sentences.append(f"parameter '{safe_text(name)}' is ignored: {reason}")
             continue
-        close = difflib.get_close_matches(name, own, 1, MISSPELT)
-        if close:
-            raise ParameterError(
-                f"there is no parameter '{safe_text(name)}': did you mean '{close[0]}'?"
-            )
+        if difflib.get_close_matches(name, own, 1, MISSPELT):
+            raise ParameterError(_no_parameter(name, own))
         sentences.append(f"parameter '{safe_text(name)}' is unknown to this node and ignored")
     return sentences
+
+
+def why_not_settable(name: str, cameras: Sequence[str] = ONE_CAMERA) -> str | None:
+    """Say why there is no parameter of this name, and which are like it; None if there is."""
+    own = [*CONSTRAINTS, *SHARING_CONSTRAINTS]
+    found = split_name(name, cameras)
+    if found is not None:
+        try:
+            _require_camera_parameter(*found)
+        except ParameterError as error:
+            return str(error)
+        return None
+    camera, dot, parameter = name.partition('.')
+    if dot and parameter in PER_CAMERA:
+        return _no_camera(camera, cameras)
+    return None if name in own else _no_parameter(name, own)
 
 
 def _require_camera_parameter(camera: str, name: str) -> None:
@@ -241,14 +262,19 @@ def _require_camera_parameter(camera: str, name: str) -> None:
         raise ParameterError(
             f"'{camera}.{name}': {name} is one for all cameras: set it without '{camera}.'"
         )
-    close = difflib.get_close_matches(name, [*PER_CAMERA, *ALIASES], 1, MISSPELT)
-    hint = f": did you mean '{camera}.{close[0]}'?" if close else ''
-    raise ParameterError(f"there is no parameter '{camera}.{safe_text(name)}'{hint}")
+    known = [f'{camera}.{one}' for one in (*PER_CAMERA, *ALIASES)]
+    raise ParameterError(_no_parameter(f'{camera}.{name}', known))
 
 
-def _of_no_camera(name: str, camera: str, cameras: Sequence[str]) -> str:
+def _no_parameter(name: str, known: Sequence[str]) -> str:
+    """Say that there is no such parameter, and which are similar."""
+    text = f"there is no parameter '{safe_text(name)}'"
+    if close := difflib.get_close_matches(name, known, 1, MISSPELT):
+        return f"{text}: did you mean '{close[0]}'?"
+    similar = ', '.join(difflib.get_close_matches(name, known, MOST_SIMILAR, 0.0))
+    return f'{text}; the names most like it are {similar}'
+
+
+def _no_camera(camera: str, cameras: Sequence[str]) -> str:
     known = ', '.join(cameras) if tuple(cameras) != ONE_CAMERA else 'not set'
-    return (
-        f"parameter '{safe_text(name)}' is ignored: there is no camera '{safe_text(camera)}' "
-        f'(cameras: {known})'
-    )
+    return f"there is no camera '{safe_text(camera)}' (cameras: {known})"

@@ -60,6 +60,18 @@ class Sharing:
         read_only=True,
         frame_name=True,
     )
+    merged_slop: float = parameter(
+        0.1,
+        'Seconds that the timestamps of the clouds in one merged_points may be apart, at most; of '
+        'each camera the nearest is taken.',
+        range=(0.0, 1.0),
+    )
+    merged_wait: float = parameter(
+        0.1,
+        'Seconds that a cloud waits for those of the same instant whose images the node has not '
+        'received yet, at most. More where a camera comes late through its network.',
+        range=(0.0, 10.0),
+    )
 
     def __post_init__(self) -> None:
         # `-p cameras:=front` is a string; an empty array means what the default means.

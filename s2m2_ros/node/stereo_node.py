@@ -8,6 +8,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, Node, TransitionCallbackReturn
 from std_srvs.srv import SetBool
@@ -59,6 +60,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             lambda: int(self.get_clock().now().nanoseconds),
             companions.find,
             BatchMatcher(self._full_batch),
+            self._settle,
         )
         self._worker = Worker[Job](processor.process, name='stereo_worker')
         self._group = CameraGroup(self, self._table, self._faults, self._worker, companions)
@@ -173,6 +175,13 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
 
     # Parameters and diagnostics
 
+    def set_parameters_atomically(self, parameter_list: list[Any]) -> SetParametersResult:
+        """Do as rclpy's, but answer names that do not exist with those that are like them."""
+        names = (one.name for one in parameter_list if not self.has_parameter(one.name))
+        if reason := self._table.why_not_settable(names):
+            return SetParametersResult(successful=False, reason=reason)
+        return super().set_parameters_atomically(parameter_list)
+
     def _settings_changed(self, before: Settings, after: Settings) -> None:
         if before.diagnostics_period != after.diagnostics_period:
             self.destroy_timer(self._diagnostics_timer)
@@ -191,6 +200,9 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             return response
 
         return answer
+
+    def _settle(self) -> None:
+        self._group.settle()
 
     def _full_batch(self) -> int:
         return min(self._table.sharing.max_batch, len(self._group.cameras))
@@ -216,6 +228,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
             topics=tuple(camera.topics),
             subscribed=camera.subscribed() | (frozenset({MERGED}) if is_merged else frozenset()),
             max_rate=camera.settings.max_rate,
+            stats_subscribed=camera.stats_subscribed(),
         )
 
     def _every(self, seconds: float, callback: Callable[[], None]) -> Any:

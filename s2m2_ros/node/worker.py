@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
@@ -25,8 +25,16 @@ class Worker(Generic[Item]):
     wait for it.
     """
 
-    def __init__(self, process: Callable[[Item], None], *, name: str = 'worker') -> None:
+    def __init__(
+        self,
+        process: Callable[[Item], None],
+        *,
+        name: str = 'worker',
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the seconds of deadlines from the clock."""
         self._process = process
+        self._clock = clock
         self._wake = threading.Condition()
         # In the order in which their turns come.
         self._slots: OrderedDict[Hashable, Item] = OrderedDict()
@@ -51,22 +59,32 @@ class Worker(Generic[Item]):
         with self._wake:
             return self._slots.pop(slot, None)
 
+    def waiting(self) -> list[Item]:
+        """Return the items that wait, in the order of their turns; any thread."""
+        with self._wake:
+            return list(self._slots.values())
+
     def take(
-        self, suits: Callable[[Item], bool], most: int, *, deadline: float = 0.0
+        self,
+        suits: Callable[[Item], bool],
+        most: int,
+        *,
+        awaited: Collection[Hashable] = (),
+        deadline: float = 0.0,
     ) -> list[Item]:
         """Take at most so many waiting items that suit out of their slots, in turn.
 
-        For the worker's thread. Until the `deadline` (monotonic seconds) it waits for them,
-        unless a call waits too.
+        For the worker's thread. While one of the `awaited` slots is empty it waits, unless a call
+        waits too, until the `deadline` (of the clock) at most.
         """
 
         def found() -> list[Hashable]:
             return [slot for slot, item in self._slots.items() if suits(item)]
 
         with self._wake:
-            while len(found()) < most and not (self._closing or self._calls):
-                left = deadline - time.monotonic()
-                if left <= 0:
+            while len(found()) < most and not self._slots.keys() >= set(awaited):
+                left = deadline - self._clock()
+                if left <= 0 or self._closing or self._calls:
                     break
                 self._wake.wait(left)
             return [self._slots.pop(slot) for slot in found()[:most]]

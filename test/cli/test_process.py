@@ -478,11 +478,33 @@ def test_the_temporal_filter_of_a_still_camera(
         assert main([*arguments, '--temporal-filter', mode]) == 0
         made.append((output / 'run.mcap').read_bytes())
     assert made[0] != made[1]
+
+
+def test_a_temporal_filter_by_transforms_that_are_not_there_says_so(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / 'stereo.yaml'
     file.write_text('/**:\n  ros__parameters:\n    temporal_filter: tf\n')
-    capsys.readouterr()
+    # test/ros/test_process_temporal_equals_node.py has a recording with transforms.
     for options in (['--temporal-filter', 'tf'], ['--params-file', str(file)]):
         arguments = ['process', str(recording), '--output', str(tmp_path / 'tf'), *FAST]
-        assert main([*arguments, *options]) == 2
-        assert 'needs the transforms of the node; set it to static' in capsys.readouterr().err
-    assert not (tmp_path / 'tf').exists()
+        assert main([*arguments, *options, '--overwrite']) == 1
+        found = capsys.readouterr().err
+        assert "temporal_filter: no transform from 'left_optical' to 'odom'" in found
+        assert 'so pairs are not averaged' in found
+    arguments = ['process', str(recording), '--output', str(tmp_path / 'none'), *FAST]
+    options = ['--temporal-filter', 'tf', '--temporal-fixed-frame', '']
+    assert main([*arguments, *options]) == 2
+    assert 'needs --temporal-fixed-frame' in capsys.readouterr().err
+    assert not (tmp_path / 'none').exists()
+
+
+def test_image_files_have_no_transforms_for_the_temporal_filter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for side in ('left', 'right'):
+        (tmp_path / 'in' / side).mkdir(parents=True)
+        assert cv2.imwrite(str(tmp_path / 'in' / side / '1.png'), np.zeros((64, 96), np.uint8))
+    arguments = ['process', str(tmp_path / 'in'), '--output', str(tmp_path / 'out'), *FAST]
+    assert main([*arguments, '--temporal-filter', 'tf']) == 2
+    assert 'is no recording, so no transforms say where' in capsys.readouterr().err

@@ -28,6 +28,7 @@ from s2m2_ros.node.parameters import CONSTRAINTS, Settings
 from support import launch_fake as fake
 
 ROOT = Path(__file__).resolve().parents[2]
+MULTI = ROOT / 'launch' / 'multi_stereo.launch.py'
 STEREO = ROOT / 'launch' / 'stereo.launch.py'
 DEMO = ROOT / 'launch' / 'demo.launch.py'
 NAV2 = ROOT / 'launch' / 'nav2_example.launch.py'
@@ -443,7 +444,7 @@ def test_the_stereo_node_takes_its_part_of_a_file(path: Path, namespace: str) ->
 def test_with_the_real_launch() -> None:
     pytest.importorskip('launch_ros')
     launch = pytest.importorskip('launch')
-    for path in (STEREO, DEMO, NAV2, *EXAMPLES):
+    for path in (STEREO, MULTI, DEMO, NAV2, *EXAMPLES):
         description = runpy.run_path(str(path))['generate_launch_description']()
         assert isinstance(description, launch.LaunchDescription)
         assert description.get_launch_arguments()

@@ -71,6 +71,10 @@ def test_the_worst_level_counts_and_all_texts_are_there() -> None:
     [
         ({'lifecycle_state': 'inactive'}, 'inactive'),
         ({'topics': ()}, 'idle: no subscribers'),
+        (
+            {'topics': (), 'stats_subscribed': True},
+            'idle: no subscribers, and stats alone start no matching',
+        ),
         ({'topics': (), 'session': Session(paused=True)}, 'paused'),
         ({'session': Session(paused=True), 'max_rate': 5.0}, 'paused'),
         ({'session': Session(paused=True), 'lifecycle_state': 'inactive'}, 'inactive'),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from s2m2_ros.node.camera_settings import NODE_WIDE, PER_CAMERA, CameraSettings
-from s2m2_ros.node.parameter_declaration import unknown_parameters
+from s2m2_ros.node.parameter_declaration import unknown_parameters, why_not_settable
 from s2m2_ros.node.parameters import CONSTRAINTS, ParameterError, Settings
-from s2m2_ros.node.sharing_parameters import MOST_CAMERAS, Sharing
+from s2m2_ros.node.sharing_parameters import MOST_CAMERAS, SHARING_CONSTRAINTS, Sharing
 
 CAMERAS = ('front', 'rear')
 
@@ -87,6 +87,39 @@ def test_each_parameter_is_of_the_node_or_of_each_camera() -> None:
 def test_misspelt_parameters_of_a_camera_are_errors(name: str, reason: str) -> None:
     with pytest.raises(ParameterError, match=reason):
         unknown_parameters({name: 1}, CAMERAS)
+
+
+@pytest.mark.parametrize(
+    ('name', 'reason'),
+    [
+        (
+            'front.max_dept',
+            "there is no parameter 'front.max_dept': did you mean 'front.max_depth'?",
+        ),
+        ('max_dept', "there is no parameter 'max_dept': did you mean 'max_depth'?"),
+        ('front.checkpoint', "'front.checkpoint': checkpoint is one for all cameras"),
+        ('left.max_depth', "there is no camera 'left' (cameras: front, rear)"),
+        (
+            'front.fps',
+            "no parameter 'front.fps'; the names most like it are front.slop, front.roi, ",
+        ),
+        ('rate', "there is no parameter 'rate'; the names most like it are max_rate, "),
+    ],
+)
+def test_names_that_cannot_be_set_are_answered_with_those_that_can(name: str, reason: str) -> None:
+    assert reason in str(why_not_settable(name, CAMERAS))
+
+
+def test_at_start_a_camera_parameter_like_none_is_answered_with_the_most_similar() -> None:
+    with pytest.raises(ParameterError, match=r'most like it are front\.slop, '):
+        unknown_parameters({'front.fps': 1}, CAMERAS)
+
+
+def test_every_parameter_that_is_there_can_be_set() -> None:
+    names = [*CONSTRAINTS, *SHARING_CONSTRAINTS, *(f'rear.{name}' for name in PER_CAMERA)]
+    assert [why_not_settable(name, CAMERAS) for name in names] == [None] * len(names)
+    assert why_not_settable('max_depth') is None
+    assert why_not_settable('front.max_depth') == "there is no camera 'front' (cameras: not set)"
 
 
 def test_parameters_of_a_camera_that_is_not_there_are_named() -> None:

@@ -29,6 +29,7 @@ from s2m2_ros.offline.processing import (
     ProcessOptions,
     Processor,
 )
+from s2m2_ros.pipeline import PipelineOptions, TemporalOptions, output_options
 from support.processes import SOURCE
 from support.recorded_pairs import (
     SECOND,
@@ -707,3 +708,11 @@ def test_raw_cameras_are_rectified_alike_in_every_segment(tmp_path: Path) -> Non
                  reader.messages([connection])]  # fmt: skip
     # The depth image is rectified: its K is that of P.
     assert all(info.k[0] == 240.0 for info in infos)
+
+
+def test_to_follow_a_camera_a_fixed_frame_must_be_named() -> None:
+    pipeline = PipelineOptions(outputs=output_options(), temporal=TemporalOptions('tf'))
+    with pytest.raises(S2M2Error, match='the temporal filter needs temporal_fixed_frame'):
+        Processor(pipeline=pipeline)
+    named = ProcessOptions(temporal_fixed_frame='odom')
+    assert Processor(options=named, pipeline=pipeline).pipeline.temporal.mode == 'tf'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ OTHER_SIZE = PlaneScene(width=352, height=256)
 SCENES = {'left_arm': OTHER_SIZE}
 STARTS = itertools.count(1000, 1000)
 OK, WARN, ERROR = range(3)
+# Seconds that a busy machine may take for what is done at once.
+BUSY = 20.0
 
 
 @pytest.fixture(scope='module')
@@ -246,3 +249,55 @@ def test_without_subscribers_a_camera_is_not_received(fleet: Fleet, at: float) -
     wait_answers(fleet, rear=[20])
     fleet['front'].listen_disparity()
     fleet.connect(at + 100, **SCENES)
+
+
+def test_a_pair_waits_for_that_of_another_camera_no_longer_than_batch_wait(
+    fleet: Fleet, at: float
+) -> None:
+    front, rear = fleet['front'], fleet['rear']
+    assert fleet.node.set_parameters(batch_wait=1.0) == [(True, '')]
+    try:
+        # Its period becomes known, and is short.
+        for number in range(4):
+            rear.send_code(20, at + 1 + number)
+            rear.until(lambda n=number: len(rear.codes()) > n, 'an answer')  # type: ignore[misc]
+        began = time.monotonic()
+        front.send_code(21, at + 10)
+        front.until(front.codes, 'an answer, though the other camera sent nothing')
+        assert time.monotonic() - began < 1.0 + BUSY
+        wait_answers(fleet, front=[21], rear=[20] * 4)
+    finally:
+        assert fleet.node.set_parameters(batch_wait=0.0) == [(True, '')]
+
+
+def test_parameters_that_are_misspelt_are_answered_with_those_that_are_there(fleet: Fleet) -> None:
+    def refused(**values: float) -> str:
+        named = {name.replace('__', '.'): value for name, value in values.items()}
+        ((accepted, reason),) = fleet.node.set_parameters(**named)
+        assert not accepted
+        return str(reason)
+
+    assert refused(front__max_dept=3.0) == (
+        "there is no parameter 'front.max_dept': did you mean 'front.max_depth'?"
+    )
+    assert refused(max_dept=3.0).endswith("did you mean 'max_depth'?")
+    assert refused(fornt__max_depth=3.0) == (
+        "there is no camera 'fornt' (cameras: front, rear, left_arm)"
+    )
+    assert 'one for all cameras' in refused(rear__max_batch=3)
+
+
+def test_stats_alone_start_no_matching_as_with_one_camera(fleet: Fleet, at: float) -> None:
+    front = fleet['front']
+    front.mute()
+    front.until(front.disconnected, 'the end of the subscriptions')
+    stats = front.listen('stats')
+    # The node has seen the subscriber of stats when it answers this one, of another camera.
+    fleet['rear'].send_code(20, at + 1)
+    wait_answers(fleet, rear=[20])
+    front.wait_for_status('outputs', OK, 'subscribers, and stats alone start')
+    assert front.disconnected()
+    front.listen_disparity()
+    at = fleet.connect(at + 100, **SCENES)
+    front.until(lambda: stats, 'stats with an output')
+    assert stats[-1].backend == 'device'

@@ -12,6 +12,7 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 from sensor_msgs_py.point_cloud2 import read_points
+from std_srvs.srv import SetBool
 from tf2_ros import StaticTransformBroadcaster
 
 from support.several_cameras import CameraRig, Fleet, running_fleet
@@ -48,7 +49,11 @@ AHEAD = (-0.5, 0.5, -0.5, 0.5)
 
 @pytest.fixture(scope='module')
 def fleet() -> Iterator[Fleet]:
-    parameters = ('backend:=sgbm', 'merged_points:=base_link', 'batch_wait:=0.01')
+    # A busy machine may take long between two messages that are sent one after the other.
+    parameters = (
+        'backend:=sgbm', 'merged_points:=base_link', 'batch_wait:=0.01', 'merged_wait:=10.0',
+        'merged_slop:=0.05',
+    )  # fmt: skip
     with running_fleet(*PLANTED, parameters=parameters, command=COMMAND) as made:
         for rig in made.rigs.values():
             rig.open_cameras()
@@ -171,6 +176,91 @@ def test_clouds_in_one_frame_beside_those_of_each_camera(fleet: Fleet) -> None:
     alone = rear.listen('points')
     rear.until(lambda: (publish(), alone)[1], 'its own cloud')
     assert alone[-1].header.frame_id == f'rear_{FRAME}'
+
+
+class Rounds:
+    """Sends pairs of two cameras, whose timestamps are a second apart from time to time."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.at = 2000.0
+        self.merged: list[Any] = []
+        fleet.node.node.create_subscription(
+            PointCloud2, 'merged_points', self.merged.append, QoSProfile(depth=50)
+        )
+
+    def send(self, *names: str) -> bool:
+        """Send the next pair of each, once that of the one before has arrived; return False."""
+        self.at += 1
+        self.fleet.settle()
+        counts = {name: self.fleet.matched(name) + 1 for name in names}
+        for name, count in counts.items():
+            rig = self.fleet[name]
+            rig.until(lambda r=rig: all(map(reaches, r.cameras.values())), 'the subscriptions')  # type: ignore[misc]
+            send(rig, self.at)
+            self.fleet.wait_matched(**{name: count})
+        return False
+
+    def clouds(self, *names: str) -> list[set[str]]:
+        """Return which cameras are in each message of this moment, once all of them are."""
+
+        def parts() -> list[set[str]]:
+            return [seen(m) for m in self.merged if seconds(m) == self.at]
+
+        self.fleet.node.until(
+            lambda: set().union(*parts()) == {*names}, f'{names} at {self.at}', timeout=60
+        )
+        return parts()
+
+    def together(self, *names: str) -> int:
+        """Send until the cameras are in one message; return how many rounds that took."""
+        for count in range(1, 30):
+            self.send(*names)
+            if self.clouds(*names) == [{*names}]:
+                return count
+        raise AssertionError('never in one message')
+
+
+def reaches(publisher: Any) -> bool:
+    return bool(publisher.get_subscription_count())
+
+
+def test_after_a_pause_the_clouds_of_one_instant_are_in_one_message_again(fleet: Fleet) -> None:
+    """The former rule put the cloud of one instant beside that of the next, for ever."""
+    front = fleet['front']
+    broadcaster = StaticTransformBroadcaster(fleet.node.node)
+    broadcaster.sendTransform([place(name) for name in PLACES])
+    rounds = Rounds(fleet)
+    rounds.together('front', 'rear')
+    assert fleet.node.call(SetBool, 'front/enable', SetBool.Request(data=False)).success
+    front.wait_for_status('outputs', 0, 'paused')
+    for _ in range(3):
+        rounds.send('rear')
+        assert rounds.clouds('rear') == [{'rear'}]
+    assert fleet.node.call(SetBool, 'front/enable', SetBool.Request(data=True)).success
+    # It must be there twice, so that its period is known.
+    assert rounds.together('rear', 'front') <= 5
+    for _ in range(3):
+        assert rounds.together('rear', 'front') == 1
+
+
+def test_a_camera_that_is_silent_is_left_out_and_says_so(fleet: Fleet) -> None:
+    front, rear = fleet['front'], fleet['rear']
+    rounds = Rounds(fleet)
+    rounds.at = 3000.0
+    rounds.together('front', 'rear')
+
+    def level() -> bytes:
+        status = front.statuses.get('outputs')
+        return status.level if status else b'\0'
+
+    front.until(lambda: rounds.send('rear') or level() == b'\1', 'a report')
+    text = front.statuses['outputs'].message
+    assert 'front in merged_points: no cloud for more than' in text
+    assert 'the others are merged without it' in text
+    assert rear.statuses['outputs'].level == b'\0'
+    rounds.clouds('rear')
+    front.until(lambda: rounds.send('front', 'rear') or level() == b'\0', 'its recovery')
 
 
 def place(name: str) -> TransformStamped:

@@ -47,7 +47,7 @@ def rig(node: Rig) -> Iterator[Rig]:
 
 def test_without_a_listener_nothing_is_subscribed_or_computed(rig: Rig) -> None:
     stats = rig.listen('stats')
-    rig.wait_for_status('outputs', 0, 'no subscribers')
+    rig.wait_for_status('outputs', 0, 'no subscribers, and stats alone start no matching')
     assert rig.disconnected()
     # Listening to stats alone is no reason to work.
     assert rig.values('outputs')['topics with subscribers'] == ''

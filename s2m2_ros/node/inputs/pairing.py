@@ -9,14 +9,13 @@ from itertools import islice
 from typing import Any
 
 from s2m2_ros.node.faults import DropCause
+from s2m2_ros.node.rhythm import period_of
 
 LEFT, RIGHT = 0, 1
 # The images of both cameras that wait for each other take no more memory than this: with those in
 # calibration_join at most 256 MiB.
 LARGEST_QUEUES = 192 * 2**20
-# The period is this quantile of the time between images: most of them may be lost, which leaves
-# longer times, and some may come in bursts. It counts from so many measurements on.
-PERIOD_QUANTILE = 0.1
+# The period counts from so many measurements on.
 ENOUGH_DIFFERENCES = 4
 RECENT_DIFFERENCES = 20
 RECENT_PAIRS = 10
@@ -170,10 +169,10 @@ class StereoPairing:
     def _tolerance(self) -> int:
         if not self._slop:
             return 0
-        differences = sorted(d for queue in self._queues for d in queue.differences)
+        differences = [d for queue in self._queues for d in queue.differences]
         if len(differences) < ENOUGH_DIFFERENCES:
             return 0
-        return min(self._slop, differences[int(PERIOD_QUANTILE * len(differences))] // 2)
+        return min(self._slop, int(period_of(differences)) // 2)
 
     def _limit(self) -> None:
         """Give up the oldest images beyond the limits of number and bytes."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import time
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
+from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import PointCloud2
 
 from s2m2_ros.geometry import CloudLayout, CloudOptions, HostOutputs, Output, RigidTransform
@@ -15,15 +17,23 @@ from s2m2_ros.messages.builders import point_cloud_message
 from s2m2_ros.messages.message_classes import new_message
 from s2m2_ros.messages.output_topics import MessageSource
 from s2m2_ros.node.faults import Fault, FaultLog
+from s2m2_ros.node.job import Job
+from s2m2_ros.node.outputs.cloud_instants import CloudInstants, Tolerances
 from s2m2_ros.node.outputs.publishers import Publishers
 from s2m2_ros.node.outputs.transforms import TransformError, Transforms
 from s2m2_ros.node.parameters import Settings
+from s2m2_ros.node.sharing_parameters import Sharing
+from s2m2_ros.node.statistics import Session
+from s2m2_ros.node.worker import Worker
 
 MERGED = 'merged_points'
 # The name of the camera comes first, since pairs of each are waited for by themselves.
 USE_OF_MERGED = "{camera} in merged_points: no transform from '{{source}}' to '{{target}}'"
-
-Part = TypeVar('Part')
+# A camera without a cloud for so many seconds, and for so many of its periods, is reported.
+SILENT_AFTER = 2.0
+SILENT_PERIODS = 3
+# Seconds between two looks for clouds that have waited long enough.
+SETTLE_PERIOD = 0.02
 
 
 class CameraPort(Protocol, Hashable):
@@ -31,38 +41,7 @@ class CameraPort(Protocol, Hashable):
 
     name: str
     faults: FaultLog
-
-
-class Rounds(Generic[Part]):
-    """Collects one part of each camera, again and again; every part is in one round.
-
-    A round ends when all cameras of the last one have given their part, or when one of them gives
-    another: so none waits longer than for its next part, whatever became of the others.
-    """
-
-    def __init__(self) -> None:
-        self._parts: dict[Hashable, Part] = {}
-        self._expected: set[Hashable] = set()
-
-    def add(self, camera: Hashable, part: Part) -> list[list[Part]]:
-        """Return the rounds that this part ends, of which it may be in the last."""
-        ended = []
-        if camera in self._parts:
-            ended.append(self._end())
-        self._parts[camera] = part
-        if self._expected and self._parts.keys() >= self._expected:
-            ended.append(self._end())
-        return ended
-
-    def forget(self, camera: Hashable) -> None:
-        """Wait for this camera no more, and leave its part out."""
-        self._parts.pop(camera, None)
-        self._expected.discard(camera)
-
-    def _end(self) -> list[Part]:
-        parts, self._expected = list(self._parts.values()), set(self._parts)
-        self._parts = {}
-        return parts
+    session: Session
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,19 +55,29 @@ class CloudPart:
 class MergedCloud:
     """Publishes `merged_points`; subscriptions and lifecycle follow the executor's thread.
 
-    Each cloud of a camera is in one message, in the frame at the timestamp of its image; the
-    message has the timestamp of the newest. Needs tf2_ros.
+    The clouds of one instant (`cloud_instants.py`) are in one message, each in the frame at the
+    timestamp of its image; the message has the timestamp of the newest. Needs tf2_ros.
     """
 
-    def __init__(self, node: Any, frame: str, settings: Callable[[], Settings]) -> None:
-        """Merge into this frame; fields and layout are those of the node's settings."""
+    def __init__(
+        self,
+        node: Any,
+        settings: Callable[[], Settings],
+        sharing: Callable[[], Sharing],
+        worker: Worker[Job],
+    ) -> None:
+        """Merge as the parameters of the node say, the pairs that the worker has in hand."""
         self._node = node
-        self._frame = frame
+        self._frame = sharing().merged_points
         self._settings = settings
-        self._rounds = Rounds[CloudPart]()
+        self._sharing = sharing
+        self._worker = worker
+        self._instants = CloudInstants[CloudPart](self._tolerances)
+        self._heard: dict[CameraPort, float] = {}
         self._publishers: Publishers | None = None
         self._active = False
         self._listener: Transforms | None = None
+        self._timer: Any = None
 
     @property
     def is_configured(self) -> bool:
@@ -115,9 +104,14 @@ class MergedCloud:
         wanted = self._active and self.is_wanted()
         if wanted and self._listener is None:
             self._listener = Transforms(self._node)
+            # Steady: simulated time may stand still.
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            self._timer = self._node.create_timer(SETTLE_PERIOD, self._settle_late, clock=steady)
         elif not wanted and self._listener is not None:
+            self._node.destroy_timer(self._timer)
             self._listener.close()
             self._listener = None
+            self._worker.call(self._forget_all)
 
     def deactivate(self) -> None:
         """Publish no more."""
@@ -134,22 +128,70 @@ class MergedCloud:
         self._publishers = None
 
     def add(self, camera: CameraPort, source: MessageSource) -> None:
-        """Take the cloud of a camera, and publish what it completes; the worker's thread."""
+        """Take the cloud of a camera; the worker's thread, which calls `settle` soon after."""
         if not self.is_wanted():
             return
+        now = time.monotonic()
+        self._heard[camera] = now
         try:
             part = self._part(camera, source)
         except TransformError as error:
+            # Its clouds are not waited for, as long as there are none.
+            self._instants.forget(camera)
             camera.faults.report(Fault.MERGED_CLOUD, str(error))
             return
         camera.faults.clear(Fault.MERGED_CLOUD)
         if part is not None:
-            for parts in self._rounds.add(camera, part):
+            self._instants.add(camera, stamp_ns(part.header), part, now)
+
+    def settle(self) -> None:
+        """Publish what is complete or has waited long enough; the worker's thread.
+
+        Call it between pairs, when none is being matched.
+        """
+        if self._instants.is_pending:
+            waiting = self._worker.waiting()
+            underway = {job.camera: stamp_ns(job.messages.left.header) for job in waiting}
+            for parts in self._instants.due(time.monotonic(), underway):
                 self._publish(parts)
 
     def forget(self, camera: CameraPort) -> None:
         """Leave out what came of a camera that is not active any more; the worker's thread."""
-        self._rounds.forget(camera)
+        self._instants.forget(camera)
+        self._heard.pop(camera, None)
+
+    def check(self, cameras: Iterable[CameraPort]) -> None:
+        """Report the cameras that the clouds of the others are merged without."""
+        if self._listener is None:
+            return
+        now = time.monotonic()
+        running = [camera for camera in cameras if camera.session.stopped is None]
+        limits = {
+            camera: max(SILENT_AFTER, SILENT_PERIODS * self._instants.period(camera))
+            for camera in running
+            if now - self._heard.setdefault(camera, now) > SILENT_AFTER
+        }
+        silent = [c for c, limit in limits.items() if now - self._heard.get(c, now) > limit]
+        # If no camera sends there is nothing to merge, which the inputs report.
+        for camera in silent if len(silent) < len(running) else ():
+            camera.faults.report(
+                Fault.MERGED_CLOUD,
+                f'{camera.name} in {MERGED}: no cloud for more than {limits[camera]:.3g} s, '
+                'so the others are merged without it',
+            )
+
+    def _tolerances(self) -> Tolerances:
+        sharing = self._sharing()
+        return Tolerances(round(sharing.merged_slop * 1e9), sharing.merged_wait)
+
+    def _settle_late(self) -> None:
+        """Let the worker look for clouds that have waited long enough."""
+        if self._instants.is_pending:
+            self._worker.call(self.settle)
+
+    def _forget_all(self) -> None:
+        self._instants = CloudInstants[CloudPart](self._tolerances)
+        self._heard.clear()
 
     def _part(self, camera: CameraPort, source: MessageSource) -> CloudPart | None:
         host, listener = source.outputs.host, self._listener

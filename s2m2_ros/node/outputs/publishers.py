@@ -53,6 +53,10 @@ class Publishers:
             if topic != STATS and publisher.get_subscription_count()
         )
 
+    def stats_subscribed(self) -> bool:
+        """Return whether `stats` has a subscriber."""
+        return STATS in self._publishers and bool(self._publishers[STATS].get_subscription_count())
+
     def open(self) -> None:
         """Let messages out from now on."""
         with self._lock:

@@ -51,6 +51,11 @@ class FileStream:
                     f"{options.names(name)} is for recordings, and '{path}' is none: it has no "
                     'topics and no transforms'
                 )
+        if options.temporal_fixed_frame:
+            raise S2M2Error(
+                f"'{path}' is no recording, so no transforms say where the camera was: set "
+                f'{options.names("temporal_filter")} to static if it stands still, else to off'
+            )
         self._path, self._options = path, options
         self._jobs = _Jobs(path, options)
         namespace = (options.namespace or '').strip('/')

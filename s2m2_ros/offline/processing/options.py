@@ -55,6 +55,8 @@ class ProcessOptions:
         segment_seconds: length of a segment of a recording.
         segment_pairs: length of a segment of image files and videos.
         batch: pairs of one size that are matched together; 0: 1 on a CPU, 4 on a GPU.
+        temporal_fixed_frame: in which the temporal filter follows the camera by recorded
+            transforms, as the node's parameter; empty: it does not.
         names: what all of these are called in messages.
 
     """
@@ -79,6 +81,7 @@ class ProcessOptions:
     segment_seconds: float = 5.0
     segment_pairs: int = 50
     batch: int = 0
+    temporal_fixed_frame: str = ''
     names: SettingNames = field(default=FIELDS, compare=False, metadata={'is_recorded': False})
 
     def __post_init__(self) -> None:
@@ -165,6 +168,9 @@ class ProcessOptions:
         require_frame(self.names('frame_id'), self.frame_id)
         if self.points_frame:
             require_frame(self.names('points_frame'), self.points_frame)
+        if self.temporal_fixed_frame:
+            name = self.names('temporal_fixed_frame')
+            require_frame(name, self.temporal_fixed_frame)
 
     @property
     def colors_clouds(self) -> bool:

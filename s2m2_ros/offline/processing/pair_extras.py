@@ -21,7 +21,8 @@ class PairExtras:
 
     Attributes:
         points_frame: that clouds are transformed into; empty for the left camera's.
-        frames: where that is found.
+        fixed_frame: in which the temporal filter follows the camera; empty: it does not.
+        frames: where both are found.
         targets: the color camera of each rig.
         colors: its images; None if none are wanted.
         note_loss: takes what is lost of pairs.
@@ -29,6 +30,7 @@ class PairExtras:
     """
 
     points_frame: str
+    fixed_frame: str
     frames: FrameTree
     targets: Sequence[ColorTarget | None]
     colors: ColorImages | None
@@ -42,7 +44,7 @@ class PairExtras:
 
     def take(self, pair: StampedPair) -> Iterator[StampedPair]:
         """Take a pair; yield those that are complete."""
-        pair = self._located(pair)
+        pair = self._posed(self._located(pair))
         target = self.targets[pair.rig]
         if self.colors is None or target is None:
             yield pair
@@ -66,3 +68,14 @@ class PairExtras:
             self.note_loss(f'points: {error}')
             return replace(pair, without=CLOUDS)
         return replace(pair, transform=transform)
+
+    def _posed(self, pair: StampedPair) -> StampedPair:
+        if pair.pair is None or not self.fixed_frame:
+            return pair
+        try:
+            time_ns = stamp_ns(pair.header) or pair.log_ns
+            pose = self.frames.find(str(pair.header.frame_id), self.fixed_frame, time_ns)
+        except PlaybackError as error:
+            self.note_loss(f'temporal_filter: {error}, so pairs are not averaged')
+            return pair
+        return replace(pair, pose=pose)

@@ -73,6 +73,13 @@ class Processor:
     progress: Callable[[Progress], None] = lambda _: None
     cluster: ClusterOptions | None = None
 
+    def __post_init__(self) -> None:
+        if self.pipeline.temporal.mode == 'tf' and not self.options.temporal_fixed_frame:
+            raise S2M2Error(
+                f'the temporal filter needs {self.options.names("temporal_fixed_frame")}, a frame '
+                'that stands still, e.g. odom, to follow the camera by recorded transforms'
+            )
+
     def __enter__(self) -> Processor:
         self._engine: Engine
         if self.cluster is None:

@@ -311,7 +311,8 @@ class RecordedStream:
 
     def _found_static(self) -> list[Any]:
         """Return the transforms that do not change, if any are needed."""
-        if not (self._options.points_frame or self._options.color_info):
+        options = self._options
+        if not (options.points_frame or options.temporal_fixed_frame or options.color_info):
             return []
         return [content for _, content in self._contents({STATIC_TRANSFORMS}, TimeWindow())]
 
@@ -336,13 +337,18 @@ class RecordedStream:
         """Return what completes the pairs of a window."""
         options = self._options
         moving: list[Any] = []
-        if options.points_frame:
+        if options.points_frame or options.temporal_fixed_frame:
             around = _widened(window, LONGEST_BEFORE_NS + MARGIN_NS, LONGEST_AFTER_NS + MARGIN_NS)
             moving = [content for _, content in self._contents({MOVING_TRANSFORMS}, around)]
         colors = ColorImages(self._color_topic, options) if self._color_topic else None
         frames = FrameTree(self._static, moving)
         return PairExtras(
-            options.points_frame, frames, self.targets, colors, self._files.note_damage
+            options.points_frame,
+            options.temporal_fixed_frame,
+            frames,
+            self.targets,
+            colors,
+            self._files.note_damage,
         )
 
     def _first_pair(

@@ -161,7 +161,7 @@ class _Matching:
         wanted = self._worker.sink.wanted
         wanted = wanted | PICTURE_OUTPUTS if is_first else wanted
         try:
-            pair = replace(item.pair, moment=Moment(_stamp_ns(item)))
+            pair = replace(item.pair, moment=Moment(_stamp_ns(item), lambda: item.pose))
             pending = self._pipeline.begin(pair, wanted, options, state)
         except (ImageError, CalibrationError) as error:
             return replace(item, left_info=None, pair=None, error=str(error))

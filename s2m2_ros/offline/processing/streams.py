@@ -47,6 +47,7 @@ class StampedPair:
         pair: for the pipeline; None with an `error`.
         error: why it could not be decoded; empty if it could.
         transform: into the frame of its clouds; None for that of the left camera.
+        pose: of the left camera in the fixed frame; None if it is unknown or not needed.
         without: outputs that cannot be made of it.
 
     """
@@ -59,6 +60,7 @@ class StampedPair:
     pair: PairInput | None = None
     error: str = ''
     transform: RigidTransform | None = None
+    pose: RigidTransform | None = None
     without: frozenset[str] = frozenset()
 
 
