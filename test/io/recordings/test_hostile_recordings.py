@@ -68,7 +68,7 @@ def reading(path: Path) -> str:
         (chunk(repeated(SMALL_MESSAGE, 1_500_000), 1_500_000 * 31), 'too many records'),
         (chunk(b'', 300 << 20), 'declares 314572800 bytes'),
         (LARGE_CHUNK * 100, 'declares implausible sizes'),
-        (record(0x80, b'') * 4_000_000, 'is played'),
+        (record(0x80, b'') * 4_000_000, 'is read'),
         (chunk(b'', 0, b'\x1b[31m' * 1000), r"'\x1b[31m"),
     ],
     ids=['small records', 'small messages', 'declared', 'many chunks', 'no chunks', 'name'],

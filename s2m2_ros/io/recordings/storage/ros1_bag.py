@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from s2m2_ros.io.recordings.storage.compression import decompressed
 from s2m2_ros.io.recordings.storage.stored_messages import (
     ALWAYS,
     StoredMessage,
+    StoredRecord,
     StoredTopic,
     TimeWindow,
 )
@@ -113,13 +114,17 @@ class Ros1Bag:
         """Return first and last time of the bag."""
         return [(self.start_ns, max(self.start_ns, self._reader.end_time))]
 
+    def records(self) -> Iterable[StoredRecord]:
+        """Return nothing: such files have none."""
+        return ()
+
     def close(self) -> None:
         """Close the bag."""
         self._reader.close()
 
     def _report(self, error: Exception) -> None:
         reason = safe_text(str(error) or type(error).__name__)
-        text = f"'{self._name.name}' is damaged ({reason}): the rest is played"
+        text = f"'{self._name.name}' is damaged ({reason}): the rest is read"
         if not self.damage:
             _logger.warning('%s', text)
         self.damage.append(text)

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from s2m2_ros.io.recordings.storage.compression import LARGEST_BLOCK
 from s2m2_ros.io.recordings.storage.stored_messages import (
     ALWAYS,
     StoredMessage,
+    StoredRecord,
     StoredTopic,
     TimeWindow,
     message_type,
@@ -121,6 +122,10 @@ class SqliteFile:
             query = f'SELECT DISTINCT timestamp / {NANOSECONDS} FROM messages'  # noqa: S608
             seconds = [row[0] for row in self._rows(query, ()) if isinstance(row[0], int)]
         return [(s * NANOSECONDS, (s + 1) * NANOSECONDS - 1) for s in sorted(seconds)]
+
+    def records(self) -> Iterable[StoredRecord]:
+        """Return nothing: such files have none."""
+        return ()
 
     def close(self) -> None:
         """Close the file."""
