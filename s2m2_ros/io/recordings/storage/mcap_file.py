@@ -53,7 +53,7 @@ class _Place:
 class McapFile:
     """Reads an MCAP file by its summary, or else by going through it once."""
 
-    def __init__(self, path: Path, name: Path, *, is_partial: bool = False) -> None:
+    def __init__(self, path: Path, name: Path, is_partial: bool = False) -> None:
         """Open the file, called ``name`` in messages; damage is reported in the log once.
 
         ``is_partial``: more of a compressed file could not be unpacked, which is reported

@@ -56,12 +56,12 @@ class _BoundedReader(Reader):  # type: ignore[misc]  # rosbags is optional
 class Ros1Bag:
     """Reads a ROS 1 bag with an index."""
 
-    def __init__(self, path: Path, name: Path) -> None:
+    def __init__(self, path: Path, name: Path, is_partial: bool = False) -> None:
         """Open the bag, called ``name`` in messages.
 
         Raises PlaybackError, which names the tool that repairs it.
         """
-        self._name = name
+        self._name, self._is_packed = name, path != name
         self._reader = _BoundedReader(path)
         try:
             _check_version(path)
@@ -132,7 +132,9 @@ class Ros1Bag:
     def _unreadable(self, error: Exception) -> PlaybackError:
         reason = safe_text(error) or type(error).__name__
         return PlaybackError(
-            f"the ROS 1 bag '{self._name}' cannot be read ({reason}): `rosbag reindex` repairs "
+            f"the ROS 1 bag '{self._name}' cannot be read ({reason}): "
+            + ('unpack it; ' if self._is_packed else '')
+            + '`rosbag reindex` repairs '
             'one whose recorder was killed, `rosbags-convert --src BAG --dst FOLDER` makes a '
             'ROS 2 recording of a whole one'
         )
