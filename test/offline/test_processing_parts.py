@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mcap.reader import make_reader
 
 from s2m2_ros.io.recordings.recording_topics import RecordedTopics
+from s2m2_ros.io.recordings.storage.stored_messages import StoredMetadata
 from s2m2_ros.offline.processing import stages
 from s2m2_ros.offline.processing.inputs import input_name
 from s2m2_ros.offline.processing.mcap_parts import (
@@ -184,11 +185,12 @@ class TestJoinedFile:
                 writer = PartWriter(file, CHANNELS)
                 # The second part is empty.
                 for at in range(0 if number == 1 else 2):
-                    writer.write(0, 10 * number + at, f'{number} {at}'.encode())
+                    time_ns = 10 * number + at
+                    writer.write(0, time_ns, f'{number} {at}'.encode(), time_ns)
                 writer.finish()
             indexes.append(PartIndex.of(path))
             joined.append(path, indexes[-1])
-        joined.finish(indexes, {'facts': {'key': 'value'}})
+        joined.finish(indexes, [StoredMetadata('facts', {'key': 'value'})])
         with (tmp_path / 'joined.mcap').open('rb') as file:
             reader = make_reader(file, validate_crcs=True)
             found = [(m.log_time, m.data) for _, _, m in reader.iter_messages()]

@@ -36,7 +36,7 @@ def metadata_text(
                     'name': channel.topic,
                     'type': channel.type_name,
                     'serialization_format': channel.encoding,
-                    'offered_qos_profiles': channel.qos,
+                    'offered_qos_profiles': channel.metadata.get('offered_qos_profiles', ''),
                     'type_description_hash': _type_hash(channel.type_name),
                 },
                 'message_count': counts.get(number, 0),

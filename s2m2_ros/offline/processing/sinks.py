@@ -14,6 +14,7 @@ from s2m2_ros.atomic_files import replacing, write_atomically, write_errors
 from s2m2_ros.geometry import Output
 from s2m2_ros.io.images import image_files
 from s2m2_ros.io.message_data import stamp_ns
+from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource, needed_outputs
 from s2m2_ros.messages.plain_messages import definition, serialized
 from s2m2_ros.offline.processing.mcap_parts import PartIndex, PartWriter, RecordedChannel
@@ -88,11 +89,17 @@ def recorded_channels(stream: Stream, outputs: Sequence[str]) -> list[RecordedCh
             topic.definition,
             topic.definition_format,
             topic.encoding,
-            topic.qos,
+            _channel_metadata(topic),
         )
         for topic in stream.kept
     ]
     return made + kept
+
+
+def _channel_metadata(topic: StoredTopic) -> dict[str, str]:
+    """Return what is said of a channel: as recorded, and of ROS at least the QoS."""
+    qos = {'offered_qos_profiles': topic.qos} if topic.encoding == 'cdr' else {}
+    return dict(topic.metadata) or qos
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,11 +154,14 @@ class RecordingSink:
     def write(self, prepared: list[_Message]) -> None:
         """Add the messages of a pair."""
         for item in prepared:
-            self._add(item.channel, item.log_ns, serialized(item.message, item.type_name))
+            data = serialized(item.message, item.type_name)
+            self._add(item.channel, item.log_ns, data, item.log_ns)
 
     def keep(self, message: KeptMessage) -> None:
         """Add a message that is carried along."""
-        self._add(self._first_kept + message.topic, message.log_ns, message.data)
+        channel, log_ns = self._first_kept + message.topic, message.log_ns
+        published = log_ns if message.publish_ns is None else message.publish_ns
+        self._add(channel, log_ns, message.data, published, message.sequence)
 
     def end(self) -> PartIndex:
         """Finish the part."""
@@ -165,9 +175,11 @@ class RecordingSink:
         aborted = InterruptedError()
         self._context.__exit__(type(aborted), aborted, None)
 
-    def _add(self, channel: int, log_ns: int, data: bytes) -> None:
+    def _add(
+        self, channel: int, log_ns: int, data: bytes, publish_ns: int, sequence: int = 0
+    ) -> None:
         with write_errors(self._path):
-            self._writer.write(channel, log_ns, data)
+            self._writer.write(channel, log_ns, data, publish_ns, sequence)
 
 
 # What a file of each output holds.

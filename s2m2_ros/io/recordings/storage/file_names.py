@@ -27,11 +27,13 @@ class FoundFiles:
 
     Attributes:
         files: those that are there.
-        missing: what is said of each file that metadata.yaml names and that is not there.
+        missing_names: files that metadata.yaml names and that are not there.
+        missing: what is said of each of these.
 
     """
 
     files: Sequence[Path]
+    missing_names: Sequence[str] = ()
     missing: Sequence[str] = ()
 
 
@@ -63,12 +65,12 @@ def recording_files(path: Path) -> FoundFiles:
         _logger.info("'%s' has no metadata.yaml (was the recorder killed?): not needed", path)
     there = set[str]().union(*map(_names_of, files))
     # Where none of its files is there, metadata.yaml describes another recording.
-    missing = [
-        f"'{path / name}' is missing, which metadata.yaml names{known}: the others are read"
-        for name, known in named.items()
-        if files and name not in there
+    missing = [name for name in named if files and name not in there]
+    texts = [
+        f"'{path / name}' is missing, which metadata.yaml names{named[name]}: the others are read"
+        for name in missing
     ]
-    return FoundFiles(files or present, missing)
+    return FoundFiles(files or present, missing, texts)
 
 
 def _names_of(file: Path) -> set[str]:

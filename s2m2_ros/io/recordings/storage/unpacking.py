@@ -134,10 +134,10 @@ def _zstd_frame_end(file: BinaryIO, place: int) -> int | None:
         return None
     magic, length = struct.unpack_from('<II', head)
     if SKIPPED_FIRST <= magic <= SKIPPED_LAST:
-        return place + 8 + length
+        return place + 8 + int(length)
     try:
         has_checksum = zstandard.get_frame_parameters(head).has_checksum
-        place += zstandard.frame_header_size(head)
+        place += int(zstandard.frame_header_size(head))
     except zstandard.ZstdError:
         return None
     while True:

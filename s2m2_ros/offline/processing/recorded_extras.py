@@ -1,0 +1,111 @@
+"""What a recording holds beside its pairs: transforms, and the camera that colors clouds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from s2m2_ros.io.recordings.recording_topics import (
+    IMAGE_TYPES,
+    INFO_TYPE,
+    VIDEO_TYPES,
+    info_names,
+)
+from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic, TimeWindow
+from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, PlaybackError
+from s2m2_ros.offline.processing.color_images import ColorImages
+from s2m2_ros.offline.processing.color_target import ColorTarget, color_target
+from s2m2_ros.offline.processing.frames import (
+    LONGEST_AFTER_NS,
+    LONGEST_BEFORE_NS,
+    MOVING_TRANSFORMS,
+    STATIC_TRANSFORMS,
+    FrameTree,
+)
+from s2m2_ros.offline.processing.options import ProcessOptions
+from s2m2_ros.offline.processing.pair_extras import PairExtras
+from s2m2_ros.offline.processing.recorded_messages import RecordedMessages, widened
+
+# What is read around a segment, so that pairs at its ends are complete.
+MARGIN_NS = NANOSECONDS
+
+
+class RecordedExtras:
+    """Finds what the options ask for besides the pairs.
+
+    Attributes:
+        color_topic: of the images that color clouds; empty if none are wanted.
+
+    """
+
+    def __init__(
+        self, topics: Sequence[StoredTopic], messages: RecordedMessages, options: ProcessOptions
+    ) -> None:
+        """Look for the images that color clouds, and for static transforms.
+
+        Raises PlaybackError if images are wanted and not there.
+        """
+        self._topics, self._messages, self._options = topics, messages, options
+        self.color_topic = self._found_color_topic()
+        self._static = self._found_static()
+
+    def targets(self, frames: Sequence[str]) -> list[ColorTarget | None]:
+        """Return the camera that depth is registered to, as rigs with these frames see it.
+
+        Raises PlaybackError if its calibration or place is not recorded.
+        """
+        topic, setting = self._options.color_info, self._options.color_calibration
+        if not topic:
+            return [None] * len(frames)
+        found = self._messages.contents({topic}, TimeWindow())
+        info = next((content for _, content in found), None)
+        if info is None or not hasattr(info, 'distortion_model'):
+            kinds = [t.topic for t in self._topics if t.type_name == INFO_TYPE]
+            raise PlaybackError(
+                f"no camera_info on '{topic}': recorded are {', '.join(sorted(kinds)) or 'none'}"
+            )
+        tree = FrameTree(self._static)
+        return [color_target(info, topic, setting, tree, frame) for frame in frames]
+
+    def of_window(
+        self,
+        window: TimeWindow,
+        targets: Sequence[ColorTarget | None],
+        note_loss: Callable[[str], None],
+    ) -> PairExtras:
+        """Return what completes the pairs of a window."""
+        options = self._options
+        moving: list[Any] = []
+        if options.points_frame:
+            around = widened(window, LONGEST_BEFORE_NS + MARGIN_NS, LONGEST_AFTER_NS + MARGIN_NS)
+            found = self._messages.contents({MOVING_TRANSFORMS}, around)
+            moving = [content for _, content in found]
+        colors = ColorImages(self.color_topic, options.color_slop) if self.color_topic else None
+        frames = FrameTree(self._static, moving)
+        return PairExtras(options.points_frame, frames, targets, colors, note_loss)
+
+    def _found_static(self) -> list[Any]:
+        """Return the transforms that do not change, if any are needed."""
+        if not (self._options.points_frame or self._options.color_info):
+            return []
+        found = self._messages.contents({STATIC_TRANSFORMS}, TimeWindow())
+        return [content for _, content in found]
+
+    def _found_color_topic(self) -> str:
+        """Return the topic of the images that color clouds; empty if none are wanted."""
+        if not self._options.colors_clouds:
+            return ''
+        images = [
+            t.topic
+            for t in self._topics
+            if t.type_name in (*IMAGE_TYPES, *VIDEO_TYPES) and t.count
+        ]
+        named, info = self._options.color_image, self._options.color_info
+        found = [named] if named else [name for name in images if info in info_names(name)]
+        raw_first = sorted(found, key=lambda name: (name.endswith('/compressed'), name))
+        if not raw_first or raw_first[0] not in images:
+            raise PlaybackError(
+                (f"no images on '{named}'" if named else f"no images that '{info}' belongs to")
+                + f': name them with color_image; recorded are {", ".join(images)}'
+            )
+        return raw_first[0]
