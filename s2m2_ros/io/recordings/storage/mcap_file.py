@@ -221,8 +221,9 @@ class McapFile:
             self._chunks.append(_Place(start, found.begin, end, found.end))
         elif isinstance(record, Message):
             self._counts[record.channel_id] += 1
-            time_ns = record.log_time
-            self._loose.append(_Place(time_ns, found.begin, time_ns, found.end))
+            if self._is_known(record.channel_id):
+                time_ns = record.log_time
+                self._loose.append(_Place(time_ns, found.begin, time_ns, found.end))
         elif found.opcode in (Opcode.ATTACHMENT, Opcode.METADATA):
             if self._extras is not None:
                 self._extras.append((found.begin, found.end))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import BinaryIO
 
 from mcap.opcode import Opcode
-from mcap.records import Chunk, McapRecord, Message
+from mcap.records import Chunk, McapRecord
 from mcap.stream_reader import StreamReader
 
 from s2m2_ros.io.recordings.storage.compression import LARGEST_BLOCK, is_plausible
@@ -163,9 +162,10 @@ class RecordWalk:
             record = self._record(position, head)
             inner: Sequence[McapRecord] = ()
             if isinstance(record, Chunk):
-                self._unpacked_size += record.uncompressed_size
-                is_possible = is_plausible(self._unpacked_size, self._size)
-                if not is_possible and record.uncompressed_size <= LARGEST_BLOCK:
+                # Larger ones are damaged, and not unpacked.
+                if record.uncompressed_size <= LARGEST_BLOCK:
+                    self._unpacked_size += record.uncompressed_size
+                if not is_plausible(self._unpacked_size, self._size):
                     reason = 'it declares implausible sizes'
                     return Gap(position, self._size, reason, is_end=True)
                 inner = unpacked(record)
@@ -178,12 +178,7 @@ class RecordWalk:
     def _record(self, position: int, head: _Head) -> McapRecord:
         content = self._bytes(position, head.end - position)
         reader = StreamReader(BytesIO(content), skip_magic=True, emit_chunks=True)
-        record: McapRecord = next(iter(reader.records))
-        if isinstance(record, Message) and not self._is_known(record.channel_id):
-            raise PlaybackError(
-                f'a message of channel {record.channel_id}, whose description is lost'
-            )
-        return record
+        return next(iter(reader.records))
 
     def _gap(self, position: int, reason: str) -> Gap:
         """Return the gap from a position to the next whole record."""
@@ -211,10 +206,6 @@ class RecordWalk:
         place = self._laid_out(start, end, layout)
         if place is None or (is_strict and opcode != Opcode.MESSAGE and place != end):
             return None
-        if is_strict and opcode == Opcode.MESSAGE:
-            (channel,) = struct.unpack('<H', self._bytes(start, 2))
-            if not self._is_known(channel):
-                return None
         return _Head(opcode, end)
 
     def _laid_out(self, place: int, end: int, layout: Sequence[int | str]) -> int | None:
@@ -233,7 +224,7 @@ class RecordWalk:
 
     def _is_beginning(self, position: int) -> bool:
         """Return whether whole records follow each other from a position on."""
-        for _ in range(CHAIN):
+        for number in range(CHAIN):
             if position == self._size:
                 return True
             head = self._head(position, is_strict=True)
@@ -241,8 +232,15 @@ class RecordWalk:
                 return False
             if head.opcode in (Opcode.CHUNK, Opcode.FOOTER):
                 return True
+            # Later ones may be of channels that were lost, or are described in between.
+            if head.opcode == Opcode.MESSAGE and number == 0 and not self._is_of_known(position):
+                return False
             position = head.end
         return True
+
+    def _is_of_known(self, position: int) -> bool:
+        channel = self._bytes(position + RECORD_HEAD.size, 2)
+        return self._is_known(int.from_bytes(channel, 'little'))
 
     def _next_beginning(self, position: int) -> int | None:
         """Return where the next whole record begins; None if there is none."""

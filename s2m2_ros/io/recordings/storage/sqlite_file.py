@@ -96,7 +96,9 @@ class SqliteFile:
             try:
                 data = self._pages.data(row, self._columns)
             except ValueError as error:
-                self._report(f'is damaged ({error}): messages are lost, the others are read')
+                # Of a file that is cut short, this is no more than was reported.
+                if not self._is_cut:
+                    self._report(f'is damaged ({error}): messages are lost, the others are read')
             else:
                 yield StoredMessage(self._topics[row.topic], row.log_ns, data)
 
@@ -188,7 +190,8 @@ class SqliteFile:
         self._salvaged = rows = self._salvage(size)
         if not rows:
             raise error or sqlite3.DatabaseError('it is cut short before the first message')
-        if self._pages is not None and self._pages.declared_bytes > size:
+        self._is_cut = self._pages is not None and self._pages.declared_bytes > size
+        if self._pages is not None and self._is_cut:
             if not self._is_partial:
                 self._report(
                     f'is cut short, {size} of {self._pages.declared_bytes} bytes are there: the '

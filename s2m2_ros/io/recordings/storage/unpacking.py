@@ -41,7 +41,9 @@ DAMAGE = (
 )  # fmt: skip
 # What must stay free where a compressed recording is unpacked.
 DISK_RESERVE = 256 << 20
-COPY_BYTES = 4 << 20
+CHECKED_EVERY = 4 << 20
+# What is unpacked at once: damage costs what comes before it in the same piece.
+PIECE = 128 << 10
 # Frames of zstd that hold no data.
 SKIPPED_FIRST, SKIPPED_LAST = 0x184D2A50, 0x184D2A5F
 ZSTD_HEAD = 18
@@ -69,15 +71,14 @@ def unpack(source: Path, target: Path, is_beginning: Callable[[bytes], bool]) ->
         checked = 0
         try:
             with DECOMPRESSORS[magic](packed) as plain:
-                # What comes before damage is lost with it, unless it was read for itself.
-                while part := plain.read1(COPY_BYTES):
+                while part := plain.read1(PIECE):
                     if not out.tell() and not is_beginning(part):
                         raise NotBegunError(part)
                     out.write(part)
                     _check_size(source, out.tell(), size)
                     if out.tell() >= checked:
                         _check_room(source, target.parent)
-                        checked = out.tell() + COPY_BYTES
+                        checked = out.tell() + CHECKED_EVERY
         except DAMAGE as error:
             lost = safe_text(error) or type(error).__name__
         written = out.tell()
