@@ -97,9 +97,10 @@ def recorded_channels(stream: Stream, outputs: Sequence[str]) -> list[RecordedCh
 
 
 def _channel_metadata(topic: StoredTopic) -> dict[str, str]:
-    """Return what is said of a channel: as recorded, and of ROS at least the QoS."""
-    qos = {'offered_qos_profiles': topic.qos} if topic.encoding == 'cdr' else {}
-    return dict(topic.metadata) or qos
+    """Return what is said of a channel: as recorded, or as rosbag2 says it."""
+    if topic.metadata is None:
+        return {'offered_qos_profiles': topic.qos}
+    return dict(topic.metadata)
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,6 +101,8 @@ class TestMcap:
         assert begin <= first < last <= end
         assert first == begin
         assert 'killed' not in text
+        # The index says which times were in it.
+        assert has_summary == bool(re.search(r'messages of \d+\.\d+ to \d+\.\d+ s are lost', text))
 
     def test_a_message_outside_of_chunks_costs_itself_alone(self, tmp_path: Path) -> None:
         """As rosbag2's preset fastwrite writes."""

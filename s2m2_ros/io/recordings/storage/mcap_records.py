@@ -45,7 +45,10 @@ LAYOUTS: dict[int, Sequence[int | str]] = {
 # From here on, programs have kinds of records of their own.
 FIRST_PRIVATE = 0x80
 # Where a record may begin: a known kind, and a length below 2^40.
-BEGINNING = re.compile(rb'[\x01-\x0f].{5}\x00\x00\x00', re.DOTALL)
+ANY = re.compile(rb'[\x01-\x0f].{5}\x00\x00\x00', re.DOTALL)
+# Of the kinds that are never within a chunk, and of chunks and what follows each.
+OUTSIDE = re.compile(rb'[\x02\x06-\x0a\x0f].{5}\x00\x00\x00', re.DOTALL)
+OF_CHUNKS = re.compile(rb'[\x06\x07].{5}\x00\x00\x00', re.DOTALL)
 # Records in a row that show where the next whole one begins.
 CHAIN = 3
 FIRST_BLOCK, LARGEST_SCAN = 64 << 10, 4 << 20
@@ -96,6 +99,8 @@ class RecordWalk:
         self._file, self._size, self._is_known = file, size, is_known
         self._unpacked_size = 0
         self._bytes_left = READ_FACTOR * size + READ_AT_LEAST
+        # Whether there were messages outside of chunks so far, and chunks.
+        self._has_loose = self._has_chunks = False
         # Where the data ended; None as long as no record said so.
         self.data_end: int | None = None
 
@@ -169,6 +174,8 @@ class RecordWalk:
                     reason = 'it declares implausible sizes'
                     return Gap(position, self._size, reason, is_end=True)
                 inner = unpacked(record)
+            self._has_loose |= head.opcode == Opcode.MESSAGE
+            self._has_chunks |= head.opcode == Opcode.CHUNK
         except (*DAMAGE, PlaybackError) as error:
             if self._is_beginning(head.end):
                 return Gap(position, head.end, _reason(error))
@@ -182,10 +189,23 @@ class RecordWalk:
 
     def _gap(self, position: int, reason: str) -> Gap:
         """Return the gap from a position to the next whole record."""
-        following = self._next_beginning(position + 1)
+        following = None
+        for kinds in self._searched_kinds():
+            following = self._next_beginning(position + 1, kinds)
+            if following is not None:
+                break
         if following is None:
             return Gap(position, self._size, reason, is_end=True)
         return Gap(position, following, reason)
+
+    def _searched_kinds(self) -> Sequence[re.Pattern[bytes]]:
+        """Return what is looked for behind damage: that first, then that.
+
+        Messages are within a damaged chunk, too, where nothing says that they are whole.
+        """
+        if self._has_loose:
+            return (ANY,)
+        return (OUTSIDE,) if self._has_chunks else (OF_CHUNKS, ANY)
 
     def _head(self, position: int, *, is_strict: bool = False) -> _Head | None:
         """Return kind and end of a record if they are consistent with its parts.
@@ -242,13 +262,13 @@ class RecordWalk:
         channel = self._bytes(position + RECORD_HEAD.size, 2)
         return self._is_known(int.from_bytes(channel, 'little'))
 
-    def _next_beginning(self, position: int) -> int | None:
-        """Return where the next whole record begins; None if there is none."""
+    def _next_beginning(self, position: int, kinds: re.Pattern[bytes]) -> int | None:
+        """Return where the next whole record of some kinds begins; None if there is none."""
         length = FIRST_BLOCK
         while position < self._size and self._bytes_left > 0:
             block = self._bytes(position, length)
             place = 0
-            while found := BEGINNING.search(block, place):
+            while found := kinds.search(block, place):
                 if self._bytes_left <= 0:
                     return None
                 if self._is_beginning(position + found.start()):

@@ -28,6 +28,7 @@ def whole_summary(file: BinaryIO, size: int) -> Summary | None:
         # Of everything from the summary on to the checksum itself.
         if expected and _checksum(file, start, size - len(MAGIC) - 4) != expected:
             return None
+        file.seek(0)
         return make_reader(file).get_summary()
     except (*DAMAGE, OSError):
         return None

@@ -22,7 +22,7 @@ class StoredTopic:
         definition: what defines the type and those in it, as recorded; may be empty.
         definition_format: of that: ros2msg, ros2idl, ros1msg or another.
         qos: what its publishers offered, as recorded; may be empty.
-        metadata: everything that an MCAP file says of its channel, keys and values, sorted.
+        metadata: what an MCAP file says of its channel, keys and values, sorted; None elsewhere.
 
     """
 
@@ -33,7 +33,7 @@ class StoredTopic:
     definition: bytes = b''
     definition_format: str = ''
     qos: str = ''
-    metadata: tuple[tuple[str, str], ...] = ()
+    metadata: tuple[tuple[str, str], ...] | None = None
 
     @property
     def channel(self) -> StoredTopic:
