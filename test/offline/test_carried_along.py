@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -22,56 +21,17 @@ from s2m2_ros.offline.processing import (
     ProcessOptions,
     Processor,
 )
+from support.mixed_recordings import ATTACHED, write_mixed
 from support.recorded_pairs import SECOND, TYPES, write_ros1, write_sqlite
 from support.stereo_recordings import START, in_order, scene_pairs, texts
 
 SGBM = MatcherOptions(backend='sgbm')
-JSON_SCHEMA = json.dumps({'type': 'object'}).encode()
-ATTACHED = bytes(range(256)) * 40_000
 
 
 def processed(path: Path, output: Path, **options: Any) -> Processed:
     options = {'outputs': ('depth',), 'segment_seconds': 0.5, **options}
     with Processor(SGBM, ProcessOptions(**options)) as processor:
         return processor.process(path, output)
-
-
-def write_mixed(path: Path, *, attachments: bool = True, **options: Any) -> Path:
-    """Write pairs, and beside them what other programs write into MCAP files."""
-    with path.open('wb') as file:
-        writer = Writer(file, **{'chunk_size': 150_000, **options})
-        writer.start('')
-        add = writer.register_channel
-        channels = {
-            '/json': add('/json', 'json', writer.register_schema('a/B', 'jsonschema', JSON_SCHEMA),
-                         {'unit': 'm'}),
-            '/proto': add('/proto', 'protobuf', writer.register_schema('a.B', 'protobuf', b'\1')),
-            '/raw': add('/raw', 'x-raw', 0, {'from': 'test'}),
-            '/plain': add('/plain', 'json', 0),
-        }  # fmt: skip
-        schemas: dict[str, int] = {}
-        for number, item in enumerate(in_order(scene_pairs(4), texts(4))):
-            name = item.message.__msgtype__
-            if name not in schemas:
-                text = TYPES.generate_msgdef(name, ros_version=2)[0].encode()
-                schemas[name] = writer.register_schema(name, 'ros2msg', text)
-            if item.topic not in channels:
-                qos = {'offered_qos_profiles': '', 'number': str(number)}
-                channels[item.topic] = add(item.topic, 'cdr', schemas[name], qos)
-            writer.add_message(
-                channels[item.topic], item.time_ns, item.cdr, item.time_ns - 1000 - number, number
-            )
-        for number, topic in enumerate(('/json', '/proto', '/raw', '/plain')):
-            # Not what the encoding says: nobody looks into it.
-            data = bytes([number]) * 5
-            writer.add_message(channels[topic], START + number, data, START - number, 70 + number)
-        if attachments:
-            writer.add_attachment(11, 22, 'map.bin', 'application/octet-stream', ATTACHED)
-            writer.add_metadata('vehicle', {'name': 'Ä 1', 'wheels': '4'})
-            writer.add_attachment(33, 44, 'empty.txt', 'text/plain', b'')
-            writer.add_metadata('rosbag2', {'serialized_metadata': 'of another file'})
-        writer.finish()
-    return path
 
 
 def carried(path: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -142,6 +102,25 @@ class TestMcap:
         assert summary.statistics is not None
         assert summary.statistics.attachment_count == 2
         assert summary.statistics.metadata_count == 3
+
+    def test_interrupted_while_it_was_completed_it_is_the_same(
+        self, mixed: Path, result: Processed, tmp_path: Path
+    ) -> None:
+        def stop(progress: Any) -> None:
+            if progress.done == 4:
+                raise KeyboardInterrupt
+
+        options = ProcessOptions(outputs=('depth',), segment_seconds=0.5, keep=('all',))
+        with (
+            pytest.raises(KeyboardInterrupt),
+            Processor(SGBM, options, progress=stop) as processor,
+        ):
+            processor.process(mixed, tmp_path)
+        # Half of an attachment, as a kill in the middle of it leaves.
+        with (tmp_path / '.run.s2m2' / 'joined.mcap').open('ab') as file:
+            file.write(ATTACHED[:5000])
+        again = processed(mixed, tmp_path, keep=('all',))
+        assert again.output.read_bytes() == result.output.read_bytes()
 
     def test_without_keep_nothing_is(self, mixed: Path, tmp_path: Path) -> None:
         found = processed(mixed, tmp_path)

@@ -144,6 +144,12 @@ class TestOtherInputs:
         assert 'another folder' in done.stderr
         assert 'Traceback' not in done.stderr
         assert contents(tmp_path / 'out') == before
+        # Others of the same command are processed.
+        other = write_mcap(tmp_path / 'other.mcap', scene_pairs(1))
+        done = command(str(two[1]), str(other), *output)
+        assert done.returncode == 1
+        assert done.stdout == f'{tmp_path / "out" / "other.mcap"}\n'
+        assert 'another folder' in done.stderr
 
     def test_a_moved_input_is_the_same(self, two: tuple[Path, Path], tmp_path: Path) -> None:
         processed(two[0], tmp_path / 'out')

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2m2_ros.atomic_files import FileWriteError, write_atomically, write_errors
+from s2m2_ros.atomic_files import write_atomically, write_errors
+from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMetadata, StoredRecord
 from s2m2_ros.offline.processing.mcap_extras import carried_records
 from s2m2_ros.offline.processing.options import OutputFormat, ProcessOptions
@@ -28,6 +29,10 @@ _logger = logging.getLogger(__name__)
 METADATA_NAME = 's2m2_ros'
 # What the record says besides the recipe.
 FACTS = ('pairs', 'lost', 'losses')
+
+
+class OccupiedError(S2M2Error):
+    """Where a result would be is something that must not be replaced; names it."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class Result:
         return f'{self._remote.url}/{self.work.name}' if self._remote else ''
 
     def check(self, source: Path, fingerprint: Mapping[str, Any]) -> None:
-        """Raise FileWriteError if a result here would replace, or change, what is not its own.
+        """Raise OccupiedError if a result here would replace, or change, what is not its own.
 
         That is the input, files that no earlier run made, and the result of another input, also
         an unfinished one.
@@ -106,7 +111,7 @@ class Result:
         folder, inside = self._folder.resolve(), source.resolve()
         is_inside = source.is_dir() and folder.is_relative_to(inside)
         if is_inside or self.output.resolve() == inside:
-            raise FileWriteError(
+            raise OccupiedError(
                 f"the result '{self.output}' would lie in the input '{source}' or replace it: "
                 'take another folder for the output'
             )
@@ -122,14 +127,14 @@ class Result:
     def _check_origin(
         self, made: Mapping[str, Any], fingerprint: Mapping[str, Any], place: str, what: str
     ) -> None:
-        """Raise FileWriteError if something was made of another input."""
+        """Raise OccupiedError if something was made of another input."""
         recipe, source = made.get('recipe'), made.get('source')
         if not isinstance(recipe, Mapping):
             return
         # Of the same place, it is the same input, if a changed one; so is a moved one.
         if source == self.source or recipe.get('input') == fingerprint:
             return
-        raise FileWriteError(
+        raise OccupiedError(
             f"'{place}' is {what} of '{source}', not of '{self.source}': take another folder "
             'for the output, or move it'
         )
@@ -137,7 +142,7 @@ class Result:
     def _check_free(self) -> None:
         for path in (self.output, self.report, self.record):
             if self._exists(path):
-                raise FileWriteError(
+                raise OccupiedError(
                     f"'{self._shown(path)}' is there and is no result of an earlier run: move it, "
                     'or take another folder for the output'
                 )
