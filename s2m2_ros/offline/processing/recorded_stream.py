@@ -12,6 +12,7 @@ from s2m2_ros.io.recordings.rig_survey import stamp_of
 from s2m2_ros.io.recordings.storage.file_names import recording_files
 from s2m2_ros.io.recordings.storage.recording_files import RecordingFiles
 from s2m2_ros.io.recordings.storage.stored_messages import (
+    ROS_ENCODINGS,
     StoredMessage,
     StoredRecord,
     StoredTopic,
@@ -123,7 +124,7 @@ class RecordedStream:
             RigPlace(number, camera, rig.topics, self._path, options.layout)
             for number, (camera, rig) in enumerate(zip(cameras, self.rigs, strict=True))
         ]
-        counts = {topic.topic: topic.count for topic in topics}
+        counts = {t.topic: t.count for t in topics if t.encoding in ROS_ENCODINGS}
         self.expected_pairs = sum(
             min(counts.get(name, 0) for name in camera.image_topics) for camera in cameras
         )

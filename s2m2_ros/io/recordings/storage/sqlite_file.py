@@ -49,7 +49,7 @@ class SqliteFile:
         """
         self._name, self._is_partial, self._is_packed = name, is_partial, path != name
         self.damage: list[str] = []
-        self._reported = False
+        self._reported = self._is_cut = False
         # The rows that are left of a damaged file, and its pages; None for a whole one.
         self._salvaged: list[FoundRow] | None = None
         self._pages: SqlitePages | None = None
@@ -119,9 +119,7 @@ class SqliteFile:
         try:
             yield from self._execute(query, values)
         except DAMAGE as error:
-            self._report(
-                f'is damaged ({safe_text(error)}): messages are lost, the others are read'
-            )
+            self._report(f'is damaged ({safe_text(error)}): what is readable is read')
 
     def _report(self, text: str) -> None:
         if not self._reported:
@@ -198,8 +196,8 @@ class SqliteFile:
                     'messages in these are read'
                 )
         else:
-            reason = safe_text(error)
-            self._report(f'is damaged ({reason}): messages are lost, the others are read')
+            reason = safe_text(error) if error else 'its size is wrong'
+            self._report(f'is damaged ({reason}): the messages on its whole pages are read')
         return dict(Counter(row.topic for row in rows)), rows[0].log_ns
 
     def _salvage(self, size: int) -> list[FoundRow]:
