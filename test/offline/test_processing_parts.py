@@ -16,13 +16,9 @@ from s2m2_ros.io.recordings.recording_topics import RecordedTopics
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMetadata
 from s2m2_ros.offline.processing import stages
 from s2m2_ros.offline.processing.inputs import input_name
-from s2m2_ros.offline.processing.mcap_parts import (
-    JoinedFile,
-    PartIndex,
-    PartWriter,
-    RecordedChannel,
-)
+from s2m2_ros.offline.processing.mcap_parts import JoinedFile, PartWriter, RecordedChannel
 from s2m2_ros.offline.processing.namespaces import rig_namespaces
+from s2m2_ros.offline.processing.part_index import PartIndex
 from s2m2_ros.offline.processing.segments import count_segments, time_segments
 from s2m2_ros.offline.processing.stages import ReadAhead, WriteBehind
 

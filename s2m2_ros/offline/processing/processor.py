@@ -18,8 +18,8 @@ from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.offline.processing.engine import Engine, EngineError, Job, LocalEngine, open_stream
 from s2m2_ros.offline.processing.inputs import input_name
 from s2m2_ros.offline.processing.options import ProcessOptions, as_json
+from s2m2_ros.offline.processing.result_channels import recorded_channels
 from s2m2_ros.offline.processing.results import Processed, Result
-from s2m2_ros.offline.processing.sinks import recorded_channels
 from s2m2_ros.offline.processing.storage import RemoteFolder, is_url, local_copy, staging_folder
 from s2m2_ros.offline.processing.streams import Stream
 from s2m2_ros.offline.processing.summary import summarized, why_nothing

@@ -16,9 +16,9 @@ from s2m2_ros.io.recordings.storage.stored_messages import StoredMetadata, Store
 from s2m2_ros.offline.processing.mcap_extras import carried_records
 from s2m2_ros.offline.processing.options import OutputFormat, ProcessOptions
 from s2m2_ros.offline.processing.report import report_page
+from s2m2_ros.offline.processing.result_channels import recorded_channels
 from s2m2_ros.offline.processing.result_files import is_unchanged, local_facts, remote_facts
 from s2m2_ros.offline.processing.rosbag2_metadata import METADATA, metadata_text
-from s2m2_ros.offline.processing.sinks import recorded_channels
 from s2m2_ros.offline.processing.storage import RemoteFolder
 from s2m2_ros.offline.processing.streams import Stream
 from s2m2_ros.offline.processing.summary import Summary

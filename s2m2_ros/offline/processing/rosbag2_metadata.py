@@ -8,7 +8,8 @@ import yaml
 
 from s2m2_ros.io.recordings.recording_writer import METADATA_VERSION
 from s2m2_ros.messages.plain_messages import message_types
-from s2m2_ros.offline.processing.mcap_parts import PartIndex, RecordedChannel, message_counts
+from s2m2_ros.offline.processing.mcap_parts import RecordedChannel
+from s2m2_ros.offline.processing.part_index import PartIndex, message_counts
 
 METADATA = 'metadata.yaml'
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -14,11 +14,12 @@ from s2m2_ros.atomic_files import replacing, write_atomically, write_errors
 from s2m2_ros.geometry import Output
 from s2m2_ros.io.images import image_files
 from s2m2_ros.io.message_data import stamp_ns
-from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource, needed_outputs
-from s2m2_ros.messages.plain_messages import definition, serialized
-from s2m2_ros.offline.processing.mcap_parts import PartIndex, PartWriter, RecordedChannel
+from s2m2_ros.messages.plain_messages import serialized
+from s2m2_ros.offline.processing.mcap_parts import PartWriter
 from s2m2_ros.offline.processing.options import OutputFormat, ProcessOptions
+from s2m2_ros.offline.processing.part_index import PartIndex
+from s2m2_ros.offline.processing.result_channels import recorded_channels
 from s2m2_ros.offline.processing.streams import KeptMessage, Segment, StampedPair, Stream
 from s2m2_ros.pipeline import PairOutputs, PipelineOptions
 
@@ -73,34 +74,6 @@ def make_sink(stream: Stream, options: ProcessOptions, folder: Path) -> Sink:
 def part_name(number: int) -> str:
     """Return the name of the part of a segment."""
     return f'part-{number:06d}.mcap'
-
-
-def recorded_channels(stream: Stream, outputs: Sequence[str]) -> list[RecordedChannel]:
-    """Return the channels of the result: the outputs of each rig, then what is kept."""
-    made = [
-        RecordedChannel(rig.topic(name), kind, definition(kind).encode())
-        for rig in stream.rigs
-        for name, kind in ((n, OUTPUT_TOPICS[n].type_name) for n in outputs)
-    ]
-    kept = [
-        RecordedChannel(
-            topic.topic,
-            topic.type_name,
-            topic.definition,
-            topic.definition_format,
-            topic.encoding,
-            _channel_metadata(topic),
-        )
-        for topic in stream.kept
-    ]
-    return made + kept
-
-
-def _channel_metadata(topic: StoredTopic) -> dict[str, str]:
-    """Return what is said of a channel: as recorded, or as rosbag2 says it."""
-    if topic.metadata is None:
-        return {'offered_qos_profiles': topic.qos}
-    return dict(topic.metadata)
 
 
 @dataclass(frozen=True, eq=False)

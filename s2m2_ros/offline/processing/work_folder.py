@@ -16,7 +16,8 @@ from typing import Any
 
 from s2m2_ros.atomic_files import TEMPORARY_PREFIX, FileWriteError, write_atomically, write_errors
 from s2m2_ros.io.recordings.storage.stored_messages import StoredRecord
-from s2m2_ros.offline.processing.mcap_parts import JoinedFile, PartIndex, RecordedChannel
+from s2m2_ros.offline.processing.mcap_parts import JoinedFile, RecordedChannel
+from s2m2_ros.offline.processing.part_index import PartIndex
 from s2m2_ros.offline.processing.segment_facts import SegmentFacts
 from s2m2_ros.offline.processing.segment_worker import Finished
 from s2m2_ros.offline.processing.sinks import FILES, part_name

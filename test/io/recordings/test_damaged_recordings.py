@@ -381,6 +381,17 @@ class TestSplitRecordings:
             'b_0', 'b_2', 'b_3'
         ]  # fmt: skip
 
+    def test_a_file_that_metadata_does_not_name_is_told(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        write_mcap(tmp_path / 'b_0.mcap', pairs(2))
+        write_mcap(tmp_path / 'copy.mcap', pairs(2))
+        (tmp_path / 'metadata.yaml').write_text(
+            'rosbag2_bagfile_information:\n  relative_file_paths: [b_0.mcap]\n'
+        )
+        assert content(tmp_path) == (written(pairs(2)), [])
+        assert 'metadata.yaml does not name copy.mcap: not read' in caplog.text
+
     def test_if_none_can_be_read_it_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / 'b_0.db3').write_bytes(b'')
         with pytest.raises(PlaybackError, match=r'b_0\.db3'):

@@ -10,6 +10,7 @@ from typing import Any
 
 from s2m2_ros.io.calibration.structured_text import parse
 from s2m2_ros.io.sources.stereo_frame import PlaybackError, seconds_text
+from s2m2_ros.text_safety import safe_text
 
 _logger = logging.getLogger(__name__)
 
@@ -64,6 +65,9 @@ def recording_files(path: Path) -> FoundFiles:
     if not (path / METADATA).is_file():
         _logger.info("'%s' has no metadata.yaml (was the recorder killed?): not needed", path)
     there = set[str]().union(*map(_names_of, files))
+    if files and len(files) < len(present):
+        others = ', '.join(file.name for file in present if file not in files)
+        _logger.warning("'%s': metadata.yaml does not name %s: not read", path, safe_text(others))
     # Where none of its files is there, metadata.yaml describes another recording.
     missing = [name for name in named if files and name not in there]
     texts = [

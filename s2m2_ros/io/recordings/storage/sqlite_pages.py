@@ -13,7 +13,7 @@ HEADER_BYTES = 100
 # blobs.
 NOTHING, FIRST_BLOB = 0, 12
 INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
-# A row of a message that is split over more pages is damaged.
+# A larger row is damaged.
 LARGEST_ROW = 1 << 30
 
 
@@ -64,9 +64,15 @@ class SqlitePages:
             page = self._page(number)
             if page[0] != LEAF:
                 continue
+            left = self._page_size
             for index in range(int.from_bytes(page[3:5], 'big')):
                 cell = int.from_bytes(page[8 + 2 * index : 10 + 2 * index], 'big')
                 try:
+                    size, _, place = self._cell(page, cell)
+                    # No two rows share bytes, but in a damaged page.
+                    left -= 2 + place - cell + self._local(size)
+                    if left < 0:
+                        break
                     found = self._row(page, number, cell, columns)
                 except (IndexError, ValueError):
                     continue
