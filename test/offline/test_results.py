@@ -167,8 +167,16 @@ class TestOtherInputs:
 
 
 class TestChangedResults:
-    @pytest.mark.parametrize('kind', [OutputFormat.MCAP, OutputFormat.ROSBAG2, OutputFormat.PFM])
-    @pytest.mark.parametrize('change', ['cut', 'other end', 'report', 'removed', 'more'])
+    @pytest.mark.parametrize(
+        ('kind', 'change'),
+        [
+            (kind, change)
+            for kind in (OutputFormat.MCAP, OutputFormat.ROSBAG2, OutputFormat.PFM)
+            for change in ('cut', 'other end', 'report', 'removed', 'more')
+            # A file holds no others.
+            if (kind, change) != (OutputFormat.MCAP, 'more')
+        ],
+    )
     def test_they_are_made_again(
         self, two: tuple[Path, Path], tmp_path: Path, kind: OutputFormat, change: str
     ) -> None:
@@ -186,10 +194,8 @@ class TestChangedResults:
             found.report.write_bytes(found.report.read_bytes()[:-1])
         elif change == 'removed':
             file.unlink()
-        elif found.output.is_dir():
-            (found.output / 'more').touch()
         else:
-            pytest.skip('a file holds no others')
+            (found.output / 'more').touch()
         again = processed(two[0], output, formats=(kind,))
         assert not again.was_done
         assert contents(output) == before
