@@ -156,6 +156,18 @@ def encodings_table() -> str:
     return '\n'.join(lines)
 
 
+def formats_table() -> str:
+    """Return which outputs each format of s2m2 process takes, in doc/recordings.md."""
+    from s2m2_ros.messages.output_topics import OUTPUT_TOPICS
+    from s2m2_ros.offline.output_formats import FORMAT_OUTPUTS
+
+    lines = ['| `--format` | takes |', '| --- | --- |']
+    for kind, names in FORMAT_OUTPUTS.items():
+        taken = ', '.join(f'`{name}`' for name in names)
+        lines.append(f'| `{kind.value}` | {taken if len(names) < len(OUTPUT_TOPICS) else "all"} |')
+    return '\n'.join(lines)
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     'parameters': parameters_table,
     'aliases': aliases_table,
@@ -163,6 +175,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     'topics': topics_table,
     'backends': backends_table,
     'encodings': encodings_table,
+    'formats': formats_table,
 }
 MARKED = re.compile(r'(<!-- generated: (\w+) -->\n).*?(<!-- end -->)', re.DOTALL)
 

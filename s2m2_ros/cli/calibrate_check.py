@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from s2m2_ros.cli.calibration_option import add_calibration_argument, add_rectify_argument
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, open_matcher
+from s2m2_ros.cli.option_names import CHECK_OPTIONS
 from s2m2_ros.errors import S2M2Error
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _measure(
     from s2m2_ros.offline.pair_jobs import JobOptions, image_jobs
     from s2m2_ros.pipeline import PipelineState, StereoPipeline, examine_outputs
 
-    jobs = image_jobs(*files, JobOptions(Path(), work.calibration))
+    jobs = image_jobs(*files, JobOptions(Path(), work.calibration, names=CHECK_OPTIONS))
     if len(jobs) != 1:
         raise S2M2Error(f'{files[0]}: give one left and one right image, not {len(jobs)} pairs')
     pair = jobs[0].load(PixelRange())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, matcher_options
 from s2m2_ros.cli.sizes import three_numbers
+from s2m2_ros.errors import S2M2Error
 from s2m2_ros.text_safety import safe_text
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     from s2m2_ros.evaluation.evaluate import evaluate_pairs, pipeline_match
     from s2m2_ros.evaluation.report import make_folder, table, write_json, write_picture
 
+    if arguments.limit < 0:
+        raise S2M2Error(f'--limit must be 0 or more, not {arguments.limit}')
     if arguments.pictures:
         make_folder(arguments.pictures)
     with ExitStack() as stack:

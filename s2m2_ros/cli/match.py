@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from s2m2_ros.cli.calibration_option import add_calibration_argument, add_rectify_argument
 from s2m2_ros.cli.mask_options import add_mask_arguments, image_mask, mask_facts
 from s2m2_ros.cli.matcher_options import add_matcher_arguments, matcher_options
+from s2m2_ros.cli.option_names import MATCH_OPTIONS
 from s2m2_ros.cli.view import cloud_file, view_cloud
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.images.pixel_range import SETTINGS
@@ -34,6 +35,8 @@ OUTPUT_OPTIONS = (
     'points_voxel_size',
     'points_voxel_growth',
 )
+# Those whose values are checked as the node does.
+CHECKED = (*OUTPUT_OPTIONS, 'depth_scale', 'disparity_offset')
 
 
 INPUT_OPTIONS = (
@@ -145,14 +148,17 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Match all pairs; 1 if any of several failed."""
+    from s2m2_ros.cli.node_parameters import check_values
     from s2m2_ros.offline.image_pairs import PairMatcher
     from s2m2_ros.offline.pair_jobs import JobOptions, image_jobs, is_video_file, video_jobs
     from s2m2_ros.offline.result_record import Recipe
 
+    check_values(arguments, CHECKED)
     if arguments.view and not arguments.calibration:
         raise S2M2Error('--view shows a cloud, which needs --calibration')
     calibration = [path.expanduser() for path in arguments.calibration]
-    shared = JobOptions(arguments.output, calibration, ViewLayout(arguments.input_layout))
+    layout = ViewLayout(arguments.input_layout)
+    shared = JobOptions(arguments.output, calibration, layout, names=MATCH_OPTIONS)
     chosen: dict[str, Any] = {name: getattr(arguments, name) for name in OUTPUT_OPTIONS}
     options = _pipeline_options(arguments, chosen)
     is_video = is_video_file(arguments.left)

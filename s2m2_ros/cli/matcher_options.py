@@ -23,6 +23,7 @@ PRECISIONS = {
     **{name: name for name in registry.PRECISIONS},
 }
 BACKENDS = ('auto', *registry.BACKENDS)
+CHECKED = ('sgbm_search_fraction', 'sgbm_working_width', 'sgbm_speckle_size', 'max_width')
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,8 +96,10 @@ def open_matcher(arguments: argparse.Namespace) -> StereoMatcher:
 
 def matcher_options(arguments: argparse.Namespace) -> MatcherOptions:
     """Return what the arguments ask for, with the preset's values filled in."""
+    from s2m2_ros.cli.node_parameters import check_values
     from s2m2_ros.inference.matcher_options import MatcherOptions
 
+    check_values(arguments, CHECKED)
     return MatcherOptions(
         checkpoint=arguments.checkpoint,
         backend=arguments.backend,

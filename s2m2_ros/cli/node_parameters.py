@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import inspect
 import logging
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from s2m2_ros.cli.matcher_options import PRECISIONS
+from s2m2_ros.cli.option_names import MATCH_OPTIONS, PROCESS_OPTIONS
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.node.parameters import CONSTRAINTS, ParameterError, Settings
 from s2m2_ros.node.sharing_parameters import SHARING_CONSTRAINTS
@@ -90,32 +91,47 @@ def add_pair_parameters(parser: argparse.ArgumentParser) -> None:
             group.add_argument(option, type=type(default), metavar='VALUE', **settings)
 
 
-def settings_of(arguments: argparse.Namespace) -> Settings:
-    """Return the parameters: defaults, overridden by a file, overridden by options.
+def check_values(arguments: argparse.Namespace, parameters: Iterable[str]) -> None:
+    """Raise ParameterError, with the names of options, for values that the node takes neither."""
+    given = {name: getattr(arguments, name) for name in parameters}
+    values = {name: value for name, value in given.items() if value is not None}
+    Settings(**values, names=MATCH_OPTIONS)
 
-    Raises S2M2Error.
+
+class PairParameters:
+    """The parameters of a command line: defaults, overridden by a file, overridden by options.
+
+    Attributes:
+        names: what they are called: those that the file sets keep their names.
+
     """
-    given = vars(arguments)
-    values = read_parameters(given['params_file']) if 'params_file' in given else {}
-    values = {name: value for name, value in values.items() if name in PAIR_PARAMETERS}
-    values.update({name: given[name] for name in PAIR_PARAMETERS if name in given})
-    values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-    if values.get('temporal_filter') == 'tf':
-        raise ParameterError(
-            'temporal_filter = tf needs the transforms of the node; set it to static if the '
-            'camera stands still, else to off'
-        )
-    values['precision'] = PRECISIONS.get(values.get('precision', 'auto'), 'auto')
-    return Settings(**values)
 
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        """Read the file, if there is one; raises S2M2Error."""
+        self._given = vars(arguments)
+        path = self._given.get('params_file')
+        self._file = read_parameters(path) if path else {}
+        in_file = {n: f"'{path}': {n}" for n in self._file if self._given.get(n) is None}
+        self.names = replace(PROCESS_OPTIONS, others={**PROCESS_OPTIONS.others, **in_file})
 
-def points_frame_of(arguments: argparse.Namespace) -> str:
-    """Return the frame of clouds that options or the file name, which needs no tf2 here."""
-    given = vars(arguments)
-    if given.get('points_frame') is not None:
-        return str(given['points_frame']).strip().lstrip('/')
-    values = read_parameters(given['params_file']) if 'params_file' in given else {}
-    return str(values.get('points_frame') or '').lstrip('/')
+    def settings(self) -> Settings:
+        """Return all of them; raises S2M2Error."""
+        values = {n: value for n, value in self._file.items() if n in PAIR_PARAMETERS}
+        values.update({n: self._given[n] for n in PAIR_PARAMETERS if n in self._given})
+        values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+        if values.get('temporal_filter') == 'tf':
+            raise ParameterError(
+                f'{self.names("temporal_filter")} = tf needs the transforms of the node; set it '
+                'to static if the camera stands still, else to off'
+            )
+        values['precision'] = PRECISIONS.get(values.get('precision', 'auto'), 'auto')
+        return Settings(**values, names=self.names)
+
+    @property
+    def points_frame(self) -> str:
+        """The frame of clouds, which needs no tf2 here."""
+        given = self._given.get('points_frame')
+        return str(self._file.get('points_frame') or '' if given is None else given)
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
@@ -125,7 +141,9 @@ def read_parameters(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise S2M2Error(f"cannot read '{path}': {error.strerror or error}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise S2M2Error(f"'{path}' is no YAML: {safe_text(error)}") from error
+        raise S2M2Error(
+            f"'{path}' is no YAML: {safe_text(' '.join(str(error).split()))}"
+        ) from error
     values = _section(content)
     if values is None:
         raise S2M2Error(f"'{path}' holds no `{SECTION}`: it must be a parameter file of ROS 2")

@@ -14,11 +14,11 @@ from s2m2_ros.cli.command_process import complain
 from s2m2_ros.cli.process_progress import ProgressDisplay
 
 if TYPE_CHECKING:
+    from s2m2_ros.cli.node_parameters import PairParameters
     from s2m2_ros.node.parameters import Settings
     from s2m2_ros.offline.processing import ProcessOptions, Processor
 
 SUMMARY = 'process recordings, folders of pairs or videos, and write the outputs of every pair'
-FORMATS = ('mcap', 'rosbag2', 'png', 'pfm', 'ply', 'npz')
 
 _logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ _logger = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare inputs, what is written, and the options of matcher and node."""
     from s2m2_ros.cli.node_parameters import add_pair_parameters
+    from s2m2_ros.offline.output_formats import DEFAULT_OUTPUTS, OutputFormat
 
     parser.add_argument(
         'inputs',
@@ -42,13 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--outputs',
         nargs='+',
         metavar='TOPIC',
-        help='outputs of the node, e.g. depth points, or all; default: disparity depth '
-        'depth/camera_info confidence occlusion_mask points',
+        default=[],
+        help='outputs of the node, e.g. depth points, or all that the formats take; default: '
+        f'those of {" ".join(DEFAULT_OUTPUTS)} that they take',
     )
     parser.add_argument(
         '--format',
         nargs='+',
-        choices=FORMATS,
+        choices=[kind.value for kind in OutputFormat],
         default=['mcap'],
         dest='formats',
         help='one kind of recording, or kinds of files for each pair',
@@ -121,12 +123,13 @@ def _place(text: str) -> Path | str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Process all inputs; 1 if parts of them were lost."""
-    from s2m2_ros.cli.node_parameters import settings_of
+    from s2m2_ros.cli.node_parameters import PairParameters
     from s2m2_ros.offline.processing import Processor
     from s2m2_ros.offline.processing.inputs import find_inputs
 
-    settings = settings_of(arguments)
-    options = _process_options(arguments, settings)
+    parameters = PairParameters(arguments)
+    settings = parameters.settings()
+    options = _process_options(arguments, parameters, settings)
     inputs = find_inputs(arguments.inputs)
     matching, cluster = settings.matcher_options(), cluster_options(arguments)
     with (
@@ -135,7 +138,13 @@ def run(arguments: argparse.Namespace) -> int:
             matching, options, settings.pipeline_options(), display.show, cluster
         ) as processor,
     ):
-        return _process_all(processor, inputs, arguments)
+        try:
+            return _process_all(processor, inputs, arguments)
+        except KeyboardInterrupt:
+            # Before what is open is closed, which may take a while.
+            display.close()
+            _say_interrupted()
+            raise
 
 
 def _process_all(
@@ -162,14 +171,21 @@ def _process_all(
     return status
 
 
-def _process_options(arguments: argparse.Namespace, settings: Settings) -> ProcessOptions:
-    from s2m2_ros.cli.node_parameters import points_frame_of
+def _say_interrupted() -> None:
+    complain(
+        's2m2 process: interrupted; what is finished is kept, and the same command goes on from '
+        'here'
+    )
+
+
+def _process_options(
+    arguments: argparse.Namespace, parameters: PairParameters, settings: Settings
+) -> ProcessOptions:
     from s2m2_ros.io.sources.view_layout import ViewLayout
     from s2m2_ros.offline.processing import OutputFormat, ProcessOptions
-    from s2m2_ros.offline.processing.options import DEFAULT_OUTPUTS
 
     return ProcessOptions(
-        outputs=arguments.outputs or DEFAULT_OUTPUTS,
+        outputs=arguments.outputs,
         formats=[OutputFormat(name) for name in arguments.formats],
         keep=arguments.keep,
         pairs=[(left, right) for left, right in arguments.pairs],
@@ -179,7 +195,7 @@ def _process_options(arguments: argparse.Namespace, settings: Settings) -> Proce
         points_color_source=settings.points_color_source,
         color_image=arguments.color_image,
         color_slop=settings.color_slop,
-        points_frame=points_frame_of(arguments),
+        points_frame=parameters.points_frame,
         calibration=[path.expanduser() for path in arguments.calibration],
         layout=ViewLayout(settings.input_layout),
         pixel_range=settings.pixel_range,
@@ -187,4 +203,5 @@ def _process_options(arguments: argparse.Namespace, settings: Settings) -> Proce
         rate=arguments.rate,
         frame_id=arguments.frame_id,
         batch=arguments.batch,
+        names=parameters.names,
     )

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.ros_names import require_namespace, require_topic
 
 SUMMARY = 'show the topics of a stereo node, or a cloud in a file, in the browser'
 CLOUD = 'cloud.ply'
@@ -62,11 +63,20 @@ def view_cloud(path: Path, *, port: int = FIRST_PORT) -> None:
         viewer.wait()
 
 
+def _check_names(arguments: argparse.Namespace) -> None:
+    """Raise S2M2Error for names that ROS 2 does not take."""
+    require_namespace('--namespace', arguments.namespace)
+    for option in ('points', 'confidence', 'node'):
+        if name := getattr(arguments, option):
+            require_topic(f'--{option}', name)
+
+
 def _view_topics(arguments: argparse.Namespace) -> None:
     if importlib.util.find_spec('rclpy') is None:
         raise S2M2Error(
             'topics need ROS 2: source its setup.bash, or name a cloud that s2m2 match wrote'
         )
+    _check_names(arguments)
     from s2m2_ros.topic_viewer.topic_viewer import ViewOptions, joined_graph, view_topics
 
     options = ViewOptions(

@@ -158,7 +158,7 @@ class StereoCamera:
             }
             if (width, height) in doubled:
                 layout = doubled[width, height]
-                cause = f'each image seems to hold both views: set input_layout to {layout}'
+                cause = f'each image seems to hold both views: set the input layout {layout}'
             raise CalibrationError(
                 f'{self.source}: the calibration is for images of {self.width}x{self.height} '
                 f'(after ROI and binning), but they are {width}x{height}; {cause}'

@@ -52,7 +52,7 @@ class DeviceMemoryError(InferenceError):
 
     def __init__(self, *, height: int, width: int, max_width: int, device: str) -> None:
         advice = (
-            f'try max_width={max_width}'
+            f'try a max width of {max_width}'
             if max_width
             else 'no smaller size would fit either: free memory or choose a smaller checkpoint'
         )

@@ -24,8 +24,8 @@ def working_size(height: int, width: int, max_width: int) -> tuple[int, int]:
     scaled = round(height * max_width / width)
     if min(scaled, max_width) < SMALLEST_SIDE:
         raise ImageError(
-            f'max_width={max_width} would shrink {width}x{height} to {max_width}x{scaled}: both '
-            f'sides must be at least {SMALLEST_SIDE} pixels'
+            f'a max width of {max_width} would shrink {width}x{height} to {max_width}x{scaled}: '
+            f'both sides must be at least {SMALLEST_SIDE} pixels'
         )
     return scaled, max_width
 

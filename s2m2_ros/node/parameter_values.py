@@ -8,12 +8,13 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 
 from s2m2_ros.errors import ImageError, S2M2Error
+from s2m2_ros.ros_names import why_no_frame
+from s2m2_ros.setting_names import PARAMETERS, SettingNames
 from s2m2_ros.text_safety import safe_text
 
 Value = TypeVar('Value')
 Result = TypeVar('Result')
 
-LONGEST_FRAME_NAME = 200
 # How users call the types.
 TYPE_NAMES: Mapping[type[Any], str] = {
     bool: 'bool',
@@ -63,12 +64,13 @@ def constraint_of(option: Field[Any]) -> Constraint:
     return found
 
 
-def check_fields(settings: Any) -> None:
+def check_fields(settings: Any, names: SettingNames = PARAMETERS) -> None:
     """Bring each value of a frozen dataclass of parameters to its type; raises ParameterError."""
     for option in fields(settings):
-        value = typed(option.name, getattr(settings, option.name), option.default)
+        called = names(option.name)
+        value = typed(option.name, getattr(settings, option.name), option.default, called=called)
         object.__setattr__(settings, option.name, value)
-        check(option.name, value, constraint_of(option))
+        check(called, value, constraint_of(option))
 
 
 def type_name(default: Any) -> str:
@@ -78,14 +80,14 @@ def type_name(default: Any) -> str:
     return TYPE_NAMES[type(default)]
 
 
-def typed(name: str, value: Any, default: Any) -> Any:
+def typed(name: str, value: Any, default: Any, *, called: str = '') -> Any:
     """Return the value as its parameter's type: whole numbers are real ones too.
 
-    Raises ParameterError.
+    ``called``: what users call the parameter, if not by its name. Raises ParameterError.
     """
     kind = type(default)
     if kind is tuple:
-        return _typed_array(name, value, default)
+        return _typed_array(called or name, value, default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     # YAML reads `rectify: true` and `temporal_filter: off` as bool, `pixel_range: 10` as int.
@@ -95,7 +97,7 @@ def typed(name: str, value: Any, default: Any) -> Any:
         return str(value).lower()
     if type(value) is not kind:
         raise ParameterError(
-            f'{name} = {safe_text(repr(value))} must be of type {type_name(default)}'
+            f'{called or name} = {safe_text(repr(value))} must be of type {type_name(default)}'
         )
     return value
 
@@ -129,15 +131,5 @@ def check(name: str, value: Any, constraint: Constraint) -> None:
         low, high = constraint.range
         if not low <= value <= high:
             raise ParameterError(f'{name} = {value} is not between {low:g} and {high:g}')
-    if constraint.frame_name and value and (reason := _no_frame_name(value)):
+    if constraint.frame_name and value and (reason := why_no_frame(value)):
         raise ParameterError(f"{name} = '{safe_text(value)}' is not the name of a frame: {reason}")
-
-
-def _no_frame_name(value: str) -> str | None:
-    if value.startswith('/'):
-        return 'tf2 knows no names with a slash in front'
-    if len(value) > LONGEST_FRAME_NAME:
-        return f'it is longer than {LONGEST_FRAME_NAME} characters'
-    if not value.isprintable() or value != value.strip():
-        return 'it has blanks at an end, or characters that cannot be printed'
-    return None

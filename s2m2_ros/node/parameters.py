@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import InitVar, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -42,6 +42,7 @@ from s2m2_ros.node.parameter_values import (
 )
 from s2m2_ros.pipeline import PipelineOptions, TemporalOptions, output_options
 from s2m2_ros.pipeline.temporal import Mode
+from s2m2_ros.setting_names import PARAMETERS, SettingNames
 from s2m2_ros.text_safety import safe_text
 
 __all__ = ['Constraint', 'ParameterError', 'type_name']
@@ -405,27 +406,33 @@ class Settings:
         range=(0.1, 1000.0),
     )
 
-    def __post_init__(self) -> None:
-        check_fields(self)
+    # What the parameters are called in messages.
+    names: InitVar[SettingNames] = PARAMETERS
+
+    def __post_init__(self, names: SettingNames) -> None:
+        self.__dict__['_called'] = names
+        check_fields(self, names)
         if self.max_depth and self.max_depth <= self.min_depth:
             raise ParameterError(
-                f'max_depth = {self.max_depth:g} m must be 0 (no limit) or more than min_depth = '
-                f'{self.min_depth:g} m'
+                f'{names("max_depth")} = {self.max_depth:g} m must be 0 (no limit) or more than '
+                f'{names("min_depth")} = {self.min_depth:g} m'
             )
         if bool(self.warm_up_width) != bool(self.warm_up_height):
             raise ParameterError('set warm_up_width and warm_up_height both, or neither')
         if 0 < self.sgbm_working_width < 32:
             raise ParameterError(
-                f'sgbm_working_width = {self.sgbm_working_width} must be 0 or at least 32'
+                f'{names("sgbm_working_width")} = {self.sgbm_working_width} must be 0 or at '
+                'least 32'
             )
         if 0 < self.max_width < 32:
             raise ParameterError(
-                f'max_width = {self.max_width} must be 0 or at least 32, or -1 as preset says'
+                f'{names("max_width")} = {self.max_width} must be 0 or at least 32, or -1 as '
+                f'{names("preset")} says'
             )
         if 0 < self.points_voxel_size < SMALLEST_SIZE:
             raise ParameterError(
-                f'points_voxel_size = {self.points_voxel_size:g} m must be 0 (off) or at least '
-                f'{SMALLEST_SIZE:g}'
+                f'{names("points_voxel_size")} = {self.points_voxel_size:g} m must be 0 (off) or '
+                f'at least {SMALLEST_SIZE:g}'
             )
         _ = self._region, self._polygons  # raise ParameterError
         if self.points_frame and importlib.util.find_spec('tf2_ros') is None:
@@ -436,21 +443,25 @@ class Settings:
         if self.temporal_filter == 'tf':
             _check_fixed_frame(self.temporal_fixed_frame)
 
+    def _name(self, parameter: str) -> str:
+        called: SettingNames = self.__dict__['_called']
+        return called(parameter)
+
     @property
     def _region(self) -> RegionOfInterest:
-        name = safe_text(f'roi = {list(self.roi)}')
+        name = safe_text(f'{self._name("roi")} = {list(self.roi)}')
         return or_parameter_error(name, roi_from_numbers, self.roi)
 
     @property
     def _polygons(self) -> tuple[Polygon, ...]:
         numbers = () if self.mask_polygon == NO_POLYGON else self.mask_polygon
-        return or_parameter_error('mask_polygon', polygons_from_numbers, numbers)
+        return or_parameter_error(self._name('mask_polygon'), polygons_from_numbers, numbers)
 
     @cached_property
     def _picture(self) -> BoolMap | None:
         if not self.mask_file:
             return None
-        return or_parameter_error('mask_file', read_mask, Path(self.mask_file))
+        return or_parameter_error(self._name('mask_file'), read_mask, Path(self.mask_file))
 
     @cached_property
     def mask(self) -> ImageMask:

@@ -19,6 +19,7 @@ from s2m2_ros.io.sources.video_source import VideoFiles, is_video
 from s2m2_ros.io.sources.view_layout import ViewLayout, split_views
 from s2m2_ros.offline.image_pairs import PairJob
 from s2m2_ros.pipeline import PairInput
+from s2m2_ros.setting_names import PARAMETERS, SettingNames
 from s2m2_ros.weights import file_sha256
 
 
@@ -31,12 +32,17 @@ class JobOptions:
         calibration: files for `read_calibration`; empty for those next to the images.
             Without either there is neither depth nor cloud.
         layout: how the views lie in an image.
+        needs_calibration: whether a calibration that cannot be used is an error, also one that
+            was only found.
+        names: what the settings are called in messages.
 
     """
 
     output: Path
     calibration: Sequence[Path] = ()
     layout: ViewLayout = ViewLayout.TWO_TOPICS
+    needs_calibration: bool = False
+    names: SettingNames = PARAMETERS
 
 
 def image_jobs(left: Path, right: Path | None, options: JobOptions) -> list[PairJob]:
@@ -44,8 +50,8 @@ def image_jobs(left: Path, right: Path | None, options: JobOptions) -> list[Pair
 
     Raises S2M2Error if there is none.
     """
-    lookup = CalibrationLookup(options.calibration, is_needed=False)
-    pairs = _image_pairs(left, right, options.layout)
+    lookup = CalibrationLookup(options.calibration, is_needed=options.needs_calibration)
+    pairs = _image_pairs(left, right, options)
     return [_image_job(pair, options, lookup) for pair in pairs]
 
 
@@ -56,7 +62,8 @@ def video_jobs(left: Path, right: Path | None, options: JobOptions) -> Iterator[
         right,
         layout=options.layout,
         calibration=options.calibration,
-        needs_calibration=False,
+        needs_calibration=options.needs_calibration,
+        names=options.names,
     )
     calibration = CalibrationLookup(options.calibration).files(left)
     videos = [path for path in (left, right) if path is not None]
@@ -94,12 +101,13 @@ def calibration_digests(calibration: Sequence[Path]) -> list[str]:
     return [file_sha256(file) for file in files]
 
 
-def _image_pairs(left: Path, right: Path | None, layout: ViewLayout) -> list[ImagePair]:
-    if not layout.in_one_image:
-        return find_pairs(left, right)
+def _image_pairs(left: Path, right: Path | None, options: JobOptions) -> list[ImagePair]:
+    if not options.layout.in_one_image:
+        return find_pairs(left, right, names=options.names)
     if right is not None:
         raise ImageError(
-            f'--input-layout {layout.value}: one image holds both views, so give one path only'
+            f'{options.names("input_layout")} {options.layout.value}: one image holds both views, '
+            'so give one path only'
         )
     if left.is_file():
         return [ImagePair(left, left)]

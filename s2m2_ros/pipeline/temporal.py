@@ -23,11 +23,11 @@ Mode = Literal['off', 'static', 'tf']
 # If more than this fraction of what can be compared disagrees, the camera moved.
 MOST_CHANGED = 0.5
 MOVED = (
-    'temporal_filter: most of the image changed at once, so it began anew; '
+    'the temporal filter began anew, since most of the image changed at once; '
     'it needs {needed}, and does nothing otherwise'
 )
 NEEDED = {
-    'static': 'a camera that stands still (set it to tf for one that moves)',
+    'static': 'a camera that stands still (the node can follow one that moves, by tf)',
     'tf': 'transforms that follow the motion of the camera',
 }
 

@@ -16,11 +16,14 @@ from s2m2_ros.evaluation.datasets import find_labeled_pairs
 from s2m2_ros.evaluation.pairs import DatasetError, StereoFiles, StereoPair
 from s2m2_ros.evaluation.truth import load_pair, read_images
 from s2m2_ros.io.sources.stereo_sources import ImagePair, find_pairs
+from s2m2_ros.setting_names import SettingNames
 from s2m2_ros.training.batch import BatchSource, StereoBatch, stack
 from s2m2_ros.training.procedural.photometric import augment
 from s2m2_ros.training.procedural.seeded_random import SeededRandom
 
 READERS = 8
+# Folders of pairs are all that it takes.
+FOLDERS = SettingNames(others={'right_source': '', 'input_layout': ''})
 LARGEST_ZOOM = 1.4
 
 
@@ -68,7 +71,7 @@ class UnlabeledSource:
         Raises:
             SourceError: if a folder holds none.
         """
-        self.files = [pair for folder in folders for pair in find_pairs(folder)]
+        self.files = [pair for folder in folders for pair in find_pairs(folder, names=FOLDERS)]
         self.seed = seed
 
     def batch(self, index: int, batch_size: int, height: int, width: int) -> StereoBatch:

@@ -320,3 +320,24 @@ def test_too_little_memory_to_load_the_libraries() -> None:
     )
     assert done.returncode == EXIT_USER_ERROR
     assert done.stderr.endswith('s2m2 match: there is not enough memory\n')
+
+
+@pytest.mark.parametrize(
+    ('option', 'name'),
+    [
+        ('--namespace', 'bad name!'),
+        ('--points', '/1st'),
+        ('--confidence', 'a//b'),
+        ('--node', '/'),
+    ],
+)
+def test_names_that_ros_does_not_take_are_not_viewed(
+    capsys: pytest.CaptureFixture[str], option: str, name: str
+) -> None:
+    assert main(['view', option, name]) == 2
+    assert f"{option} = '{name}' is not the name of" in capsys.readouterr().err
+
+
+def test_a_negative_limit_of_pairs_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['evaluate', 'procedural', '--backend', 'sgbm', '--limit', '-1']) == 2
+    assert '--limit must be 0 or more, not -1' in capsys.readouterr().err

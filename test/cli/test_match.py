@@ -295,7 +295,7 @@ def test_regions_and_masks_are_left_out_and_recorded(
 @pytest.mark.parametrize(
     ('words', 'reason'),
     [
-        (['--points-voxel-size', '-1'], 'the voxel size -1.0 m must lie in 0.001 to 100 m'),
+        (['--points-voxel-size', '-1'], '--points-voxel-size = -1.0 is not between'),
         (['--roi', '0', '0', '161', '96'], 'roi = [0, 0, 161, 96]'),
         (['--roi', '-1', '0', '1', '1'], '--roi: x, y, width and height'),
         (['--mask-polygon', '1', '2', '3'], '--mask-polygon: 3 numbers'),
@@ -326,3 +326,55 @@ def test_a_cloud_of_voxels(pair: tuple[str, str], tmp_path: Path) -> None:
     # 160 px at 200 px focal length and 1.67 m: 1.3 m by 0.8 m, 6 or 7 by 4 or 5 voxels.
     assert counts[0] > 5000
     assert 20 <= counts[1] <= 100
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        (['--confidence-threshold', '3'], '--confidence-threshold = 3.0 is not between 0 and 1'),
+        (['--min-depth', '3', '--max-depth', '2'], '--max-depth = 2 m must be 0 (no limit) or'),
+        (['--points-voxel-size', '-1'], '--points-voxel-size = -1.0 is not between'),
+        (['--depth-scale', '0'], '--depth-scale = 0.0 is not between'),
+        (['--sgbm-search-fraction', '2'], '--sgbm-search-fraction = 2.0 is not between'),
+        (['--sgbm-working-width', '7'], '--sgbm-working-width = 7 must be 0 or at least 32'),
+        (['--sgbm-speckle-size', '-1'], '--sgbm-speckle-size = -1 is not between'),
+        (['--max-width', '20'], '--max-width = 20 must be 0 or at least 32'),
+    ],
+)
+def test_impossible_values_are_named_by_their_options(
+    pair: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    command = ['match', *pair, '--backend', 'sgbm', '--output', str(tmp_path / 'out'), *words]
+    assert main(command) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    ('name', 'said'),
+    [
+        ('left.png', 'give the right image too, or set --input-layout to'),
+        ('film.avi', 'a video needs --input-layout side_by_side or top_bottom if it holds both'),
+        ('film.avi', 'else the right video as RIGHT'),
+        (
+            '',
+            'or give the right image or folder as RIGHT; one image with both views needs --input',
+        ),
+        ('notes.md', 'is no image, video or recording, by its name'),
+        ('run.mcap', 'is a recording, not images: stereo_player and `s2m2 process` read it'),
+    ],
+)
+def test_a_single_input_is_explained_in_the_options_of_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
+    folder = tmp_path / 'input'
+    folder.mkdir()
+    if name:
+        (folder / name).write_bytes(b'something')
+    command = ['match', str(folder / name), '--backend', 'sgbm', '--output', str(tmp_path / 'out')]
+    assert main(command) == 2
+    assert said in capsys.readouterr().err

@@ -118,7 +118,7 @@ def test_closing_frees_the_backend_once_and_refuses_more_work() -> None:
 )
 def test_out_of_memory_says_what_fits_and_the_matcher_lives_on(error: BaseException) -> None:
     matcher = StereoMatcher(PlantedBackend(error))
-    with pytest.raises(DeviceMemoryError, match=r'at 256x128: try max_width=192') as caught:
+    with pytest.raises(DeviceMemoryError, match=r'at 256x128: try a max width of 192') as caught:
         matcher.match(image(128, 256), image(128, 256))
     assert (caught.value.height, caught.value.width) == (128, 256)
     assert caught.value.__context__ is None

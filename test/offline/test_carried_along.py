@@ -209,7 +209,7 @@ class TestRosbag2:
     def test_a_topic_that_is_named_and_cannot_be_kept_is_an_error(
         self, mixed: Path, tmp_path: Path
     ) -> None:
-        with pytest.raises(S2M2Error, match=r'/json .*encoding is json.*--format mcap'):
+        with pytest.raises(S2M2Error, match=r'/json .*encoding is json.*formats mcap keeps it'):
             processed(mixed, tmp_path, keep=('/json',), formats=(OutputFormat.ROSBAG2,))
         assert not list(tmp_path.iterdir())
 

@@ -662,13 +662,13 @@ def test_a_folder_of_pairs(tmp_path: Path) -> None:
     assert times == [SECOND, SECOND + SECOND // 10, SECOND + SECOND // 5]
 
 
-def test_a_video_of_both_views_in_one_image(tmp_path: Path) -> None:
+def scene_video(folder: Path) -> tuple[Path, Path]:
+    """Write a video of five pairs, both views in one image, and its calibration."""
     import cv2
 
-    from s2m2_ros.io.sources.view_layout import ViewLayout
     from support.stereo_scene import BASELINE, CX_LEFT, CX_RIGHT, CY, FOCAL_LENGTH
 
-    path = tmp_path / 'film.avi'
+    path = folder / 'film.avi'
     video = cv2.VideoWriter(
         str(path), cv2.VideoWriter.fourcc(*'MJPG'), 20.0, (2 * SCENE.width, SCENE.height)
     )
@@ -676,12 +676,19 @@ def test_a_video_of_both_views_in_one_image(tmp_path: Path) -> None:
         both = np.hstack(SCENE.images(seed=number))
         video.write(cv2.cvtColor(both, cv2.COLOR_GRAY2BGR))
     video.release()
-    calibration = tmp_path / 'calib.txt'
+    calibration = folder / 'calib.txt'
     calibration.write_text(
         f'cam0=[{FOCAL_LENGTH} 0 {CX_LEFT}; 0 {FOCAL_LENGTH} {CY}; 0 0 1]\n'
         f'cam1=[{FOCAL_LENGTH} 0 {CX_RIGHT}; 0 {FOCAL_LENGTH} {CY}; 0 0 1]\n'
         f'doffs={CX_RIGHT - CX_LEFT}\nbaseline={BASELINE * 1000}\n'
     )
+    return path, calibration
+
+
+def test_a_video_of_both_views_in_one_image(tmp_path: Path) -> None:
+    from s2m2_ros.io.sources.view_layout import ViewLayout
+
+    path, calibration = scene_video(tmp_path)
     parts = [
         messages(
             processed(
@@ -694,6 +701,30 @@ def test_a_video_of_both_views_in_one_image(tmp_path: Path) -> None:
     times = [at for at, _ in parts[0]['/depth']]
     assert times == [SECOND + n * SECOND // 20 for n in range(5)]
     assert parts[0] == parts[1]
+
+
+def test_a_video_is_read_once_for_its_digest_and_its_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often its first pair is looked at before and while it is matched."""
+    from s2m2_ros.io.sources.view_layout import ViewLayout
+    from s2m2_ros.offline import pair_jobs
+
+    path, calibration = scene_video(tmp_path)
+    digested: list[Path] = []
+
+    def digest(file: Path) -> str:
+        digested.append(file)
+        return ''
+
+    monkeypatch.setattr(pair_jobs, 'file_sha256', digest)
+    found = processed(
+        path, tmp_path / 'out', segment_pairs=2, outputs=('depth',),
+        layout=ViewLayout.SIDE_BY_SIDE, calibration=(calibration,),
+    )  # fmt: skip
+    assert found.pairs == 5
+    # To count the pairs, and to read them.
+    assert digested.count(path) == 2
 
 
 def test_raw_cameras_are_rectified_alike_in_every_segment(tmp_path: Path) -> None:

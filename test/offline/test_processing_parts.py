@@ -63,11 +63,12 @@ class TestNames:
         [
             (['/left/image'], None, ['']),
             (['/a/b/left/image'], None, ['/a/b']),
-            (['/a/left/image'], 'x/y/', ['/x/y']),
+            (['/a/left/image'], 'x/y', ['/x/y']),
             (['/a/left/image', '/b/left/image'], None, ['/a', '/b']),
             (['/a/left/image', '/b/left/image'], '/all', ['/all/a', '/all/b']),
             (['/front_left/image', '/rear_left/image'], None, ['/front', '/rear']),
-            (['/left/image', '/left/image_2'], None, ['', '/2']),
+            (['/left/image', '/left/image_2'], None, ['', '/rig_2']),
+            (['/a-b.c/2d/left/image'], None, ['/a_b_c/rig_2d']),
         ],
     )
     def test_each_rig_has_its_own(

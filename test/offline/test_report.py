@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from s2m2_ros.offline.processing import MatcherOptions, ProcessOptions, Processor
 from s2m2_ros.offline.processing.report_charts import MOST_POINTS, Curve, chart
-from support.recorded_pairs import SECOND, write_mcap
+from support.recorded_pairs import SECOND, Written, write_mcap
 from support.stereo_recordings import START, in_order, scene_image, scene_pairs
 
 MISSING = (4, 5)
@@ -83,9 +84,28 @@ def test_names_are_escaped(text: str) -> None:
 def test_rates_and_gaps(text: str) -> None:
     shown = Page(text).text
     assert '5.000 pairs per second' in shown
-    # From pair 3 at 0.6 s to pair 6 at 1.2 s.
+    # From pair 3 at 100.6 s to pair 6 at 101.2 s.
     assert '1, in which about 2 pairs are missing' in shown
-    assert '0.600 s from 0.600 s on' in shown
+    assert '0.600000000 s without a pair after 100.600000000 s' in shown
+
+
+def test_times_are_exact_to_the_nanosecond(tmp_path: Path) -> None:
+    """A double has steps of 238 ns there."""
+    first, written = 1_700_000_000_123_456_789, []
+    for item in scene_pairs(3, period_ns=200_000_001):
+        stamp = item.message.header.stamp
+        exact = stamp.sec * SECOND + stamp.nanosec - START + first
+        stamp.sec, stamp.nanosec = divmod(exact, SECOND)
+        written.append(Written(item.topic, item.time_ns - START + first, item.message))
+    options = ProcessOptions(outputs=('depth',))
+    path = write_mcap(tmp_path / 'run.mcap', written)
+    with Processor(MatcherOptions(backend='sgbm'), options) as processor:
+        page = processor.process(path, tmp_path / 'out').report.read_text(encoding='utf-8')
+    shown = Page(page).text
+    assert 'first pair1700000000.123456789 s' in shown
+    assert 'last pair1700000000.523456791 s' in shown
+    assert 'duration0.400000002 s' in shown
+    assert 'at 1700000000.123456789 s' in shown
 
 
 def test_calibration_and_examination(text: str) -> None:

@@ -147,7 +147,8 @@ def test_motion_below_a_pixel_adds_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ('options', 'advice'), [(STATIC, 'set it to tf'), (TF, 'transforms that follow')]
+    ('options', 'advice'),
+    [(STATIC, 'the node can follow one that moves'), (TF, 'transforms that follow')],
 )
 def test_motion_that_nothing_explains_begins_anew(options: TemporalOptions, advice: str) -> None:
     _, kept, _ = filtered(measurement(10.0, 5.0), None, options)

@@ -212,6 +212,11 @@ def test_a_compressed_recording_is_played_compressed_with_its_own_stamps(
         ({'source': '/data', 'loop': 3}, 'parameter loop'),
         ({'source': '/data', 'recorded_left': 3}, 'parameter recorded_left'),
         ({'source': '/data', 'input_layout': 'sbs'}, 'two_topics, side_by_side, top_bottom'),
+        (
+            {'source': '/data', 'left_frame': '/cam'},
+            "parameter left_frame = '/cam' is not the name of a frame: tf2 knows no names with",
+        ),
+        ({'source': '/data', 'parent_frame': '/base'}, "parameter parent_frame = '/base'"),
         ({'source': '/data', 'rectified': 'maybe'}, 'auto, true, false'),
         ({'source': '/data', 'wait_for_listeners': 'yes please'}, 'wait_for_listeners'),
     ],

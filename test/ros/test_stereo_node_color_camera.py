@@ -7,44 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import TransformStamped
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from sensor_msgs_py.point_cloud2 import read_points_numpy
-from tf2_ros import StaticTransformBroadcaster
 
-from support.stereo_rig import Rig, profile, running_rig
-from support.stereo_scene import (
-    BASELINE,
-    CX_LEFT,
-    CY,
-    FOCAL_LENGTH,
-    FRAME,
-    PlaneScene,
-    image_message,
-    stamp,
+from support.color_rig import (
+    AHEAD,
+    CENTER_Y,
+    COLOR_FRAME,
+    CX,
+    FOCAL,
+    HEIGHT,
+    RIGHT,
+    SCENE,
+    WIDTH,
+    ColorRig,
+    color_info,
 )
-
-SCENE = PlaneScene()
-WARN = 1
-# The color camera: a finer image, 5 cm right of the left camera and 1 cm ahead.
-WIDTH, HEIGHT, FOCAL, CX, CENTER_Y = 480, 360, 330.0, 238.0, 181.0
-RIGHT, AHEAD = 0.05, 0.01
-COLOR_FRAME = 'color_optical'
-
-
-def color_info() -> CameraInfo:
-    info = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model='plumb_bob', d=[0.0] * 5)
-    info.k = [FOCAL, 0.0, CX, 0.0, FOCAL, CENTER_Y, 0.0, 0.0, 1.0]
-    info.p = [FOCAL, 0.0, CX, 0.0, 0.0, FOCAL, CENTER_Y, 0.0, 0.0, 0.0, 1.0, 0.0]
-    info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    info.header.frame_id = COLOR_FRAME
-    return info
-
-
-def color_pixels() -> np.ndarray:
-    """Return an image whose red says the column, and whose green the row, in steps of two."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    return np.stack((x // 2, y // 2, np.full_like(x, 9)), axis=-1).astype(np.uint8)
+from support.stereo_rig import profile, running_rig
+from support.stereo_scene import BASELINE, CX_LEFT, CY, FOCAL_LENGTH, FRAME
 
 
 def true_depth() -> np.ndarray:
@@ -68,58 +48,6 @@ def seen_by_both(depth: np.ndarray) -> np.ndarray:
     left_y = (y - CENTER_Y) / FOCAL * depth / z * FOCAL_LENGTH + CY
     # The left border has no match in the right image: up to 30 px.
     return np.asarray((left_x > 50) & (left_x < 315) & (left_y > 5) & (left_y < 235))
-
-
-class ColorRig:
-    """The rig and a color camera beside it."""
-
-    def __init__(self, rig: Rig) -> None:
-        self.rig = rig
-        self.info = rig.node.create_publisher(CameraInfo, 'color/camera_info', profile())
-        self.image = rig.node.create_publisher(Image, 'color/image_rect', profile())
-        self.broadcaster: Any = None
-
-    def publish(self, at: float, late: float = 0.0) -> None:
-        """Publish calibration and image of this time in seconds."""
-        info = color_info()
-        info.header.stamp = stamp(at + late)
-        self.info.publish(info)
-        image = image_message(color_pixels(), stamp(at + late), 'rgb8')
-        image.header.frame_id = COLOR_FRAME
-        self.image.publish(image)
-
-    def publish_until(self, condition: Any, what: str, *, start: float, late: float = 0.0) -> None:
-        """Publish pairs and color images until the condition holds."""
-        self._at = start
-
-        def observed() -> bool:
-            if condition():
-                return True
-            self._at = round(self._at + 0.1, 3)
-            self.publish(self._at, late)
-            self.rig.publish(SCENE, self._at)
-            return False
-
-        self.rig.until(observed, what)
-
-    def place(self) -> None:
-        """Broadcast where the color camera stands in the frame of the left one."""
-        pose = TransformStamped(child_frame_id=COLOR_FRAME)
-        pose.header.frame_id = FRAME
-        pose.transform.translation.x = RIGHT
-        pose.transform.translation.z = AHEAD
-        pose.transform.rotation.w = 1.0
-        self.broadcaster = StaticTransformBroadcaster(self.rig.node)
-        self.broadcaster.sendTransform(pose)
-
-    def reported(self, *words: str) -> bool:
-        """Return whether the status of the outputs warns in these words."""
-        status = self.rig.statuses.get('outputs')
-        return bool(
-            status
-            and status.level == bytes([WARN])
-            and all(word in status.message for word in words)
-        )
 
 
 @pytest.fixture(scope='module')

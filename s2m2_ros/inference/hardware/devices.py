@@ -42,14 +42,16 @@ def resolve_device(device: str | torch.device) -> torch.device:
         return torch.device('cpu')
     if resolved.type != 'cuda':
         raise BackendUnavailableError(
-            name, 'this package runs on cpu and cuda; use device=cpu or auto', subject='device'
+            name,
+            'this package runs on cpu and cuda; choose the device cpu or auto',
+            subject='device',
         )
     return _cuda_device(name, resolved.index)
 
 
 def _cuda_device(name: str, index: int | None) -> torch.device:
     if not torch.cuda.is_available():
-        reason = f'torch {torch.__version__} sees no CUDA device; use device=cpu or auto'
+        reason = f'torch {torch.__version__} sees no CUDA device; choose the device cpu or auto'
         if is_jetson():
             reason += f' ({how_to_install("torch")})'
         raise BackendUnavailableError(name, reason, subject='device')

@@ -16,8 +16,8 @@ WHAT_TO_DO = (
     'it describes the cameras before rectification, but a disparity only means a depth between '
     'rectified images. Rectify the images (cv2.stereoRectify and cv2.remap, or image_proc) and '
     'give the calibration of the rectified pair: P1 and P2 or Q of cv2.stereoRectify, or the '
-    'projection_matrix of both cameras. The node rectifies by itself (rectify:=true) if the '
-    'camera_info of the raw images holds K, D, R and P'
+    'projection_matrix of both cameras. Raw images are rectified here (rectify: true) if '
+    'their calibration is a camera_info of each camera, with K, D, R and P'
 )
 FISHEYE_OR_MEI = ('MEI', 'KANNALA_BRANDT', 'PINHOLE', 'SCARAMUZZA', 'PINHOLE_FULL')
 SECTION_OF_ZED = re.compile(r'^\[(?:LEFT|RIGHT)_CAM_\w{1,20}\]', re.MULTILINE)

@@ -145,7 +145,7 @@ class PixelRange:
         high = measure(images)[1]
         if high > fixed.high:
             self.note = RangeNote(
-                f'values up to {high:g} are above the {fixed.high:g} of pixel_range '
+                f'values up to {high:g} are above the {fixed.high:g} of pixel range '
                 f'{self.setting} and become white: set more bits, or auto',
                 is_warning=True,
             )
@@ -223,7 +223,7 @@ def scale(image: RawImage, values: ValueRange) -> npt.NDArray[Any]:
 def _checked(setting: str) -> str:
     if setting not in SETTINGS:
         raise S2M2Error(
-            f"pixel_range '{setting}' must be one of {', '.join(SETTINGS)} (bits per pixel)"
+            f"the pixel range '{setting}' must be one of {', '.join(SETTINGS)} (bits per pixel)"
         )
     return setting
 
@@ -231,8 +231,8 @@ def _checked(setting: str) -> str:
 def _note(found: ValueRange, low: float, high: float, kind: str) -> RangeNote:
     return RangeNote(
         f'{kind} images with values from {low:g} to {high:g}: {found.low:g} is taken as black and '
-        f'{found.high:g} as white; set pixel_range ({", ".join(SETTINGS[1:])}) if the camera has '
-        'another range'
+        f'{found.high:g} as white; set the pixel range ({", ".join(SETTINGS[1:])}) if the camera '
+        'has another one'
     )
 
 

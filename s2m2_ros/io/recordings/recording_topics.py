@@ -10,6 +10,7 @@ from s2m2_ros.io.recordings.storage.stored_messages import ROS_ENCODINGS, Stored
 from s2m2_ros.io.sources.side_words import Components, Sides, lowered, tokens
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.io.sources.stereo_sources import RESULTS
+from s2m2_ros.setting_names import PARAMETERS, SettingNames
 
 IMAGE_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
@@ -71,19 +72,24 @@ def choose_topics(
 
 
 def choose_all_pairs(
-    topics: Sequence[StoredTopic], *, video: bool = False
+    topics: Sequence[StoredTopic], *, video: bool = False, names: SettingNames = PARAMETERS
 ) -> list[RecordedTopics]:
     """Return the topics of every stereo rig, the best images of each as in `choose_topics`.
 
     Raises :class:`PlaybackError` that lists what is recorded if there is none.
     """
-    pairs = _best_pairs(topics, _images(topics, video=video))
+    pairs = _best_pairs(topics, _images(topics, video=video), names)
     infos = _info_topics(topics)
     return [RecordedTopics(*pair, *_infos(pair, infos)) for pair in pairs]
 
 
 def choose_shared_topic(
-    topics: Sequence[StoredTopic], *, named: str = '', input_layout: str = '', video: bool = False
+    topics: Sequence[StoredTopic],
+    *,
+    named: str = '',
+    input_layout: str = '',
+    video: bool = False,
+    names: SettingNames = PARAMETERS,
 ) -> RecordedTopics:
     """Return the topic whose images hold both views: the one named, or else the only one.
 
@@ -102,8 +108,8 @@ def choose_shared_topic(
         ]
         if not ranked or others:
             raise PlaybackError(
-                f'no single topic for both views (input_layout is {input_layout}): set '
-                f'recorded_left to it; recorded images are {_listed(images)}'
+                f'no single topic for both views ({names("input_layout")} is {input_layout}): '
+                f'name it by {names("shared_topic")}; recorded images are {_listed(images)}'
             )
         chosen = ranked[0].topic
     pairs = _side_pairs(_info_topics(topics))
@@ -138,7 +144,9 @@ def _info_topics(topics: Iterable[StoredTopic]) -> list[str]:
 
 
 def _best_pairs(
-    topics: Sequence[StoredTopic], images: Sequence[StoredTopic]
+    topics: Sequence[StoredTopic],
+    images: Sequence[StoredTopic],
+    names: SettingNames = PARAMETERS,
 ) -> list[tuple[str, str]]:
     """Return the best pair of images of each rig, sorted; raises PlaybackError for none."""
     pairs = _side_pairs([topic.topic for topic in images])
@@ -147,7 +155,7 @@ def _best_pairs(
         best.setdefault(_rig(_components(pair[0])), pair)
     if not best:
         raise PlaybackError(
-            'which topics are the stereo pair is unclear: set recorded_left and recorded_right; '
+            f'which topics are the stereo pair is unclear: name them by {names("pairs")}; '
             f'recorded images are {_listed(images)}{_foreign(topics)}'
         )
     return sorted(best.values())

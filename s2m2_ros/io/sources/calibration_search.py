@@ -8,6 +8,7 @@ from pathlib import Path
 
 from s2m2_ros.geometry import CalibrationError, CameraModel, StereoCamera
 from s2m2_ros.io.calibration.readers import read_calibration
+from s2m2_ros.setting_names import PARAMETERS, SettingNames
 
 _logger = logging.getLogger(__name__)
 
@@ -195,9 +196,9 @@ def checked_models(paths: Sequence[Path], size: Size) -> StereoModels:
     return left, right
 
 
-def no_calibration(beside: Path) -> CalibrationError:
+def no_calibration(beside: Path, names: SettingNames = PARAMETERS) -> CalibrationError:
     """Return the error of images that come without calibration, and with none beside them."""
     return CalibrationError(
-        f"no calibration for '{beside}': set the parameter calibration; no file like calib.txt, "
+        f"no calibration for '{beside}': set {names('calibration')}; no file like calib.txt, "
         'calib_cam_to_cam.txt or left.yaml with right.yaml is next to it or above'
     )

@@ -20,6 +20,7 @@ from s2m2_ros.io.sources.side_words import (
     tokens,
     without_sides,
 )
+from s2m2_ros.setting_names import PARAMETERS, SettingNames
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +56,9 @@ class ImagePair:
     name: str = field(default='', compare=False)
 
 
-def find_pairs(source: Path, right_source: Path | None = None) -> list[ImagePair]:
+def find_pairs(
+    source: Path, right_source: Path | None = None, *, names: SettingNames = PARAMETERS
+) -> list[ImagePair]:
     """Return the pairs that a source names, in natural order (2 before 10), rig by rig.
 
     With ``right_source``, both are one image each, or a folder of left and one of right images.
@@ -68,16 +71,17 @@ def find_pairs(source: Path, right_source: Path | None = None) -> list[ImagePair
     if right_source is not None:
         return _pairs_of_two(source, right_source)
     if is_recording(source):
-        raise SourceError(f"'{source}' is a recording, not images: play it with stereo_player")
-    if source.is_file():
         raise SourceError(
-            f"'{source}' is one image: give the right image too, or set input_layout to "
-            'side_by_side or top_bottom if it holds both views'
+            f"'{source}' is a recording, not images: stereo_player and `s2m2 process` read it"
         )
+    if source.is_file() and source.suffix.lower() not in image_files.SUFFIXES:
+        raise SourceError(f"'{source}' is no image, video or recording, by its name")
+    if source.is_file():
+        raise SourceError(f"'{source}' is one image: {_for_one_image(names)}")
     images, results = find_images(source)
     pairs = _named(source, list(_pairs_by_sides(source, images)))
     if not pairs:
-        raise SourceError(_nothing_found(source, images, results))
+        raise SourceError(_nothing_found(source, images, results, names))
     return pairs
 
 
@@ -186,7 +190,17 @@ def _named(folder: Path, pairs: Sequence[tuple[Path, Path, Components]]) -> list
     return [pair for _, pair in sorted(named, key=lambda item: item[0])]
 
 
-def _nothing_found(source: Path, images: Sequence[Path], results: Sequence[Path]) -> str:
+def _for_one_image(names: SettingNames) -> str:
+    """Return what to do about a single image."""
+    ways = ['give the right image too'] if names('right_source') else ['give a folder of pairs']
+    if layout := names('input_layout'):
+        ways.append(f'set {layout} to side_by_side or top_bottom if it holds both views')
+    return ', or '.join(ways)
+
+
+def _nothing_found(
+    source: Path, images: Sequence[Path], results: Sequence[Path], names: SettingNames
+) -> str:
     found = f'{len(images)} image(s)'
     if images:
         found += f', e.g. {os.fspath(images[0].relative_to(source))!r}'
@@ -195,10 +209,13 @@ def _nothing_found(source: Path, images: Sequence[Path], results: Sequence[Path]
     recordings = [path.name for path in sorted(source.iterdir()) if is_recording(path)]
     if recordings and not images:
         return f"no stereo pairs in '{source}', but recordings: name one, e.g. {recordings[0]!r}"
+    other, layout = names('right_source'), names('input_layout')
     return (
         f"no stereo pairs in '{source}': {found}; name a folder of files like desk_left.png and "
-        'desk_right.png or with folders left and right in it, or give the right image or folder '
-        f'as right_source; one image with both views needs input_layout{_folders_apart(images)}'
+        'desk_right.png or with folders left and right in it'
+        + (f', or give the right image or folder as {other}' if other else '')
+        + (f'; one image with both views needs {layout}' if layout else '')
+        + _folders_apart(images)
     )
 
 

@@ -22,6 +22,7 @@ from s2m2_ros.io.calibration import read_calibration
 from s2m2_ros.io.sources.calibration_search import CalibrationLookup, no_calibration
 from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, Pixels, PlaybackError, StereoFrame
 from s2m2_ros.io.sources.view_layout import ViewLayout, split_views
+from s2m2_ros.setting_names import PARAMETERS, SettingNames
 
 _logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class VideoFiles:
         layout: ViewLayout = ViewLayout.TWO_TOPICS,
         calibration: Sequence[Path] = (),
         needs_calibration: bool = True,
+        names: SettingNames = PARAMETERS,
     ) -> None:
         """Take one video and the layout of its views, or a left and a right one.
 
@@ -63,15 +65,15 @@ class VideoFiles:
         ``needs_calibration``.
         """
         if layout.in_one_image == (right is not None):
-            raise PlaybackError(
-                f"'{left}': a video needs input_layout side_by_side or top_bottom if it holds "
-                'both views, else the right video as right_source'
-            )
+            wanted = f'{names("input_layout")} side_by_side or top_bottom if it holds both views'
+            if other := names('right_source'):
+                wanted += f', else the right video as {other}'
+            raise PlaybackError(f"'{left}': a video needs {wanted}")
         self._paths = [left] if right is None else [left, right]
         self._layout = layout
         self._lookup = CalibrationLookup(calibration, is_needed=needs_calibration)
         if needs_calibration and not self._lookup.files(left):
-            raise no_calibration(left)
+            raise no_calibration(left, names)
 
     def __iter__(self) -> Iterator[StereoFrame]:
         with ExitStack() as stack:

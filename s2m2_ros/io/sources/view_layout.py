@@ -47,7 +47,7 @@ def split_views(image: Pixels, layout: ViewLayout) -> tuple[Pixels, Pixels]:
         return image[:, :view_width], image[:, view_width:]
     if layout is ViewLayout.TOP_BOTTOM:
         return image[:view_height], image[view_height:]
-    raise ImageError('input_layout is two_topics: this image holds one view, nothing to split')
+    raise ImageError('two_topics: this image holds one view, nothing to split')
 
 
 def view_size(size: tuple[int, int], layout: ViewLayout) -> tuple[int, int]:
@@ -64,8 +64,8 @@ def view_size(size: tuple[int, int], layout: ViewLayout) -> tuple[int, int]:
         length, name = divided[layout]
         if length < 2 or length % 2:
             raise ImageError(
-                f'input_layout is {layout.value}, but the image is {width}x{height}: its {name} '
-                'must be even to hold two views'
+                f'the image is {width}x{height}: its {name} must be even to hold two views '
+                f'({layout.value})'
             )
     if layout is ViewLayout.SIDE_BY_SIDE:
         return width // 2, height

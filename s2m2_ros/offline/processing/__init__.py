@@ -17,11 +17,9 @@ from s2m2_ros.optional_packages import require_packages
 
 require_packages('recordings', 'rosbags', 'mcap', 'lz4', 'zstandard')
 
-from s2m2_ros.inference.matcher_options import MatcherOptions  # noqa: E402
-from s2m2_ros.offline.processing.options import (  # noqa: E402  # they import those packages
-    OutputFormat,
-    ProcessOptions,
-)
+from s2m2_ros.inference.matcher_options import MatcherOptions  # noqa: E402  # after the check
+from s2m2_ros.offline.output_formats import OutputFormat  # noqa: E402
+from s2m2_ros.offline.processing.options import ProcessOptions  # noqa: E402
 from s2m2_ros.offline.processing.processor import Processor, Progress  # noqa: E402
 from s2m2_ros.offline.processing.results import Processed  # noqa: E402
 

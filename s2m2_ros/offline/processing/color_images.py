@@ -12,6 +12,7 @@ from s2m2_ros.geometry import CalibrationError, TargetCamera
 from s2m2_ros.io.images.ros_images import decode_compressed_image, decode_image
 from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.sources.stereo_frame import NANOSECONDS
+from s2m2_ros.offline.processing.options import ProcessOptions
 from s2m2_ros.offline.processing.streams import StampedPair
 
 # Images that are kept, and pairs that wait: a camera whose clock is behind holds up no more.
@@ -23,9 +24,10 @@ LEFT_COLORS = 'the cloud keeps the left colors'
 class ColorImages:
     """Gives each pair the image whose timestamp is nearest to that of its left one."""
 
-    def __init__(self, topic: str, slop_s: float) -> None:
-        """Take the topic, and the seconds that the timestamps may be apart."""
-        self._topic, self._slop_ns = topic, round(slop_s * NANOSECONDS)
+    def __init__(self, topic: str, options: ProcessOptions) -> None:
+        """Take the topic; the options say how far apart the timestamps may be."""
+        self._topic, self._slop_ns = topic, round(options.color_slop * NANOSECONDS)
+        self._slop = f'{options.names("color_slop")} = {options.color_slop:g} s'
         self._images: deque[tuple[int, Any]] = deque()
         self._pairs: deque[tuple[StampedPair, TargetCamera]] = deque()
 
@@ -59,7 +61,7 @@ class ColorImages:
         time_ns = _time(pair)
         found = min(self._images, key=lambda item: abs(item[0] - time_ns), default=None)
         if found is None or abs(found[0] - time_ns) > self._slop_ns:
-            return _warned(pair, f'{self._topic} has no image within color_slop')
+            return _warned(pair, f'{self._topic} has no image within {self._slop}')
         try:
             image = _decoded(found[1], (camera.width, camera.height))
             camera.require_size(image.shape[1], image.shape[0], self._topic)

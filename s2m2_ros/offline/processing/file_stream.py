@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from s2m2_ros.errors import ImageError, S2M2Error
-from s2m2_ros.geometry import CalibrationError
+from s2m2_ros.geometry import CalibrationError, CameraModel
 from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.io.recordings.storage.stored_messages import StoredRecord, StoredTopic
 from s2m2_ros.io.sources.calibration_search import no_calibration
@@ -31,11 +31,13 @@ from s2m2_ros.offline.processing.streams import (
     Segment,
     StampedPair,
 )
+from s2m2_ros.pipeline import PairInput
 
 # Names of images that are nanoseconds since the epoch, as in EuRoC: after September 2001.
 NANOSECOND_NAME = re.compile(r'(?:^|/)(\d{19})$')
-# Pairs whose values decide which values of deep images are black and white.
-RANGE_SAMPLES = 16
+# About so many pairs are looked at before the first is matched: which values of deep images are
+# black and white, and whether the calibration fits.
+SAMPLES = 16
 
 
 class FileStream:
@@ -43,15 +45,15 @@ class FileStream:
 
     def __init__(self, path: Path, options: ProcessOptions) -> None:
         """Look for the pairs; raises S2M2Error if there are none, or no calibration of them."""
-        if options.keep:
-            raise S2M2Error(f"'{path}' is no recording, so there are no topics to keep")
-        if options.color_info:
-            raise S2M2Error(f"'{path}' is no recording, so it has no topic {options.color_info}")
-        if options.points_frame:
-            raise S2M2Error(f"'{path}' is no recording, so it has no frame {options.points_frame}")
+        for name in ('pairs', 'keep', 'color_info', 'points_frame'):
+            if getattr(options, name):
+                raise S2M2Error(
+                    f"{options.names(name)} is for recordings, and '{path}' is none: it has no "
+                    'topics and no transforms'
+                )
         self._path, self._options = path, options
         self._jobs = _Jobs(path, options)
-        namespace = '/'.join(part for part in (options.namespace or '').split('/') if part)
+        namespace = (options.namespace or '').strip('/')
         topics = StereoTopics(str(path), str(path), 'the calibration', 'the calibration')
         self.rigs: Sequence[Rig] = [Rig(f'/{namespace}' if namespace else '', topics)]
         self.kept: Sequence[StoredTopic] = ()
@@ -62,6 +64,7 @@ class FileStream:
         self.segments: Sequence[Segment] = count_segments(
             self.expected_pairs, options.segment_pairs
         )
+        self._check_calibration()
         self._range = self._found_range()
 
     def items(self, segment: Segment) -> Iterator[Item]:
@@ -118,11 +121,32 @@ class FileStream:
         ]
         return [file_fingerprint(file) for file in files if file.is_file()]
 
+    def _check_calibration(self) -> None:
+        """Raise CalibrationError if pairs from everywhere in the input have none that fits."""
+        found: CalibrationError | None = None
+        for index in self._samples():
+            try:
+                self._loaded(self._jobs[index], PixelRange(self._options.pixel_range))
+            except CalibrationError as error:
+                found = found or error
+            except ImageError:
+                continue
+            else:
+                return
+        if found is not None:
+            raise found
+
+    def _samples(self) -> Sequence[int]:
+        """Return the numbers of some pairs from everywhere; of a video the first alone."""
+        if self._jobs.is_video:
+            return range(min(1, self.expected_pairs))
+        return range(0, self.expected_pairs, max(1, self.expected_pairs // SAMPLES))
+
     def _found_range(self) -> PixelRange:
         values = PixelRange(self._options.pixel_range)
         if self._jobs.is_video:
             return values
-        for index in range(0, self.expected_pairs, max(1, self.expected_pairs // RANGE_SAMPLES)):
+        for index in self._samples():
             found = self._pair(index, values)
             if found.pair and found.pair.left.dtype == 'uint8':
                 break
@@ -133,15 +157,19 @@ class FileStream:
         stamp_ns = self._stamp(job, index)
         header = plain_header(stamp_ns, self._options.frame_id)
         try:
-            pair = job.load(values)
-            if pair.calibration is None:
-                raise no_calibration(self._path)
-            model = pair.calibration[0]
+            pair, model = self._loaded(job, values)
             info = camera_info_message(model, header, raw=bool(model.K and model.R))
         except (ImageError, CalibrationError) as error:
             return StampedPair(0, job.name, stamp_ns, header, error=str(error))
         name = seconds_text(stamp_ns) if self._jobs.is_video else job.name
         return StampedPair(0, name, stamp_ns, header, info, pair)
+
+    def _loaded(self, job: PairJob, values: PixelRange) -> tuple[PairInput, CameraModel]:
+        """Return a pair and its left camera; raises ImageError and CalibrationError."""
+        pair = job.load(values)
+        if pair.calibration is None:
+            raise no_calibration(Path(job.label), self._options.names)
+        return pair, pair.calibration[0]
 
     def _stamp(self, job: PairJob, index: int) -> int:
         if job.stamp_ns is not None:
@@ -158,9 +186,16 @@ class _Jobs:
 
     def __init__(self, path: Path, options: ProcessOptions) -> None:
         self._path = path
-        self._options = JobOptions(Path(), options.calibration, options.layout)
+        self._options = JobOptions(
+            Path(),
+            options.calibration,
+            options.layout,
+            needs_calibration=True,
+            names=options.names,
+        )
         self.is_video = is_video_file(path)
         self._next = 0
+        self._last: PairJob | None = None
         self._frames: Iterator[PairJob] = iter(())
         if self.is_video:
             self._count = sum(1 for _ in video_jobs(path, None, self._options))
@@ -175,17 +210,20 @@ class _Jobs:
     def __getitem__(self, index: int) -> PairJob:
         if not self.is_video:
             return self._images[index]
+        if self._last is not None and index == self._next - 1:
+            # The first is looked at several times; each start reads the whole file for its digest.
+            return self._last
         if index < self._next:
             self._restart()
         while True:
-            job = next(self._frames)
+            self._last = next(self._frames)
             self._next += 1
             if self._next > index:
-                return job
+                return self._last
 
     def close(self) -> None:
-        self._frames = iter(())
+        self._frames, self._last = iter(()), None
 
     def _restart(self) -> None:
         self._frames = video_jobs(self._path, None, self._options)
-        self._next = 0
+        self._next, self._last = 0, None

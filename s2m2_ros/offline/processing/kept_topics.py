@@ -11,7 +11,8 @@ from s2m2_ros.io.recordings.storage.compression import decompressed
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage, StoredTopic
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.messages.plain_messages import definition, message_types
-from s2m2_ros.offline.processing.options import ALL, OutputFormat, ProcessOptions
+from s2m2_ros.offline.output_formats import OutputFormat
+from s2m2_ros.offline.processing.options import ALL, ProcessOptions
 from s2m2_ros.offline.processing.streams import KeptMessage
 
 _logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class KeptTopics:
         Raises PlaybackError for a pattern that fits nothing, and for a topic that is named and
         cannot be kept.
         """
+        self._advice = f'{options.names("formats")} mcap keeps it'
         self._is_rosbag2 = OutputFormat.ROSBAG2 in options.formats
         self.topics: list[StoredTopic] = []
         self.remarks: list[str] = []
@@ -92,14 +94,13 @@ class KeptTopics:
         """Return why a topic cannot be kept; empty if it can."""
         if not self._is_rosbag2:
             return ''
-        advice = 'name --format mcap to keep it'
         if topic.encoding != ROSBAG2_ENCODING:
             encoding = topic.encoding or 'unknown'
-            return f'its encoding is {encoding}, and rosbag2 holds only CDR: {advice}'
+            return f'its encoding is {encoding}, and rosbag2 holds only CDR: {self._advice}'
         if topic.definition and topic.definition_format not in ROSBAG2_DEFINITIONS:
             kind = topic.definition_format or 'unknown'
-            return f'its type is defined as {kind}, which rosbag2 does not read: {advice}'
-        return '' if topic.type_name else f'it has no type, which rosbag2 needs: {advice}'
+            return f'its type is defined as {kind}, which rosbag2 does not read: {self._advice}'
+        return '' if topic.type_name else f'it has no type, which rosbag2 needs: {self._advice}'
 
 
 def _chosen(recorded: Sequence[StoredTopic], patterns: Sequence[str]) -> list[StoredTopic]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from s2m2_ros.io.recordings.recording_topics import VARIANT_WORDS, RecordedTopics
 from s2m2_ros.io.sources.side_words import tokens
+from s2m2_ros.ros_names import FORBIDDEN
 
 
 def rig_namespaces(rigs: Sequence[RecordedTopics], given: str | None) -> list[str]:
@@ -15,21 +16,22 @@ def rig_namespaces(rigs: Sequence[RecordedTopics], given: str | None) -> list[st
     rigs share that, the words that both names share. ``given`` comes before a
     rig's own where there are several.
     """
-    prefix = '' if given is None else _normal(given)
+    prefix = '' if given in (None, '', '/') else f'/{given.lstrip("/")}'
     if given is not None and len(rigs) == 1:
         return [prefix]
-    found = [f'{prefix}{_shared_parents(rig)}' for rig in rigs]
+    found = [f'{prefix}{_valid(_shared_parents(rig))}' for rig in rigs]
     if len(set(found)) < len(found):
-        found = [f'{prefix}{_shared_words(rig)}' for rig in rigs]
+        found = [f'{prefix}{_valid(_shared_words(rig))}' for rig in rigs]
     return [
         name if found.index(name) == index else f'{name}/rig_{index + 1}'
         for index, name in enumerate(found)
     ]
 
 
-def _normal(namespace: str) -> str:
-    parts = [part for part in namespace.split('/') if part]
-    return ''.join(f'/{part}' for part in parts)
+def _valid(namespace: str) -> str:
+    """Return a namespace that ROS 2 takes: recordings of others have names that it does not."""
+    parts = (FORBIDDEN.sub('_', part) for part in _parts(namespace))
+    return ''.join(f'/rig_{part}' if part[0].isdigit() else f'/{part}' for part in parts)
 
 
 def _parts(topic: str) -> list[str]:

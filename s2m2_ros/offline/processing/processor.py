@@ -15,6 +15,7 @@ from s2m2_ros.atomic_files import FileWriteError
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.matcher_options import MatcherOptions
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
+from s2m2_ros.offline.processing.decoding_check import require_pairs
 from s2m2_ros.offline.processing.engine import Engine, EngineError, Job, LocalEngine, open_stream
 from s2m2_ros.offline.processing.inputs import input_name
 from s2m2_ros.offline.processing.options import ProcessOptions, as_json
@@ -151,6 +152,8 @@ class Processor:
         found = None if again else result.found(recipe)
         if found is not None and not result.work.exists():
             return found
+        if found is None:
+            require_pairs(stream, source)
         with WorkFolder(result.work) as work:
             # Once more: another process may have finished in between.
             result.check(path, fingerprint)
@@ -173,6 +176,7 @@ class Processor:
             records = stream.records()
             summary = summarized(work.facts(), [*stream.losses, *stream.take_damage()])
             if not summary.pairs:
+                work.discard()
                 raise PlaybackError(f"'{source}': {why_nothing(summary)}")
             finished = result.finish(work, stream, recipe, summary, records)
             work.remove()

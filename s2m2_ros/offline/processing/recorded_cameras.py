@@ -92,14 +92,17 @@ def _chosen(topics: Sequence[StoredTopic], options: ProcessOptions) -> list[Reco
         named = [left for left, _ in options.pairs] or ['']
         layout = options.layout.value
         return [
-            choose_shared_topic(topics, named=n, input_layout=layout, video=True) for n in named
+            choose_shared_topic(
+                topics, named=n, input_layout=layout, video=True, names=options.names
+            )
+            for n in named
         ]
     if options.pairs:
         return [
             choose_topics(topics, left=left, right=right, video=True)
             for left, right in options.pairs
         ]
-    return choose_all_pairs(topics, video=True)
+    return choose_all_pairs(topics, video=True, names=options.names)
 
 
 def _surveyed(
@@ -113,6 +116,6 @@ def _surveyed(
     if not lookup.files(path):
         raise PlaybackError(
             f'no camera_info is recorded for both {topics.left} and {topics.right}; '
-            f'{no_calibration(path)}'
+            f'{no_calibration(path, options.names)}'
         )
     return StereoCamera(topics, found, lookup)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from s2m2_ros.io.recordings.recording_topics import (
-    IMAGE_TYPES,
-    INFO_TYPE,
-    VIDEO_TYPES,
-    info_names,
-)
+from s2m2_ros.io.recordings.recording_topics import INFO_TYPE
 from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic, TimeWindow
 from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, PlaybackError
+from s2m2_ros.messages.output_topics import CLOUDS
 from s2m2_ros.offline.processing.color_images import ColorImages
-from s2m2_ros.offline.processing.color_target import ColorTarget, color_target
+from s2m2_ros.offline.processing.color_target import (
+    ColorTarget,
+    color_image_topic,
+    color_target,
+)
 from s2m2_ros.offline.processing.frames import (
     LONGEST_AFTER_NS,
     LONGEST_BEFORE_NS,
@@ -46,15 +46,37 @@ class RecordedExtras:
         Raises PlaybackError if images are wanted and not there.
         """
         self._topics, self._messages, self._options = topics, messages, options
-        self.color_topic = self._found_color_topic()
+        self._images = color_image_topic(topics, options)
+        self.color_topic = self._images if options.colors_clouds else ''
         self._static = self._found_static()
+
+    @property
+    def needs_transforms(self) -> bool:
+        """Return whether clouds are transformed into another frame."""
+        return bool(self._options.points_frame) and not CLOUDS.isdisjoint(self._options.outputs)
+
+    def check_transforms(self, frames: Sequence[str]) -> None:
+        """Raise PlaybackError if clouds cannot be transformed, since no transform is recorded.
+
+        ``frames`` are those of the rigs, empty where one has no pair.
+        """
+        wanted, known = self._options.points_frame, sorted({*frames} - {''})
+        recorded = {topic.topic for topic in self._topics if topic.count}
+        if not self.needs_transforms or recorded & {MOVING_TRANSFORMS, STATIC_TRANSFORMS}:
+            return
+        if known and wanted not in known:
+            raise PlaybackError(
+                f"{self._options.names('points_frame')} = '{wanted}': nothing is recorded on "
+                f'{MOVING_TRANSFORMS} or {STATIC_TRANSFORMS}, so clouds stay in the frame of the '
+                f'left camera: {", ".join(known)}'
+            )
 
     def targets(self, frames: Sequence[str]) -> list[ColorTarget | None]:
         """Return the camera that depth is registered to, as rigs with these frames see it.
 
         Raises PlaybackError if its calibration or place is not recorded.
         """
-        topic, setting = self._options.color_info, self._options.color_calibration
+        topic = self._options.color_info
         if not topic:
             return [None] * len(frames)
         found = self._messages.contents({topic}, TimeWindow())
@@ -62,10 +84,11 @@ class RecordedExtras:
         if info is None or not hasattr(info, 'distortion_model'):
             kinds = [t.topic for t in self._topics if t.type_name == INFO_TYPE]
             raise PlaybackError(
-                f"no camera_info on '{topic}': recorded are {', '.join(sorted(kinds)) or 'none'}"
+                f"{self._options.names('color_info')}: no camera_info on '{topic}'; recorded are "
+                + (', '.join(sorted(kinds)) or 'none')
             )
         tree = FrameTree(self._static)
-        return [color_target(info, topic, setting, tree, frame) for frame in frames]
+        return [color_target(info, self._options, self._images, tree, frame) for frame in frames]
 
     def of_window(
         self,
@@ -80,7 +103,7 @@ class RecordedExtras:
             around = widened(window, LONGEST_BEFORE_NS + MARGIN_NS, LONGEST_AFTER_NS + MARGIN_NS)
             found = self._messages.contents({MOVING_TRANSFORMS}, around)
             moving = [content for _, content in found]
-        colors = ColorImages(self.color_topic, options.color_slop) if self.color_topic else None
+        colors = ColorImages(self.color_topic, options) if self.color_topic else None
         frames = FrameTree(self._static, moving)
         return PairExtras(options.points_frame, frames, targets, colors, note_loss)
 
@@ -90,22 +113,3 @@ class RecordedExtras:
             return []
         found = self._messages.contents({STATIC_TRANSFORMS}, TimeWindow())
         return [content for _, content in found]
-
-    def _found_color_topic(self) -> str:
-        """Return the topic of the images that color clouds; empty if none are wanted."""
-        if not self._options.colors_clouds:
-            return ''
-        images = [
-            t.topic
-            for t in self._topics
-            if t.type_name in (*IMAGE_TYPES, *VIDEO_TYPES) and t.count
-        ]
-        named, info = self._options.color_image, self._options.color_info
-        found = [named] if named else [name for name in images if info in info_names(name)]
-        raw_first = sorted(found, key=lambda name: (name.endswith('/compressed'), name))
-        if not raw_first or raw_first[0] not in images:
-            raise PlaybackError(
-                (f"no images on '{named}'" if named else f"no images that '{info}' belongs to")
-                + f': name them with color_image; recorded are {", ".join(images)}'
-            )
-        return raw_first[0]

@@ -121,7 +121,7 @@ class RecordedStream:
             for name, c in zip(names, cameras, strict=True)
         ]
         self._places = [
-            RigPlace(number, camera, rig.topics, self._path, options.layout)
+            RigPlace(number, camera, rig.topics, self._path, options)
             for number, (camera, rig) in enumerate(zip(cameras, self.rigs, strict=True))
         ]
         counts = {t.topic: t.count for t in topics if t.encoding in ROS_ENCODINGS}
@@ -133,10 +133,13 @@ class RecordedStream:
     def _open_extras(self) -> None:
         self._extras = RecordedExtras(self._files.topics(), self._messages, self._options)
         frames = [''] * len(self.rigs)
-        if self._options.color_info:
+        if self._options.color_info or self._extras.needs_transforms:
             pairs = (self.first_pair(rig) for rig in range(len(self.rigs)))
             frames = [pair.header.frame_id if pair else '' for pair in pairs]
         self.targets: Sequence[ColorTarget | None] = self._extras.targets(frames)
+        doubts = [target.doubt for target in self.targets if target and target.doubt]
+        self.remarks = [*self.remarks, *dict.fromkeys(doubts)]
+        self._extras.check_transforms(frames)
 
     def _found_ranges(self) -> list[PixelRange]:
         """Return black and white of each rig, found from pairs of the whole recording."""

@@ -14,7 +14,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
-from s2m2_ros.io.sources.stereo_frame import NANOSECONDS
+from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, seconds_text
 from s2m2_ros.offline.processing.report_charts import Curve, chart
 from s2m2_ros.offline.processing.segment_facts import RigFacts
 from s2m2_ros.offline.processing.streams import Rig, Stream
@@ -103,7 +103,7 @@ def _rig_section(rig: Rig, segments: Sequence[RigFacts]) -> str:
             unit='', low=0.0, high=1.0,
         ),
         '<h3>Pictures</h3>',
-        _pictures(segments, start),
+        _pictures(segments),
     ]  # fmt: skip
     return ''.join(parts)
 
@@ -121,9 +121,9 @@ def _inputs(rig: Rig, segments: Sequence[RigFacts]) -> Iterable[tuple[str, str]]
 
 
 def _rates(stamps: Sequence[int]) -> Iterable[tuple[str, str]]:
-    length = (stamps[-1] - stamps[0]) / NANOSECONDS
-    yield 'first pair', f'{stamps[0] / NANOSECONDS:.9f} s'
-    yield 'duration', f'{length:.3f} s'
+    yield 'first pair', f'{seconds_text(stamps[0])} s'
+    yield 'last pair', f'{seconds_text(stamps[-1])} s'
+    yield 'duration', f'{seconds_text(stamps[-1] - stamps[0])} s'
     steps = _steps(stamps)
     if not steps:
         return
@@ -136,8 +136,7 @@ def _rates(stamps: Sequence[int]) -> Iterable[tuple[str, str]]:
     lost = sum(round(step / period) - 1 for _, step in gaps)
     yield 'gaps', f'{len(gaps)}, in which about {lost} pairs are missing' if gaps else 'none'
     for stamp, step in sorted(gaps, key=lambda gap: (-gap[1], gap[0]))[:GAPS_LISTED]:
-        at = _seconds(stamp, stamps[0])
-        yield '', f'{step / NANOSECONDS:.3f} s from {at:.3f} s on'
+        yield '', f'{seconds_text(step)} s without a pair after {seconds_text(stamp)} s'
 
 
 def _steps(stamps: Sequence[int]) -> list[int]:
@@ -205,12 +204,12 @@ def _dots(
     return [(_seconds(stamp, start), height) for stamp, k in found if k == kind]
 
 
-def _pictures(segments: Sequence[RigFacts], start: int) -> str:
+def _pictures(segments: Sequence[RigFacts]) -> str:
     found = [facts.picture for facts in segments if facts.picture]
     count = min(PICTURES, len(found))
     chosen = [found[round(n * (len(found) - 1) / max(count - 1, 1))] for n in range(count)]
     return ''.join(
-        f'<p>at {_seconds(picture["stamp_ns"], start):.3f} s</p>'
+        f'<p>at {seconds_text(picture["stamp_ns"])} s</p>'
         + ''.join(
             f'<figure><img alt="{kind}" src="data:image/jpeg;base64,{picture[kind]}">'
             f'<figcaption>{kind}</figcaption></figure>'
@@ -226,4 +225,5 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def _seconds(stamp_ns: int, start_ns: int) -> float:
+    """Return where a time is drawn."""
     return (stamp_ns - start_ns) / NANOSECONDS

@@ -75,10 +75,14 @@ def _axes(frame: _Frame, unit: str) -> str:
         lines.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
         lines.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>')
         lines.append(
-            f'<text x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="{anchor}">{time:.4g} s</text>'
+            f'<text x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="{anchor}">{_seconds(time)} s</text>'
         )
     lines.append(f'<text x="4" y="{TOP + 4}">{escape(unit)}</text>')
     return ''.join(lines)
+
+
+def _seconds(time: float) -> str:
+    return f'{time:.3f}'.rstrip('0').rstrip('.')
 
 
 def _drawn(curve: Curve, frame: _Frame) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 from s2m2_ros.atomic_files import write_atomically, write_errors
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMetadata, StoredRecord
+from s2m2_ros.offline.output_formats import OutputFormat
 from s2m2_ros.offline.processing.mcap_extras import carried_records
-from s2m2_ros.offline.processing.options import OutputFormat, ProcessOptions
+from s2m2_ros.offline.processing.options import ProcessOptions
 from s2m2_ros.offline.processing.report import report_page
 from s2m2_ros.offline.processing.result_channels import recorded_channels
 from s2m2_ros.offline.processing.result_files import is_unchanged, local_facts, remote_facts

@@ -20,6 +20,7 @@ from s2m2_ros.io.sources.view_layout import ViewLayout
 from s2m2_ros.messages.camera_info import camera_info_message
 from s2m2_ros.messages.pair_decoder import StereoTopics, decode_pair
 from s2m2_ros.messages.plain_messages import plain_header
+from s2m2_ros.offline.processing.options import ProcessOptions
 from s2m2_ros.offline.processing.recorded_cameras import StereoCamera
 from s2m2_ros.offline.processing.streams import ImageCount, StampedPair
 
@@ -46,13 +47,13 @@ class _Messages:
 
 @dataclass(frozen=True, eq=False)
 class RigPlace:
-    """Where a rig is: its number, its camera and topics, and the recording it is in."""
+    """Which rig it is: its number, camera and topics, the recording and the options."""
 
     number: int
     camera: StereoCamera
     topics: StereoTopics
     path: Path
-    layout: ViewLayout
+    options: ProcessOptions
 
 
 class RigReader:
@@ -112,7 +113,7 @@ class RigReader:
         try:
             infos = self._calibrations(left)
             messages = _Messages(left.content, right.content, *infos, rig.topics)
-            pair = decode_pair(messages, self._range, rig.layout)
+            pair = decode_pair(messages, self._range, rig.options.layout)
         except (ImageError, CalibrationError, PlaybackError) as error:
             return StampedPair(rig.number, name, log_ns, plain, error=str(error))
         return StampedPair(rig.number, name, log_ns, plain, infos[0], pair)
@@ -126,13 +127,13 @@ class RigReader:
                 raise PlaybackError('no camera_info came so far')
             return found[0], found[1]
         width, height = image_size(left.content)
-        if rig.layout is ViewLayout.SIDE_BY_SIDE:
+        if rig.options.layout is ViewLayout.SIDE_BY_SIDE:
             width //= 2
-        elif rig.layout is ViewLayout.TOP_BOTTOM:
+        elif rig.options.layout is ViewLayout.TOP_BOTTOM:
             height //= 2
         models = camera.lookup.models(rig.path, (width, height))
         if models is None:
-            raise no_calibration(rig.path)
+            raise no_calibration(rig.path, rig.options.names)
         header = plain_header(0, _frame_id(left.content.header))
         made = [
             camera_info_message(model, header, raw=bool(model.K and model.R)) for model in models

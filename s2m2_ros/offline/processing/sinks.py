@@ -16,8 +16,9 @@ from s2m2_ros.io.images import image_files
 from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource, needed_outputs
 from s2m2_ros.messages.plain_messages import serialized
+from s2m2_ros.offline.output_formats import FILE_ARRAYS, FORMAT_OUTPUTS, OutputFormat
 from s2m2_ros.offline.processing.mcap_parts import PartWriter
-from s2m2_ros.offline.processing.options import OutputFormat, ProcessOptions
+from s2m2_ros.offline.processing.options import ProcessOptions
 from s2m2_ros.offline.processing.part_index import PartIndex
 from s2m2_ros.offline.processing.result_channels import recorded_channels
 from s2m2_ros.offline.processing.streams import KeptMessage, Segment, StampedPair, Stream
@@ -156,17 +157,6 @@ class RecordingSink:
             self._writer.write(channel, log_ns, data, publish_ns, sequence)
 
 
-# What a file of each output holds.
-FILE_OUTPUTS: Mapping[str, Output] = {
-    'disparity': Output.RAW_DISPARITY,
-    'depth': Output.DEPTH,
-    'depth/uncertainty': Output.UNCERTAINTY,
-    'confidence': Output.CONFIDENCE,
-    'confidence_mask': Output.CONFIDENCE_MASK,
-    'occlusion_mask': Output.OCCLUSION_MASK,
-    'points': Output.POINTS,
-    'registered/depth': Output.REGISTERED_DEPTH,
-}
 STEPS = {
     Output.RAW_DISPARITY: image_files.DISPARITY_STEPS,
     Output.DEPTH: image_files.DEPTH_STEPS,
@@ -190,7 +180,7 @@ class FolderSink:
     def __init__(self, stream: Stream, options: ProcessOptions, folder: Path) -> None:
         """Take the folder to fill."""
         self._formats = options.formats
-        self._outputs = {n: FILE_OUTPUTS[n] for n in options.outputs if n in FILE_OUTPUTS}
+        self._outputs = {name: FILE_ARRAYS[name] for name in options.outputs}
         self.wanted = frozenset(self._outputs.values())
         self._folders = [folder.joinpath(*rig.namespace.split('/')) for rig in stream.rigs]
 
@@ -228,7 +218,8 @@ class FolderSink:
                 self._write_npz(prepared)
                 continue
             for output, values in prepared.arrays.items():
-                self._write_one(kind, output, values, prepared)
+                if output in FORMAT_OUTPUTS[kind]:
+                    self._write_one(kind, output, values, prepared)
 
     def keep(self, message: KeptMessage) -> None:
         """Do nothing: `ProcessOptions` allows no topics to be kept here."""
@@ -243,9 +234,6 @@ class FolderSink:
         self, kind: OutputFormat, output: str, values: np.ndarray, pair: _Arrays
     ) -> None:
         what = self._outputs[output]
-        is_cloud = what is Output.POINTS
-        if (kind is OutputFormat.PLY) != is_cloud or (kind is OutputFormat.PFM and what in MASKS):
-            return
         path = self._path(pair, output, kind)
         if kind is OutputFormat.PLY:
             image_files.write_ply(path, values)

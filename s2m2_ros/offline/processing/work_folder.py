@@ -11,6 +11,7 @@ import fcntl
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class WorkFolder:
         self._appended = 0
 
     def __enter__(self) -> WorkFolder:
+        self._is_parent_new = not self.path.parent.exists()
         with write_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / LOCK).open('w')
@@ -164,6 +166,13 @@ class WorkFolder:
     def remove(self) -> None:
         """Remove the folder: the result is in its place."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Remove the folder, and the one around it if that was made for it: nothing is left."""
+        self.remove()
+        if self._is_parent_new:
+            with suppress(OSError):
+                self.path.parent.rmdir()
 
     @property
     def _joining(self) -> JoinedFile:

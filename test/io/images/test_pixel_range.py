@@ -37,7 +37,7 @@ def test_the_bits_of_a_sensor_in_16_are_found(bits: int) -> None:
     else:
         assert pixel_range.note is not None
         assert f'{(1 << bits) - 1} as white' in pixel_range.note.text
-        assert 'set pixel_range' in pixel_range.note.text
+        assert 'set the pixel range' in pixel_range.note.text
 
 
 @pytest.mark.parametrize('low', [3000, 7400, 29000, 60000])
@@ -169,7 +169,7 @@ def test_values_above_the_bits_that_were_set_are_white_and_told() -> None:
     assert found.max() == 255
     assert pixel_range.note is not None
     assert pixel_range.note.is_warning
-    assert '1023 of pixel_range 10' in pixel_range.note.text
+    assert '1023 of pixel range 10' in pixel_range.note.text
 
 
 def test_the_full_range_of_the_type() -> None:
@@ -201,7 +201,7 @@ def test_pixels_without_a_number_are_black_and_images_of_them_refused() -> None:
 
 
 def test_another_setting_is_refused() -> None:
-    with pytest.raises(S2M2Error, match=r"pixel_range '11' must be one of auto, full, 8"):
+    with pytest.raises(S2M2Error, match=r"the pixel range '11' must be one of auto, full, 8"):
         PixelRange('11')
 
 

@@ -160,7 +160,7 @@ def test_the_topic_of_both_views_is_found_or_asked_for() -> None:
     recorded = topics(['/webcam/image_raw', '/webcam/image_raw/compressed'])
     assert choose_shared_topic(recorded).left == '/webcam/image_raw'
     several = topics(['/webcam/image_raw', '/other/image_raw'], ['/left/info', '/right/info'])
-    with pytest.raises(PlaybackError, match='set recorded_left'):
+    with pytest.raises(PlaybackError, match='name it by recorded_left'):
         choose_shared_topic(several, input_layout='side_by_side')
     chosen = choose_shared_topic(several, named='/other/image_raw')
     assert chosen == RecordedTopics(

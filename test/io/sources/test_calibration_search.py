@@ -81,9 +81,9 @@ def test_each_scene_has_its_own_and_what_was_taken_is_said_once(
 def test_images_twice_as_wide_as_the_calibration_hold_both_views(tmp_path: Path) -> None:
     fill(tmp_path, 'calib.txt')
     lookup = CalibrationLookup([tmp_path / 'calib.txt'])
-    with pytest.raises(CalibrationError, match='input_layout to side_by_side'):
+    with pytest.raises(CalibrationError, match='input layout side_by_side'):
         lookup.models(tmp_path, (128, 48))
-    with pytest.raises(CalibrationError, match='input_layout to top_bottom'):
+    with pytest.raises(CalibrationError, match='input layout top_bottom'):
         lookup.models(tmp_path, (64, 96))
     with pytest.raises(CalibrationError, match='resized'):
         lookup.models(tmp_path, (128, 96))
