@@ -104,6 +104,13 @@ def test_version_is_the_same_everywhere() -> None:
     assert re.search(rf'^version: {s2m2_ros.__version__}$', citation, re.MULTILINE)
 
 
+def test_every_version_of_pip_builds_in_one_way() -> None:
+    """Without this file pip 23.0 calls `setup.py develop`, which leaves the messages out."""
+    settings = configparser.ConfigParser()
+    settings.read(SOURCE / 'pyproject.toml')
+    assert settings['build-system']['build-backend'] == '"setuptools.build_meta"'
+
+
 def test_the_changelog_can_be_read_by_bloom() -> None:
     (newest, date, _), *_ = get_changelog_from_path(str(SOURCE)).foreach_version()
     assert newest in {s2m2_ros.__version__, 'Forthcoming'}

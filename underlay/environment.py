@@ -31,6 +31,11 @@ DEFAULT_DISTRIBUTION = 'kilted'
 CONSTRAINTS = 'constraints.txt'
 # Lists that are installed only when they are asked for.
 EXTRAS = ('docs',)
+# What takes long enough to be asked about.
+REMARKS = {
+    'requirements': ': some minutes without a word, most of them download (torch is the largest)',
+    'package': ': compiles messages and loops over pixels',
+}
 # Run with the Python of a ROS 2 installation: what it has already.
 PROBE = """
 import importlib.util
@@ -167,6 +172,7 @@ def stages_of_wheels(distribution: str) -> list[Stage]:
         Stage(
             'package',
             (
+                SOURCE / 'pyproject.toml',
                 SOURCE / 'setup.py',
                 SOURCE / 'setup.cfg',
                 SOURCE / 'package.xml',
@@ -259,7 +265,7 @@ def install(folder: Path, stage: Stage) -> bool:
     if stamp.is_file() and stamp.read_text() == wanted:
         return False
     stamp.unlink(missing_ok=True)
-    print(f'installing {stage.name} …', flush=True)
+    print(f'installing {stage.name}{REMARKS.get(stage.name, "")} …', flush=True)
     command = [
         str(folder / 'bin' / 'python'),
         '-m',
@@ -267,6 +273,8 @@ def install(folder: Path, stage: Stage) -> bool:
         'install',
         '--quiet',
         '--disable-pip-version-check',
+        # Newer versions of pip do so anyway; older ones would warn of sources without a wheel.
+        '--use-pep517',
         *stage.pip_arguments,
     ]
     if subprocess.run(command, check=False, env=clean_environment()).returncode:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,8 +156,6 @@ def run(arguments: argparse.Namespace) -> int:
     from s2m2_ros.offline.result_record import Recipe
 
     check_values(arguments, CHECKED)
-    if arguments.view and not arguments.calibration:
-        raise S2M2Error('--view shows a cloud, which needs --calibration')
     calibration = [path.expanduser() for path in arguments.calibration]
     layout = ViewLayout(arguments.input_layout)
     shared = JobOptions(arguments.output, calibration, layout, names=MATCH_OPTIONS)
@@ -163,6 +163,10 @@ def run(arguments: argparse.Namespace) -> int:
     options = _pipeline_options(arguments, chosen)
     is_video = is_video_file(arguments.left)
     images = [] if is_video else image_jobs(arguments.left, arguments.right, shared)
+    if arguments.view and not (arguments.calibration or any(job.calibrated for job in images)):
+        raise S2M2Error(
+            '--view shows a cloud, which needs --calibration, or a calibration beside the images'
+        )
     matching = matcher_options(arguments)
     with matching.open() as matcher:
         recipe = Recipe.of_matcher(
@@ -182,10 +186,19 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             waiting = images if arguments.overwrite else _not_done(work, images)
             failures = work.match_all(waiting, count=len(images))
-    print(arguments.output)
+    print(arguments.output, flush=True)
     if arguments.view:
         view_cloud(cloud_file(arguments.output))
+    elif images:
+        _logger.info(_next_step(images, arguments.output))
     return 1 if failures else 0
+
+
+def _next_step(jobs: Sequence[PairJob], output: Path) -> str:
+    """Return what to do with results of images, or what they lack."""
+    if not any(job.calibrated for job in jobs):
+        return 'without a calibration there is no depth and no cloud: see --calibration'
+    return f'to look at a cloud: s2m2 view {shlex.quote(str(output))}'
 
 
 def _pipeline_options(arguments: argparse.Namespace, chosen: dict[str, Any]) -> PipelineOptions:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,10 +108,10 @@ class TopicViewer:
         """What to open in a browser; its last part is secret."""
         return self._viewer.address
 
-    def run(self) -> None:
-        """Show what comes until the context is shut down or the process is interrupted."""
+    def run(self, stop: threading.Event) -> None:
+        """Show what comes until the context is shut down or `stop` is set."""
         next_update = 0.0
-        while rclpy.ok(context=self._node.context):
+        while rclpy.ok(context=self._node.context) and not stop.is_set():
             now = time.monotonic()
             if now >= next_update:
                 self._update()
@@ -210,11 +212,28 @@ def joined_graph() -> Iterator[Context]:
         context.try_shutdown()
 
 
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Yield what SIGINT and SIGTERM set meanwhile.
+
+    As KeyboardInterrupt they would be lost in a destructor or in a callback from C++, where
+    Python prints an exception and goes on.
+    """
+    asked = threading.Event()
+    former = {
+        number: signal.signal(number, lambda *_: asked.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield asked
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
 def view_topics(context: Context, options: ViewOptions) -> None:
     """Show topics in the browser until interrupted (Ctrl-C); see `TopicViewer` for errors."""
-    with TopicViewer(context, options) as viewer:
+    with TopicViewer(context, options) as viewer, _stop_signals() as stop:
         _logger.info('Open %s in a browser; Ctrl-C ends.', viewer.address)
-        try:
-            viewer.run()
-        except KeyboardInterrupt:
-            _logger.info('\nend of the view')
+        viewer.run(stop)
+        _logger.info('\nend of the view')

@@ -9,14 +9,14 @@ from typing import Any
 
 from s2m2_ros.optional_packages import require_packages
 from s2m2_ros.viewer.cloud_files import read_cloud
+from s2m2_ros.viewer.first_view import FIELD_OF_VIEW, first_view
 from s2m2_ros.viewer.page_server import PageServer
 from s2m2_ros.viewer.viewed_cloud import ColorMode, ViewedCloud
 
 FIRST_PORT = 8080
 # Sizes of points to choose from, in units of a fraction of the cloud's distance.
-SMALLEST_POINT, USUAL_POINT, LARGEST_POINT = 1, 4, 20
+SMALLEST_POINT, USUAL_POINT, LARGEST_POINT = 1, 3, 20
 POINT_UNIT = 0.0005
-FIELD_OF_VIEW = 0.8  # radians, upright: about that of a stereo camera
 CONFIDENCE_STEP = 0.01
 UNKNOWN_CONFIDENCE = 'their confidence is unknown'
 
@@ -114,15 +114,11 @@ class CloudViewer:
         )
 
     def _look_at(self, cloud: ViewedCloud) -> None:
-        """Begin a little behind the origin, of a camera (y down, z forward) or a robot (z up)."""
-        far = cloud.distance
-        up, position, target = '-y', (0.0, -0.1 * far, -0.3 * far), (0.0, 0.0, far)
-        if not cloud.is_optical:
-            up, position, target = '+z', (-0.5 * far, 0.0, 0.5 * far), (far, 0.0, 0.0)
+        view = first_view(cloud)
         server = self.page.viser
-        server.scene.set_up_direction(up)
+        server.scene.set_up_direction(view.up)
         for camera in (server.initial_camera, *(c.camera for c in server.get_clients().values())):
-            camera.position, camera.look_at, camera.fov = position, target, FIELD_OF_VIEW
+            camera.position, camera.look_at, camera.fov = view.position, view.target, FIELD_OF_VIEW
 
 
 def _line(text: str) -> str:

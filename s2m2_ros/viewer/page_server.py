@@ -66,7 +66,12 @@ def _start_viser(guard: RequestGuard, port: int) -> Any:
     except S2M2Error:
         server.stop()
         raise
-    server.gui.configure_theme(show_share_button=False, show_logo=False)
+    # White walls are seen before a dark background, dark corners less missed.
+    server.gui.configure_theme(dark_mode=True, show_share_button=False, show_logo=False)
+    # Beside the cloud, not before it; older versions of viser have no place for that.
+    panel = getattr(server.gui, 'main_panel', None)
+    if panel is not None:
+        panel.dock_right()
     return server
 
 

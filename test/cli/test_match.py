@@ -55,6 +55,30 @@ def test_pair_with_calibration_gives_every_file(pair: tuple[str, str], tmp_path:
     assert np.median(np.asarray(cloud.vertices)[:, 2]) == pytest.approx(DEPTH, abs=0.015)
 
 
+@pytest.mark.parametrize('calibrated', [False, True])
+def test_what_comes_next_is_said(
+    pair: tuple[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture, calibrated: bool
+) -> None:
+    if calibrated:
+        (tmp_path / 'calib.txt').write_text(CALIBRATION)
+    caplog.set_level('INFO')
+    output = tmp_path / 'my out'
+    assert main(['match', *pair, '--backend', 'sgbm', '--output', str(output)]) == 0
+    expected = f"s2m2 view '{output}'" if calibrated else 'see --calibration'
+    assert expected in caplog.messages[-1]
+
+
+def test_a_calibration_beside_the_images_suffices_for_the_view(
+    pair: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / 'calib.txt').write_text(CALIBRATION)
+    shown: list[Path] = []
+    monkeypatch.setattr('s2m2_ros.cli.match.view_cloud', shown.append)
+    output = tmp_path / 'out'
+    assert main(['match', *pair, '--backend', 'sgbm', '--output', str(output), '--view']) == 0
+    assert shown == [output / 'cloud.ply']
+
+
 def test_a_calibration_beside_the_images_is_taken_and_named(
     pair: tuple[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -164,7 +188,7 @@ def test_a_result_counts_as_done_only_for_what_it_was_made_from(
     caplog.clear()
     change(tmp_path, command)
     assert main(command) == 0
-    assert [m for m in caplog.messages if 'done' in m] == (
+    assert [m for m in caplog.messages if 'done already' in m] == (
         [f'{done} of 2 are done already'] if done else []
     )
     assert (tmp_path / 'out' / '1' / RECORD).read_text() != record
@@ -194,7 +218,8 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['nowhere.png', 'right.png'], 'nowhere.png'),
+        (['nowhere.png', 'right.png'], "'nowhere.png' is missing"),
+        (['left.png', 'nowhere.png'], "'nowhere.png' is missing"),
         (['left.png', '.'], 'the other a folder'),
         (['empty', 'empty'], 'no images'),
         (['left.png', 'small.png'], 'a rectified pair has one size'),

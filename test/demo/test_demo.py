@@ -20,29 +20,12 @@ from mcap_ros2.decoder import DecoderFactory
 from plyfile import PlyData
 
 from s2m2_ros.cli.main import main
-from s2m2_ros.demo.rooms import fetch_rooms
 from s2m2_ros.demo.subscriber import INPUTS, OUTPUTS
 from s2m2_ros.io.recordings.recording_reader import Recording
+from support.demo_room import HEIGHT, WIDTH
 
-WIDTH, HEIGHT = 320, 240
 PAIRS = 2
 PICTURES = ('left', 'disparity', 'depth', 'confidence', 'occlusion', 'points', 'overview')
-
-
-@pytest.fixture(scope='module')
-def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One real room at half its size, so that the network takes a second on a CPU."""
-    rooms = fetch_rooms()
-    folder = tmp_path_factory.mktemp('room')
-    for side in ('left', 'right'):
-        image = cv2.imread(str(rooms.folder / f'living_room_{side}.png'), cv2.IMREAD_GRAYSCALE)
-        assert image is not None
-        half = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-        cv2.imwrite(str(folder / f'room_{side}.png'), half)
-    # f = 451.034 / 2; pixel centers move as x' = (x + 0.5) / 2 - 0.5.
-    camera = '[225.517 0 149.269; 0 225.517 127.333; 0 0 1]'
-    (folder / 'calib.txt').write_text(f'cam0={camera}\ncam1={camera}\nbaseline=75\n')
-    return folder
 
 
 @pytest.fixture(scope='module')

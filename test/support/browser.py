@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import FloatRect, Page, sync_playwright
 
-from support.processes import hear
 from support.transcript import PATIENCE
 
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
@@ -36,7 +35,7 @@ COLOR, IMAGE_TOPIC = 0, 1
 # Its sliders.
 CONFIDENCE, POINT_SIZE = 0, 1
 # Where neither controls nor notes cover the cloud.
-CLOUD: FloatRect = {'x': 0, 'y': 300, 'width': 900, 'height': 300}
+CLOUD: FloatRect = {'x': 0, 'y': 300, 'width': 560, 'height': 300}
 ADDRESS = re.compile(r'http://127\.0\.0\.1:\d+/[\w-]+/')
 
 
@@ -59,7 +58,8 @@ def opened_page(address: str) -> Iterator[Page]:
 
 def printed_address(process: subprocess.Popen[str]) -> str:
     """Return the address that a command prints, and let it write on."""
-    for line in iter(lambda: hear(process), ''):
+    assert process.stdout is not None
+    for line in process.stdout:
         if match := ADDRESS.search(line):
             return match[0]
     raise AssertionError(f'the process ended ({process.wait()}) without an address')

@@ -252,10 +252,13 @@ def _pairs_of_two(left: Path, right: Path) -> list[ImagePair]:
     if left.is_file() and right.is_file():
         return [ImagePair(left, right)]
     for path in (left, right):
+        if not path.exists():
+            raise ImageError(f"'{path}' is missing: give two images or two folders")
+    for path in (left, right):
         if not path.is_dir():
-            kind = 'a file and the other a folder' if path.is_file() else 'missing'
-            if path.exists() and not path.is_file():
-                kind = 'neither a regular file nor a folder'
+            kind = 'neither a regular file nor a folder'
+            if path.is_file():
+                kind = 'a file and the other a folder'
             raise ImageError(f"'{path}' is {kind}: give two images or two folders")
     lefts, rights = find_images(left)[0], find_images(right)[0]
     if not lefts:
