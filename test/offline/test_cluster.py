@@ -22,14 +22,13 @@ from s2m2_ros.offline.processing import (
 from s2m2_ros.offline.processing.processor import Progress
 from s2m2_ros.offline.processing.storage import local_copy
 from support.folder_storage import ShelfFileSystem, offer
+from support.mixed_recordings import write_mixed
 from support.processes import SOURCE
-from support.recorded_pairs import write_mcap
-from support.stereo_recordings import in_order, scene_pairs, texts
 from support.transcript import PATIENCE
 
 SGBM = MatcherOptions(backend='sgbm')
 COUNT = 10
-OPTIONS = ProcessOptions(outputs=('depth', 'points'), segment_seconds=0.4, keep=('/log',))
+OPTIONS = ProcessOptions(outputs=('depth', 'points'), segment_seconds=0.4, keep=('all',))
 FILES = ProcessOptions(
     outputs=('depth',), segment_seconds=1.0, formats=(OutputFormat.PFM, OutputFormat.NPZ)
 )
@@ -37,9 +36,8 @@ FILES = ProcessOptions(
 
 @pytest.fixture(scope='module')
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return 10 pairs at 5 Hz, of 5 segments, and 20 texts."""
-    path = tmp_path_factory.mktemp('recording') / 'run.mcap'
-    return write_mcap(path, in_order(scene_pairs(COUNT), texts(20)), chunk_size=150_000)
+    """Return 10 pairs at 5 Hz, of 5 segments, and much else."""
+    return write_mixed(tmp_path_factory.mktemp('recording') / 'run.mcap', pairs=COUNT)
 
 
 @pytest.fixture(scope='module')

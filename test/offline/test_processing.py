@@ -370,6 +370,51 @@ class TestLosses:
         assert times[0] == START
         assert times[-1] == START + (COUNT - 1) * SECOND // 5
 
+    @pytest.mark.parametrize('has_summary', [True, False])
+    def test_damage_at_the_head_of_a_chunk_is_told_and_the_rest_goes_on(
+        self, recording: Path, tmp_path: Path, has_summary: bool
+    ) -> None:
+        with recording.open('rb') as file:
+            summary = make_reader(file).get_summary()
+        assert summary is not None
+        chunks = sorted(c.chunk_start_offset for c in summary.chunk_indexes)
+        middle = chunks[len(chunks) // 2]
+        content = bytearray(recording.read_bytes())
+        content[middle : middle + 60] = b'\xff' * 60
+        path = tmp_path / 'run.mcap'
+        path.write_bytes(content if has_summary else content[:-50])
+        found = processed(path, tmp_path / 'out')
+        assert COUNT - 3 <= found.pairs < COUNT
+        (loss,) = found.losses
+        assert f'damaged from byte {middle} to ' in loss
+        times = [at for at, _ in messages(found.output)['/stereo/depth']]
+        assert times[0] == START
+        assert times[-1] == START + (COUNT - 1) * SECOND // 5
+
+    @pytest.mark.parametrize('lost', [0, 1, 2])
+    def test_a_missing_file_of_a_split_recording_is_a_loss(
+        self, tmp_path: Path, lost: int
+    ) -> None:
+        folder = tmp_path / 'bag'
+        folder.mkdir()
+        written = list(scene_pairs(6))
+        for number in range(3):
+            if number != lost:
+                write_sqlite(folder / f'bag_{number}.db3', written[8 * number : 8 * number + 8])
+        (folder / 'metadata.yaml').write_text(
+            'rosbag2_bagfile_information:\n'
+            '  relative_file_paths: [bag_0.db3, bag_1.db3, bag_2.db3]\n'
+        )
+        found = processed(folder, tmp_path / 'out', outputs=('depth',))
+        assert (found.pairs, found.is_whole) == (4, False)
+        (loss,) = found.losses
+        assert f"'{folder / f'bag_{lost}.db3'}' is missing" in loss
+        assert f'bag_{lost}.db3' in found.report.read_text()
+        # What was missing is there again: it is processed anew.
+        write_sqlite(folder / f'bag_{lost}.db3', written[8 * lost : 8 * lost + 8])
+        again = processed(folder, tmp_path / 'out', outputs=('depth',))
+        assert (again.pairs, again.is_whole, again.was_done) == (6, True, False)
+
     def test_a_damaged_page_of_sqlite_is_told_and_the_rest_goes_on(self, tmp_path: Path) -> None:
         path = write_sqlite(tmp_path / 'run.db3', scene_pairs(COUNT))
         content = bytearray(path.read_bytes())

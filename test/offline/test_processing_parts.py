@@ -13,15 +13,12 @@ from hypothesis import strategies as st
 from mcap.reader import make_reader
 
 from s2m2_ros.io.recordings.recording_topics import RecordedTopics
+from s2m2_ros.io.recordings.storage.stored_messages import StoredMetadata
 from s2m2_ros.offline.processing import stages
 from s2m2_ros.offline.processing.inputs import input_name
-from s2m2_ros.offline.processing.mcap_parts import (
-    JoinedFile,
-    PartIndex,
-    PartWriter,
-    RecordedChannel,
-)
+from s2m2_ros.offline.processing.mcap_parts import JoinedFile, PartWriter, RecordedChannel
 from s2m2_ros.offline.processing.namespaces import rig_namespaces
+from s2m2_ros.offline.processing.part_index import PartIndex
 from s2m2_ros.offline.processing.segments import count_segments, time_segments
 from s2m2_ros.offline.processing.stages import ReadAhead, WriteBehind
 
@@ -185,11 +182,12 @@ class TestJoinedFile:
                 writer = PartWriter(file, CHANNELS)
                 # The second part is empty.
                 for at in range(0 if number == 1 else 2):
-                    writer.write(0, 10 * number + at, f'{number} {at}'.encode())
+                    time_ns = 10 * number + at
+                    writer.write(0, time_ns, f'{number} {at}'.encode(), time_ns)
                 writer.finish()
             indexes.append(PartIndex.of(path))
             joined.append(path, indexes[-1])
-        joined.finish(indexes, {'facts': {'key': 'value'}})
+        joined.finish(indexes, [StoredMetadata('facts', {'key': 'value'})])
         with (tmp_path / 'joined.mcap').open('rb') as file:
             reader = make_reader(file, validate_crcs=True)
             found = [(m.log_time, m.data) for _, _, m in reader.iter_messages()]

@@ -98,7 +98,9 @@ class TestFrames:
             FrameTree(loop).find('a', 'c', 0)
 
 
-def test_clouds_in_a_frame_that_the_camera_moves_in(tmp_path: Path) -> None:
+def test_clouds_in_a_frame_that_the_camera_moves_in(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     moving = [
         Written('/tf', stamp, transform(stamp, 'map', FRAME, (x, 0.0, 5.0)))
         for stamp, x in ((START, 0.0), (START + SECOND, 1.0))
@@ -109,7 +111,11 @@ def test_clouds_in_a_frame_that_the_camera_moves_in(tmp_path: Path) -> None:
     moved = decoded(found.output)
     # The seventh pair comes 0.2 s after the last transform.
     assert (len(plain), len(moved)) == (7, 6)
-    assert any("'left_optical' to 'map'" in loss for loss in found.losses)
+    (loss,) = found.losses
+    assert "'left_optical' to 'map'" in loss
+    assert 'keep their other outputs' in loss
+    # Nothing in the recording is.
+    assert 'damaged' not in caplog.text
     for number in range(6):
         before, after = (
             clouds[number][1].data.view(np.float32).reshape(SCENE.height, SCENE.width, 4)

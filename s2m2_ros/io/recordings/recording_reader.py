@@ -106,10 +106,13 @@ class Recording:
     def _contents(self) -> Iterator[tuple[StoredMessage, Any]]:
         """Yield the messages of the pair as stored and deserialized; damaged ones are skipped."""
         from s2m2_ros.io.recordings.storage.deserialization import deserialized
+        from s2m2_ros.io.recordings.storage.stored_messages import ROS_ENCODINGS
 
         topics = self.topics
         wanted = {topics.left, topics.right, topics.left_info, topics.right_info} - {''}
         for message in self._files.messages(wanted):
+            if message.topic.encoding not in ROS_ENCODINGS:
+                continue
             try:
                 yield message, deserialized(message)
             except PlaybackError as error:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic
+from s2m2_ros.io.recordings.storage.stored_messages import ROS_ENCODINGS, StoredTopic
 from s2m2_ros.io.sources.side_words import Components, Sides, lowered, tokens
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.io.sources.stereo_sources import RESULTS
@@ -20,7 +20,6 @@ VIDEO_TYPES = (
     'foxglove_msgs/msg/CompressedVideo',
 )
 INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
-ENCODINGS = ('cdr', 'ros1')
 # Images that cannot be played as they are, and what makes them playable.
 FOREIGN = (
     (re.compile('FFMPEGPacket'), 'video packets: decode them with ffmpeg_image_transport'),
@@ -125,7 +124,7 @@ def _images(topics: Iterable[StoredTopic], *, video: bool = False) -> list[Store
         topic
         for topic in topics
         if topic.type_name in types
-        and topic.encoding in ENCODINGS
+        and topic.encoding in ROS_ENCODINGS
         and topic.count
         and not topic.topic.endswith('/compressedDepth')
         and not RESULTS.intersection(tokens(topic.topic))
@@ -249,6 +248,6 @@ def _foreign(topics: Sequence[StoredTopic]) -> str:
         for pattern, advice in FOREIGN:
             if pattern.search(topic.type_name):
                 return f'; {topic.topic} holds {advice}'
-        if topic.encoding not in ENCODINGS:
+        if topic.encoding not in ROS_ENCODINGS:
             return f'; {topic.topic} is encoded as {topic.encoding!r}, not a ROS message'
     return ''

@@ -12,7 +12,7 @@ from typing import Any
 from s2m2_ros.errors import ImageError, S2M2Error
 from s2m2_ros.geometry import CalibrationError, CameraModel
 from s2m2_ros.io.images.pixel_range import PixelRange
-from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic
+from s2m2_ros.io.recordings.storage.stored_messages import StoredRecord, StoredTopic
 from s2m2_ros.io.sources.calibration_search import no_calibration
 from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, seconds_text
 from s2m2_ros.messages.camera_info import camera_info_message
@@ -89,6 +89,10 @@ class FileStream:
             if found.pair:
                 return found
         return None
+
+    def records(self) -> Sequence[StoredRecord]:
+        """Return nothing."""
+        return ()
 
     def take_damage(self) -> list[str]:
         """Return nothing: what cannot be read is an error of its pair."""

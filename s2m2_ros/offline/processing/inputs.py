@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 from s2m2_ros.io.recordings.storage.file_names import METADATA, NAMES, is_recording
@@ -12,20 +12,25 @@ from s2m2_ros.offline.processing.storage import WILDCARDS, RemoteFolder, is_url
 
 
 def find_inputs(sources: Sequence[Path | str]) -> list[tuple[str, Path | str]]:
-    """Return the inputs, paths and URLs, with a name for each, which no other has.
+    """Return the inputs, paths and URLs, each once, with a name for each, which no other has.
 
-    A folder that is no recording but holds some stands for those. Raises PlaybackError for what
-    is not there.
+    Where several have one name, that of the folder that they are in comes before it; where they
+    are in folders of one name, too, a number comes after it. A folder that is no recording but
+    holds some stands for those. Raises PlaybackError for what is not there.
     """
-    found = list(dict.fromkeys(source for given in sources for source in _expanded(given)))
-    names = [input_name(source) for source in found]
-    if _are_repeated(names):
-        names = [f'{_parent_name(s)}_{n}' for s, n in zip(found, names, strict=True)]
-    counted: Counter[str] = Counter()
+    found = {_location(s): s for given in sources for s in _expanded(given)}
+    given = [input_name(source) for source in found.values()]
+    counted = Counter(given)
+    names = [
+        name if counted[name] == 1 else f'{_parent_name(source)}_{name}'
+        for name, source in zip(given, found.values(), strict=True)
+    ]
+    taken: set[str] = set()
     result = []
-    for name, source in zip(names, found, strict=True):
-        counted[name] += 1
-        result.append((name if counted[name] == 1 else f'{name}_{counted[name]}', source))
+    for name, source in zip(names, found.values(), strict=True):
+        free = _free_name(name, taken, names)
+        taken.add(free)
+        result.append((free, source))
     return result
 
 
@@ -78,5 +83,10 @@ def _is_recording(folder: RemoteFolder) -> bool:
     return any(name == METADATA or name.lower().endswith(NAMES) for name in folder.names())
 
 
-def _are_repeated(names: Sequence[str]) -> bool:
-    return len(set(names)) < len(names)
+def _free_name(name: str, taken: Collection[str], others: Collection[str]) -> str:
+    """Return a name, with a number after it if it is taken."""
+    number, free = 1, name
+    while free in taken or (number > 1 and free in others):
+        number += 1
+        free = f'{name}_{number}'
+    return free

@@ -10,26 +10,27 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from mcap.data_stream import RecordBuilder
 from mcap.opcode import Opcode
-from mcap.reader import make_reader
 from mcap.records import (
     Channel,
     ChunkIndex,
     DataEnd,
     Footer,
     Header,
-    Metadata,
-    MetadataIndex,
     Schema,
     Statistics,
     SummaryOffset,
 )
 from mcap.writer import MCAP0_MAGIC, CompressionType, Writer
+
+from s2m2_ros.io.recordings.storage.stored_messages import StoredRecord
+from s2m2_ros.offline.processing.mcap_extras import write_extras
+from s2m2_ros.offline.processing.part_index import PartIndex, message_counts
 
 PROFILE = 'ros2'
 # Without a version: the metadata has it, and the same options give the same bytes.
@@ -47,7 +48,12 @@ class RecordedChannel:
     definition: bytes
     definition_format: str = 'ros2msg'
     encoding: str = 'cdr'
-    qos: str = ''
+    metadata: Mapping[str, str] = field(default_factory=lambda: {'offered_qos_profiles': ''})
+
+    @property
+    def has_schema(self) -> bool:
+        """Return whether anything is known of its type."""
+        return bool(self.type_name or self.definition or self.definition_format)
 
 
 class PartWriter:
@@ -57,73 +63,23 @@ class PartWriter:
         """Begin the file."""
         self._writer = Writer(file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD)
         self._writer.start(PROFILE, LIBRARY)
-        schemas: dict[tuple[str, bytes], int] = {}
-        for channel in channels:
-            key = (channel.type_name, channel.definition)
-            if key not in schemas:
-                schemas[key] = self._writer.register_schema(
-                    channel.type_name, channel.definition_format, channel.definition
-                )
+        schemas, numbered = _records(channels)
+        for schema in schemas:
+            self._writer.register_schema(schema.name, schema.encoding, schema.data)
+        for record in numbered:
             self._writer.register_channel(
-                channel.topic,
-                channel.encoding,
-                schemas[key],
-                {'offered_qos_profiles': channel.qos},
+                record.topic, record.message_encoding, record.schema_id, record.metadata
             )
 
-    def write(self, channel: int, log_ns: int, data: bytes) -> None:
+    def write(
+        self, channel: int, log_ns: int, data: bytes, publish_ns: int, sequence: int = 0
+    ) -> None:
         """Add a message."""
-        self._writer.add_message(channel + 1, log_ns, data, log_ns)
+        self._writer.add_message(channel + 1, log_ns, data, publish_ns, sequence)
 
     def finish(self) -> None:
         """Write what is left, and the summary."""
         self._writer.finish()
-
-
-@dataclass(frozen=True)
-class PartIndex:
-    """What the joined file must know of a part.
-
-    Attributes:
-        size: bytes of the part.
-        begin, end: where its chunks and their indexes lie.
-        chunks: fields of each `ChunkIndex`, in order.
-        counts: messages of each channel.
-
-    """
-
-    size: int
-    begin: int
-    end: int
-    chunks: Sequence[Sequence[Any]]
-    counts: Mapping[str, int]
-
-    @property
-    def length(self) -> int:
-        """Return the bytes of the joined file that are this part's."""
-        return self.end - self.begin
-
-    @classmethod
-    def of(cls, path: Path) -> PartIndex:
-        """Read the summary of a part; raises OSError."""
-        with path.open('rb') as file:
-            summary = make_reader(file).get_summary()
-        if summary is None or summary.statistics is None:
-            raise OSError(None, f"'{path}' has no summary")
-        chunks = sorted(summary.chunk_indexes, key=lambda chunk: chunk.chunk_start_offset)
-        ends = [c.chunk_start_offset + c.chunk_length + c.message_index_length for c in chunks]
-        counts = summary.statistics.channel_message_counts
-        return cls(
-            path.stat().st_size,
-            chunks[0].chunk_start_offset if chunks else 0,
-            ends[-1] if ends else 0,
-            [_as_list(chunk) for chunk in chunks],
-            {str(number): count for number, count in sorted(counts.items())},
-        )
-
-    def moved(self, to: int) -> list[ChunkIndex]:
-        """Return the indexes of the chunks where they begin at a place of another file."""
-        return [_moved(chunk, to - self.begin) for chunk in self.chunks]
 
 
 class JoinedFile:
@@ -167,42 +123,41 @@ class JoinedFile:
                 left -= len(content)
             _sync(file)
 
-    def finish(
-        self, parts: Sequence[PartIndex], metadata: Mapping[str, Mapping[str, str]]
-    ) -> None:
-        """Add metadata records by name, and the summary. Raises OSError."""
+    def finish(self, parts: Sequence[PartIndex], records: Sequence[StoredRecord]) -> None:
+        """Add attachments and metadata records, and the summary. Raises OSError."""
         place = len(self.head)
         chunks: list[ChunkIndex] = []
         for part in parts:
             chunks += part.moved(place)
             place += part.length
-        tail = RecordBuilder()
-        indexes = []
-        for name, content in metadata.items():
-            before = tail.count
-            Metadata(name=name, metadata=dict(content)).write(tail)
-            indexes.append(
-                MetadataIndex(offset=place + before, length=tail.count - before, name=name)
-            )
-        DataEnd(0).write(tail)
-        content = tail.end()
-        groups = {
-            Opcode.SCHEMA: self._schemas,
-            Opcode.CHANNEL: self._channels,
-            Opcode.STATISTICS: [self._statistics(parts, chunks, len(indexes))],
-            Opcode.CHUNK_INDEX: chunks,
-            Opcode.METADATA_INDEX: indexes,
-        }
         with self._path.open('ab') as file:
-            file.write(content + _summary(place + len(content), groups))
+            attachments, metadata = write_extras(file, place, records)
+            groups = {
+                Opcode.SCHEMA: self._schemas,
+                Opcode.CHANNEL: self._channels,
+                Opcode.STATISTICS: [
+                    self._statistics(parts, chunks, len(attachments), len(metadata))
+                ],
+                Opcode.CHUNK_INDEX: chunks,
+                Opcode.ATTACHMENT_INDEX: attachments,
+                Opcode.METADATA_INDEX: metadata,
+            }
+            end = RecordBuilder()
+            DataEnd(0).write(end)
+            content = end.end()
+            file.write(content + _summary(file.tell() + len(content), groups))
             _sync(file)
 
     def _statistics(
-        self, parts: Sequence[PartIndex], chunks: Sequence[ChunkIndex], metadata: int
+        self,
+        parts: Sequence[PartIndex],
+        chunks: Sequence[ChunkIndex],
+        attachments: int,
+        metadata: int,
     ) -> Statistics:
         counts = message_counts(parts)
         return Statistics(
-            attachment_count=0,
+            attachment_count=attachments,
             channel_count=len(self._channels),
             channel_message_counts=counts,
             chunk_count=len(chunks),
@@ -214,37 +169,28 @@ class JoinedFile:
         )
 
 
-def message_counts(parts: Sequence[PartIndex]) -> dict[int, int]:
-    """Return the messages of each channel's number in the file, which begin at 1."""
-    counts: dict[int, int] = {}
-    for part in parts:
-        for number, count in part.counts.items():
-            counts[int(number)] = counts.get(int(number), 0) + count
-    return dict(sorted(counts.items()))
-
-
 def _records(channels: Sequence[RecordedChannel]) -> tuple[list[Schema], list[Channel]]:
-    """Return the records of channels, numbered as `PartWriter` does."""
-    schemas: dict[tuple[str, bytes], Schema] = {}
+    """Return the records of channels, numbered from 1 as they are given."""
+    schemas: dict[tuple[str, str, bytes], Schema] = {}
     records = []
     for number, channel in enumerate(channels, start=1):
-        key = (channel.type_name, channel.definition)
-        schema = schemas.setdefault(
-            key,
-            Schema(
+        schema_id = 0
+        if channel.has_schema:
+            key = (channel.type_name, channel.definition_format, channel.definition)
+            new = Schema(
                 id=len(schemas) + 1,
                 name=channel.type_name,
                 encoding=channel.definition_format,
                 data=channel.definition,
-            ),
-        )
+            )
+            schema_id = schemas.setdefault(key, new).id
         records.append(
             Channel(
                 id=number,
                 topic=channel.topic,
                 message_encoding=channel.encoding,
-                schema_id=schema.id,
-                metadata={'offered_qos_profiles': channel.qos},
+                schema_id=schema_id,
+                metadata=dict(channel.metadata),
             )
         )
     return list(schemas.values()), records
@@ -255,6 +201,8 @@ def _summary(start: int, groups: Mapping[int, Sequence[Any]]) -> bytes:
     builder = RecordBuilder()
     offsets = []
     for opcode, records in groups.items():
+        if not records:
+            continue
         before = builder.count
         for record in records:
             record.write(builder)
@@ -273,35 +221,6 @@ def _summary(start: int, groups: Mapping[int, Sequence[Any]]) -> bytes:
     crc = zlib.crc32(head, zlib.crc32(summary))
     Footer(summary_start=start, summary_offset_start=offset_start, summary_crc=crc).write(builder)
     return bytes(summary + builder.end() + MCAP0_MAGIC)
-
-
-def _as_list(chunk: ChunkIndex) -> list[Any]:
-    return [
-        chunk.message_start_time,
-        chunk.message_end_time,
-        chunk.chunk_start_offset,
-        chunk.chunk_length,
-        sorted(chunk.message_index_offsets.items()),
-        chunk.message_index_length,
-        chunk.compression,
-        chunk.compressed_size,
-        chunk.uncompressed_size,
-    ]
-
-
-def _moved(chunk: Sequence[Any], by: int) -> ChunkIndex:
-    start, end, offset, length, indexes, index_length, compression, compressed, size = chunk
-    return ChunkIndex(
-        message_start_time=start,
-        message_end_time=end,
-        chunk_start_offset=offset + by,
-        chunk_length=length,
-        message_index_offsets={number: place + by for number, place in indexes},
-        message_index_length=index_length,
-        compression=compression,
-        compressed_size=compressed,
-        uncompressed_size=size,
-    )
 
 
 def _sync(file: IO[bytes]) -> None:

@@ -65,7 +65,7 @@ class PairExtras:
             time_ns = stamp_ns(pair.header) or pair.log_ns
             transform = self.frames.find(frame, self.points_frame, time_ns)
         except PlaybackError as error:
-            self.note_loss(f'points: {error}')
+            self.note_loss(f'points: {error}; such pairs keep their other outputs')
             return replace(pair, without=CLOUDS)
         return replace(pair, transform=transform)
 

@@ -19,8 +19,8 @@ from s2m2_ros.offline.processing.decoding_check import require_pairs
 from s2m2_ros.offline.processing.engine import Engine, EngineError, Job, LocalEngine, open_stream
 from s2m2_ros.offline.processing.inputs import input_name
 from s2m2_ros.offline.processing.options import ProcessOptions, as_json
+from s2m2_ros.offline.processing.result_channels import recorded_channels
 from s2m2_ros.offline.processing.results import Processed, Result
-from s2m2_ros.offline.processing.sinks import recorded_channels
 from s2m2_ros.offline.processing.storage import RemoteFolder, is_url, local_copy, staging_folder
 from s2m2_ros.offline.processing.streams import Stream
 from s2m2_ros.offline.processing.summary import summarized, why_nothing
@@ -142,7 +142,8 @@ class Processor:
         with local_copy(source) as path:
             stream = open_stream(path, self.options)
             try:
-                result = Result(staging_folder(output), name, self.options, remote)
+                origin = str(source) if is_url(source) else str(path.resolve())
+                result = Result(staging_folder(output), name, self.options, remote, origin)
                 return self._process(stream, str(source), path, result, again=again)
             finally:
                 stream.close()
@@ -151,9 +152,9 @@ class Processor:
         self, stream: Stream, source: str, path: Path, result: Result, *, again: bool
     ) -> Processed:
         for remark in stream.remarks:
-            _logger.info("'%s': %s", source, remark)
-        result.check(path, is_begun=result.work.exists())
+            _logger.warning("'%s': %s", source, remark)
         fingerprint = stream.fingerprint()
+        result.check(path, fingerprint)
         recipe = self._recipe(fingerprint)
         found = None if again else result.found(recipe)
         if found is not None and not result.work.exists():
@@ -161,6 +162,8 @@ class Processor:
         if found is None:
             require_pairs(stream, source)
         with WorkFolder(result.work) as work:
+            # Once more: another process may have finished in between.
+            result.check(path, fingerprint)
             if found is not None:
                 # Killed while the folder was removed.
                 work.remove()
@@ -168,18 +171,21 @@ class Processor:
             channels = None
             if self.options.writes_recording:
                 channels = recorded_channels(stream, self.options.outputs)
-            done = work.resume(recipe, channels)
+            done = work.resume(recipe, channels, result.source)
             if done:
                 _logger.info(
                     "'%s': %d of %d segments are done", source, done, len(stream.segments)
                 )
             job = Job(source, self.options, self.pipeline, fingerprint, result.shared_attempts)
             self._work(job, stream, work, result.name)
-            summary = summarized(work.facts(), stream.losses)
+            # What is damaged in segments is noted with them.
+            stream.take_damage()
+            records = stream.records()
+            summary = summarized(work.facts(), [*stream.losses, *stream.take_damage()])
             if not summary.pairs:
                 work.discard()
                 raise PlaybackError(f"'{source}': {why_nothing(summary)}")
-            finished = result.finish(work, stream, recipe, summary)
+            finished = result.finish(work, stream, recipe, summary, records)
             work.remove()
         return finished
 

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2m2_ros.atomic_files import FileWriteError, write_atomically, write_errors
+from s2m2_ros.atomic_files import write_atomically, write_errors
+from s2m2_ros.errors import S2M2Error
+from s2m2_ros.io.recordings.storage.stored_messages import StoredMetadata, StoredRecord
 from s2m2_ros.offline.output_formats import OutputFormat
+from s2m2_ros.offline.processing.mcap_extras import carried_records
 from s2m2_ros.offline.processing.options import ProcessOptions
 from s2m2_ros.offline.processing.report import report_page
+from s2m2_ros.offline.processing.result_channels import recorded_channels
+from s2m2_ros.offline.processing.result_files import is_unchanged, local_facts, remote_facts
 from s2m2_ros.offline.processing.rosbag2_metadata import METADATA, metadata_text
-from s2m2_ros.offline.processing.sinks import recorded_channels
 from s2m2_ros.offline.processing.storage import RemoteFolder
 from s2m2_ros.offline.processing.streams import Stream
 from s2m2_ros.offline.processing.summary import Summary
-from s2m2_ros.offline.processing.work_folder import WorkFolder
+from s2m2_ros.offline.processing.work_folder import WorkFolder, plan_in
+
+_logger = logging.getLogger(__name__)
 
 METADATA_NAME = 's2m2_ros'
 # What the record says besides the recipe.
 FACTS = ('pairs', 'lost', 'losses')
+
+
+class OccupiedError(S2M2Error):
+    """Where a result would be is something that must not be replaced; names it."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +76,21 @@ class Result:
     Attributes:
         name: what they are called.
         work: the folder of an unfinished result.
+        source: where the input is, so that no result of another one is replaced.
 
     """
 
     def __init__(
-        self, folder: Path, name: str, options: ProcessOptions, remote: RemoteFolder | None = None
+        self,
+        folder: Path,
+        name: str,
+        options: ProcessOptions,
+        remote: RemoteFolder | None = None,
+        source: str = '',
     ) -> None:
         """Take the folder in which they are made, and the one they are put into at a URL."""
         self._folder, self.name, self._options = folder, name, options
+        self.source = source
         self._remote = remote
         self.work = folder / f'.{name}.s2m2'
         is_mcap = options.formats == (OutputFormat.MCAP,)
@@ -85,23 +103,47 @@ class Result:
         """Return the URL where other machines put segments; empty if they see this folder."""
         return f'{self._remote.url}/{self.work.name}' if self._remote else ''
 
-    def check(self, source: Path, *, is_begun: bool) -> None:
-        """Raise FileWriteError if a result here would replace, or change, what is not one.
+    def check(self, source: Path, fingerprint: Mapping[str, Any]) -> None:
+        """Raise OccupiedError if a result here would replace, or change, what is not its own.
 
-        ``is_begun``: an earlier run began this result.
+        That is the input, files that no earlier run made, and the result of another input, also
+        an unfinished one.
         """
         folder, inside = self._folder.resolve(), source.resolve()
         is_inside = source.is_dir() and folder.is_relative_to(inside)
         if is_inside or self.output.resolve() == inside:
-            raise FileWriteError(
+            raise OccupiedError(
                 f"the result '{self.output}' would lie in the input '{source}' or replace it: "
                 'take another folder for the output'
             )
-        if is_begun or self._own_record() is not None:
+        record = self._own_record()
+        if record is not None:
+            self._check_origin(record, fingerprint, self._shown(self.output), 'the result')
+        elif self.work.exists():
+            plan = plan_in(self.work)
+            self._check_origin(plan, fingerprint, str(self.work), 'an unfinished result')
+        else:
+            self._check_free()
+
+    def _check_origin(
+        self, made: Mapping[str, Any], fingerprint: Mapping[str, Any], place: str, what: str
+    ) -> None:
+        """Raise OccupiedError if something was made of another input."""
+        recipe, source = made.get('recipe'), made.get('source')
+        if not isinstance(recipe, Mapping):
             return
+        # Of the same place, it is the same input, if a changed one; so is a moved one.
+        if source == self.source or recipe.get('input') == fingerprint:
+            return
+        raise OccupiedError(
+            f"'{place}' is {what} of '{source}', not of '{self.source}': take another folder "
+            'for the output, or move it'
+        )
+
+    def _check_free(self) -> None:
         for path in (self.output, self.report, self.record):
             if self._exists(path):
-                raise FileWriteError(
+                raise OccupiedError(
                     f"'{self._shown(path)}' is there and is no result of an earlier run: move it, "
                     'or take another folder for the output'
                 )
@@ -124,25 +166,46 @@ class Result:
         content = self._own_record()
         if content is None or content['recipe'] != recipe:
             return None
-        if not (self._exists(self.output) and self._exists(self.report)):
-            return None
+        for path in (self.output, self.report):
+            if not self._exists(path):
+                return None
+            if not is_unchanged(content.get('files', {}).get(path.name), self._facts_of(path)):
+                _logger.warning(
+                    "'%s' is not as it was written: it is made again", self._shown(path)
+                )
+                return None
         pairs, lost, losses = (content[fact] for fact in FACTS)
         return self._processed(pairs, lost, losses, was_done=True)
 
     def finish(
-        self, work: WorkFolder, stream: Stream, recipe: Mapping[str, Any], summary: Summary
+        self,
+        work: WorkFolder,
+        stream: Stream,
+        recipe: Mapping[str, Any],
+        summary: Summary,
+        records: Sequence[StoredRecord] = (),
     ) -> Processed:
-        """Give everything its final name, the record last. Raises FileWriteError."""
+        """Give everything its final name, the record last. Raises FileWriteError.
+
+        ``records`` are attachments and metadata of the input, to be carried along.
+        """
         page = report_page(self.name, stream, recipe, summary)
-        facts = {'pairs': summary.pairs, 'lost': summary.lost, 'losses': list(summary.losses)}
-        record = json.dumps({'recipe': recipe, **facts}, indent=2, sort_keys=True)
-        made = self._made(work, stream, recipe)
+        made = self._made(work, stream, recipe, records)
         with write_errors(self.record):
             self.record.unlink(missing_ok=True)
         work.place(made, self.output)
         work.place_text(page, self.report)
+        with write_errors(self.output):
+            content = {
+                'recipe': recipe,
+                'source': self.source,
+                'files': {path.name: local_facts(path) for path in (self.output, self.report)},
+                'pairs': summary.pairs,
+                'lost': summary.lost,
+                'losses': list(summary.losses),
+            }
         # The record last: with it, the result counts as done.
-        work.place_text(f'{record}\n', self.record)
+        work.place_text(json.dumps(content, indent=2, sort_keys=True) + '\n', self.record)
         if self._remote is not None:
             self._put(self._remote)
         return self._processed(summary.pairs, summary.lost, summary.losses)
@@ -171,13 +234,26 @@ class Result:
     def _exists(self, path: Path) -> bool:
         return path.exists() if self._remote is None else self._remote.exists(path.name)
 
+    def _facts_of(self, path: Path) -> dict[str, Any]:
+        if self._remote is not None:
+            return remote_facts(self._remote, path.name)
+        with write_errors(path):
+            return local_facts(path)
+
     def _shown(self, path: Path) -> str:
         return f'{self._remote.url}/{path.name}' if self._remote else str(path)
 
-    def _made(self, work: WorkFolder, stream: Stream, recipe: Mapping[str, Any]) -> Path:
+    def _made(
+        self,
+        work: WorkFolder,
+        stream: Stream,
+        recipe: Mapping[str, Any],
+        records: Sequence[StoredRecord],
+    ) -> Path:
         if not self._options.writes_recording:
             return work.files
-        joined = work.finish_joined({METADATA_NAME: _metadata(recipe)})
+        own = StoredMetadata(METADATA_NAME, _metadata(recipe))
+        joined = work.finish_joined([*carried_records(records), own])
         if self._options.formats == (OutputFormat.MCAP,):
             return joined
         bag = work.path / 'bag'

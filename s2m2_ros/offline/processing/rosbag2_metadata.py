@@ -8,7 +8,8 @@ import yaml
 
 from s2m2_ros.io.recordings.recording_writer import METADATA_VERSION
 from s2m2_ros.messages.plain_messages import message_types
-from s2m2_ros.offline.processing.mcap_parts import PartIndex, RecordedChannel, message_counts
+from s2m2_ros.offline.processing.mcap_parts import RecordedChannel
+from s2m2_ros.offline.processing.part_index import PartIndex, message_counts
 
 METADATA = 'metadata.yaml'
 
@@ -36,7 +37,7 @@ def metadata_text(
                     'name': channel.topic,
                     'type': channel.type_name,
                     'serialization_format': channel.encoding,
-                    'offered_qos_profiles': channel.qos,
+                    'offered_qos_profiles': channel.metadata.get('offered_qos_profiles', ''),
                     'type_description_hash': _type_hash(channel.type_name),
                 },
                 'message_count': counts.get(number, 0),

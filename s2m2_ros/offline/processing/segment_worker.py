@@ -18,7 +18,7 @@ from s2m2_ros.io.images.image_files import disparity_picture, fraction_picture
 from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.offline.processing.batches import Batch
 from s2m2_ros.offline.processing.color_target import ColorTarget
-from s2m2_ros.offline.processing.mcap_parts import PartIndex
+from s2m2_ros.offline.processing.part_index import PartIndex
 from s2m2_ros.offline.processing.segment_facts import RigFacts, SegmentFacts, finite
 from s2m2_ros.offline.processing.sinks import Sink
 from s2m2_ros.offline.processing.stages import ReadAhead, WriteBehind

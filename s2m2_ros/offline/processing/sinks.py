@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -15,10 +15,12 @@ from s2m2_ros.geometry import Output
 from s2m2_ros.io.images import image_files
 from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource, needed_outputs
-from s2m2_ros.messages.plain_messages import definition, serialized
+from s2m2_ros.messages.plain_messages import serialized
 from s2m2_ros.offline.output_formats import FILE_ARRAYS, FORMAT_OUTPUTS, OutputFormat
-from s2m2_ros.offline.processing.mcap_parts import PartIndex, PartWriter, RecordedChannel
+from s2m2_ros.offline.processing.mcap_parts import PartWriter
 from s2m2_ros.offline.processing.options import ProcessOptions
+from s2m2_ros.offline.processing.part_index import PartIndex
+from s2m2_ros.offline.processing.result_channels import recorded_channels
 from s2m2_ros.offline.processing.streams import KeptMessage, Segment, StampedPair, Stream
 from s2m2_ros.pipeline import PairOutputs, PipelineOptions
 
@@ -75,27 +77,6 @@ def part_name(number: int) -> str:
     return f'part-{number:06d}.mcap'
 
 
-def recorded_channels(stream: Stream, outputs: Sequence[str]) -> list[RecordedChannel]:
-    """Return the channels of the result: the outputs of each rig, then what is kept."""
-    made = [
-        RecordedChannel(rig.topic(name), kind, definition(kind).encode())
-        for rig in stream.rigs
-        for name, kind in ((n, OUTPUT_TOPICS[n].type_name) for n in outputs)
-    ]
-    kept = [
-        RecordedChannel(
-            topic.topic,
-            topic.type_name,
-            topic.definition,
-            topic.definition_format,
-            topic.encoding,
-            topic.qos,
-        )
-        for topic in stream.kept
-    ]
-    return made + kept
-
-
 @dataclass(frozen=True, eq=False)
 class _Message:
     channel: int
@@ -148,11 +129,14 @@ class RecordingSink:
     def write(self, prepared: list[_Message]) -> None:
         """Add the messages of a pair."""
         for item in prepared:
-            self._add(item.channel, item.log_ns, serialized(item.message, item.type_name))
+            data = serialized(item.message, item.type_name)
+            self._add(item.channel, item.log_ns, data, item.log_ns)
 
     def keep(self, message: KeptMessage) -> None:
         """Add a message that is carried along."""
-        self._add(self._first_kept + message.topic, message.log_ns, message.data)
+        channel, log_ns = self._first_kept + message.topic, message.log_ns
+        published = log_ns if message.publish_ns is None else message.publish_ns
+        self._add(channel, log_ns, message.data, published, message.sequence)
 
     def end(self) -> PartIndex:
         """Finish the part."""
@@ -166,9 +150,11 @@ class RecordingSink:
         aborted = InterruptedError()
         self._context.__exit__(type(aborted), aborted, None)
 
-    def _add(self, channel: int, log_ns: int, data: bytes) -> None:
+    def _add(
+        self, channel: int, log_ns: int, data: bytes, publish_ns: int, sequence: int = 0
+    ) -> None:
         with write_errors(self._path):
-            self._writer.write(channel, log_ns, data)
+            self._writer.write(channel, log_ns, data, publish_ns, sequence)
 
 
 STEPS = {

@@ -85,6 +85,17 @@ class RemoteFolder:
             except FileNotFoundError:
                 return None
 
+    def sizes(self, name: str) -> dict[str, int]:
+        """Return the bytes of a file, or of each file in a folder, by their paths in it."""
+        with _errors(self._url(name)):
+            self._files.invalidate_cache()
+            path = self._path(name)
+            found = self._files.find(path, detail=True)
+            return {
+                PurePosixPath(file).relative_to(path).as_posix(): int(facts['size'])
+                for file, facts in found.items()
+            }
+
     def version(self) -> str:
         """Return what changes when a file, or what is in a folder, does."""
         with _errors(self.url):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from s2m2_ros.geometry import RigidTransform
-from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic
+from s2m2_ros.io.recordings.storage.stored_messages import StoredRecord, StoredTopic
 from s2m2_ros.messages.pair_decoder import StereoTopics
 from s2m2_ros.offline.processing.color_target import ColorTarget
 from s2m2_ros.pipeline import PairInput
@@ -66,11 +66,16 @@ class StampedPair:
 
 @dataclass(frozen=True, eq=False)
 class KeptMessage:
-    """A message that is carried along; ``topic`` is an index into `Stream.kept`."""
+    """A message that is carried along; ``topic`` is an index into `Stream.kept`.
+
+    ``publish_ns`` and ``sequence`` are those of `StoredMessage`.
+    """
 
     topic: int
     log_ns: int
     data: bytes
+    publish_ns: int | None = None
+    sequence: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ class Stream(Protocol):
 
     Attributes:
         rigs: the stereo pairs in it.
-        kept: topics that are carried along.
+        kept: topics that are carried along, one for each channel of the result.
         segments: its parts; each can be read alone.
         expected_pairs: how many pairs there may be, all rigs together.
         remarks: what is worth knowing of the whole of it, whole sentences.
@@ -113,6 +118,10 @@ class Stream(Protocol):
 
     def first_pair(self, rig: int) -> StampedPair | None:
         """Return the first pair of a rig, from which what is decided once is decided."""
+        ...
+
+    def records(self) -> Sequence[StoredRecord]:
+        """Return attachments and metadata that are carried along, readable until it is closed."""
         ...
 
     def take_damage(self) -> list[str]:

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from s2m2_ros.atomic_files import TEMPORARY_PREFIX, FileWriteError, write_atomically, write_errors
-from s2m2_ros.offline.processing.mcap_parts import JoinedFile, PartIndex, RecordedChannel
+from s2m2_ros.io.recordings.storage.stored_messages import StoredRecord
+from s2m2_ros.offline.processing.mcap_parts import JoinedFile, RecordedChannel
+from s2m2_ros.offline.processing.part_index import PartIndex
 from s2m2_ros.offline.processing.segment_facts import SegmentFacts
 from s2m2_ros.offline.processing.segment_worker import Finished
 from s2m2_ros.offline.processing.sinks import FILES, part_name
@@ -58,15 +60,21 @@ class WorkFolder:
     def __exit__(self, *_: object) -> None:
         self._lock.close()
 
-    def resume(self, recipe: Mapping[str, Any], channels: Sequence[RecordedChannel] | None) -> int:
+    def resume(
+        self,
+        recipe: Mapping[str, Any],
+        channels: Sequence[RecordedChannel] | None,
+        source: str = '',
+    ) -> int:
         """Keep what was done by this recipe, remove what was not; return how many segments are.
 
-        ``channels``: those of the joined file; None if there is none. Raises FileWriteError.
+        ``channels``: those of the joined file; None if there is none. ``source`` says where the
+        input is. Raises FileWriteError.
         """
         with write_errors(self.path):
-            if _read_json(self.path / PLAN) != recipe:
+            if plan_in(self.path).get('recipe') != recipe:
                 self._clear()
-                text = json.dumps(recipe, sort_keys=True)
+                text = json.dumps({'recipe': recipe, 'source': source}, sort_keys=True)
                 write_atomically(self.path / PLAN, text.encode())
             for left_over in self.path.glob(f'{TEMPORARY_PREFIX}*'):
                 left_over.unlink()
@@ -128,12 +136,12 @@ class WorkFolder:
         """Return the indexes of all parts, in order."""
         return [self._parts[number] for number in sorted(self._parts)]
 
-    def finish_joined(self, metadata: Mapping[str, Mapping[str, str]]) -> Path:
-        """Complete the joined file and return it. Raises FileWriteError."""
+    def finish_joined(self, records: Sequence[StoredRecord]) -> Path:
+        """Complete the joined file with these records and return it. Raises FileWriteError."""
         path = self.path / JOINED
         with write_errors(path):
             self._joining.start(self.parts())
-            self._joining.finish(self.parts(), metadata)
+            self._joining.finish(self.parts(), records)
         return path
 
     def place(self, result: Path, target: Path) -> None:
@@ -232,6 +240,12 @@ class WorkFolder:
 
     def _facts_path(self, number: int) -> Path:
         return self.path / f'segment-{number:06d}.json'
+
+
+def plan_in(folder: Path) -> dict[str, Any]:
+    """Return recipe and source of the unfinished result in a folder; empty if there is none."""
+    content = _read_json(folder / PLAN)
+    return content if isinstance(content, dict) else {}
 
 
 def _read_json(path: Path) -> Any:

@@ -68,7 +68,7 @@ def reading(path: Path) -> str:
         (chunk(repeated(SMALL_MESSAGE, 1_500_000), 1_500_000 * 31), 'too many records'),
         (chunk(b'', 300 << 20), 'declares 314572800 bytes'),
         (LARGE_CHUNK * 100, 'declares implausible sizes'),
-        (record(0x80, b'') * 4_000_000, 'is played'),
+        (record(0x80, b'') * 4_000_000, 'is read'),
         (chunk(b'', 0, b'\x1b[31m' * 1000), r"'\x1b[31m"),
     ],
     ids=['small records', 'small messages', 'declared', 'many chunks', 'no chunks', 'name'],
@@ -164,6 +164,24 @@ def test_sqlite(statements: list[str], reason: str, tmp_path: Path) -> None:
     connection.close()
     found = reading(tmp_path / 'bomb.db3')
     assert reason in found
+
+
+def test_a_cut_sqlite_file_whose_pages_hold_the_same_rows_over_and_over(tmp_path: Path) -> None:
+    """Of which each page says to hold as many rows as a number can count."""
+    connection = sqlite3.connect(tmp_path / 'bomb.db3')
+    for statement in (*TOPICS, f'CREATE TABLE messages({MESSAGES}, data BLOB)'):
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+    content = bytearray((tmp_path / 'bomb.db3').read_bytes())
+    # A row of 200 MB, of which the rest follows on the last page again and again.
+    row = b'\xdf\xd7\x84\x00' + b'\x01' + b'\x08\x00\x01\x06\xbf\xaf\x88\x0c'
+    page = b'\x0d\0\0\xff\xff\0\0\0' + b'\x0f\x00' * 1900
+    page = page.ljust(0xF00, b'\0') + row.ljust(256, b'\7')
+    content += page * 2000
+    content[28:32] = (1 << 20).to_bytes(4, 'big')
+    (tmp_path / 'bomb.db3').write_bytes(content)
+    assert reading(tmp_path / 'bomb.db3')
 
 
 def field(name: str, value: bytes) -> bytes:

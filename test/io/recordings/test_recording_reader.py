@@ -249,7 +249,7 @@ def test_missing_files_are_said_and_the_others_played(
         'rosbag2_bagfile_information:\n  relative_file_paths: [b_0.mcap, b_1.mcap]\n'
     )
     assert values(Recording(tmp_path)) == FOUR
-    assert "files are missing, e.g. 'b_0.mcap'" in caplog.text
+    assert "b_0.mcap' is missing, which metadata.yaml names" in caplog.text
 
 
 @pytest.mark.parametrize('content', [b'', b'\x89MCAP0\r\n', b'garbage'])
@@ -261,7 +261,7 @@ def test_a_file_that_was_only_begun_is_left_out(
     (tmp_path / 'b_1.mcap').write_bytes(content)
     assert values(Recording(tmp_path)) == FOUR
     assert 'b_1.mcap' in caplog.text
-    assert 'the other files are played' in caplog.text
+    assert 'the other files are read' in caplog.text
 
 
 def test_metadata_without_its_files_is_named(tmp_path: Path) -> None:

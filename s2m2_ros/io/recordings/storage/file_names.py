@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from s2m2_ros.io.calibration.structured_text import parse
-from s2m2_ros.io.sources.stereo_frame import PlaybackError
+from s2m2_ros.io.sources.stereo_frame import PlaybackError, seconds_text
+from s2m2_ros.text_safety import safe_text
 
 _logger = logging.getLogger(__name__)
 
@@ -16,6 +20,22 @@ NAMES = tuple(f'{name}{packed}' for name in SUFFIXES for packed in COMPRESSED_SU
 METADATA = 'metadata.yaml'
 METADATA_KEY = b'rosbag2_bagfile_information'
 LARGEST_METADATA = 1 << 20
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """The storage files of a recording.
+
+    Attributes:
+        files: those that are there.
+        missing_names: files that metadata.yaml names and that are not there.
+        missing: what is said of each of these.
+
+    """
+
+    files: Sequence[Path]
+    missing_names: Sequence[str] = ()
+    missing: Sequence[str] = ()
 
 
 def is_recording(path: Path) -> bool:
@@ -28,23 +48,15 @@ def is_recording(path: Path) -> bool:
         return False
 
 
-def recording_files(path: Path) -> list[Path]:
+def recording_files(path: Path) -> FoundFiles:
     """Return the storage files of a recording, a file or a folder; raises PlaybackError."""
     if path.is_file():
-        return [path]
+        return FoundFiles([path])
     if path.exists() and not path.is_dir():
         raise PlaybackError(f"'{path}' is neither a regular file nor a folder")
     present = _storage_files(path)
     named = _named_in_metadata(path)
-    files = [file for file in present if named & _names_of(file)]
-    missing = named.difference(*map(_names_of, files))
-    if files and missing:
-        _logger.warning(
-            "'%s': %d of its files are missing, e.g. '%s': the others are played",
-            path,
-            len(missing),
-            min(missing),
-        )
+    files = [file for file in present if named.keys() & _names_of(file)]
     if not (files or present):
         raise PlaybackError(
             f"'{path}' holds no storage file (.mcap, .db3 or .bag)"
@@ -52,7 +64,17 @@ def recording_files(path: Path) -> list[Path]:
         )
     if not (path / METADATA).is_file():
         _logger.info("'%s' has no metadata.yaml (was the recorder killed?): not needed", path)
-    return files or present
+    there = set[str]().union(*map(_names_of, files))
+    if files and len(files) < len(present):
+        others = ', '.join(file.name for file in present if file not in files)
+        _logger.warning("'%s': metadata.yaml does not name %s: not read", path, safe_text(others))
+    # Where none of its files is there, metadata.yaml describes another recording.
+    missing = [name for name in named if files and name not in there]
+    texts = [
+        f"'{path / name}' is missing, which metadata.yaml names{named[name]}: the others are read"
+        for name in missing
+    ]
+    return FoundFiles(files or present, missing, texts)
 
 
 def _names_of(file: Path) -> set[str]:
@@ -71,14 +93,33 @@ def _storage_files(folder: Path) -> list[Path]:
     return [f for f in files if f.is_file() and (f.stem not in names or f.suffix == '.active')]
 
 
-def _named_in_metadata(folder: Path) -> set[str]:
-    """Return the file names in metadata.yaml; none where it is missing, empty or damaged."""
+def _named_in_metadata(folder: Path) -> dict[str, str]:
+    """Return the names of files in metadata.yaml, in order, and what it says of each.
+
+    Return nothing where it is missing, empty or damaged.
+    """
     try:
         (content, *_), _ = parse(_metadata(folder).decode('utf-8-sig'))
-        paths = content[METADATA_KEY.decode()]['relative_file_paths']
-        return {Path(name).name for name in paths}
+        information = content[METADATA_KEY.decode()]
+        names = [Path(name).name for name in information['relative_file_paths']]
     except (OSError, ValueError, TypeError, KeyError):
-        return set()
+        return {}
+    try:
+        known = {Path(item['path']).name: _described(item) for item in information['files']}
+    except (ValueError, TypeError, KeyError):
+        # Early versions do not say what is in each file.
+        known = {}
+    return {name: known.get(name, '') for name in names}
+
+
+def _described(item: Mapping[str, Any]) -> str:
+    """Return how many messages of which times metadata.yaml says a file to hold."""
+    start = int(item['starting_time']['nanoseconds_since_epoch'])
+    end = start + int(item['duration']['nanoseconds'])
+    return (
+        f' with {int(item["message_count"])} messages of {seconds_text(start)} to '
+        f'{seconds_text(end)} s'
+    )
 
 
 def _metadata(folder: Path) -> bytes:

@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import heapq
 import logging
-import struct
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from io import BytesIO
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from mcap.exceptions import McapError
 from mcap.opcode import Opcode
-from mcap.reader import make_reader
-from mcap.records import Channel, Chunk, McapRecord, Message, Schema
-from mcap.stream_reader import StreamReader, breakup_chunk
+from mcap.records import Channel, Chunk, Message, Schema
 
-from s2m2_ros.io.recordings.storage.compression import (
-    LARGEST_BLOCK,
-    decompressed,
-    is_plausible,
-)
+from s2m2_ros.io.recordings.storage.mcap_extras import McapExtras
+from s2m2_ros.io.recordings.storage.mcap_records import Gap, Located, RecordWalk
+from s2m2_ros.io.recordings.storage.mcap_summary import MAGIC, whole_summary
 from s2m2_ros.io.recordings.storage.stored_messages import (
     ALWAYS,
+    ROS_ENCODINGS,
     StoredMessage,
+    StoredRecord,
     StoredTopic,
     TimeWindow,
     message_type,
 )
-from s2m2_ros.io.sources.stereo_frame import PlaybackError
-from s2m2_ros.text_safety import safe_text
+from s2m2_ros.io.sources.stereo_frame import PlaybackError, seconds_text
 
 _logger = logging.getLogger(__name__)
-
-MAGIC = b'\x89MCAP0\r\n'
-RECORD_HEAD = struct.Struct('<BQ')
-CONTENT = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE, Opcode.CHUNK)
-# No chunk holds more records, and no file more in a row that are neither messages nor chunks.
-MOST_RECORDS = 200_000
-# What `mcap` raises for records whose content is not as declared.
-DAMAGE = (McapError, struct.error, ValueError, KeyError, OverflowError, MemoryError, StopIteration)
 
 
 @dataclass(frozen=True, order=True)
@@ -54,8 +39,9 @@ class _Place:
     """
 
     start_ns: int
-    offset: int
+    begin: int
     end_ns: int
+    end: int
     channels: frozenset[int] = frozenset()
 
     def may_hold(self, channels: Collection[int], window: TimeWindow) -> bool:
@@ -67,22 +53,25 @@ class _Place:
 class McapFile:
     """Reads an MCAP file by its summary, or else by going through it once."""
 
-    def __init__(self, path: Path, name: Path) -> None:
+    def __init__(self, path: Path, name: Path, is_partial: bool = False) -> None:
         """Open the file, called ``name`` in messages; damage is reported in the log once.
 
-        Raises PlaybackError if nothing in it is readable.
+        ``is_partial``: more of a compressed file could not be unpacked, which is reported
+        already. Raises PlaybackError if nothing in it is readable.
         """
-        self._name = name
+        self._name, self._is_partial = name, is_partial
+        self._unit = 'byte' if path == name else 'unpacked byte'
         self._size = path.stat().st_size
         self._file = path.open('rb')
+        self._walk = RecordWalk(self._file, self._size, self._is_known)
         self._channels: dict[int, StoredTopic] = {}
         self._schemas: dict[int, Schema] = {}
         self._chunks: list[_Place] = []
         self._loose: list[_Place] = []
+        self._extras: list[tuple[int, int]] | None = []
         self._counts: Counter[int] = Counter()
         self._reported = False
         self.damage: list[str] = []
-        self._unpacked_size = 0
         self.start_ns = 0
         try:
             if not self._read_summary():
@@ -109,16 +98,32 @@ class McapFile:
         streams.append((t, m) for place in sorted(loose) for t, m in self._timed(place, numbers))
         for _, message in heapq.merge(*streams, key=itemgetter(0)):
             if message is not None and window.holds(message.log_time):
-                topic = self._channels[message.channel_id]
-                yield StoredMessage(topic, message.log_time, message.data)
+                yield StoredMessage(
+                    self._channels[message.channel_id],
+                    message.log_time,
+                    message.data,
+                    message.publish_time,
+                    message.sequence,
+                )
 
     def spans(self) -> list[tuple[int, int]]:
         """Return first and last time of each chunk."""
         return [(place.start_ns, place.end_ns) for place in self._places()]
 
+    def records(self) -> Iterator[StoredRecord]:
+        """Yield the attachments and metadata records; damaged ones are skipped and reported."""
+        if self._extras is None:
+            # No index names them.
+            found = list(self._walk.heads(len(MAGIC), (Opcode.ATTACHMENT, Opcode.METADATA)))
+            self._extras = [(item.begin, item.end) for item in found]
+        yield from McapExtras(self._file, self._report).records(self._extras)
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _is_known(self, channel: int) -> bool:
+        return channel in self._channels
 
     def _places(self) -> list[_Place]:
         return self._chunks + self._loose
@@ -128,25 +133,25 @@ class McapFile:
     ) -> Iterator[tuple[int, Message | None]]:
         """Yield times and messages; first a time alone, so that nothing is read too early."""
         yield place.start_ns, None
-        found = [m for m in self._messages_at(place.offset) if m.channel_id in numbers]
+        found = [m for m in self._messages_at(place) if m.channel_id in numbers]
         for message in sorted(found, key=lambda m: m.log_time):
             yield message.log_time, message
 
-    def _messages_at(self, offset: int) -> list[Message]:
-        record = next((record for _, record in self._records(offset)), None)
-        try:
-            records = self._unpacked(record) if isinstance(record, Chunk) else [record]
-        except (*DAMAGE, PlaybackError) as error:
-            self._report(f'is damaged at byte {offset} ({_reason(error)}): the rest is played')
+    def _messages_at(self, place: _Place) -> list[Message]:
+        found = self._walk.at(place.begin, place.end)
+        if isinstance(found, Gap):
+            times = f'{seconds_text(place.start_ns)} to {seconds_text(place.end_ns)} s'
+            self._report(
+                f'is damaged from {self._unit} {place.begin} to {place.end} ({found.reason}): '
+                f'messages of {times} are lost, the rest is read'
+            )
             return []
+        records = found.inner if isinstance(found.record, Chunk) else [found.record]
         return [m for m in records if isinstance(m, Message)]
 
     def _read_summary(self) -> bool:
         """Take topics and chunks from the summary; return whether it is whole."""
-        try:
-            summary = make_reader(self._file).get_summary()
-        except (*DAMAGE, OSError):
-            return False
+        summary = whole_summary(self._file, self._size)
         statistics = summary and summary.statistics
         if not summary or not statistics or not summary.chunk_indexes:
             return False
@@ -166,101 +171,94 @@ class McapFile:
                 c.message_start_time,
                 c.chunk_start_offset,
                 c.message_end_time,
+                c.chunk_start_offset + c.chunk_length,
                 frozenset(c.message_index_offsets),
             )
             for c in summary.chunk_indexes
         ]
+        indexes = [*summary.attachment_indexes, *summary.metadata_indexes]
+        if len(indexes) == statistics.attachment_count + statistics.metadata_count:
+            self._extras = sorted((index.offset, index.offset + index.length) for index in indexes)
+        else:
+            self._extras = None
         return True
 
     def _scan(self) -> None:
-        """Go through the file from the start, as far as it is whole."""
+        """Go through the file from the start, as far as it is readable."""
         if self._size < len(MAGIC):
             raise PlaybackError(f"'{self._name}' is empty or cut short: it holds no message")
-        for offset, record in self._records(len(MAGIC)):
-            if isinstance(record, Chunk):
-                self._unpacked_size += record.uncompressed_size
-                if not is_plausible(self._unpacked_size, self._size):
-                    self._report(
-                        f'declares implausible sizes: only its first {offset} bytes are read'
-                    )
-                    break
-                self._scan_chunk(offset, record)
-            elif isinstance(record, Message):
-                self._counts[record.channel_id] += 1
-                self._loose.append(_Place(record.log_time, offset, record.log_time))
+        lost: list[Gap] = []
+        for found in self._walk.data(len(MAGIC)):
+            if isinstance(found, Located):
+                self._take(found)
+            elif lost and lost[-1].end == found.begin and not found.is_end:
+                lost[-1] = replace(lost[-1], end=found.end)
             else:
-                self._note(record)
-        if not self._channels:
-            raise PlaybackError(
-                f"'{self._name}' holds no readable message: it is damaged or cut short; try "
-                '`mcap recover`'
+                lost.append(found)
+        for found in self._walk.summary():
+            if isinstance(found.record, Schema | Channel):
+                self._note(found.record, is_repeated=True)
+        unknown = sorted(self._counts.keys() - self._channels.keys())
+        if not self._channels and (lost or unknown):
+            raise PlaybackError(self._nothing_readable())
+        for gap in lost:
+            self._report_gap(gap)
+        if unknown:
+            self._report(
+                f'lacks the description of channels {", ".join(map(str, unknown))}, which lay in '
+                'a damaged part: their messages are lost'
             )
 
-    def _scan_chunk(self, offset: int, chunk: Chunk) -> None:
-        try:
-            records = self._unpacked(chunk)
-        except (*DAMAGE, PlaybackError) as error:
-            self._report(f'is damaged at byte {offset} ({_reason(error)}): the rest is played')
-            return
-        for record in records:
+    def _take(self, found: Located) -> None:
+        """Take note of a record of the data."""
+        record = found.record
+        if isinstance(record, Chunk):
+            for inner in found.inner:
+                self._note(inner)
+                if isinstance(inner, Message):
+                    self._counts[inner.channel_id] += 1
+            start, end = record.message_start_time, record.message_end_time
+            self._chunks.append(_Place(start, found.begin, end, found.end))
+        elif isinstance(record, Message):
+            self._counts[record.channel_id] += 1
+            if self._is_known(record.channel_id):
+                time_ns = record.log_time
+                self._loose.append(_Place(time_ns, found.begin, time_ns, found.end))
+        elif found.opcode in (Opcode.ATTACHMENT, Opcode.METADATA):
+            if self._extras is not None:
+                self._extras.append((found.begin, found.end))
+        else:
             self._note(record)
-            if isinstance(record, Message):
-                self._counts[record.channel_id] += 1
-        self._chunks.append(_Place(chunk.message_start_time, offset, chunk.message_end_time))
 
-    def _note(self, record: Any) -> None:
+    def _note(self, record: Any, *, is_repeated: bool = False) -> None:
         if isinstance(record, Schema):
-            self._schemas[record.id] = record
-        elif isinstance(record, Channel):
+            if not (is_repeated and record.id in self._schemas):
+                self._schemas[record.id] = record
+        elif isinstance(record, Channel) and not (is_repeated and record.id in self._channels):
             self._channels[record.id] = _topic(record, self._schemas.get(record.schema_id))
 
-    def _records(self, position: int) -> Iterator[tuple[int, McapRecord]]:
-        """Yield records from a position on, with where they begin, to the end of what is whole."""
-        skipped = 0
-        while position <= self._size:
-            self._file.seek(position)
-            head = self._file.read(RECORD_HEAD.size)
-            opcode, length = RECORD_HEAD.unpack(head) if len(head) == RECORD_HEAD.size else (0, 0)
-            end = position + RECORD_HEAD.size + length
-            if opcode in (Opcode.DATA_END, Opcode.FOOTER):
-                return
-            skipped = 0 if opcode in CONTENT else skipped + 1
-            if opcode == 0 or end > self._size or skipped > MOST_RECORDS:
-                self._report(
-                    f'ends after {position} bytes in the middle (the recorder was killed, or the '
-                    'copy is incomplete): its whole part is played; `mcap recover` makes a whole '
-                    'file of it'
-                )
-                return
-            if opcode in CONTENT:
-                content = head + self._file.read(length)
-                try:
-                    reader = StreamReader(BytesIO(content), skip_magic=True, emit_chunks=True)
-                    yield position, next(iter(reader.records))
-                except DAMAGE as error:
-                    self._report(
-                        f'is damaged at byte {position} ({_reason(error)}): what is before is '
-                        'played'
-                    )
-                    return
-            position = end
+    def _report_gap(self, gap: Gap) -> None:
+        if not gap.is_end:
+            self._report(
+                f'is damaged from {self._unit} {gap.begin} to {gap.end} ({gap.reason}): '
+                'what lay there is lost, the rest is read'
+            )
+        elif not self._is_partial:
+            self._report(
+                f'ends after {gap.begin} bytes in the middle ({gap.reason}; the recorder was '
+                'killed, or the copy is incomplete): what is before is read'
+                + self._repair('; `mcap recover` makes a whole file of it')
+            )
 
-    def _unpacked(self, chunk: Chunk) -> list[McapRecord]:
-        """Return the records of a chunk; raises for damage and for implausible sizes."""
-        size = chunk.uncompressed_size
-        if size > LARGEST_BLOCK:
-            raise PlaybackError(f'a chunk declares {size} bytes')
-        if chunk.compression not in ('', 'zstd', 'lz4'):
-            name = safe_text(chunk.compression)
-            raise PlaybackError(f"its compression '{name}' is unknown")
-        data = decompressed(chunk.data, size) if chunk.compression else chunk.data
-        if len(data) != size or (
-            chunk.uncompressed_crc and zlib.crc32(data) != chunk.uncompressed_crc
-        ):
-            raise PlaybackError('the size or checksum of a chunk is wrong')
-        _check_count(data)
-        records: list[McapRecord] = breakup_chunk(replace(chunk, compression='', data=data))
-        return records
+    def _nothing_readable(self) -> str:
+        return (
+            f"'{self._name}' holds no readable message: it is damaged or cut short"
+            + self._repair('; try `mcap recover`')
+        )
+
+    def _repair(self, advice: str) -> str:
+        """Return advice, if the file is one that it is good for: one that is not compressed."""
+        return advice if self._unit == 'byte' else ''
 
     def _report(self, text: str) -> None:
         self.damage.append(f"'{self._name.name}' {text}")
@@ -270,26 +268,15 @@ class McapFile:
 
 
 def _topic(channel: Channel, schema: Schema | None) -> StoredTopic:
+    is_ros = channel.message_encoding in ROS_ENCODINGS
+    name = schema.name if schema else ''
     return StoredTopic(
         channel.topic,
-        message_type(schema.name) if schema else '',
+        message_type(name) if is_ros else name,
         channel.message_encoding,
         0,
         schema.data if schema else b'',
         schema.encoding if schema else '',
         channel.metadata.get('offered_qos_profiles', ''),
+        tuple(sorted(channel.metadata.items())),
     )
-
-
-def _check_count(data: bytes) -> None:
-    """Raise PlaybackError if a chunk consists of very many records, which take very long."""
-    position = 0
-    for _ in range(MOST_RECORDS):
-        if position >= len(data):
-            return
-        position += RECORD_HEAD.size + RECORD_HEAD.unpack_from(data, position)[1]
-    raise PlaybackError('a chunk holds far too many records')
-
-
-def _reason(error: Exception) -> str:
-    return safe_text(error) or type(error).__name__

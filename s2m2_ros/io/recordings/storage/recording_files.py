@@ -2,63 +2,36 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import heapq
 import logging
-import lzma
-import shutil
 import tempfile
-import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO
 
-import lz4.frame
-import zstandard
-
-from s2m2_ros.io.recordings.storage import mcap_file, ros1_bag, sqlite_file
-from s2m2_ros.io.recordings.storage.compression import (
-    BZ2_MAGIC,
-    LZ4_MAGIC,
-    ZSTD_MAGIC,
-    is_plausible,
-)
+from s2m2_ros.io.recordings.storage import mcap_file, mcap_summary, ros1_bag, sqlite_file
 from s2m2_ros.io.recordings.storage.file_names import recording_files
 from s2m2_ros.io.recordings.storage.stored_messages import (
     ALWAYS,
     StorageFile,
     StoredMessage,
+    StoredRecord,
     StoredTopic,
     TimeWindow,
 )
+from s2m2_ros.io.recordings.storage.unpacking import DECOMPRESSORS, NotBegunError, Unpacked, unpack
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
-from s2m2_ros.text_safety import safe_text
 
 _logger = logging.getLogger(__name__)
 
-READERS: dict[bytes, Callable[[Path, Path], StorageFile]] = {
-    mcap_file.MAGIC: mcap_file.McapFile,
+# Each takes a path, the name for people, and whether more of it could not be unpacked.
+READERS: dict[bytes, Callable[[Path, Path, bool], StorageFile]] = {
+    mcap_summary.MAGIC: mcap_file.McapFile,
     sqlite_file.MAGIC: sqlite_file.SqliteFile,
     ros1_bag.MAGIC: ros1_bag.Ros1Bag,
 }
-DECOMPRESSORS: dict[bytes, Callable[[BinaryIO], Any]] = {
-    ZSTD_MAGIC: lambda file: zstandard.ZstdDecompressor().stream_reader(
-        file, read_across_frames=True
-    ),
-    LZ4_MAGIC: lz4.frame.open,
-    b'\x1f\x8b': gzip.open,
-    BZ2_MAGIC: bz2.open,
-    b'\xfd7zXZ': lzma.open,
-}
-# What the decompressors raise.
-DAMAGE = (
-    zstandard.ZstdError, lzma.LZMAError, zlib.error, RuntimeError, EOFError, OSError, ValueError,
-    MemoryError,
-)  # fmt: skip
 # What else lies under such names.
 STRANGERS = {
     b'version https://git-lfs': 'a git-lfs pointer, not the recording itself: run `git lfs pull`',
@@ -66,9 +39,6 @@ STRANGERS = {
     b'PK\x03\x04': 'a zip archive: unpack it first',
 }
 LONGEST_MAGIC = 32
-# What must stay free where a compressed recording is unpacked.
-DISK_RESERVE = 256 << 20
-COPY_BYTES = 4 << 20
 
 
 class RecordingFiles:
@@ -77,7 +47,8 @@ class RecordingFiles:
     def __init__(self, path: Path) -> None:
         """Open every file; compressed ones are unpacked into a temporary folder for as long.
 
-        Of several files, those that cannot be read are skipped with a warning in the log.
+        Of several files, those that are missing or cannot be read are skipped with a warning in
+        the log.
         Raises PlaybackError, which names the file, what is wrong and what to do, if none can.
         """
         self._path = path
@@ -87,8 +58,12 @@ class RecordingFiles:
         self._unreadable: list[str] = []
         self._noted: list[str] = []
         self._is_noted = False
+        self._losses: set[str] = set()
         try:
-            self._open_all(recording_files(path))
+            found = recording_files(path)
+            self._open_all(found.files)
+            for text in found.missing:
+                self._report_file(text)
         except BaseException:
             self.close()
             raise
@@ -101,6 +76,21 @@ class RecordingFiles:
             count = topic.count + (before.count if before else 0)
             found[topic.topic, topic.type_name] = replace(topic, count=count)
         return list(found.values())
+
+    def channels(self) -> list[StoredTopic]:
+        """Return every channel once, with the number of messages in all files.
+
+        One topic has several if what is recorded of it besides the messages differs.
+        """
+        found: dict[StoredTopic, int] = {}
+        for topic in (topic for file in self._files for topic in file.topics):
+            found[topic.channel] = found.get(topic.channel, 0) + topic.count
+        return [replace(channel, count=count) for channel, count in found.items()]
+
+    def records(self) -> Iterator[StoredRecord]:
+        """Yield the attachments and metadata records of all files."""
+        for file in self._files:
+            yield from file.records()
 
     def messages(
         self, topics: Collection[str], window: TimeWindow = ALWAYS
@@ -134,6 +124,13 @@ class RecordingFiles:
             _logger.warning("'%s': %s; damaged messages are skipped", self._path, text)
         self._noted.append(text)
 
+    def note_loss(self, text: str) -> None:
+        """Take note of what is lost for another reason than damage; each text is logged once."""
+        if text not in self._losses:
+            self._losses.add(text)
+            _logger.warning("'%s': %s", self._path, text)
+        self._noted.append(text)
+
     def close(self) -> None:
         """Close the files and remove what was unpacked."""
         self._stack.close()
@@ -157,53 +154,44 @@ class RecordingFiles:
         if not self._files:
             raise errors[0]
         for unreadable in errors:
-            self._unreadable.append(str(unreadable))
-            _logger.warning('%s; the other files are played', unreadable)
+            self._report_file(f'{unreadable}; the other files are read')
+
+    def _report_file(self, text: str) -> None:
+        self._unreadable.append(text)
+        _logger.warning('%s', text)
 
     def _open(self, name: Path) -> StorageFile:
-        path = name
+        found = Unpacked(name)
         try:
-            start = _start(path)
-            for magic, decompress in DECOMPRESSORS.items():
-                if start.startswith(magic):
-                    path = self._unpack(path, decompress)
-                    start = _start(path)
+            start = _start(name)
+            if start.startswith(tuple(DECOMPRESSORS)):
+                found = self._unpack(name)
+                start = _start(found.path)
             for magic, reader in READERS.items():
                 if start.startswith(magic):
-                    return reader(path, name)
+                    file = reader(found.path, name, bool(found.lost))
+                    break
+            else:
+                raise _no_recording(name, start)
         except OSError as error:
             raise PlaybackError(f"cannot read '{name}': {error.strerror or error}") from error
-        raise _no_recording(name, start)
+        except NotBegunError as error:
+            raise _no_recording(name, error.start) from error
+        if found.lost:
+            self._report_file(
+                f"'{name}' is damaged or cut short ({found.lost}): what is readable of the first "
+                f'{found.path.stat().st_size} bytes, as unpacked, is read'
+            )
+        return file
 
-    def _unpack(self, path: Path, decompress: Callable[[BinaryIO], Any]) -> Path:
-        """Return a temporary copy of a compressed file; raises PlaybackError."""
+    def _unpack(self, path: Path) -> Unpacked:
+        """Unpack a compressed file into a temporary folder; raises PlaybackError."""
         if self._unpacked is None:
             name = self._stack.enter_context(tempfile.TemporaryDirectory(prefix='s2m2_ros_'))
             self._unpacked = Path(name)
             _logger.info("unpacking '%s' into '%s'", path, name)
         target = self._unpacked / f'{len(list(self._unpacked.iterdir()))}_{path.stem}'
-        packed_size = path.stat().st_size
-        try:
-            with path.open('rb') as packed, decompress(packed) as plain, target.open('wb') as out:
-                while part := plain.read(COPY_BYTES):
-                    if not out.tell() and not part.startswith(tuple(READERS)):
-                        raise _no_recording(path, part)
-                    out.write(part)
-                    if not is_plausible(out.tell(), packed_size):
-                        raise PlaybackError(
-                            f"'{path}' is implausible: unpacked it has more than {out.tell()} "
-                            f'bytes, of {packed_size}'
-                        )
-                    if shutil.disk_usage(self._unpacked).free < DISK_RESERVE:
-                        raise PlaybackError(
-                            f"no room to unpack '{path}' in '{self._unpacked}': unpack it "
-                            'yourself, or set TMPDIR to a larger disk'
-                        )
-        except DAMAGE as error:
-            raise PlaybackError(
-                f"'{path}' cannot be unpacked, it is damaged or cut short ({safe_text(error)})"
-            ) from error
-        return target
+        return unpack(path, target, lambda start: start.startswith(tuple(READERS)))
 
 
 def _timed(

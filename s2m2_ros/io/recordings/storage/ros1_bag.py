@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from s2m2_ros.io.recordings.storage.compression import decompressed
 from s2m2_ros.io.recordings.storage.stored_messages import (
     ALWAYS,
     StoredMessage,
+    StoredRecord,
     StoredTopic,
     TimeWindow,
 )
@@ -55,12 +56,12 @@ class _BoundedReader(Reader):  # type: ignore[misc]  # rosbags is optional
 class Ros1Bag:
     """Reads a ROS 1 bag with an index."""
 
-    def __init__(self, path: Path, name: Path) -> None:
+    def __init__(self, path: Path, name: Path, is_partial: bool = False) -> None:
         """Open the bag, called ``name`` in messages.
 
         Raises PlaybackError, which names the tool that repairs it.
         """
-        self._name = name
+        self._name, self._is_packed = name, path != name
         self._reader = _BoundedReader(path)
         try:
             _check_version(path)
@@ -113,13 +114,17 @@ class Ros1Bag:
         """Return first and last time of the bag."""
         return [(self.start_ns, max(self.start_ns, self._reader.end_time))]
 
+    def records(self) -> Iterable[StoredRecord]:
+        """Return nothing: such files have none."""
+        return ()
+
     def close(self) -> None:
         """Close the bag."""
         self._reader.close()
 
     def _report(self, error: Exception) -> None:
         reason = safe_text(str(error) or type(error).__name__)
-        text = f"'{self._name.name}' is damaged ({reason}): the rest is played"
+        text = f"'{self._name.name}' is damaged ({reason}): the rest is read"
         if not self.damage:
             _logger.warning('%s', text)
         self.damage.append(text)
@@ -127,7 +132,9 @@ class Ros1Bag:
     def _unreadable(self, error: Exception) -> PlaybackError:
         reason = safe_text(error) or type(error).__name__
         return PlaybackError(
-            f"the ROS 1 bag '{self._name}' cannot be read ({reason}): `rosbag reindex` repairs "
+            f"the ROS 1 bag '{self._name}' cannot be read ({reason}): "
+            + ('unpack it; ' if self._is_packed else '')
+            + '`rosbag reindex` repairs '
             'one whose recorder was killed, `rosbags-convert --src BAG --dst FOLDER` makes a '
             'ROS 2 recording of a whole one'
         )

@@ -7,16 +7,17 @@ import os
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from s2m2_ros.io.recordings.storage.compression import LARGEST_BLOCK
+from s2m2_ros.io.recordings.storage.sqlite_pages import Columns, FoundRow, SqlitePages
 from s2m2_ros.io.recordings.storage.stored_messages import (
     ALWAYS,
     StoredMessage,
+    StoredRecord,
     StoredTopic,
     TimeWindow,
     message_type,
@@ -40,19 +41,23 @@ DAMAGE = (sqlite3.Error, TypeError, ValueError, AttributeError, OverflowError, M
 class SqliteFile:
     """Reads the tables `topics` and `messages`, which every version of rosbag2 writes alike."""
 
-    def __init__(self, path: Path, name: Path) -> None:
+    def __init__(self, path: Path, name: Path, is_partial: bool = False) -> None:
         """Open the file, called ``name`` in messages.
 
-        Raises PlaybackError if it holds no recording, or is damaged.
+        ``is_partial``: more of a compressed file could not be unpacked, which is reported
+        already. Raises PlaybackError if it holds no recording, or nothing of it is readable.
         """
-        self._name = name
+        self._name, self._is_partial, self._is_packed = name, is_partial, path != name
         self.damage: list[str] = []
-        self._reported = False
-        # The rows that are left of a damaged table; None for a whole one.
-        self._salvaged: list[tuple[Any, ...]] | None = None
+        self._reported = self._is_cut = False
+        # The rows that are left of a damaged file, and its pages; None for a whole one.
+        self._salvaged: list[FoundRow] | None = None
+        self._pages: SqlitePages | None = None
+        self._file = path.open('rb')
         try:
-            self._connection = _connect(path)
+            self._connection, is_whole = _connect(path)
         except DAMAGE as error:
+            self._file.close()
             raise self._unreadable(error) from error
         self._steps_left = 0
         self._steps = STEPS_PER_BYTE * path.stat().st_size + LEAST_STEPS
@@ -61,9 +66,9 @@ class SqliteFile:
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_BLOCK)
         try:
             self._check_tables()
-            self._read_topics()
+            self._read_topics(path.stat().st_size, is_whole=is_whole)
         except DAMAGE as error:
-            self._connection.close()
+            self.close()
             raise self._unreadable(error) from error
 
     def messages(
@@ -74,18 +79,31 @@ class SqliteFile:
         What cannot be read of a damaged file is skipped with a warning in the log.
         """
         wanted = [number for number, topic in self._topics.items() if topic.topic in topics]
+        if self._salvaged is not None:
+            yield from self._salvaged_messages(wanted, window)
+            return
         for number, log_ns, row in self._places(wanted, window):
             found = next(self._rows('SELECT data FROM messages WHERE id = ?', [row]), None)
             if found and isinstance(log_ns, int) and isinstance(found[0], bytes):
                 yield StoredMessage(self._topics[number], log_ns, found[0])
 
+    def _salvaged_messages(
+        self, wanted: Collection[int], window: TimeWindow
+    ) -> Iterator[StoredMessage]:
+        for row in self._salvaged or ():
+            if self._pages is None or row.topic not in wanted or not window.holds(row.log_ns):
+                continue
+            try:
+                data = self._pages.data(row, self._columns)
+            except ValueError as error:
+                # Of a file that is cut short, this is no more than was reported.
+                if not self._is_cut:
+                    self._report(f'is damaged ({error}): messages are lost, the others are read')
+            else:
+                yield StoredMessage(self._topics[row.topic], row.log_ns, data)
+
     def _places(self, wanted: Sequence[Any], window: TimeWindow) -> Iterator[tuple[Any, ...]]:
         """Yield topic, time and row of messages in the order of their time."""
-        if self._salvaged is not None:
-            for number, log_ns, row in self._salvaged:
-                if number in wanted and window.holds(log_ns):
-                    yield number, log_ns, row
-            return
         places = ', '.join('?' * len(wanted))
         # Only placeholders are put in. Large data would slow the sorting down.
         query = (
@@ -101,13 +119,9 @@ class SqliteFile:
         try:
             yield from self._execute(query, values)
         except DAMAGE as error:
-            self._report(error)
+            self._report(f'is damaged ({safe_text(error)}): what is readable is read')
 
-    def _report(self, error: Exception) -> None:
-        text = (
-            f'is damaged ({safe_text(error)}): what is readable is played; '
-            '`sqlite3 FILE .recover | sqlite3 NEW` saves more'
-        )
+    def _report(self, text: str) -> None:
         if not self._reported:
             self._reported = True
             _logger.warning("'%s' %s", self._name, text)
@@ -116,18 +130,23 @@ class SqliteFile:
     def spans(self) -> list[tuple[int, int]]:
         """Return the seconds in which there are messages, as first and last time."""
         if self._salvaged is not None:
-            seconds = list({log_ns // NANOSECONDS for _, log_ns, _ in self._salvaged})
+            seconds = list({row.log_ns // NANOSECONDS for row in self._salvaged})
         else:
             query = f'SELECT DISTINCT timestamp / {NANOSECONDS} FROM messages'  # noqa: S608
             seconds = [row[0] for row in self._rows(query, ()) if isinstance(row[0], int)]
         return [(s * NANOSECONDS, (s + 1) * NANOSECONDS - 1) for s in sorted(seconds)]
 
+    def records(self) -> Iterable[StoredRecord]:
+        """Return nothing: such files have none."""
+        return ()
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+        self._file.close()
 
-    def _read_topics(self) -> None:
-        counts, self.start_ns = self._counted()
+    def _read_topics(self, size: int, *, is_whole: bool) -> None:
+        counts, self.start_ns = self._counted(size, is_whole=is_whole)
         definitions = self._optional(
             'SELECT topic_type, encoded_message_definition, encoding FROM message_definitions'
         )
@@ -147,35 +166,49 @@ class SqliteFile:
         }
         self.topics = list(self._topics.values())
 
-    def _counted(self) -> tuple[dict[Any, int], int]:
+    def _counted(self, size: int, *, is_whole: bool) -> tuple[dict[Any, int], int]:
         """Return how many messages each topic has, and when the first came.
 
-        Where parts of the table are damaged, the rows of the others are found one by one.
+        Where parts of the file are damaged or missing, the rows are looked for page by page.
         """
-        try:
-            counts = self._execute('SELECT topic_id, count(*) FROM messages GROUP BY topic_id')
-            found = dict(counts.fetchall())
-            (start,) = self._execute('SELECT min(timestamp) FROM messages').fetchone()
-        except sqlite3.DatabaseError as error:
-            (last,) = self._execute('SELECT max(id) FROM messages').fetchone()
-            rows = [r for r in self._readable(0, int(last)) if isinstance(r[1], int)]
-            if not rows:
-                raise
-            self._report(error)
-            self._salvaged = sorted(rows, key=itemgetter(1))
-            return dict(Counter(row[0] for row in rows)), self._salvaged[0][1]
-        return found, int(start or 0)
+        error: Exception | None = None
+        if is_whole:
+            try:
+                counts = self._execute('SELECT topic_id, count(*) FROM messages GROUP BY topic_id')
+                found = dict(counts.fetchall())
+                # Reads all of the index, if there is one.
+                (start,) = self._execute(
+                    'SELECT min(timestamp), count(*) FROM messages WHERE timestamp > ?',
+                    (SMALLEST,),
+                ).fetchone()[:1]
+            except sqlite3.DatabaseError as damage:
+                error = damage
+            else:
+                return found, int(start or 0)
+        self._salvaged = rows = self._salvage(size)
+        if not rows:
+            raise error or sqlite3.DatabaseError('it is cut short before the first message')
+        self._is_cut = self._pages is not None and self._pages.declared_bytes > size
+        if self._pages is not None and self._is_cut:
+            if not self._is_partial:
+                self._report(
+                    f'is cut short, {size} of {self._pages.declared_bytes} bytes are there: the '
+                    'messages in these are read'
+                )
+        else:
+            reason = safe_text(error) if error else 'its size is wrong'
+            self._report(f'is damaged ({reason}): the messages on its whole pages are read')
+        return dict(Counter(row.topic for row in rows)), rows[0].log_ns
 
-    def _readable(self, first: int, last: int) -> list[tuple[Any, ...]]:
-        """Return topic, time and number of the rows of these numbers that can be read."""
-        query = 'SELECT topic_id, timestamp, id FROM messages WHERE id BETWEEN ? AND ?'
-        try:
-            return self._execute(query, (first, last)).fetchall()
-        except sqlite3.DatabaseError:
-            if first >= last:
-                return []
-        middle = (first + last) // 2
-        return self._readable(first, middle) + self._readable(middle + 1, last)
+    def _salvage(self, size: int) -> list[FoundRow]:
+        """Return the rows on the pages that are there, in the order of their time."""
+        names = [column[1] for column in self._execute('PRAGMA table_xinfo(messages)').fetchall()]
+        self._columns = Columns(
+            len(names), *(names.index(name) for name in ('topic_id', 'timestamp', 'data'))
+        )
+        self._pages = SqlitePages(self._file, size)
+        found = {row.number: row for row in self._pages.rows(self._columns)}
+        return sorted(found.values(), key=lambda row: (row.log_ns, row.number))
 
     def _optional(self, query: str) -> list[tuple[Any, ...]]:
         """Return the rows of what early versions of rosbag2 do not write."""
@@ -205,24 +238,34 @@ class SqliteFile:
         return self._steps_left < 0
 
     def _unreadable(self, error: Exception) -> PlaybackError:
+        advice = (
+            ''
+            if self._is_packed
+            else ('; `sqlite3 FILE .recover | sqlite3 NEW` saves what is left of a damaged one')
+        )
         return PlaybackError(
-            f"'{self._name}' is no whole SQLite recording ({safe_text(error)}); "
-            '`sqlite3 FILE .recover | sqlite3 NEW` saves what is left of a damaged one'
+            f"'{self._name}' is no readable SQLite recording ({safe_text(error)}){advice}"
         )
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """Return a connection that reads the write-ahead log of a killed recorder, if it may."""
+def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """Return a connection, and whether the file has the size that it declares.
+
+    The connection reads the write-ahead log of a killed recorder, if it may.
+    """
     name = quote(os.fsencode(path.absolute()))
     error: Exception | None = None
-    for option in ('mode=ro', 'immutable=1'):
+    for option, is_whole in (('mode=ro', True), ('immutable=1', True), ('immutable=1', False)):
         # Whoever opened it may hand it to another thread.
         connection = sqlite3.connect(f'file:{name}?{option}', uri=True, check_same_thread=False)
         try:
+            if not is_whole:
+                # Without this, SQLite reads nothing of a file that is cut short.
+                connection.execute('PRAGMA writable_schema = ON')
             connection.execute('SELECT count(*) FROM sqlite_master').fetchone()
         except sqlite3.Error as failure:
             connection.close()
             error = failure
         else:
-            return connection
+            return connection, is_whole
     raise error or sqlite3.OperationalError('cannot be opened')

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
+
+# How messages of ROS are encoded; MCAP files may hold any other.
+ROS_ENCODINGS = ('cdr', 'ros1')
 
 
 @dataclass(frozen=True)
@@ -13,12 +16,13 @@ class StoredTopic:
 
     Attributes:
         topic: its name.
-        type_name: type of its messages, e.g. 'sensor_msgs/msg/Image'.
-        encoding: cdr or ros1.
+        type_name: type of its messages, e.g. 'sensor_msgs/msg/Image'; empty without a schema.
+        encoding: cdr, ros1 or another, e.g. json.
         count: number of its messages.
         definition: what defines the type and those in it, as recorded; may be empty.
         definition_format: of that: ros2msg, ros2idl, ros1msg or another.
         qos: what its publishers offered, as recorded; may be empty.
+        metadata: what an MCAP file says of its channel, keys and values, sorted; None elsewhere.
 
     """
 
@@ -29,15 +33,55 @@ class StoredTopic:
     definition: bytes = b''
     definition_format: str = ''
     qos: str = ''
+    metadata: tuple[tuple[str, str], ...] | None = None
+
+    @property
+    def channel(self) -> StoredTopic:
+        """Return everything but the count: what is equal in the files of one recording."""
+        return replace(self, count=0)
 
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """One message as it is stored; ``log_ns`` is when it was recorded, in nanoseconds."""
+    """One message as it is stored.
+
+    Attributes:
+        topic: where it was published.
+        log_ns: when it was recorded, in nanoseconds.
+        data: as recorded.
+        publish_ns: when it was published; None where that is not recorded.
+        sequence: number that its publisher gave it, 0 for none.
+
+    """
 
     topic: StoredTopic
     log_ns: int
     data: bytes
+    publish_ns: int | None = None
+    sequence: int = 0
+
+
+@dataclass(frozen=True)
+class StoredAttachment:
+    """A file within an MCAP file; ``content`` yields its ``size`` bytes, whenever called."""
+
+    name: str
+    media_type: str
+    log_ns: int
+    create_ns: int
+    size: int
+    content: Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True)
+class StoredMetadata:
+    """A metadata record of an MCAP file."""
+
+    name: str
+    values: Mapping[str, str]
+
+
+StoredRecord = StoredAttachment | StoredMetadata
 
 
 @dataclass(frozen=True)
@@ -83,6 +127,10 @@ class StorageFile(Protocol):
 
     def spans(self) -> Sequence[tuple[int, int]]:
         """Return first and last time of parts of the file that can be read for themselves."""
+        ...
+
+    def records(self) -> Iterable[StoredRecord]:
+        """Yield the attachments and metadata of the file, which only MCAP has."""
         ...
 
     def close(self) -> None:

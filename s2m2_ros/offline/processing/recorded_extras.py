@@ -1,0 +1,123 @@
+"""What a recording holds beside its pairs: transforms, and the camera that colors clouds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from s2m2_ros.io.recordings.recording_topics import INFO_TYPE
+from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic, TimeWindow
+from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, PlaybackError
+from s2m2_ros.messages.output_topics import CLOUDS
+from s2m2_ros.offline.processing.color_images import ColorImages
+from s2m2_ros.offline.processing.color_target import (
+    ColorTarget,
+    color_image_topic,
+    color_target,
+)
+from s2m2_ros.offline.processing.frames import (
+    LONGEST_AFTER_NS,
+    LONGEST_BEFORE_NS,
+    MOVING_TRANSFORMS,
+    STATIC_TRANSFORMS,
+    FrameTree,
+)
+from s2m2_ros.offline.processing.options import ProcessOptions
+from s2m2_ros.offline.processing.pair_extras import PairExtras
+from s2m2_ros.offline.processing.recorded_messages import RecordedMessages, widened
+
+# What is read around a segment, so that pairs at its ends are complete.
+MARGIN_NS = NANOSECONDS
+
+
+class RecordedExtras:
+    """Finds what the options ask for besides the pairs.
+
+    Attributes:
+        color_topic: of the images that color clouds; empty if none are wanted.
+
+    """
+
+    def __init__(
+        self, topics: Sequence[StoredTopic], messages: RecordedMessages, options: ProcessOptions
+    ) -> None:
+        """Look for the images that color clouds, and for static transforms.
+
+        Raises PlaybackError if images are wanted and not there.
+        """
+        self._topics, self._messages, self._options = topics, messages, options
+        self._images = color_image_topic(topics, options)
+        self.color_topic = self._images if options.colors_clouds else ''
+        self._static = self._found_static()
+
+    @property
+    def needs_transforms(self) -> bool:
+        """Return whether clouds are transformed into another frame."""
+        return bool(self._options.points_frame) and not CLOUDS.isdisjoint(self._options.outputs)
+
+    def check_transforms(self, frames: Sequence[str]) -> None:
+        """Raise PlaybackError if clouds cannot be transformed, since no transform is recorded.
+
+        ``frames`` are those of the rigs, empty where one has no pair.
+        """
+        wanted, known = self._options.points_frame, sorted({*frames} - {''})
+        recorded = {topic.topic for topic in self._topics if topic.count}
+        if not self.needs_transforms or recorded & {MOVING_TRANSFORMS, STATIC_TRANSFORMS}:
+            return
+        if known and wanted not in known:
+            raise PlaybackError(
+                f"{self._options.names('points_frame')} = '{wanted}': nothing is recorded on "
+                f'{MOVING_TRANSFORMS} or {STATIC_TRANSFORMS}, so clouds stay in the frame of the '
+                f'left camera: {", ".join(known)}'
+            )
+
+    def targets(self, frames: Sequence[str]) -> list[ColorTarget | None]:
+        """Return the camera that depth is registered to, as rigs with these frames see it.
+
+        Raises PlaybackError if its calibration or place is not recorded.
+        """
+        topic = self._options.color_info
+        if not topic:
+            return [None] * len(frames)
+        found = self._messages.contents({topic}, TimeWindow())
+        info = next((content for _, content in found), None)
+        if info is None or not hasattr(info, 'distortion_model'):
+            kinds = [t.topic for t in self._topics if t.type_name == INFO_TYPE]
+            raise PlaybackError(
+                f"{self._options.names('color_info')}: no camera_info on '{topic}'; recorded are "
+                + (', '.join(sorted(kinds)) or 'none')
+            )
+        tree = FrameTree(self._static)
+        return [color_target(info, self._options, self._images, tree, frame) for frame in frames]
+
+    def of_window(
+        self,
+        window: TimeWindow,
+        targets: Sequence[ColorTarget | None],
+        note_loss: Callable[[str], None],
+    ) -> PairExtras:
+        """Return what completes the pairs of a window."""
+        options = self._options
+        moving: list[Any] = []
+        if options.points_frame or options.temporal_fixed_frame:
+            around = widened(window, LONGEST_BEFORE_NS + MARGIN_NS, LONGEST_AFTER_NS + MARGIN_NS)
+            found = self._messages.contents({MOVING_TRANSFORMS}, around)
+            moving = [content for _, content in found]
+        colors = ColorImages(self.color_topic, options) if self.color_topic else None
+        frames = FrameTree(self._static, moving)
+        return PairExtras(
+            options.points_frame,
+            options.temporal_fixed_frame,
+            frames,
+            targets,
+            colors,
+            note_loss,
+        )
+
+    def _found_static(self) -> list[Any]:
+        """Return the transforms that do not change, if any are needed."""
+        options = self._options
+        if not (options.points_frame or options.temporal_fixed_frame or options.color_info):
+            return []
+        found = self._messages.contents({STATIC_TRANSFORMS}, TimeWindow())
+        return [content for _, content in found]
