@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import registry
@@ -13,6 +13,8 @@ from s2m2_ros.inference.sgbm_options import SgbmOptions
 if TYPE_CHECKING:
     from s2m2_ros.inference import StereoMatcher
     from s2m2_ros.inference.matcher_options import MatcherOptions
+
+Number = TypeVar('Number', int, float)
 
 # Short names that people type, and the full ones.
 PRECISIONS = {
@@ -52,6 +54,12 @@ def add_matcher_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help='match at this width at most; 0: no limit; default: as --preset says',
     )
+    parser.add_argument(
+        '--upsampling',
+        type=float,
+        help='match again at so many times the size, 1 (not) to 4, and take the finer result '
+        'where it is trusted; default: as --preset says',
+    )
     add_sgbm_arguments(parser)
 
 
@@ -61,8 +69,9 @@ def add_preset_argument(parser: argparse.ArgumentParser, *, default: str) -> Non
         '--preset',
         choices=CHOICES,
         default=default,
-        help='speed against accuracy, in place of max-width and refine-iterations, which override '
-        f'it; auto: what should give 2 pairs per second of 640x480 (default: {default})',
+        help='speed against accuracy, in place of max-width, refine-iterations and upsampling, '
+        'which override it; auto: what should give 2 pairs per second of 640x480 '
+        f'(default: {default})',
     )
 
 
@@ -109,6 +118,7 @@ def matcher_options(arguments: argparse.Namespace) -> MatcherOptions:
         refine_iterations=_or_by_preset(arguments.refine_iterations, 'refine-iterations'),
         allow_negative=arguments.allow_negative,
         max_width=_or_by_preset(arguments.max_width, 'max-width'),
+        upsampling=_or_by_preset(arguments.upsampling, 'upsampling'),
         sgbm=SgbmOptions(
             search_fraction=arguments.sgbm_search_fraction,
             working_width=arguments.sgbm_working_width,
@@ -117,7 +127,7 @@ def matcher_options(arguments: argparse.Namespace) -> MatcherOptions:
     ).resolved()
 
 
-def _or_by_preset(value: int | None, option: str) -> int:
+def _or_by_preset(value: Number | None, option: str) -> Number | int:
     """Return what was given, or else `BY_PRESET`; raises S2M2Error."""
     if value is not None and value < 0:
         raise S2M2Error(f'--{option} must be 0 or more, not {value}')

@@ -12,17 +12,25 @@ from typing import Any
 import torch
 
 from s2m2_ros.inference import selection
-from s2m2_ros.inference.backend import Backend
+from s2m2_ros.inference.backend import Backend, Maps
 from s2m2_ros.inference.backends.devices import on_device
 from s2m2_ros.inference.errors import ClosedError, DeviceMemoryError, OptionError
 from s2m2_ros.inference.hardware.device_memory import is_out_of_memory, release, width_that_fits
 from s2m2_ros.inference.hardware.timing import StageTimings, mark
 from s2m2_ros.inference.images import Image, Uploader, common_format
 from s2m2_ros.inference.result import MatchResult
-from s2m2_ros.inference.scaling import enlarge, shrink, working_size
+from s2m2_ros.inference.scaling import (
+    finer_size,
+    finer_where_trusted,
+    resize_images,
+    to_size,
+    working_size,
+)
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 
 _logger = logging.getLogger(__name__)
+
+MOST_UPSAMPLING = 4.0
 
 
 class StereoMatcher:
@@ -35,21 +43,34 @@ class StereoMatcher:
         device: where the results are.
         checkpoint: the name or path it was opened with; empty if the backend needs none.
         max_width: images are shrunk to at most this width for the network; 0 for no limit.
+        upsampling: above 1, images are matched a second time at so many times their size, as far
+            as `max_width` allows, and each pixel is taken from the finer result unless the other
+            one is much more trusted.
 
     Calls from several threads are run one after the other. Closing (also by `with`) frees the
     device memory.
 
     """
 
-    def __init__(self, backend: Backend, *, checkpoint: str = '', max_width: int = 0) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        checkpoint: str = '',
+        max_width: int = 0,
+        upsampling: float = 1.0,
+    ) -> None:
         """Wrap an opened backend; use `open` unless you wrote the backend yourself."""
         if max_width < 0:
             raise OptionError(f'max_width must be 0 (no limit) or a width, not {max_width}')
+        if not 1.0 <= upsampling <= MOST_UPSAMPLING:
+            raise OptionError(f'upsampling must be 1 to {MOST_UPSAMPLING:g}, not {upsampling:g}')
         self.backend = backend.name
         self.precision = backend.precision
         self.device = backend.device
         self.checkpoint = checkpoint
         self.max_width = max_width
+        self.upsampling = upsampling
         self._backend: Backend | None = backend
         self._uploader = Uploader(backend.device)
         self._lock = threading.Lock()
@@ -65,6 +86,7 @@ class StereoMatcher:
         refine_iterations: int = 3,
         allow_negative: bool = False,
         max_width: int | None = None,
+        upsampling: float = 1.0,
         cache_folder: Path | None = None,
         sgbm: SgbmOptions | None = None,
     ) -> StereoMatcher:
@@ -85,6 +107,8 @@ class StereoMatcher:
             allow_negative: allow negative disparities (verged cameras).
             max_width: work at this width at most; the disparity is scaled back. None or 0: no
                 limit.
+            upsampling: match a second time at so many times the size, 1 (not) to 4, for finer
+                depth of what has texture; its square in time and memory. `max_width` limits it.
             cache_folder: where engines are kept between runs; default: the user's cache folder.
             sgbm: how the `sgbm` backend matches; default: `SgbmOptions()`.
 
@@ -108,7 +132,7 @@ class StereoMatcher:
             sgbm=sgbm,
         )
         name = '' if opened.name == 'sgbm' else str(checkpoint)
-        return cls(opened, checkpoint=name, max_width=max_width or 0)
+        return cls(opened, checkpoint=name, max_width=max_width or 0, upsampling=upsampling)
 
     def match(self, left: Image, right: Image, *, timed: bool = False) -> MatchResult:
         """Match one rectified pair.
@@ -143,7 +167,7 @@ class StereoMatcher:
             if self._backend is None:
                 raise ClosedError
             layout = common_format(lefts, rights)
-            size = working_size(layout.height, layout.width, self.max_width)
+            size = self.working_size(layout.height, layout.width)
             try:
                 return self._match(self._backend, lefts, rights, size, timed=timed)
             except Exception as error:
@@ -153,10 +177,11 @@ class StereoMatcher:
                 self.backend, self.precision = self._backend.name, self._backend.precision
             # Outside the handler: the traceback held the tensors of the failed pass.
             release(self.device)
+            height, width = finer_size(*size, self.max_width, self.upsampling)
             raise DeviceMemoryError(
-                height=size[0],
-                width=size[1],
-                max_width=width_that_fits(size[0], size[1], len(lefts), self.device),
+                height=height,
+                width=width,
+                max_width=width_that_fits(height, width, len(lefts), self.device),
                 device=str(self.device),
             )
 
@@ -234,11 +259,10 @@ class StereoMatcher:
         started = mark(self.device) if timed else None
         left, right = self._uploader.upload(lefts, rights)
         uploaded = mark(self.device) if timed else None
-        full_size = (left.shape[-2], left.shape[-1])
-        if size == full_size:
-            maps = backend.infer(left, right)
-        else:
-            maps = enlarge(backend.infer(shrink(left, size), shrink(right, size)), full_size)
+        maps = _at_size(backend, left, right, size)
+        finer = finer_size(left.shape[-2], left.shape[-1], self.max_width, self.upsampling)
+        if finer[1] > left.shape[-1]:
+            maps = finer_where_trusted(maps, _at_size(backend, left, right, finer))
         timings = None
         if started is not None and uploaded is not None:
             timings = StageTimings(started, uploaded, mark(self.device))
@@ -249,3 +273,14 @@ class StereoMatcher:
         return [
             MatchResult(*one, timings, image) for one, image in zip(pairs, images, strict=True)
         ]
+
+
+def _at_size(
+    backend: Backend, left: torch.Tensor, right: torch.Tensor, size: tuple[int, int]
+) -> Maps:
+    """Return the maps of images (B, C, H, W), matched at a height and width, in their size."""
+    full_size = (left.shape[-2], left.shape[-1])
+    if size == full_size:
+        return backend.infer(left, right)
+    resized = [resize_images(images, size) for images in (left, right)]
+    return to_size(backend.infer(*resized), full_size)

@@ -9,7 +9,7 @@ from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.hardware.devices import resolve_device
 from s2m2_ros.inference.matcher import StereoMatcher
 from s2m2_ros.inference.preset_choice import Choice, automatic_preset
-from s2m2_ros.inference.presets import AUTO, BY_PRESET, CHOICES, PRESETS
+from s2m2_ros.inference.presets import AUTO, AUTOMATIC, BY_PRESET, CHOICES, PRESETS
 from s2m2_ros.inference.registry import AUTOMATIC_ORDER, BACKENDS
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.network import S2M2Config, read_config
@@ -17,15 +17,16 @@ from s2m2_ros.weights import find_checkpoint
 from s2m2_ros.weights.other_networks import is_onnx_file
 
 _logger = logging.getLogger(__name__)
-_PRESET_FIELDS = ('max_width', 'refine_iterations')
+_ALL_THAT_AUTO_CHOOSES = {'max_width', 'refine_iterations'}
+_PRESET_FIELDS = ('max_width', 'refine_iterations', 'upsampling')
 
 
 @dataclass(frozen=True)
 class MatcherOptions:
     """How pairs are matched, see `StereoMatcher.open`.
 
-    `preset` is a key of `PRESETS` or 'auto' and stands for `max_width` and `refine_iterations`,
-    unless these are given: `BY_PRESET` means that they are not.
+    `preset` is a key of `PRESETS` or 'auto' and stands for `max_width`, `refine_iterations` and
+    `upsampling`, unless these are given: `BY_PRESET` means that they are not.
     """
 
     checkpoint: str = 'starter'
@@ -36,6 +37,7 @@ class MatcherOptions:
     refine_iterations: int = BY_PRESET
     allow_negative: bool = False
     max_width: int = BY_PRESET
+    upsampling: float = BY_PRESET
     sgbm: SgbmOptions = field(default_factory=SgbmOptions)
 
     def resolved(self) -> MatcherOptions:
@@ -48,9 +50,10 @@ class MatcherOptions:
         if self.preset not in CHOICES:
             raise S2M2Error(f"preset must be one of {', '.join(CHOICES)}, not '{self.preset}'")
         given = {n: getattr(self, n) for n in _PRESET_FIELDS if getattr(self, n) != BY_PRESET}
+        if self.preset == AUTO and given.keys() >= _ALL_THAT_AUTO_CHOOSES:
+            return replace(self, upsampling=given.get('upsampling', 1.0))
         if len(given) == len(_PRESET_FIELDS):
-            if self.preset != AUTO:
-                _logger.info('preset %s has no effect: %s', self.preset, _overriding(given))
+            _logger.info('preset %s has no effect: %s', self.preset, _overriding(given))
             return replace(self, preset=AUTO)
         config = self._config()
         choice = self._choice(config)
@@ -73,6 +76,7 @@ class MatcherOptions:
                 refine_iterations=options.refine_iterations,
                 allow_negative=options.allow_negative,
                 max_width=options.max_width,
+                upsampling=options.upsampling,
                 sgbm=options.sgbm,
             )
         except ValueError as error:
@@ -88,7 +92,7 @@ class MatcherOptions:
 
     def _choice(self, config: S2M2Config | None) -> Choice:
         if config is None:
-            accurate = next(iter(PRESETS))
+            accurate = next(iter(AUTOMATIC))
             return Choice(accurate, PRESETS[accurate], '')
         if self.preset != AUTO:
             return Choice(self.preset, PRESETS[self.preset], f'preset {self.preset}')
@@ -100,13 +104,15 @@ class MatcherOptions:
         )
 
 
-def _sentence(choice: Choice, filled: dict[str, int], given: dict[str, int]) -> str:
+def _sentence(choice: Choice, filled: dict[str, float], given: dict[str, float]) -> str:
     """Return what the log says of a preset: why, which values it sets, and which override it."""
-    parts = [choice.reason, ', '.join(f'{name} {value}' for name, value in filled.items())]
+    shown = {name: value for name, value in filled.items() if (name, value) != ('upsampling', 1.0)}
+    parts = [choice.reason, ', '.join(f'{name} {value:g}' for name, value in shown.items())]
     text = ': '.join(part for part in parts if part)
     return f'{text}; {_overriding(given)}' if given else text
 
 
-def _overriding(given: dict[str, int]) -> str:
-    values = ' and '.join(f'{name} {value}' for name, value in given.items())
+def _overriding(given: dict[str, float]) -> str:
+    *others, last = (f'{name} {value:g}' for name, value in given.items())
+    values = f'{", ".join(others)} and {last}' if others else last
     return f'{values} given, which override{"s" if len(given) == 1 else ""} it'

@@ -11,7 +11,7 @@ from s2m2_ros.inference.hardware.processor_speed import (
     Processor,
     this_processor,
 )
-from s2m2_ros.inference.presets import AUTO, PRESETS, Preset
+from s2m2_ros.inference.presets import AUTO, AUTOMATIC, Preset
 from s2m2_ros.inference.scaling import working_size
 from s2m2_ros.network import S2M2Config
 
@@ -38,14 +38,14 @@ def automatic_preset(config: S2M2Config | None, device: torch.device, *, bfloat1
         bfloat16: whether a processor may compute in bfloat16.
 
     """
-    accurate = next(iter(PRESETS))
+    accurate = next(iter(AUTOMATIC))
     if config is None or device.type != 'cpu':
-        return Choice(accurate, PRESETS[accurate], f'preset {AUTO} is {accurate} on {device}')
+        return Choice(accurate, AUTOMATIC[accurate], f'preset {AUTO} is {accurate} on {device}')
     processor = this_processor(bfloat16=bfloat16)
-    rates = {name: 1 / seconds(processor, config, preset) for name, preset in PRESETS.items()}
+    rates = {name: 1 / seconds(processor, config, preset) for name, preset in AUTOMATIC.items()}
     quick = (name for name, rate in rates.items() if rate >= PAIRS_PER_SECOND)
-    name = next(quick, list(PRESETS)[-1])
-    return Choice(name, PRESETS[name], _reason(name, rates[name], processor))
+    name = next(quick, list(AUTOMATIC)[-1])
+    return Choice(name, AUTOMATIC[name], _reason(name, rates[name], processor))
 
 
 def seconds(processor: Processor, config: S2M2Config, preset: Preset) -> float:
@@ -60,12 +60,12 @@ def _reason(name: str, rate: float, processor: Processor) -> str:
         f'preset {AUTO} is {name} on {processor} without a GPU (about {rate:.2g} pairs per second '
         f'of {WIDTH}x{HEIGHT}, estimated'
     )
-    accurate = next(iter(PRESETS))
+    accurate = next(iter(AUTOMATIC))
     if name == accurate:
         return f'{start})'
     loss = (
-        f'; of the motorcycle pair, starter then gets {PRESETS[name].bad_2:g} % of the pixels '
-        f'wrong by more than 2 px instead of {PRESETS[accurate].bad_2:g} %); preset {accurate} '
+        f'; of the motorcycle pair, starter then gets {AUTOMATIC[name].bad_2:g} % of the pixels '
+        f'wrong by more than 2 px instead of {AUTOMATIC[accurate].bad_2:g} %); preset {accurate} '
         'turns this off'
     )
     slower = ', backend sgbm is faster still' if rate < PAIRS_PER_SECOND else ''

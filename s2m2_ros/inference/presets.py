@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Of max_width and refine_iterations: as the preset says.
+# Of max_width, refine_iterations and upsampling: as the preset says.
 BY_PRESET = -1
 AUTO = 'auto'
 
@@ -17,6 +17,7 @@ class Preset:
     Attributes:
         max_width: images are matched at this width at most; 0: no limit.
         refine_iterations: local refinement steps.
+        upsampling: factor of the size at which images are matched a second time; 1: they are not.
         bad_2: percentage of the pixels of the motorcycle pair (741x500) that `starter` gets wrong
             by more than 2 px with it, as `benchmark/settings.py` measures.
 
@@ -25,12 +26,17 @@ class Preset:
     max_width: int
     refine_iterations: int
     bad_2: float
+    upsampling: float = 1.0
 
 
-# The most accurate one first.
-PRESETS: Mapping[str, Preset] = {
+# The most accurate one first: `auto` takes the first that is fast enough.
+AUTOMATIC: Mapping[str, Preset] = {
     'accurate': Preset(max_width=0, refine_iterations=3, bad_2=13.5),
     'balanced': Preset(max_width=640, refine_iterations=1, bad_2=13.9),
     'fast': Preset(max_width=448, refine_iterations=1, bad_2=23.8),
+}
+PRESETS: Mapping[str, Preset] = {
+    'finest': Preset(max_width=0, refine_iterations=3, bad_2=8.4, upsampling=2.0),
+    **AUTOMATIC,
 }
 CHOICES = (AUTO, *PRESETS)

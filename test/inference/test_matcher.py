@@ -82,6 +82,47 @@ def test_working_scale_is_applied_and_undone() -> None:
     assert torch.allclose(result.disparity, torch.tensor(14.0))
 
 
+class TwoSizes(PlantedBackend):
+    """Finds half of what images 100 wide have at any other width, with less trust in it."""
+
+    def infer(self, left: torch.Tensor, right: torch.Tensor) -> Maps:
+        disparity, visibility, _ = super().infer(left, right)
+        # In pixels of the size that is matched; left of the middle the coarse one is trusted.
+        disparity = disparity * (left.shape[-1] / 100 if left.shape[-1] == 100 else 0.5)
+        confidence = torch.full_like(disparity, 0.5)
+        if left.shape[-1] == 100:
+            confidence[..., :50] = 0.7
+        return Maps(disparity, visibility, confidence)
+
+
+def test_a_second_size_refines_what_it_is_trusted_with() -> None:
+    backend = TwoSizes()
+    matcher = StereoMatcher(backend, upsampling=1.5)
+    result = matcher.match(image(80, 100, 8), image(80, 100, 8))
+    assert backend.sizes == [(1, 3, 80, 100), (1, 3, 120, 150)]
+    assert matcher.working_size(80, 100) == (80, 100)
+    # Half of 8, and that in pixels of two thirds of the width.
+    assert set(result.disparity[:, :50].flatten().tolist()) == {8.0}
+    assert result.disparity[:, 50:].mean().item() == pytest.approx(8 / 2 / 1.5)
+
+
+def test_the_largest_width_also_holds_for_the_second_size() -> None:
+    backend = PlantedBackend()
+    matcher = StereoMatcher(backend, max_width=50, upsampling=2.0)
+    matcher.match(image(80, 100), image(80, 100))
+    assert backend.sizes == [(1, 3, 40, 50)]
+    backend.sizes.clear()
+    matcher.max_width = 120
+    matcher.match(image(80, 100), image(80, 100))
+    assert backend.sizes == [(1, 3, 80, 100), (1, 3, 96, 120)]
+
+
+@pytest.mark.parametrize('upsampling', [0.5, 4.1, float('nan')])
+def test_upsampling_out_of_range_is_an_error(upsampling: float) -> None:
+    with pytest.raises(OptionError, match='upsampling must be 1 to 4'):
+        StereoMatcher(PlantedBackend(), upsampling=upsampling)
+
+
 def test_timings_are_given_only_when_asked_for() -> None:
     matcher = StereoMatcher(PlantedBackend())
     assert matcher.match(image(), image()).timings is None

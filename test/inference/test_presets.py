@@ -13,7 +13,7 @@ from s2m2_ros.inference import preset_choice
 from s2m2_ros.inference.hardware.processor_speed import RATES, WORK, Processor, usable_cores
 from s2m2_ros.inference.matcher_options import MatcherOptions
 from s2m2_ros.inference.preset_choice import automatic_preset
-from s2m2_ros.inference.presets import PRESETS
+from s2m2_ros.inference.presets import AUTOMATIC, PRESETS
 from s2m2_ros.network import S2M2, S2M2Config, read_config, save_network
 
 CPU = torch.device('cpu')
@@ -73,12 +73,17 @@ def test_a_gpu_gets_the_most_accurate_preset(monkeypatch: pytest.MonkeyPatch) ->
         ({'preset': 'accurate'}, (0, 3), 'preset accurate'),
         ({'preset': 'fast', 'refine_iterations': 3}, (448, 3), '3 given, which overrides it'),
         ({'preset': 'fast', 'max_width': 0}, (0, 1), 'max_width 0 given, which overrides it'),
-        ({'preset': 'fast', 'max_width': 64, 'refine_iterations': 0}, (64, 0), 'no effect'),
+        (
+            {'preset': 'fast', 'max_width': 64, 'refine_iterations': 0, 'upsampling': 1.5},
+            (64, 0),
+            'no effect: max_width 64, refine_iterations 0 and upsampling 1.5 given',
+        ),
+        ({'preset': 'finest'}, (0, 3), 'preset finest: max_width 0, refine_iterations 3, upsampl'),
         ({'preset': 'fast', 'backend': 'sgbm'}, (0, 3), 'is ignored'),
     ],
 )
 def test_what_is_given_overrides_the_preset(
-    given: dict[str, str | int],
+    given: dict[str, str | float],
     expected: tuple[int, int],
     said: str,
     caplog: pytest.LogCaptureFixture,
@@ -93,7 +98,8 @@ def test_what_is_given_overrides_the_preset(
 
 
 def test_an_unknown_preset_is_an_error_that_lists_them() -> None:
-    with pytest.raises(S2M2Error, match="one of auto, accurate, balanced, fast, not 'quick'"):
+    names = 'auto, finest, accurate, balanced, fast'
+    with pytest.raises(S2M2Error, match=f"must be one of {names}, not 'quick'"):
         MatcherOptions(preset='quick').open()
 
 
@@ -103,9 +109,22 @@ def test_the_matcher_works_at_the_width_of_the_preset() -> None:
         assert matcher.working_size(480, 640) == (336, 448)
 
 
+def test_finest_is_only_what_one_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, Processor(512, 'bfloat16'))
+    assert MatcherOptions().resolved().upsampling == 1.0
+    with MatcherOptions(preset='finest', device='cpu').open() as matcher:
+        assert matcher.upsampling == 2.0
+    with MatcherOptions(preset='finest', upsampling=1.5, device='cpu').open() as matcher:
+        assert matcher.upsampling == 1.5
+    given = MatcherOptions(max_width=640, refine_iterations=1).resolved()
+    assert (given.upsampling, given.max_width) == (1.0, 640)
+    with pytest.raises(S2M2Error, match=r'upsampling must be 1 to 4, not 0\.5'):
+        MatcherOptions(upsampling=0.5, device='cpu').open()
+
+
 def test_presets_become_faster_and_less_accurate() -> None:
     processor = Processor(1, 'AVX2')
-    times = [preset_choice.seconds(processor, XS, preset) for preset in PRESETS.values()]
+    times = [preset_choice.seconds(processor, XS, preset) for preset in AUTOMATIC.values()]
     assert times == sorted(times, reverse=True)
     errors = [preset.bad_2 for preset in PRESETS.values()]
     assert errors == sorted(errors)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.inference.images import SMALLEST_SIDE
-from s2m2_ros.inference.scaling import resize_maps, shrink
+from s2m2_ros.inference.scaling import resize_images, resize_maps
 from s2m2_ros.weights.other_networks import NetworkDescription
 from s2m2_ros.weights.other_networks.description import MOST_PIXELS
 
@@ -46,8 +46,7 @@ class Fit:
         inner = (self.inner_height, self.inner_width)
         scaled = images.float()
         if inner != (self.height, self.width):
-            # Antialiasing changes nothing where images are enlarged.
-            scaled = shrink(scaled, inner)
+            scaled = resize_images(scaled, inner)
         below, beside = self.outer_height - inner[0], self.outer_width - inner[1]
         if below or beside:
             scaled = functional.pad(scaled, (0, beside, 0, below), mode='replicate')
