@@ -35,8 +35,8 @@ PRECISIONS = {'float32': torch.float32, 'float16': torch.float16, 'bfloat16': to
 _ALLOCATIONS = {'empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_strided'}
 # A Python number that becomes an argument of the next kernel.
 _NUMBERS = {'scalar_tensor'}
-# These read as much of their first tensor as they write.
-_LOOK_UPS = {'gather', 'index', 'index_select'}
+# These read as much of their first tensor as they write: neighbors share what they read.
+_LOOK_UPS = {'gather', 'grid_sampler_2d', 'index', 'index_select'}
 
 
 class Budget(NamedTuple):

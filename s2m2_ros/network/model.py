@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from s2m2_ros.network import device_path
+from s2m2_ros.network import device_path, device_refinement
 from s2m2_ros.network.backbone import Backbone
 from s2m2_ros.network.bands import in_overlapping_bands
 from s2m2_ros.network.config import S2M2Config
-from s2m2_ros.network.layers import GatedFusion, conv_pair
+from s2m2_ros.network.layers import GatedFusion, conv_pair, to_tokens
 from s2m2_ros.network.matching import Matcher
 from s2m2_ros.network.prediction import Prediction, Stages
 from s2m2_ros.network.refinement import GlobalRefiner, Refiner, State, bound
@@ -101,7 +101,7 @@ class S2M2(nn.Module):
         half, features, context, correlation = self._encode(left, right)
         matching, filled = self._match(correlation, features)
         del features
-        hidden, estimates = self._refine(matching, filled, context, correlation)
+        hidden, estimates = self._refine(matching, filled, context, correlation, last_only=True)
         del context, correlation
         return self._upsample(hidden, estimates[-1], half, left)[1]
 
@@ -140,16 +140,49 @@ class S2M2(nn.Module):
         return matching, filled if self.allow_negative else filled.clamp_min(0.0)
 
     def _refine(
-        self, matching: Prediction, filled: Tensor, context: Tensor, correlation: Tensor
+        self,
+        matching: Prediction,
+        filled: Tensor,
+        context: Tensor,
+        correlation: Tensor,
+        *,
+        last_only: bool = False,
     ) -> tuple[Tensor, list[Prediction]]:
-        """Return the last hidden state, and the estimates before and after every step."""
+        """Return the last hidden state, and the estimates before and after every step.
+
+        With ``last_only``, estimates between the first and the last may be missing.
+        """
         hidden = context.tanh()
         estimates = [matching._replace(disparity=filled)]
-        fixed = self.refiner.context(context, correlation)
+        if device_path.serves(hidden) and self.refine_iterations:
+            state = device_refinement.first_state(hidden, estimates[0])
+            fixed = device_refinement.DeviceContext(to_tokens(context), correlation)
+            return self._refine_on_device(state, fixed, estimates, last_only=last_only)
+        shared = self.refiner.context(context, correlation)
         for _ in range(self.refine_iterations):
-            hidden, estimate = self.refiner(State(hidden, estimates[-1].detached()), fixed)
+            hidden, estimate = self.refiner(State(hidden, estimates[-1].detached()), shared)
             estimates.append(bound(estimate, allow_negative=self.allow_negative))
         return hidden, estimates
+
+    def _refine_on_device(
+        self,
+        state: device_refinement.DeviceState,
+        context: device_refinement.DeviceContext,
+        estimates: list[Prediction],
+        *,
+        last_only: bool,
+    ) -> tuple[Tensor, list[Prediction]]:
+        """Return what ``_refine`` does, which has made the first of the estimates."""
+        negative, steps = self.allow_negative, self.refine_iterations
+        for index in range(steps):
+            if index:
+                maps = device_refinement.limited(state.maps, allow_negative=negative)
+                state = state._replace(maps=maps)
+            state = device_refinement.step(self.refiner, state, context)
+            if index == steps - 1 or not last_only:
+                found = device_refinement.prediction(state.maps, allow_negative=negative)
+                estimates.append(found)
+        return state.hidden, estimates
 
     def _upsample(
         self, hidden: Tensor, estimate: Prediction, half: Tensor, left: Tensor

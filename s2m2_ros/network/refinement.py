@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from s2m2_ros.network import device_path
 from s2m2_ros.network.bands import in_bands, in_overlapping_bands
-from s2m2_ros.network.joined import KeepsWeights, MadeTensors, join
+from s2m2_ros.network.device_refinement import (
+    CORRELATION_UNIT,
+    DISPARITY_UNIT,
+    LOGIT_CHANNELS,
+    MARGIN,
+    DeviceWeights,
+    make_weights,
+)
+from s2m2_ros.network.joined import KeepsWeights, MadeTensors
 from s2m2_ros.network.layers import (
     ConvPair,
     apply_conv,
@@ -18,20 +26,17 @@ from s2m2_ros.network.layers import (
     to_maps,
     to_tokens,
 )
-from s2m2_ros.network.lookup import cost_rows, look_up, look_up_rows, pool_columns
+from s2m2_ros.network.lookup import look_up, pool_columns
 from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
-from s2m2_ros.network.products import activate, convolve, product, project
+from s2m2_ros.network.products import activate, product, project
 from s2m2_ros.network.recurrent import ConvGRU
 from s2m2_ros.network.tables import kept
 from s2m2_ros.network.unet import UNet
 
-_DISPARITY_UNIT = 100.0
-_CORRELATION_UNIT = 16.0
 _TRUSTED = 0.2
 # Inputs of the first fusing convolution: 96 + 64 + 64 channels, the context, then the logits.
 _CONTEXT_AT = 224
-_LOGIT_CHANNELS = 32
 
 
 def logit(probability: Tensor, margin: float) -> Tensor:
@@ -61,10 +66,10 @@ class GlobalRefiner(nn.Module):
         """
         trusted = matching.confidence > _TRUSTED
         confidence = logit(torch.where(trusted, matching.confidence, 0.0), 0.1)
-        disparity = torch.where(trusted, matching.disparity, 0.0) / _DISPARITY_UNIT
+        disparity = torch.where(trusted, matching.disparity, 0.0) / DISPARITY_UNIT
         hints = torch.cat((disparity, confidence), dim=1).to(features.dtype)
         x = self.init_feat(torch.cat((hints, features), dim=1))
-        filled = self.out_feat(self.refine_unet(x).quarter).float() * _DISPARITY_UNIT
+        filled = self.out_feat(self.refine_unet(x).quarter).float() * DISPARITY_UNIT
         return torch.where(trusted, matching.disparity, filled)
 
 
@@ -74,30 +79,6 @@ class Context(NamedTuple):
     part: Tensor  # (B, 2C, h, w), what the context adds in the first fusing convolution
     correlation: Tensor  # (B, h, w, w) float32
     pooled: Tensor  # (B, h, w, w/2) float32
-
-
-class DeviceContext(NamedTuple):
-    """What stays the same in all refinement steps on a GPU, left view at 1/4."""
-
-    features: Tensor  # (B, h, w, C), tokens of the context
-    rows: Tensor  # (B, h, w, n) float32, see `lookup.cost_rows`
-
-
-class DeviceWeights(NamedTuple):
-    """What a refinement step on a GPU makes of its weights.
-
-    Two 1×1 layers without an activation between them are one.
-    """
-
-    disparity: Tensor  # (96, 1, 3, 3) float32, of disparities in pixels of the map
-    disparity_bias: Tensor  # float32
-    costs: Tensor  # (192, 18), first layer of both look-ups
-    costs_bias: Tensor
-    fusing: Tensor  # (2C, 96 + 192 + 64 + C), of disparity, look-ups, logits and context
-    fusing_bias: Tensor
-    heads: Tensor  # (2C, C, 3, 3), first layer of both update heads
-    heads_bias: Tensor
-    updates: Tensor  # (3, 2C, 3, 3), second layer
 
 
 class State(NamedTuple):
@@ -125,17 +106,15 @@ class Refiner(KeepsWeights):
 
     def keep_device_weights(self) -> None:
         """Make the joined layers of a step."""
-        self.made.keep(self._make)
+        self.made.keep(self.make_device_weights)
 
-    def context(self, features: Tensor, correlation: Tensor) -> Context | DeviceContext:
+    def context(self, features: Tensor, correlation: Tensor) -> Context:
         """Return what all steps share.
 
         Args:
             features: (B, C, h, w), the context.
             correlation: (B, h, w, w) float32.
         """
-        if device_path.serves(features):
-            return DeviceContext(to_tokens(features), cost_rows(correlation, _CORRELATION_UNIT))
         return Context(self.context_part(features), correlation, pool_columns(correlation))
 
     def context_part(self, context: Tensor) -> Tensor:
@@ -145,15 +124,11 @@ class Refiner(KeepsWeights):
         weight = layer.weight.flatten(1)[:, _CONTEXT_AT : _CONTEXT_AT + channels]
         return to_maps(product(to_tokens(context), weight.contiguous(), layer.bias))
 
-    def forward(self, state: State, context: Context | DeviceContext) -> State:
+    def forward(self, state: State, context: Context) -> State:
         """Refine once: disparity, confidence and visibility change by small updates."""
         disparity, visibility, confidence = state.estimate
-        if isinstance(context, DeviceContext):
-            logits = logit(torch.cat((confidence, visibility), dim=1), 0.01)
-            features = self._fuse_on_device(disparity, logits, context)
-        else:
-            logits = torch.cat((logit(confidence, 0.01), logit(visibility, 0.01)), dim=1)
-            features = self._fuse(disparity, logits, context)
+        logits = torch.cat((logit(confidence, MARGIN), logit(visibility, MARGIN)), dim=1)
+        features = self._fuse(disparity, logits, context)
         hidden = self.gru(state.hidden, self.refine_unet(features).quarter)
         updates = in_overlapping_bands(self._updates, hidden, halo=2)
         changed = (logits + updates[:, 1:]).sigmoid()
@@ -162,77 +137,19 @@ class Refiner(KeepsWeights):
 
     def _updates(self, hidden: Tensor) -> Tensor:
         """Return what is added to the disparity and to both logits: (B, 3, h, w) float32."""
-        heads = self._heads
-        if device_path.serves(hidden):
-            made = self._weights
-            padding = [1, 1]
-            wide = torch.conv2d(hidden, made.heads, made.heads_bias, padding=padding)
-            wide = activate(wide, 'gelu')
-            return torch.conv2d(wide, made.updates, padding=padding).float()
+        heads = self.disp_update, self.conf_occ_update
         return torch.cat([head(hidden).float() for head in heads], dim=1)
 
-    @property
-    def _heads(self) -> tuple[ConvPair, ConvPair]:
-        return self.disp_update, self.conf_occ_update
-
-    @property
-    def _weights(self) -> DeviceWeights:
-        return DeviceWeights(*self.made(self._make))
-
-    def _make(self) -> DeviceWeights:
-        first = self.disp_feat.first
-        lookups, logits = (self.corr_feat1, self.corr_feat2), self.conf_occ_feat
-        layer = self.disp_corr_ctx_cat.first
-        weight = layer.weight.flatten(1).float()
-        widths = [96, 64, 64, self.gru.convz1.weight.shape[0], _LOGIT_CHANNELS]
-        parts = torch.split(weight, widths, dim=1)
-        seconds = [pair.second for pair in (*lookups, logits)]
-        composed = [
-            part @ second.weight.flatten(1).float()
-            for part, second in zip((parts[1], parts[2], parts[4]), seconds, strict=True)
-        ]
-        bias = device_path.bias_of(layer).float()
-        for part, second in zip((parts[1], parts[2], parts[4]), seconds, strict=True):
-            bias = bias + part @ device_path.bias_of(second).float()
-        dtype = layer.weight.dtype
-        wide = torch.cat((parts[0], *composed, parts[3]), dim=1)
-        last = device_path.block_diagonal(*(pair.second.weight for pair in self._heads))
-        head_weight, head_bias = join(tuple(pair.first for pair in self._heads))
-        return DeviceWeights(
-            first.weight.float() / _DISPARITY_UNIT,
-            device_path.bias_of(first).float(),
-            device_path.block_diagonal(*(pair.first.weight.flatten(1) for pair in lookups)),
-            torch.cat([device_path.bias_of(pair.first) for pair in lookups]),
-            wide.to(dtype),
-            bias.to(dtype),
-            head_weight.contiguous(memory_format=torch.channels_last),
-            device_path.bias_of(self.disp_update.first) if head_bias is None else head_bias,
-            last.contiguous(memory_format=torch.channels_last),
-        )
-
-    def _fuse_on_device(self, disparity: Tensor, logits: Tensor, context: DeviceContext) -> Tensor:
-        """Return what ``_fuse`` does."""
-        made, dtype = self._weights, context.features.dtype
-        wide = torch.conv2d(disparity, made.disparity, made.disparity_bias, padding=[1, 1])
-        wide = activate(wide.to(dtype, memory_format=torch.channels_last), 'gelu')
-        costs = look_up_rows(context.rows, disparity).to(dtype)
-        known = logits.to(dtype, memory_format=torch.channels_last)
-        sources = (
-            to_tokens(self.disp_feat.second(wide)),
-            device_path.gelu_product(costs, made.costs, made.costs_bias),
-            to_tokens(convolve(known, self.conf_occ_feat.first, 'gelu')),
-            context.features,
-        )
-        both = torch.cat(sources, dim=-1)
-        mixed = device_path.gelu_product(both, made.fusing, made.fusing_bias)
-        return cast(Tensor, self.disp_corr_ctx_cat.second(to_maps(mixed)))
+    def make_device_weights(self) -> DeviceWeights:
+        """Make the joined layers of a step on a GPU."""
+        return make_weights(self)
 
     def _fuse(self, disparity: Tensor, logits: Tensor, context: Context) -> Tensor:
         """Return the features (B, C, h, w) of the current estimate and of its costs."""
         full, pooled = self._read(disparity, context)
         dtype = context.part.dtype
         sources = (
-            self._disparity_features(disparity / _DISPARITY_UNIT, dtype),
+            self._disparity_features(disparity / DISPARITY_UNIT, dtype),
             full.to(dtype),
             pooled.to(dtype),
             apply_conv(self.conf_occ_feat.first, logits.to(dtype), gelu=True),
@@ -252,7 +169,7 @@ class Refiner(KeepsWeights):
             project(logits, self.conf_occ_feat.second),
         )
         weight = self.disp_corr_ctx_cat.first.weight.flatten(1)
-        varying = torch.cat((weight[:, :_CONTEXT_AT], weight[:, -_LOGIT_CHANNELS:]), dim=1)
+        varying = torch.cat((weight[:, :_CONTEXT_AT], weight[:, -LOGIT_CHANNELS:]), dim=1)
         mixed = product(torch.cat(parts, dim=-1), varying, None, add=part)
         return activate(mixed, 'gelu')
 
@@ -261,7 +178,7 @@ class Refiner(KeepsWeights):
         column = kept(columns, disparity.shape[-1], disparity.device) - disparity
         full = look_up(context.correlation, column)
         pooled = look_up(context.pooled, column / 2)
-        return full / _CORRELATION_UNIT, pooled / _CORRELATION_UNIT
+        return full / CORRELATION_UNIT, pooled / CORRELATION_UNIT
 
     def _disparity_features(self, scaled: Tensor, dtype: torch.dtype) -> Tensor:
         """Embed the disparity; its first layer is float32, as differences of pixels matter."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from s2m2_ros.network import S2M2, device_path, tables
 from s2m2_ros.network.device_matching import match_rows_on_device
 from s2m2_ros.network.joined import KeepsWeights
-from s2m2_ros.network.lookup import cost_rows, look_up, look_up_rows, pool_columns
+from s2m2_ros.network.lookup import look_up, look_up_twice, pool_columns
 from s2m2_ros.network.matching import match_rows
 
 OnDevice = Callable[[], AbstractContextManager[None]]
@@ -104,9 +104,14 @@ def test_half_precision_is_off_by_no_more_than_it_rounds(
 def test_transport_with_dustbins_in_the_matrix(scale: float, allow_negative: bool) -> None:
     torch.manual_seed(0)
     rows = scale * torch.randn(6, 40, 40)
-    found = match_rows_on_device(rows, allow_negative=allow_negative)
-    wanted = match_rows(rows, allow_negative=allow_negative)
-    assert max(largest(found, wanted)) < 2e-4
+    exact = match_rows(rows.double(), allow_negative=allow_negative)
+    plain, found = (
+        match(rows, allow_negative=allow_negative) for match in (match_rows, match_rows_on_device)
+    )
+    # Where two matches are as probable as each other, either may be found: hence the means.
+    for one, other, wanted in zip(found, plain, exact, strict=True):
+        error, plain_error = ((maps - wanted).abs().mean() for maps in (one, other))
+        assert error < 2 * plain_error + 1e-6
 
 
 @torch.inference_mode()
@@ -119,7 +124,7 @@ def test_scores_of_any_range_stay_finite() -> None:
 
 
 @torch.inference_mode()
-def test_one_look_up_reads_both_rows_and_zeros_outside() -> None:
+def test_sampled_look_ups_read_both_rows_and_zeros_outside() -> None:
     torch.manual_seed(0)
     correlation = torch.randn(2, 3, 16, 16)
     disparity = 60.0 * torch.rand(2, 1, 3, 16) - 30.0
@@ -128,7 +133,7 @@ def test_one_look_up_reads_both_rows_and_zeros_outside() -> None:
     full = look_up(correlation, column)
     pooled = look_up(pool_columns(correlation), column / 2)
     wanted = torch.cat((full, pooled), dim=1).permute(0, 2, 3, 1) / 16.0
-    found = look_up_rows(cost_rows(correlation, 16.0), disparity)
+    found = look_up_twice(correlation, disparity, 16.0, torch.float32)
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 
 
