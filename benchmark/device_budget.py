@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from s2m2_ros.network import S2M2, S2M2Config, prepare_for_inference
+from s2m2_ros.network import S2M2, S2M2Config, device_path, prepare_for_inference
 
 BLOCK_BYTES = 512
 PRECISIONS = {'float32': torch.float32, 'float16': torch.float16, 'bfloat16': torch.bfloat16}
@@ -117,8 +118,12 @@ class DeviceBudget(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return released
 
 
-class FusedAttention(TorchFunctionMode):
-    """Calls the fused attention of GPUs, which tensors of `meta` would not choose."""
+class KernelsOfGPUs(TorchFunctionMode):
+    """Calls what PyTorch calls on a GPU where tensors of `meta` would choose otherwise.
+
+    Attention is fused: by flash attention where the depths of keys and values are equal. A
+    convolution with a bias and a ReLU is one kernel.
+    """
 
     def __torch_function__(
         self,
@@ -129,10 +134,15 @@ class FusedAttention(TorchFunctionMode):
     ) -> Any:
         """Call a function, or what stands for it."""
         kwargs = kwargs or {}
+        if func is torch.cudnn_convolution_relu:
+            return torch.convolution(*args[:-1], False, [0, 0], args[-1])
         if func is not functional.scaled_dot_product_attention:
             return func(*args, **kwargs)
-        fused = torch.ops.aten._scaled_dot_product_flash_attention
-        return fused(*args[:3], scale=kwargs.get('scale'))[0]
+        if args[0].shape[-1] == args[2].shape[-1]:
+            fused = torch.ops.aten._scaled_dot_product_flash_attention
+            return fused(*args[:3], scale=kwargs.get('scale'))[0]
+        fused = torch.ops.aten._scaled_dot_product_efficient_attention
+        return fused(*args[:3], None, False, scale=kwargs.get('scale'))[0]
 
 
 def _ordered_as_by_cudnn(result: Tensor, operands: Iterable[Tensor]) -> Tensor:
@@ -172,7 +182,13 @@ def _distinct_bytes(tensor: Tensor) -> int:
 def counted(network: nn.Module, images: Sequence[Tensor]) -> Iterator[DeviceBudget]:
     """Count an inference of a network on the device `meta`."""
     weights = (*network.parameters(), *network.buffers())
-    with torch.no_grad(), DeviceBudget(held=weights, ignored=images) as budget, FusedAttention():
+    # Tensors of 'meta' are no tensors of cuDNN.
+    with (
+        patch.object(device_path, 'fuses_relu', lambda x, weight: True),
+        torch.no_grad(),
+        DeviceBudget(held=weights, ignored=images) as budget,
+        KernelsOfGPUs(),
+    ):
         yield budget
 
 

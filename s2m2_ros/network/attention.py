@@ -6,15 +6,22 @@ it may overwrite on a GPU: give it `device_path.owned` maps where they are used 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from s2m2_ros.network import device_path
 from s2m2_ros.network.bands import in_joint_bands
-from s2m2_ros.network.joined import JoinedLayers, KeepsWeights
+from s2m2_ros.network.joined import JoinedLayers, KeepsWeights, MadeTensors
 from s2m2_ros.network.layers import FeedForward, halves, normalize, to_maps, to_tokens
-from s2m2_ros.network.positional import positional_tables
+from s2m2_ros.network.positional import (
+    JOINT_CHANNELS,
+    JointTables,
+    joint_tables,
+    positional_tables,
+)
 from s2m2_ros.network.products import product, project
 
 POSITIONAL_CHANNELS = 32
@@ -38,10 +45,27 @@ class Projections(KeepsWeights):
         self.proj = nn.Linear(channels, channels, bias=False)
         self.pe_proj = nn.Linear(POSITIONAL_CHANNELS, channels // heads) if positional else None
         self.joined = JoinedLayers()
+        self.made = MadeTensors()
 
     def keep_weights(self) -> None:
         """Join the weights of queries, keys and values."""
         self.joined.keep(self.q, self.k, self.v)
+
+    def keep_device_weights(self) -> None:
+        """Make the layer of positional codes take its bias from a channel."""
+        if self.pe_proj is not None:
+            self.made.keep(self._make)
+
+    def position_weight(self) -> Tensor:
+        """Return a weight (channels of a head, 40) for the codes of `JointTables`."""
+        return self.made(self._make)[0]
+
+    def _make(self) -> tuple[Tensor, ...]:
+        layer = cast(nn.Linear, self.pe_proj)
+        extra = JOINT_CHANNELS - layer.weight.shape[1]
+        weight = functional.pad(layer.weight, (0, extra))
+        weight[:, layer.weight.shape[1]] = layer.bias
+        return (weight,)
 
     def split(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(S, length, D) -> queries, keys and values, each (S, heads, length, D/heads)."""
@@ -94,10 +118,21 @@ class SelfAttention(nn.Module):
         if self.attn.pe_proj is None:
             attended = attend(q, k, v)
         else:
-            height, width = tokens.shape[1:3]
-            attended, codes = _attend_with_codes(q, k, v, height, width)
-            attended = attended + project(codes, self.attn.pe_proj)
+            attended = self._attend_with_positions(q, k, v, self.attn.pe_proj, tokens.shape)
         return self.attn.merge(attended, tokens)
+
+    def _attend_with_positions(
+        self, q: Tensor, k: Tensor, v: Tensor, layer: nn.Linear, shape: torch.Size
+    ) -> Tensor:
+        """Attend over maps (N, h, w, ...) and add the layer of the mean positional codes."""
+        batch, height, width = shape[:3]
+        if device_path.serves(q):
+            tables = joint_tables(batch, height, width, q.device, v.dtype)
+            if tables is not None:
+                weight = self.attn.position_weight()
+                return _attend_with_joint_codes(q, k, v, tables, weight)
+        attended, codes = _attend_with_codes(q, k, v, height, width)
+        return attended + project(codes, layer)
 
 
 class CrossAttention(nn.Module):
@@ -195,6 +230,22 @@ def _matrix_pays(q: Tensor, k: Tensor) -> bool:
         return True
     small = q.shape[:-1].numel() * k.shape[-2] <= _MATRIX_ENTRIES
     return small and not torch.compiler.is_compiling()
+
+
+def _attend_with_joint_codes(
+    q: Tensor, k: Tensor, v: Tensor, tables: JointTables, weight: Tensor
+) -> Tensor:
+    """Return what ``_attend_with_codes`` and the layer of the codes do, on a GPU.
+
+    Returns: (N, heads, h·w, d), in the order of tokens in memory.
+    """
+    depth = v.shape[-1]
+    indicators = tables.indicators.expand(*v.shape[:2], -1, -1)
+    mixed = attend(q, k, torch.cat((v, indicators), dim=-1)).transpose(1, 2)
+    result = mixed[..., :depth].contiguous()
+    codes = torch.bmm(mixed[..., depth:].flatten(0, 1), tables.codes)
+    device_path.add_product(result, codes, weight)
+    return result.transpose(1, 2)
 
 
 def _attend_with_codes(

@@ -7,10 +7,12 @@ read the same input are one, and activations are part of products. Numbers diffe
 
 from __future__ import annotations
 
+from functools import cache
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.backends import cudnn
 
 from s2m2_ros.network.joined import Layer
 
@@ -133,3 +135,43 @@ def block_diagonal(*weights: Tensor) -> Tensor:
 def convolution(x: Tensor, layer: nn.Conv2d) -> Tensor:
     """Convolve without the layer's bias, which cuDNN would add in a pass of its own."""
     return torch.conv2d(x, layer.weight, None, layer.stride, cast(list[int], layer.padding))
+
+
+def relu_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolve by an odd square kernel, keep the size, and return what is above 0.
+
+    cuDNN adds the bias and cuts off in the kernel that convolves; other libraries in passes of
+    their own.
+    """
+    if fuses_relu(x, weight):
+        return _fused_relu_convolution(x, weight, bias)
+    return torch.conv2d(x, weight, bias, padding=[weight.shape[-1] // 2] * 2).relu_()
+
+
+def _fused_relu_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    ones = [1, 1]
+    margin = [weight.shape[-1] // 2] * 2
+    return torch.cudnn_convolution_relu(x, weight, bias, ones, margin, ones, 1)
+
+
+def fuses_relu(x: Tensor, weight: Tensor) -> bool:
+    """Return whether cuDNN convolves and cuts off in one: on NVIDIA's GPUs, where it can."""
+    nvidia = x.device.type == 'cuda' and torch.version.hip is None
+    return (
+        nvidia and cudnn.is_acceptable(x) and _cudnn_fuses(x.device, x.dtype, tuple(weight.shape))
+    )
+
+
+@cache
+def _cudnn_fuses(device: torch.device, dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
+    """Return whether cuDNN has a fused kernel for weights of a shape, by trying a small map."""
+    order = torch.channels_last
+    weight = torch.zeros(shape, dtype=dtype, device=device).contiguous(memory_format=order)
+    maps = torch.zeros(1, shape[1], 8, 8, dtype=dtype, device=device)
+    try:
+        _fused_relu_convolution(
+            maps.contiguous(memory_format=order), weight, weight.new_zeros(shape[0])
+        )
+    except RuntimeError:
+        return False
+    return True

@@ -12,7 +12,8 @@ from s2m2_ros.network import device_path, device_refinement
 from s2m2_ros.network.backbone import Backbone
 from s2m2_ros.network.bands import in_overlapping_bands
 from s2m2_ros.network.config import S2M2Config
-from s2m2_ros.network.layers import GatedFusion, conv_pair, to_tokens
+from s2m2_ros.network.device_upsampling import empty_maps, scale_into
+from s2m2_ros.network.layers import GatedFusion, conv_pair, halves, to_tokens
 from s2m2_ros.network.matching import Matcher
 from s2m2_ros.network.prediction import Prediction, Stages
 from s2m2_ros.network.refinement import GlobalRefiner, Refiner, State, bound
@@ -122,16 +123,27 @@ class S2M2(nn.Module):
     def _encode(self, left: Tensor, right: Tensor) -> Encoding:
         """Extract features and correlate them."""
         check_images(left, right)
-        images = torch.cat((scaled(left), scaled(right)))
-        images = images.to(self.disp_init.layer_norm.weight.dtype)
-        half, quarter = self.cnn_backbone(images.contiguous(memory_format=torch.channels_last))
+        half, quarter = self.cnn_backbone(self._stacked(left, right))
         pyramid = self.feat_pyramid(quarter)
         matched = self.transformer(pyramid)
-        # A copy lets go of the right half, which nothing needs after the correlation.
-        features = matched[: left.shape[0]].clone()
+        features = matched[: left.shape[0]]
+        if not device_path.serves(matched):
+            # A copy lets go of the right half, which nothing needs after the correlation.
+            features = features.clone()
         fused = self.feat_fusion_layer(features, pyramid.quarter[: left.shape[0]])
         correlation = self.disp_init.correlate(matched)
         return Encoding(half, features, self.ctx_feat(fused), correlation)
+
+    def _stacked(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return images scaled, in the network's type, left ones first: (2B, 3, H, W)."""
+        dtype = self.disp_init.layer_norm.weight.dtype
+        if not device_path.serves(left):
+            images = torch.cat((scaled(left), scaled(right))).to(dtype)
+            return images.contiguous(memory_format=torch.channels_last)
+        both = empty_maps((2 * left.shape[0], *left.shape[1:]), dtype, left.device)
+        for part, images in zip(halves(both), (left, right), strict=True):
+            scale_into(part, images)
+        return both
 
     def _match(self, correlation: Tensor, features: Tensor) -> tuple[Prediction, Tensor]:
         """Return the first estimate and its disparity with the unmatched parts filled in."""
@@ -192,8 +204,10 @@ class S2M2(nn.Module):
         coarse = in_overlapping_bands(
             self._enlarge, half, hidden, torch.cat(in_pixels, dim=1), halo=_HALO
         )
+        # On a GPU the images are scaled where they are read.
+        images = left if device_path.serves(left) else scaled(left)
         fine = in_overlapping_bands(
-            self._sharpen, coarse, scaled(left), half, halo=_HALO, channels=_FILTER_CHANNELS
+            self._sharpen, coarse, images, half, halo=_HALO, channels=_FILTER_CHANNELS
         )
         return separate(coarse), separate(fine)
 
@@ -213,8 +227,6 @@ class S2M2(nn.Module):
 
 def scaled(images: Tensor) -> Tensor:
     """Return images of 0..255 as float32 in −1..1."""
-    if device_path.serves(images):
-        return torch.rsub(images.float(), -1.0, alpha=-2.0 / 255.0)
     return (images.float() / 255.0 - 0.5) * 2.0
 
 
