@@ -66,8 +66,9 @@ def _window_means(p: Tensor, best: Tensor, tables: _Tables) -> tuple[Tensor, Ten
     """
     sums = torch.addmm(tables.sums_bias, p.view(-1, p.shape[-1]), tables.sums)
     confidence, total, moment = sums.view(*p.shape[:2], 3, 1).unbind(dim=-2)
-    shift = torch.sub(moment, best, alpha=EPSILON).div_(total)
-    return torch.sub(tables.pixel, best).sub_(shift).squeeze(-1), confidence.squeeze(-1)
+    moment = torch.sub(moment, best, alpha=EPSILON)
+    disparity = torch.sub(tables.pixel, best).addcdiv_(moment, total, value=-1.0)
+    return disparity.squeeze(-1), confidence.squeeze(-1)
 
 
 def transport(rows: Tensor, *, allow_negative: bool) -> Tensor:

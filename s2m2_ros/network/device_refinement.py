@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from s2m2_ros.network import device_path
 from s2m2_ros.network.joined import join
 from s2m2_ros.network.layers import to_maps, to_tokens
 from s2m2_ros.network.lookup import look_up_twice
 from s2m2_ros.network.prediction import Prediction
-from s2m2_ros.network.products import activate, convolve
+from s2m2_ros.network.products import activate
 from s2m2_ros.network.tables import kept
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ class DeviceWeights(NamedTuple):
     Two 1×1 layers without an activation between them are one.
     """
 
-    disparity: Tensor  # (96, 1, 3, 3) float32, of disparities in pixels of the map
-    disparity_bias: Tensor  # float32
+    maps: Tensor  # (160, 3, 3, 3) float32, first layers of disparity (in pixels) and of logits
+    maps_bias: Tensor  # float32
+    disparity: Tensor  # (96, 160, 3, 3), second layer of the disparity
+    disparity_bias: Tensor
     costs: Tensor  # (192, 18), first layer of both look-ups
     costs_bias: Tensor
     fusing: Tensor  # (2C, 96 + 192 + 64 + C), of disparity, look-ups, logits and context
@@ -58,21 +61,20 @@ class DeviceState(NamedTuple):
     """What a refinement step changes."""
 
     hidden: Tensor  # (B, C, h, w)
-    maps: Tensor  # (3, B, h, w) float32: disparity, logits of confidence and of visibility
+    maps: Tensor  # (B, 3, h, w) float32: disparity, logits of confidence and of visibility
 
 
 def first_state(hidden: Tensor, estimate: Prediction) -> DeviceState:
     """Return the state before the first step."""
-    joined = torch.cat((estimate.disparity, estimate.confidence, estimate.visibility))
-    maps = joined.view(3, -1, *joined.shape[2:])
-    maps[1:].logit_(eps=MARGIN)
+    maps = torch.cat((estimate.disparity, estimate.confidence, estimate.visibility), dim=1)
+    maps[:, 1:].logit_(eps=MARGIN)
     return DeviceState(hidden, maps)
 
 
 def prediction(maps: Tensor, *, allow_negative: bool) -> Prediction:
     """Return the estimate of maps in a state after a step."""
-    confidence, visibility = maps[1:, :, None].sigmoid()
-    disparity = maps[0][:, None]
+    disparity, logits = torch.split(maps, [1, 2], dim=1)
+    confidence, visibility = torch.split(logits.sigmoid(), 1, dim=1)
     return Prediction(
         disparity if allow_negative else disparity.clamp_min(0.0), visibility, confidence
     )
@@ -92,24 +94,23 @@ def step(refiner: Refiner, state: DeviceState, context: DeviceContext) -> Device
     padding = [1, 1]
     wide = activate(torch.conv2d(hidden, made.heads, made.heads_bias, padding=padding), 'gelu')
     updates = torch.conv2d(wide, made.updates, padding=padding)
-    maps = state.maps + updates.transpose(0, 1)
+    maps = state.maps + updates
     column = kept(_columns, maps.shape[-1], maps.device)
-    maps[2].masked_fill_(maps[0] > column, -math.inf)
+    maps[:, 2].masked_fill_(maps[:, 0] > column, -math.inf)
     return DeviceState(hidden, maps)
 
 
 def _fuse(refiner: Refiner, made: DeviceWeights, maps: Tensor, context: DeviceContext) -> Tensor:
     """Return the features (B, C, h, w) of the current estimate and of its costs."""
-    dtype, order = context.features.dtype, torch.channels_last
-    disparity, logits = maps[0][:, None], maps[1:].transpose(0, 1)
-    wide = torch.conv2d(disparity, made.disparity, made.disparity_bias, padding=[1, 1])
+    dtype, order, padding = context.features.dtype, torch.channels_last, [1, 1]
+    wide = torch.conv2d(maps, made.maps, made.maps_bias, padding=padding)
     wide = activate(wide.to(dtype, memory_format=order), 'gelu')
-    costs = look_up_twice(context.correlation, disparity, CORRELATION_UNIT, dtype)
-    known = logits.to(dtype, memory_format=order)
+    disparity = torch.conv2d(wide, made.disparity, made.disparity_bias, padding=padding)
+    costs = look_up_twice(context.correlation, maps[:, :1], CORRELATION_UNIT, dtype)
     sources = (
-        to_tokens(refiner.disp_feat.second(wide)),
+        to_tokens(disparity),
         device_path.gelu_product(costs, made.costs, made.costs_bias),
-        to_tokens(convolve(known, refiner.conf_occ_feat.first, 'gelu')),
+        to_tokens(wide[:, disparity.shape[1] :]),
         context.features,
     )
     both = torch.cat(sources, dim=-1)
@@ -119,7 +120,7 @@ def _fuse(refiner: Refiner, made: DeviceWeights, maps: Tensor, context: DeviceCo
 
 def make_weights(refiner: Refiner) -> DeviceWeights:
     """Make the weights of a step."""
-    first = refiner.disp_feat.first
+    disparity = refiner.disp_feat
     lookups, logits = (refiner.corr_feat1, refiner.corr_feat2), refiner.conf_occ_feat
     heads = refiner.disp_update, refiner.conf_occ_update
     layer = refiner.disp_corr_ctx_cat.first
@@ -139,8 +140,15 @@ def make_weights(refiner: Refiner) -> DeviceWeights:
     last = device_path.block_diagonal(*(pair.second.weight for pair in heads))
     head_weight, head_bias = join(tuple(pair.first for pair in heads))
     return DeviceWeights(
-        first.weight.float() / DISPARITY_UNIT,
-        device_path.bias_of(first).float(),
+        device_path.block_diagonal(
+            disparity.first.weight.float() / DISPARITY_UNIT, logits.first.weight.float()
+        ),
+        torch.cat([device_path.bias_of(pair.first).float() for pair in (disparity, logits)]),
+        # A map is read whole: what begins within one would be copied.
+        functional.pad(
+            disparity.second.weight, (0, 0, 0, 0, 0, logits.first.weight.shape[0])
+        ).contiguous(memory_format=torch.channels_last),
+        device_path.bias_of(disparity.second),
         device_path.block_diagonal(*(pair.first.weight.flatten(1) for pair in lookups)),
         torch.cat([device_path.bias_of(pair.first) for pair in lookups]),
         wide.to(dtype),
@@ -152,12 +160,12 @@ def make_weights(refiner: Refiner) -> DeviceWeights:
 
 
 def _limits(allow_negative: bool, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the least and the largest values of maps, (3, 1, 1, 1) each."""
+    """Return the least and the largest values of maps, (3, 1, 1) each."""
     largest = math.log((1.0 - MARGIN) / MARGIN)
     lower = [-math.inf if allow_negative else 0.0, -largest, -largest]
     upper = [math.inf, largest, largest]
     least, most = (torch.tensor(values, device=device) for values in (lower, upper))
-    return least.view(3, 1, 1, 1), most.view(3, 1, 1, 1)
+    return least.view(3, 1, 1), most.view(3, 1, 1)
 
 
 def _columns(width: int, device: torch.device) -> Tensor:

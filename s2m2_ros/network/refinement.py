@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from s2m2_ros.network.device_refinement import (
     DeviceWeights,
     make_weights,
 )
+from s2m2_ros.network.device_upsampling import empty_maps
 from s2m2_ros.network.joined import KeepsWeights, MadeTensors
 from s2m2_ros.network.layers import (
     ConvPair,
@@ -29,24 +30,24 @@ from s2m2_ros.network.layers import (
 from s2m2_ros.network.lookup import look_up, pool_columns
 from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
-from s2m2_ros.network.products import activate, product, project
+from s2m2_ros.network.products import activate, convolve, product, project
 from s2m2_ros.network.recurrent import ConvGRU
 from s2m2_ros.network.tables import kept
 from s2m2_ros.network.unet import UNet
 
 _TRUSTED = 0.2
+# The confidence of what is not trusted, and the least of all.
+_UNTRUSTED = 0.1
 # Inputs of the first fusing convolution: 96 + 64 + 64 channels, the context, then the logits.
 _CONTEXT_AT = 224
 
 
 def logit(probability: Tensor, margin: float) -> Tensor:
     """Return log(p / (1 − p)) of p limited to margin … 1 − margin."""
-    if device_path.serves(probability):
-        return probability.logit(eps=margin)
     return probability.clamp(margin, 1.0 - margin).logit()
 
 
-class GlobalRefiner(nn.Module):
+class GlobalRefiner(KeepsWeights):
     """Replace the disparity where the matching found nothing."""
 
     def __init__(self, channels: int) -> None:
@@ -54,6 +55,22 @@ class GlobalRefiner(nn.Module):
         self.init_feat = conv_pair(2 + channels, channels, channels, (3, 1))
         self.refine_unet = UNet((channels, channels, channels), 1)
         self.out_feat = nn.Sequential(conv(channels, 1, 3))
+        self.made = MadeTensors()
+
+    def keep_device_weights(self) -> None:
+        """Make weights for disparities in pixels."""
+        self.made.keep(self._make)
+
+    def _make(self) -> tuple[Tensor, ...]:
+        first, last = self.init_feat.first, cast(nn.Conv2d, self.out_feat[0])
+        weight = first.weight.clone(memory_format=torch.channels_last)
+        weight[:, 0] /= DISPARITY_UNIT
+        return (
+            weight,
+            device_path.bias_of(first),
+            (last.weight * DISPARITY_UNIT).contiguous(memory_format=torch.channels_last),
+            device_path.bias_of(last) * DISPARITY_UNIT,
+        )
 
     def forward(self, matching: Prediction, features: Tensor) -> Tensor:
         """Fill in where the confidence is at most 0.2.
@@ -65,12 +82,30 @@ class GlobalRefiner(nn.Module):
         Returns: disparity (B, 1, h, w) float32, in pixels of the map.
         """
         trusted = matching.confidence > _TRUSTED
-        confidence = logit(torch.where(trusted, matching.confidence, 0.0), 0.1)
+        if device_path.serves(features):
+            filled = self._fill_on_device(matching, trusted, features)
+            return torch.where(trusted, matching.disparity, filled)
+        confidence = logit(torch.where(trusted, matching.confidence, 0.0), _UNTRUSTED)
         disparity = torch.where(trusted, matching.disparity, 0.0) / DISPARITY_UNIT
         hints = torch.cat((disparity, confidence), dim=1).to(features.dtype)
         x = self.init_feat(torch.cat((hints, features), dim=1))
         filled = self.out_feat(self.refine_unet(x).quarter).float() * DISPARITY_UNIT
         return torch.where(trusted, matching.disparity, filled)
+
+    def _fill_on_device(self, matching: Prediction, trusted: Tensor, features: Tensor) -> Tensor:
+        """Return a disparity for all pixels, (B, 1, h, w), in the type of the features."""
+        weight, bias, last, last_bias = self.made(self._make)
+        batch, channels, height, width = features.shape
+        shape = batch, 2 + channels, height, width
+        joined = empty_maps(shape, features.dtype, features.device)
+        torch.mul(matching.disparity, trusted, out=joined[:, :1])
+        torch.logit(matching.confidence * trusted, eps=_UNTRUSTED, out=joined[:, 1:2])
+        joined[:, 2:] = features
+        layer = self.init_feat.first
+        wide = convolve(joined, layer, 'gelu', (weight, bias))
+        x = apply_conv(self.init_feat.second, wide)
+        del joined, wide
+        return torch.conv2d(self.refine_unet(x).quarter, last, last_bias, padding=[1, 1])
 
 
 class Context(NamedTuple):
