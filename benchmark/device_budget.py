@@ -38,6 +38,10 @@ _ALLOCATIONS = {'empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_
 _NUMBERS = {'scalar_tensor'}
 # These read as much of their first tensor as they write: neighbors share what they read.
 _LOOK_UPS = {'gather', 'grid_sampler_2d', 'index', 'index_select'}
+# Arguments that are written to and not read.
+_WRITTEN = {'out', 'grad_input'}
+# Operators which read no values of their first tensor, or only write to it.
+_WRITES_FIRST = {'copy_', 'fill_', 'full_like', 'new_full', 'new_zeros', 'zero_', 'zeros_like'}
 
 
 class Budget(NamedTuple):
@@ -90,10 +94,8 @@ class DeviceBudget(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = _ordered_as_by_cudnn(result, args[:2])
         outputs = _tensors(result)
         self._hold((*_tensors((args, kwargs)), *outputs))
-        # What is only written to is no input.
-        read = {key: value for key, value in (kwargs or {}).items() if key != 'out'}
-        inputs = _tensors((args, read))
         name = func.overloadpacket.__name__
+        inputs = _read(name, args, kwargs or {})
         if not _is_free(func, name, inputs, outputs):
             self.launches[name] += 1
             self.bytes_touched[name] += _touched(name, inputs, outputs)
@@ -145,6 +147,12 @@ class KernelsOfGPUs(TorchFunctionMode):
         return fused(*args[:3], None, False, scale=kwargs.get('scale'))[0]
 
 
+def _read(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """Return the tensors that an operator reads: not those that it only writes to."""
+    read = {key: value for key, value in kwargs.items() if key not in _WRITTEN}
+    return _tensors((args[1:] if name in _WRITES_FIRST else args, read))
+
+
 def _ordered_as_by_cudnn(result: Tensor, operands: Iterable[Tensor]) -> Tensor:
     """Return the result of a convolution in the memory order of GPUs, which `meta` ignores."""
     if any(each.is_contiguous(memory_format=torch.channels_last) for each in operands):
@@ -173,9 +181,11 @@ def _touched(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> 
 
 
 def _distinct_bytes(tensor: Tensor) -> int:
-    """Return the bytes of a tensor, those that an expanded axis repeats counted once."""
-    axes = zip(tensor.shape, tensor.stride(), strict=True)
-    return tensor.element_size() * math.prod(size for size, stride in axes if stride)
+    """Return the bytes of a tensor, those counted once that an expanded axis or windows repeat."""
+    axes = list(zip(tensor.shape, tensor.stride(), strict=True))
+    values = math.prod(size for size, stride in axes if stride)
+    extent = 1 + sum((size - 1) * stride for size, stride in axes) if values else 0
+    return tensor.element_size() * min(values, extent)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ read the same input are one, and activations are part of products. Numbers diffe
 from __future__ import annotations
 
 from functools import cache
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,8 @@ from s2m2_ros.network.joined import Layer
 CONSTANT = 8.0
 # Products of GPUs want multiples of this many channels.
 MULTIPLE = 8
+# From here on a sigmoid is 1 to the last bit of float32.
+_SIGMOID_IS_ONE = 20.0
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -132,9 +133,9 @@ def block_diagonal(*weights: Tensor) -> Tensor:
     return result
 
 
-def convolution(x: Tensor, layer: nn.Conv2d) -> Tensor:
-    """Convolve without the layer's bias, which cuDNN would add in a pass of its own."""
-    return torch.conv2d(x, layer.weight, None, layer.stride, cast(list[int], layer.padding))
+def gated(x: Tensor, logits: Tensor, out: Tensor) -> None:
+    """Write x · sigmoid(logits), by the one kernel that has both: the derivative of softplus."""
+    torch.ops.aten.softplus_backward.grad_input(x, logits, 1.0, _SIGMOID_IS_ONE, grad_input=out)
 
 
 def relu_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ def step(refiner: Refiner, state: DeviceState, context: DeviceContext) -> Device
     """Refine once from limited maps; what matches left of the image is called hidden."""
     made = DeviceWeights(*refiner.made(refiner.make_device_weights))
     features = _fuse(refiner, made, state.maps, context)
-    hidden = refiner.gru(state.hidden, refiner.refine_unet(features).quarter)
+    hidden = refiner.gru(state.hidden, refiner.refine_unet.at_quarter(features))
     padding = [1, 1]
     wide = activate(torch.conv2d(hidden, made.heads, made.heads_bias, padding=padding), 'gelu')
     updates = torch.conv2d(wide, made.updates, padding=padding)

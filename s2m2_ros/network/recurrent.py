@@ -50,10 +50,11 @@ class ConvGRU(KeepsWeights):
         for index, (gates, layers) in enumerate(self._halves):
             if index:
                 changing.copy_(hidden)
-            update, reset = joined_gates(both, layers[:2], gates)
-            torch.mul(reset, hidden, out=changing)
+            logits = torch.conv2d(both, *gates(*layers[:2]), padding=layers[0].padding)
+            update, reset = torch.split(logits, hidden.shape[1], dim=1)
+            device_path.gated(hidden, reset, out=changing)
             candidate = convolve(both, layers[2], 'tanh')
-            hidden = torch.lerp(hidden, candidate, update)
+            hidden = torch.lerp(hidden, candidate, update.sigmoid_())
         return hidden
 
     def _step(self, hidden: Tensor, x: Tensor) -> Tensor:
@@ -74,12 +75,6 @@ def convolved_gates(
     """
     if hidden.device.type == 'cpu':
         return tuple(convolve_joined((hidden, x), layer, 'sigmoid') for layer in layers)
-    return joined_gates(torch.cat((hidden, x), dim=1), layers, joined)
-
-
-def joined_gates(
-    both: Tensor, layers: tuple[nn.Conv2d, ...], joined: JoinedLayers
-) -> tuple[Tensor, ...]:
-    """Return what ``convolved_gates`` does, by one convolution of both maps joined."""
+    both = torch.cat((hidden, x), dim=1)
     gates = convolve(both, layers[0], 'sigmoid', joined(*layers))
     return torch.split(gates, layers[0].weight.shape[0], dim=1)

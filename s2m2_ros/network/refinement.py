@@ -33,7 +33,7 @@ from s2m2_ros.network.prediction import Prediction
 from s2m2_ros.network.products import activate, convolve, product, project
 from s2m2_ros.network.recurrent import ConvGRU
 from s2m2_ros.network.tables import kept
-from s2m2_ros.network.unet import UNet
+from s2m2_ros.network.unet import OuterUNet
 
 _TRUSTED = 0.2
 # The confidence of what is not trusted, and the least of all.
@@ -53,7 +53,7 @@ class GlobalRefiner(KeepsWeights):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.init_feat = conv_pair(2 + channels, channels, channels, (3, 1))
-        self.refine_unet = UNet((channels, channels, channels), 1)
+        self.refine_unet = OuterUNet((channels, channels, channels), 1)
         self.out_feat = nn.Sequential(conv(channels, 1, 3))
         self.made = MadeTensors()
 
@@ -89,7 +89,7 @@ class GlobalRefiner(KeepsWeights):
         disparity = torch.where(trusted, matching.disparity, 0.0) / DISPARITY_UNIT
         hints = torch.cat((disparity, confidence), dim=1).to(features.dtype)
         x = self.init_feat(torch.cat((hints, features), dim=1))
-        filled = self.out_feat(self.refine_unet(x).quarter).float() * DISPARITY_UNIT
+        filled = self.out_feat(self.refine_unet.at_quarter(x)).float() * DISPARITY_UNIT
         return torch.where(trusted, matching.disparity, filled)
 
     def _fill_on_device(self, matching: Prediction, trusted: Tensor, features: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ class GlobalRefiner(KeepsWeights):
         wide = convolve(joined, layer, 'gelu', (weight, bias))
         x = apply_conv(self.init_feat.second, wide)
         del joined, wide
-        return torch.conv2d(self.refine_unet(x).quarter, last, last_bias, padding=[1, 1])
+        return torch.conv2d(self.refine_unet.at_quarter(x), last, last_bias, padding=[1, 1])
 
 
 class Context(NamedTuple):
@@ -133,7 +133,7 @@ class Refiner(KeepsWeights):
         self.corr_feat2 = conv_pair(9, 96, 64, (1, 1))
         self.conf_occ_feat = conv_pair(2, 64, 32, (3, 1))
         self.disp_corr_ctx_cat = conv_pair(256 + channels, 2 * channels, channels, (1, 3))
-        self.refine_unet = UNet((channels, channels, 2 * channels), 1)
+        self.refine_unet = OuterUNet((channels, channels, 2 * channels), 1)
         self.disp_update = update_head(channels, 1)
         self.conf_occ_update = update_head(channels, 2)
         self.gru = ConvGRU(channels)
@@ -164,7 +164,7 @@ class Refiner(KeepsWeights):
         disparity, visibility, confidence = state.estimate
         logits = torch.cat((logit(confidence, MARGIN), logit(visibility, MARGIN)), dim=1)
         features = self._fuse(disparity, logits, context)
-        hidden = self.gru(state.hidden, self.refine_unet(features).quarter)
+        hidden = self.gru(state.hidden, self.refine_unet.at_quarter(features))
         updates = in_overlapping_bands(self._updates, hidden, halo=2)
         changed = (logits + updates[:, 1:]).sigmoid()
         estimate = Prediction(disparity + updates[:, :1], changed[:, 1:], changed[:, :1])
