@@ -137,7 +137,8 @@ class KernelsOfGPUs(TorchFunctionMode):
         """Call a function, or what stands for it."""
         kwargs = kwargs or {}
         if func is torch.cudnn_convolution_relu:
-            return torch.convolution(*args[:-1], False, [0, 0], args[-1])
+            x, weight, bias, stride, padding, dilation, groups = args
+            return torch.conv2d(x, weight, bias, stride, padding, dilation, groups)
         if func is not functional.scaled_dot_product_attention:
             return func(*args, **kwargs)
         if args[0].shape[-1] == args[2].shape[-1]:

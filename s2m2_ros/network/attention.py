@@ -58,7 +58,8 @@ class Projections(KeepsWeights):
 
     def position_weight(self) -> Tensor:
         """Return a weight (channels of a head, 40) for the codes of `JointTables`."""
-        return self.made(self._make)[0]
+        made: tuple[Tensor, ...] = self.made(self._make)
+        return made[0]
 
     def _make(self) -> tuple[Tensor, ...]:
         layer = cast(nn.Linear, self.pe_proj)

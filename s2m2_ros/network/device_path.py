@@ -158,9 +158,9 @@ def _fused_relu_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def fuses_relu(x: Tensor, weight: Tensor) -> bool:
     """Return whether cuDNN convolves and cuts off in one: on NVIDIA's GPUs, where it can."""
     nvidia = x.device.type == 'cuda' and torch.version.hip is None
-    return (
-        nvidia and cudnn.is_acceptable(x) and _cudnn_fuses(x.device, x.dtype, tuple(weight.shape))
-    )
+    # bfloat16 is not among the types that PyTorch calls acceptable.
+    acceptable = nvidia and cudnn.is_acceptable(x)  # type: ignore[no-untyped-call]
+    return acceptable and _cudnn_fuses(x.device, x.dtype, tuple(weight.shape))
 
 
 @cache

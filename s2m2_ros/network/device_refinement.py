@@ -61,23 +61,33 @@ class DeviceState(NamedTuple):
     """What a refinement step changes."""
 
     hidden: Tensor  # (B, C, h, w)
-    maps: Tensor  # (B, 3, h, w) float32: disparity, logits of confidence and of visibility
+    maps: Tensor  # (B, 3, h, w) float32: disparity, logits of visibility and of confidence
 
 
 def first_state(hidden: Tensor, estimate: Prediction) -> DeviceState:
     """Return the state before the first step."""
-    maps = torch.cat((estimate.disparity, estimate.confidence, estimate.visibility), dim=1)
+    maps = torch.cat(tuple(estimate), dim=1)
     maps[:, 1:].logit_(eps=MARGIN)
     return DeviceState(hidden, maps)
 
 
-def prediction(maps: Tensor, *, allow_negative: bool) -> Prediction:
-    """Return the estimate of maps in a state after a step."""
-    disparity, logits = torch.split(maps, [1, 2], dim=1)
-    confidence, visibility = torch.split(logits.sigmoid(), 1, dim=1)
-    return Prediction(
-        disparity if allow_negative else disparity.clamp_min(0.0), visibility, confidence
-    )
+def estimates(maps: Tensor, *, allow_negative: bool, unit: float = 1.0) -> Tensor:
+    """Return disparity (in units of ``1 / unit`` pixels), visibility and confidence of a state.
+
+    Args:
+        maps: (B, 3, h, w), after a step.
+        allow_negative: whether disparities may be negative.
+        unit: by what the disparity is multiplied.
+
+    Returns: maps (B, 3, h, w).
+    """
+    found = torch.empty_like(maps)
+    torch.sigmoid(maps[:, 1:], out=found[:, 1:])
+    disparity = found[:, :1]
+    torch.clamp(maps[:, :1], min=-math.inf if allow_negative else 0.0, out=disparity)
+    if unit != 1.0:
+        disparity.mul_(unit)
+    return found
 
 
 def limited(maps: Tensor, *, allow_negative: bool) -> Tensor:
@@ -96,7 +106,7 @@ def step(refiner: Refiner, state: DeviceState, context: DeviceContext) -> Device
     updates = torch.conv2d(wide, made.updates, padding=padding)
     maps = state.maps + updates
     column = kept(_columns, maps.shape[-1], maps.device)
-    maps[:, 2].masked_fill_(maps[:, 0] > column, -math.inf)
+    maps[:, 1].masked_fill_(maps[:, 0] > column, -math.inf)
     return DeviceState(hidden, maps)
 
 
@@ -137,13 +147,13 @@ def make_weights(refiner: Refiner) -> DeviceWeights:
         bias = bias + part @ device_path.bias_of(second).float()
     dtype = layer.weight.dtype
     wide = torch.cat((parts[0], *composed, parts[3]), dim=1)
-    last = device_path.block_diagonal(*(pair.second.weight for pair in heads))
+    # The published layers have confidence before visibility; the estimates have it last.
+    known, known_bias = logits.first.weight.flip(1), device_path.bias_of(logits.first)
+    last = device_path.block_diagonal(*(pair.second.weight for pair in heads))[[0, 2, 1]]
     head_weight, head_bias = join(tuple(pair.first for pair in heads))
     return DeviceWeights(
-        device_path.block_diagonal(
-            disparity.first.weight.float() / DISPARITY_UNIT, logits.first.weight.float()
-        ),
-        torch.cat([device_path.bias_of(pair.first).float() for pair in (disparity, logits)]),
+        device_path.block_diagonal(disparity.first.weight.float() / DISPARITY_UNIT, known.float()),
+        torch.cat((device_path.bias_of(disparity.first), known_bias)).float(),
         # A map is read whole: what begins within one would be copied.
         functional.pad(
             disparity.second.weight, (0, 0, 0, 0, 0, logits.first.weight.shape[0])

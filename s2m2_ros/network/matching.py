@@ -66,11 +66,10 @@ class Matcher(KeepsWeights):
         Returns: (B, h, w, w) float32, unscaled and unmasked; the last axis is the right column.
         """
         with full_precision(features):
+            tokens = to_tokens(features).float()
+            weight, bias = self.made(self._make)
             normed = functional.layer_norm(
-                to_tokens(features).float(),
-                self.layer_norm.normalized_shape,
-                *self.made(self._make),
-                self.layer_norm.eps,
+                tokens, tokens.shape[-1:], weight, bias, self.layer_norm.eps
             )
             left, right = halves(normed)
             return left @ right.transpose(-1, -2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -102,9 +103,9 @@ class S2M2(nn.Module):
         half, features, context, correlation = self._encode(left, right)
         matching, filled = self._match(correlation, features)
         del features
-        hidden, estimates = self._refine(matching, filled, context, correlation, last_only=True)
+        hidden, maps = self._refined(matching, filled, context, correlation)
         del context, correlation
-        return self._upsample(hidden, estimates[-1], half, left)[1]
+        return self._upsample(hidden, maps, half, left)[1]
 
     def forward_all(self, left: Tensor, right: Tensor) -> Stages:
         """Match as ``forward`` does and return everything that losses need, differentiable.
@@ -116,7 +117,7 @@ class S2M2(nn.Module):
         probability = self.disp_init.probability(correlation, allow_negative=self.allow_negative)
         matching, filled = self._match(correlation, features)
         hidden, estimates = self._refine(matching, filled, context, correlation)
-        upsampled, prediction = self._upsample(hidden, estimates[-1], half, left)
+        upsampled, prediction = self._upsample(hidden, in_pixels(estimates[-1]), half, left)
         iterations = tuple(estimates[1:])
         return Stages(probability, matching, filled, iterations, upsampled, prediction)
 
@@ -152,58 +153,55 @@ class S2M2(nn.Module):
         return matching, filled if self.allow_negative else filled.clamp_min(0.0)
 
     def _refine(
-        self,
-        matching: Prediction,
-        filled: Tensor,
-        context: Tensor,
-        correlation: Tensor,
-        *,
-        last_only: bool = False,
+        self, matching: Prediction, filled: Tensor, context: Tensor, correlation: Tensor
     ) -> tuple[Tensor, list[Prediction]]:
-        """Return the last hidden state, and the estimates before and after every step.
-
-        With ``last_only``, estimates between the first and the last may be missing.
-        """
+        """Return the last hidden state, and the estimates before and after every step."""
         hidden = context.tanh()
         estimates = [matching._replace(disparity=filled)]
-        if device_path.serves(hidden) and self.refine_iterations:
-            state = device_refinement.first_state(hidden, estimates[0])
-            fixed = device_refinement.DeviceContext(to_tokens(context), correlation)
-            return self._refine_on_device(state, fixed, estimates, last_only=last_only)
+        if device_path.serves(hidden):
+            for state in self._steps_on_device(hidden, estimates[0], context, correlation):
+                maps = device_refinement.estimates(state.maps, allow_negative=self.allow_negative)
+                estimates.append(separate(maps))
+                hidden = state.hidden
+            return hidden, estimates
         shared = self.refiner.context(context, correlation)
         for _ in range(self.refine_iterations):
             hidden, estimate = self.refiner(State(hidden, estimates[-1].detached()), shared)
             estimates.append(bound(estimate, allow_negative=self.allow_negative))
         return hidden, estimates
 
-    def _refine_on_device(
-        self,
-        state: device_refinement.DeviceState,
-        context: device_refinement.DeviceContext,
-        estimates: list[Prediction],
-        *,
-        last_only: bool,
-    ) -> tuple[Tensor, list[Prediction]]:
-        """Return what ``_refine`` does, which has made the first of the estimates."""
-        negative, steps = self.allow_negative, self.refine_iterations
-        for index in range(steps):
+    def _refined(
+        self, matching: Prediction, filled: Tensor, context: Tensor, correlation: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the last hidden state and estimate: maps (B, 3, h, w), disparity in pixels."""
+        if device_path.serves(context) and self.refine_iterations:
+            start = matching._replace(disparity=filled)
+            *_, last = self._steps_on_device(context.tanh(), start, context, correlation)
+            return last.hidden, device_refinement.estimates(
+                last.maps, allow_negative=self.allow_negative, unit=_QUARTER
+            )
+        hidden, estimates = self._refine(matching, filled, context, correlation)
+        return hidden, in_pixels(estimates[-1])
+
+    def _steps_on_device(
+        self, hidden: Tensor, start: Prediction, context: Tensor, correlation: Tensor
+    ) -> Iterator[device_refinement.DeviceState]:
+        """Yield the state after each step."""
+        state = device_refinement.first_state(hidden, start)
+        shared = device_refinement.DeviceContext(to_tokens(context), correlation)
+        for index in range(self.refine_iterations):
             if index:
+                negative = self.allow_negative
                 maps = device_refinement.limited(state.maps, allow_negative=negative)
                 state = state._replace(maps=maps)
-            state = device_refinement.step(self.refiner, state, context)
-            if index == steps - 1 or not last_only:
-                found = device_refinement.prediction(state.maps, allow_negative=negative)
-                estimates.append(found)
-        return state.hidden, estimates
+            state = device_refinement.step(self.refiner, state, shared)
+            yield state
 
     def _upsample(
-        self, hidden: Tensor, estimate: Prediction, half: Tensor, left: Tensor
+        self, hidden: Tensor, maps: Tensor, half: Tensor, left: Tensor
     ) -> tuple[Prediction, Prediction]:
         """Return the maps at full resolution before and after the edge-guided filter."""
-        in_pixels = estimate._replace(disparity=estimate.disparity * _QUARTER)
-        coarse = in_overlapping_bands(
-            self._enlarge, half, hidden, torch.cat(in_pixels, dim=1), halo=_HALO
-        )
+        coarse = in_overlapping_bands(self._enlarge, half, hidden, maps, halo=_HALO)
         # On a GPU the images are scaled where they are read.
         images = left if device_path.serves(left) else scaled(left)
         fine = in_overlapping_bands(
@@ -223,6 +221,11 @@ class S2M2(nn.Module):
         logits = functional.interpolate(logits, scale_factor=2.0, mode='bilinear')
         disparity, others = torch.split(window_means(maps, logits, 2), [1, 2], dim=1)
         return torch.cat((2.0 * disparity, others), dim=1)
+
+
+def in_pixels(estimate: Prediction) -> Tensor:
+    """Return an estimate at 1/4 as maps (B, 3, h, w), disparity in pixels of the image."""
+    return torch.cat(estimate._replace(disparity=estimate.disparity * _QUARTER), dim=1)
 
 
 def scaled(images: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -50,7 +52,9 @@ class ConvGRU(KeepsWeights):
         for index, (gates, layers) in enumerate(self._halves):
             if index:
                 changing.copy_(hidden)
-            logits = torch.conv2d(both, *gates(*layers[:2]), padding=layers[0].padding)
+            padding = cast(list[int], layers[0].padding)
+            weight, bias = gates(*layers[:2])
+            logits = torch.conv2d(both, weight, bias, padding=padding)
             update, reset = torch.split(logits, hidden.shape[1], dim=1)
             device_path.gated(hidden, reset, out=changing)
             candidate = convolve(both, layers[2], 'tanh')
@@ -75,6 +79,12 @@ def convolved_gates(
     """
     if hidden.device.type == 'cpu':
         return tuple(convolve_joined((hidden, x), layer, 'sigmoid') for layer in layers)
-    both = torch.cat((hidden, x), dim=1)
+    return joined_gates(torch.cat((hidden, x), dim=1), layers, joined)
+
+
+def joined_gates(
+    both: Tensor, layers: tuple[nn.Conv2d, ...], joined: JoinedLayers
+) -> tuple[Tensor, ...]:
+    """Return what ``convolved_gates`` does, by one convolution of both maps joined."""
     gates = convolve(both, layers[0], 'sigmoid', joined(*layers))
     return torch.split(gates, layers[0].weight.shape[0], dim=1)
