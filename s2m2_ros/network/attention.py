@@ -52,28 +52,50 @@ class Projections(KeepsWeights):
         self.joined.keep(self.q, self.k, self.v)
 
     def keep_device_weights(self) -> None:
-        """Make the layer of positional codes take its bias from a channel."""
+        """Make what only the path of devices multiplies by."""
         if self.pe_proj is not None:
-            self.made.keep(self._make)
+            self.made.keep(self._make_positional)
+        elif self.heads == 1:
+            self.made.keep(self._make_keys_and_values)
 
     def position_weight(self) -> Tensor:
         """Return a weight (channels of a head, 40) for the codes of `JointTables`."""
-        made: tuple[Tensor, ...] = self.made(self._make)
+        made: tuple[Tensor, ...] = self.made(self._make_positional)
         return made[0]
 
-    def _make(self) -> tuple[Tensor, ...]:
+    def _make_positional(self) -> tuple[Tensor, ...]:
         layer = cast(nn.Linear, self.pe_proj)
-        extra = JOINT_CHANNELS - layer.weight.shape[1]
-        weight = functional.pad(layer.weight, (0, extra))
-        weight[:, layer.weight.shape[1]] = layer.bias
+        width = layer.weight.shape[1]
+        weight = functional.pad(layer.weight, (0, JOINT_CHANNELS - width))
+        weight[:, width] = layer.bias
         return (weight,)
+
+    def _make_keys_and_values(self) -> tuple[Tensor, Tensor]:
+        """Return a weight and a bias for one head.
+
+        Of queries and keys only the products matter, so the keys take both layers, and the
+        tokens themselves are the queries.
+        """
+        keys = self.q.weight.float().t() @ self.k.weight.float()
+        bias = device_path.bias_of(self.v)
+        weight = torch.cat((keys.to(self.v.weight.dtype), self.v.weight))
+        return weight, torch.cat((torch.zeros_like(bias), bias))
+
+    def _joint_layers(self, *, on_device: bool) -> tuple[Tensor, Tensor]:
+        """Return what gives keys and values beside each other, queries before them or not."""
+        if on_device and self.heads == 1:
+            made: tuple[Tensor, ...] = self.made(self._make_keys_and_values)
+            return made[0], made[1]
+        weight, bias = self.joined(self.q, self.k, self.v)
+        return weight, cast(Tensor, bias)
 
     def split(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(S, length, D) -> queries, keys and values, each (S, heads, length, D/heads)."""
-        joint = product(sequences, *self.joined(self.q, self.k, self.v))
-        shape = (*joint.shape[:2], 3, self.heads, -1)
-        q, k, v = joint.view(shape).permute(2, 0, 3, 1, 4).unbind()
-        return q, k, v
+        layers = self._joint_layers(on_device=device_path.serves(sequences))
+        joint = product(sequences, *layers)
+        shape = (*joint.shape[:2], -1, self.heads, sequences.shape[-1] // self.heads)
+        *q, k, v = joint.view(shape).permute(2, 0, 3, 1, 4).unbind()
+        return q[0] if q else sequences[:, None], k, v
 
     def split_exchanged(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what ``split`` does with keys and values of the other half, by one copy.
@@ -81,19 +103,20 @@ class Projections(KeepsWeights):
         Behind left and right lies the left half once more: from the right one on, the order of
         the halves is exchanged.
         """
-        half = sequences.shape[0] // 2
-        channels = sequences.shape[-1]
-        joint = sequences.new_empty(3 * half, sequences.shape[1], 3 * channels)
-        weight, bias = self.joined(self.q, self.k, self.v)
-        written = device_path.matrix(joint[: 2 * half])
+        count, length, channels = sequences.shape
+        half = count // 2
+        weight, bias = self._joint_layers(on_device=True)
+        joint = sequences.new_empty(3 * half, length, weight.shape[0])
+        written = device_path.matrix(joint[:count])
         torch.addmm(bias, device_path.matrix(sequences), weight.t(), out=written)
-        joint[2 * half :, :, channels:] = joint[:half, :, channels:]
-        parts = joint[: 2 * half], joint[half:], joint[half:]
-        q, k, v = (
-            part.view(*part.shape[:2], 3, self.heads, -1)[:, :, index].transpose(1, 2)
-            for index, part in enumerate(parts)
+        first = weight.shape[0] - 2 * channels
+        joint[count:, :, first:] = joint[:half, :, first:]
+        shape = (-1, length, weight.shape[0] // channels, self.heads, channels // self.heads)
+        own, other = (
+            part.view(shape).permute(2, 0, 3, 1, 4) for part in (joint[:count], joint[half:])
         )
-        return q, k, v
+        q = own[0] if first else sequences[:, None]
+        return q, other[-2], other[-1]
 
     def merge(self, attended: Tensor, residual: Tensor) -> Tensor:
         """(S, heads, length, D/heads) -> shape of the residual, which is added."""

@@ -126,12 +126,13 @@ class S2M2(nn.Module):
         check_images(left, right)
         half, quarter = self.cnn_backbone(self._stacked(left, right))
         pyramid = self.feat_pyramid(quarter)
+        convolved = device_path.owned(pyramid.quarter[: left.shape[0]])
         matched = self.transformer(pyramid)
         features = matched[: left.shape[0]]
         if not device_path.serves(matched):
             # A copy lets go of the right half, which nothing needs after the correlation.
             features = features.clone()
-        fused = self.feat_fusion_layer(features, pyramid.quarter[: left.shape[0]])
+        fused = self.feat_fusion_layer(features, convolved)
         correlation = self.disp_init.correlate(matched)
         return Encoding(half, features, self.ctx_feat(fused), correlation)
 
