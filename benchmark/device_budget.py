@@ -195,7 +195,7 @@ def counted(network: nn.Module, images: Sequence[Tensor]) -> Iterator[DeviceBudg
     weights = (*network.parameters(), *network.buffers())
     # Tensors of 'meta' are no tensors of cuDNN.
     with (
-        patch.object(device_path, 'fuses_relu', lambda x, weight: True),
+        patch.object(device_path, 'fuses_relu', lambda x, weight: x.dtype is not torch.bfloat16),
         torch.no_grad(),
         DeviceBudget(held=weights, ignored=images) as budget,
         KernelsOfGPUs(),

@@ -16,12 +16,7 @@ from s2m2_ros.network import device_path
 from s2m2_ros.network.bands import in_joint_bands
 from s2m2_ros.network.joined import JoinedLayers, KeepsWeights, MadeTensors
 from s2m2_ros.network.layers import FeedForward, halves, normalize, to_maps, to_tokens
-from s2m2_ros.network.positional import (
-    JOINT_CHANNELS,
-    JointTables,
-    joint_tables,
-    positional_tables,
-)
+from s2m2_ros.network.positional import JointTables, joint_tables, positional_tables
 from s2m2_ros.network.products import product, project
 
 POSITIONAL_CHANNELS = 32
@@ -52,25 +47,11 @@ class Projections(KeepsWeights):
         self.joined.keep(self.q, self.k, self.v)
 
     def keep_device_weights(self) -> None:
-        """Make what only the path of devices multiplies by."""
-        if self.pe_proj is not None:
-            self.made.keep(self._make_positional)
-        elif self.heads == 1:
-            self.made.keep(self._make_keys_and_values)
+        """Make the layers of a single head."""
+        if self.heads == 1:
+            self.made.keep(self._make)
 
-    def position_weight(self) -> Tensor:
-        """Return a weight (channels of a head, 40) for the codes of `JointTables`."""
-        made: tuple[Tensor, ...] = self.made(self._make_positional)
-        return made[0]
-
-    def _make_positional(self) -> tuple[Tensor, ...]:
-        layer = cast(nn.Linear, self.pe_proj)
-        width = layer.weight.shape[1]
-        weight = functional.pad(layer.weight, (0, JOINT_CHANNELS - width))
-        weight[:, width] = layer.bias
-        return (weight,)
-
-    def _make_keys_and_values(self) -> tuple[Tensor, Tensor]:
+    def _make(self) -> tuple[Tensor, Tensor]:
         """Return a weight and a bias for one head.
 
         Of queries and keys only the products matter, so the keys take both layers, and the
@@ -84,7 +65,7 @@ class Projections(KeepsWeights):
     def _joint_layers(self, *, on_device: bool) -> tuple[Tensor, Tensor]:
         """Return what gives keys and values beside each other, queries before them or not."""
         if on_device and self.heads == 1:
-            made: tuple[Tensor, ...] = self.made(self._make_keys_and_values)
+            made: tuple[Tensor, ...] = self.made(self._make)
             return made[0], made[1]
         weight, bias = self.joined(self.q, self.k, self.v)
         return weight, cast(Tensor, bias)
@@ -153,8 +134,7 @@ class SelfAttention(nn.Module):
         if device_path.serves(q):
             tables = joint_tables(batch, height, width, q.device, v.dtype)
             if tables is not None:
-                weight = self.attn.position_weight()
-                return _attend_with_joint_codes(q, k, v, tables, weight)
+                return _attend_with_joint_codes(q, k, v, tables, layer)
         attended, codes = _attend_with_codes(q, k, v, height, width)
         return attended + project(codes, layer)
 
@@ -257,7 +237,7 @@ def _matrix_pays(q: Tensor, k: Tensor) -> bool:
 
 
 def _attend_with_joint_codes(
-    q: Tensor, k: Tensor, v: Tensor, tables: JointTables, weight: Tensor
+    q: Tensor, k: Tensor, v: Tensor, tables: JointTables, layer: nn.Linear
 ) -> Tensor:
     """Return what ``_attend_with_codes`` and the layer of the codes do, on a GPU.
 
@@ -266,9 +246,9 @@ def _attend_with_joint_codes(
     depth = v.shape[-1]
     indicators = tables.indicators.expand(*v.shape[:2], -1, -1)
     mixed = attend(q, k, torch.cat((v, indicators), dim=-1)).transpose(1, 2)
-    result = mixed[..., :depth].contiguous()
+    result = mixed[..., :depth] + device_path.bias_of(layer)
     codes = torch.bmm(mixed[..., depth:].flatten(0, 1), tables.codes)
-    device_path.add_product(result, codes, weight)
+    result = device_path.add_product(result, codes, layer.weight)
     return result.transpose(1, 2)
 
 

@@ -80,7 +80,7 @@ class Backbone(KeepsWeights):
 
     def _shrink(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 64, H/2, W/2)."""
-        if device_path.serves(images):
+        if _fuses_on_device(images):
             weight, bias, shrinking = self.made(self._make)
             wide = to_maps(device_path.gelu_product(to_tokens(images), weight, bias))
             layer = self.conv1_down.first
@@ -93,7 +93,7 @@ class Backbone(KeepsWeights):
         On a GPU, PyTorch's own operator wants another memory order and gives it back.
         """
         norm = self.norm1
-        if not device_path.serves(maps):
+        if not _fuses_on_device(maps):
             result: Tensor = norm(maps)
             return result
         tokens = to_tokens(maps)
@@ -105,6 +105,15 @@ class Backbone(KeepsWeights):
         scale = variance.add_(norm.eps).rsqrt_() * norm.weight.view(shape)
         shift = torch.addcmul(norm.bias.view(shape), mean, scale, value=-1.0)
         return to_maps(torch.addcmul(shift, grouped, scale).view(tokens.shape))
+
+
+def _fuses_on_device(maps: Tensor) -> bool:
+    """Return whether layers are one and groups are normalized by their own statistics.
+
+    Not in bfloat16: its eight bits are too few for weights made of others, where their errors
+    are the same for all pixels, and for statistics, which PyTorch rounds to the type of the maps.
+    """
+    return device_path.serves(maps) and maps.dtype is not torch.bfloat16
 
 
 def join(parts: list[Tensor]) -> Tensor:

@@ -13,10 +13,8 @@ from s2m2_ros.network.tables import kept
 _PI = 3.1415  # not π: the published weights were trained with this number
 _CHANNELS = 16
 _SPACING = 5 / 32
-# Channels of codes in joint tables.
-JOINT_CHANNELS = 2 * _CHANNELS + 8
 # Entries of all rows of joint tables: 16 MiB of a half precision.
-_MOST_JOINT = (1 << 23) // JOINT_CHANNELS
+_MOST_JOINT = (1 << 23) // (2 * _CHANNELS)
 
 
 class PositionalTables(NamedTuple):
@@ -40,11 +38,11 @@ def positional_tables(
 class JointTables(NamedTuple):
     """The same for one product per token, which gives the mean codes of both axes at once.
 
-    Lengths are multiples of 8, as products and attention of GPUs want them.
+    The length n is a multiple of 8, as products and attention of GPUs want it.
     """
 
     indicators: Tensor  # (h·w, n), n at least w + h
-    codes: Tensor  # (N·h·w, n, 40), 32 channels of the code, 1 for each column, zeros
+    codes: Tensor  # (N·h·w, n, 32), those of the columns and of the rows
 
 
 def joint_tables(
@@ -62,11 +60,9 @@ def _make_joint_tables(
 ) -> JointTables:
     length = _up_to_eight(width + height)
     tables = _make_tables(height, width, device, torch.float32)
-    codes = torch.zeros(height, width, length, JOINT_CHANNELS, device=device)
+    codes = torch.zeros(height, width, length, 2 * _CHANNELS, device=device)
     codes[:, :, :width, :_CHANNELS] = tables.columns
-    codes[:, :, width : width + height, _CHANNELS : 2 * _CHANNELS] = tables.rows[:, None]
-    # The attention to all columns sums to 1: this carries a bias.
-    codes[:, :, :width, 2 * _CHANNELS] = 1.0
+    codes[:, :, width : width + height, _CHANNELS:] = tables.rows[:, None]
     indicators = functional.pad(tables.indicators, (0, length - width - height))
     return JointTables(indicators.to(dtype), codes.flatten(0, 1).to(dtype).repeat(batch, 1, 1))
 
