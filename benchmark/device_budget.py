@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from s2m2_ros.network import S2M2, S2M2Config, prepare_for_inference
+from s2m2_ros.network import S2M2, S2M2Config, device_path, prepare_for_inference
 
 BLOCK_BYTES = 512
 PRECISIONS = {'float32': torch.float32, 'float16': torch.float16, 'bfloat16': torch.bfloat16}
@@ -35,8 +36,12 @@ PRECISIONS = {'float32': torch.float32, 'float16': torch.float16, 'bfloat16': to
 _ALLOCATIONS = {'empty', 'empty_like', 'empty_strided', 'new_empty', 'new_empty_strided'}
 # A Python number that becomes an argument of the next kernel.
 _NUMBERS = {'scalar_tensor'}
-# These read as much of their first tensor as they write.
-_LOOK_UPS = {'gather', 'index', 'index_select'}
+# These read as much of their first tensor as they write: neighbors share what they read.
+_LOOK_UPS = {'gather', 'grid_sampler_2d', 'index', 'index_select'}
+# Arguments that are written to and not read.
+_WRITTEN = {'out', 'grad_input'}
+# Operators which read no values of their first tensor, or only write to it.
+_WRITES_FIRST = {'copy_', 'fill_', 'full_like', 'new_full', 'new_zeros', 'zero_', 'zeros_like'}
 
 
 class Budget(NamedTuple):
@@ -89,10 +94,8 @@ class DeviceBudget(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = _ordered_as_by_cudnn(result, args[:2])
         outputs = _tensors(result)
         self._hold((*_tensors((args, kwargs)), *outputs))
-        # What is only written to is no input.
-        read = {key: value for key, value in (kwargs or {}).items() if key != 'out'}
-        inputs = _tensors((args, read))
         name = func.overloadpacket.__name__
+        inputs = _read(name, args, kwargs or {})
         if not _is_free(func, name, inputs, outputs):
             self.launches[name] += 1
             self.bytes_touched[name] += _touched(name, inputs, outputs)
@@ -117,8 +120,12 @@ class DeviceBudget(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return released
 
 
-class FusedAttention(TorchFunctionMode):
-    """Calls the fused attention of GPUs, which tensors of `meta` would not choose."""
+class KernelsOfGPUs(TorchFunctionMode):
+    """Calls what PyTorch calls on a GPU where tensors of `meta` would choose otherwise.
+
+    Attention is fused: by flash attention where the depths of keys and values are equal. A
+    convolution with a bias and a ReLU is one kernel.
+    """
 
     def __torch_function__(
         self,
@@ -129,10 +136,22 @@ class FusedAttention(TorchFunctionMode):
     ) -> Any:
         """Call a function, or what stands for it."""
         kwargs = kwargs or {}
+        if func is torch.cudnn_convolution_relu:
+            x, weight, bias, stride, padding, dilation, groups = args
+            return torch.conv2d(x, weight, bias, stride, padding, dilation, groups)
         if func is not functional.scaled_dot_product_attention:
             return func(*args, **kwargs)
-        fused = torch.ops.aten._scaled_dot_product_flash_attention
-        return fused(*args[:3], scale=kwargs.get('scale'))[0]
+        if args[0].shape[-1] == args[2].shape[-1]:
+            fused = torch.ops.aten._scaled_dot_product_flash_attention
+            return fused(*args[:3], scale=kwargs.get('scale'))[0]
+        fused = torch.ops.aten._scaled_dot_product_efficient_attention
+        return fused(*args[:3], None, False, scale=kwargs.get('scale'))[0]
+
+
+def _read(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """Return the tensors that an operator reads: not those that it only writes to."""
+    read = {key: value for key, value in kwargs.items() if key not in _WRITTEN}
+    return _tensors((args[1:] if name in _WRITES_FIRST else args, read))
 
 
 def _ordered_as_by_cudnn(result: Tensor, operands: Iterable[Tensor]) -> Tensor:
@@ -163,16 +182,24 @@ def _touched(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> 
 
 
 def _distinct_bytes(tensor: Tensor) -> int:
-    """Return the bytes of a tensor, those that an expanded axis repeats counted once."""
-    axes = zip(tensor.shape, tensor.stride(), strict=True)
-    return tensor.element_size() * math.prod(size for size, stride in axes if stride)
+    """Return the bytes of a tensor, those counted once that an expanded axis or windows repeat."""
+    axes = list(zip(tensor.shape, tensor.stride(), strict=True))
+    values = math.prod(size for size, stride in axes if stride)
+    extent = 1 + sum((size - 1) * stride for size, stride in axes) if values else 0
+    return tensor.element_size() * min(values, extent)
 
 
 @contextmanager
 def counted(network: nn.Module, images: Sequence[Tensor]) -> Iterator[DeviceBudget]:
     """Count an inference of a network on the device `meta`."""
     weights = (*network.parameters(), *network.buffers())
-    with torch.no_grad(), DeviceBudget(held=weights, ignored=images) as budget, FusedAttention():
+    # Tensors of 'meta' are no tensors of cuDNN.
+    with (
+        patch.object(device_path, 'fuses_relu', lambda x, weight: x.dtype is not torch.bfloat16),
+        torch.no_grad(),
+        DeviceBudget(held=weights, ignored=images) as budget,
+        KernelsOfGPUs(),
+    ):
         yield budget
 
 

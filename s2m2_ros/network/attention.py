@@ -6,15 +6,17 @@ it may overwrite on a GPU: give it `device_path.owned` maps where they are used 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from s2m2_ros.network import device_path
 from s2m2_ros.network.bands import in_joint_bands
-from s2m2_ros.network.joined import JoinedLayers, KeepsWeights
+from s2m2_ros.network.joined import JoinedLayers, KeepsWeights, MadeTensors
 from s2m2_ros.network.layers import FeedForward, halves, normalize, to_maps, to_tokens
-from s2m2_ros.network.positional import positional_tables
+from s2m2_ros.network.positional import JointTables, joint_tables, positional_tables
 from s2m2_ros.network.products import product, project
 
 POSITIONAL_CHANNELS = 32
@@ -38,17 +40,43 @@ class Projections(KeepsWeights):
         self.proj = nn.Linear(channels, channels, bias=False)
         self.pe_proj = nn.Linear(POSITIONAL_CHANNELS, channels // heads) if positional else None
         self.joined = JoinedLayers()
+        self.made = MadeTensors()
 
     def keep_weights(self) -> None:
         """Join the weights of queries, keys and values."""
         self.joined.keep(self.q, self.k, self.v)
 
+    def keep_device_weights(self) -> None:
+        """Make the layers of a single head."""
+        if self.heads == 1:
+            self.made.keep(self._make)
+
+    def _make(self) -> tuple[Tensor, Tensor]:
+        """Return a weight and a bias for one head.
+
+        Of queries and keys only the products matter, so the keys take both layers, and the
+        tokens themselves are the queries.
+        """
+        keys = self.q.weight.float().t() @ self.k.weight.float()
+        bias = device_path.bias_of(self.v)
+        weight = torch.cat((keys.to(self.v.weight.dtype), self.v.weight))
+        return weight, torch.cat((torch.zeros_like(bias), bias))
+
+    def _joint_layers(self, *, on_device: bool) -> tuple[Tensor, Tensor]:
+        """Return what gives keys and values beside each other, queries before them or not."""
+        if on_device and self.heads == 1:
+            made: tuple[Tensor, ...] = self.made(self._make)
+            return made[0], made[1]
+        weight, bias = self.joined(self.q, self.k, self.v)
+        return weight, cast(Tensor, bias)
+
     def split(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(S, length, D) -> queries, keys and values, each (S, heads, length, D/heads)."""
-        joint = product(sequences, *self.joined(self.q, self.k, self.v))
-        shape = (*joint.shape[:2], 3, self.heads, -1)
-        q, k, v = joint.view(shape).permute(2, 0, 3, 1, 4).unbind()
-        return q, k, v
+        layers = self._joint_layers(on_device=device_path.serves(sequences))
+        joint = product(sequences, *layers)
+        shape = (*joint.shape[:2], -1, self.heads, sequences.shape[-1] // self.heads)
+        *q, k, v = joint.view(shape).permute(2, 0, 3, 1, 4).unbind()
+        return q[0] if q else sequences[:, None], k, v
 
     def split_exchanged(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what ``split`` does with keys and values of the other half, by one copy.
@@ -56,19 +84,20 @@ class Projections(KeepsWeights):
         Behind left and right lies the left half once more: from the right one on, the order of
         the halves is exchanged.
         """
-        half = sequences.shape[0] // 2
-        channels = sequences.shape[-1]
-        joint = sequences.new_empty(3 * half, sequences.shape[1], 3 * channels)
-        weight, bias = self.joined(self.q, self.k, self.v)
-        written = device_path.matrix(joint[: 2 * half])
+        count, length, channels = sequences.shape
+        half = count // 2
+        weight, bias = self._joint_layers(on_device=True)
+        joint = sequences.new_empty(3 * half, length, weight.shape[0])
+        written = device_path.matrix(joint[:count])
         torch.addmm(bias, device_path.matrix(sequences), weight.t(), out=written)
-        joint[2 * half :, :, channels:] = joint[:half, :, channels:]
-        parts = joint[: 2 * half], joint[half:], joint[half:]
-        q, k, v = (
-            part.view(*part.shape[:2], 3, self.heads, -1)[:, :, index].transpose(1, 2)
-            for index, part in enumerate(parts)
+        first = weight.shape[0] - 2 * channels
+        joint[count:, :, first:] = joint[:half, :, first:]
+        shape = (-1, length, weight.shape[0] // channels, self.heads, channels // self.heads)
+        own, other = (
+            part.view(shape).permute(2, 0, 3, 1, 4) for part in (joint[:count], joint[half:])
         )
-        return q, k, v
+        q = own[0] if first else sequences[:, None]
+        return q, other[-2], other[-1]
 
     def merge(self, attended: Tensor, residual: Tensor) -> Tensor:
         """(S, heads, length, D/heads) -> shape of the residual, which is added."""
@@ -94,10 +123,20 @@ class SelfAttention(nn.Module):
         if self.attn.pe_proj is None:
             attended = attend(q, k, v)
         else:
-            height, width = tokens.shape[1:3]
-            attended, codes = _attend_with_codes(q, k, v, height, width)
-            attended = attended + project(codes, self.attn.pe_proj)
+            attended = self._attend_with_positions(q, k, v, self.attn.pe_proj, tokens.shape)
         return self.attn.merge(attended, tokens)
+
+    def _attend_with_positions(
+        self, q: Tensor, k: Tensor, v: Tensor, layer: nn.Linear, shape: torch.Size
+    ) -> Tensor:
+        """Attend over maps (N, h, w, ...) and add the layer of the mean positional codes."""
+        batch, height, width = shape[:3]
+        if device_path.serves(q):
+            tables = joint_tables(batch, height, width, q.device, v.dtype)
+            if tables is not None:
+                return _attend_with_joint_codes(q, k, v, tables, layer)
+        attended, codes = _attend_with_codes(q, k, v, height, width)
+        return attended + project(codes, layer)
 
 
 class CrossAttention(nn.Module):
@@ -195,6 +234,22 @@ def _matrix_pays(q: Tensor, k: Tensor) -> bool:
         return True
     small = q.shape[:-1].numel() * k.shape[-2] <= _MATRIX_ENTRIES
     return small and not torch.compiler.is_compiling()
+
+
+def _attend_with_joint_codes(
+    q: Tensor, k: Tensor, v: Tensor, tables: JointTables, layer: nn.Linear
+) -> Tensor:
+    """Return what ``_attend_with_codes`` and the layer of the codes do, on a GPU.
+
+    Returns: (N, heads, h·w, d), in the order of tokens in memory.
+    """
+    depth = v.shape[-1]
+    indicators = tables.indicators.expand(*v.shape[:2], -1, -1)
+    mixed = attend(q, k, torch.cat((v, indicators), dim=-1)).transpose(1, 2)
+    result = mixed[..., :depth] + device_path.bias_of(layer)
+    codes = torch.bmm(mixed[..., depth:].flatten(0, 1), tables.codes)
+    result = device_path.add_product(result, codes, layer.weight)
+    return result.transpose(1, 2)
 
 
 def _attend_with_codes(

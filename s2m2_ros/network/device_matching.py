@@ -1,7 +1,9 @@
 """Optimal transport between rows on a GPU: the same as `matching`, by fewer and larger operators.
 
-The dustbins are a row and a column of the matrix, and the logarithm of a sum of exponentials is
-what a log-softmax subtracts: one kernel, stable for any range. It is read where the score is 0.
+The dustbins are a row and a column of the matrix. Solving the transport means to give columns and
+rows in turn the sums that they should have; in logarithms that is a log-softmax: one kernel,
+stable for any range. Of the marginals only the weight of a dustbin beside that of a pixel
+matters, as what all have in common is taken out by the next log-softmax.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ class _Tables(NamedTuple):
     """Constants for rows of a width w."""
 
     behind: Tensor  # (w, w) float32, MASKED where the disparity is negative, else 0
-    marginals: Tensor  # (w + 1,) float32, logarithms
-    pixel: Tensor  # (w,) float32
-    window: Tensor  # (2·WINDOW + 1,) int64
+    window: Tensor  # (w, 2·WINDOW + 1) int64, columns around each; w where there is none
+    pixel: Tensor  # (w, 1) float32
+    sums: Tensor  # (2·WINDOW + 1, 3) float32, see `_window_means`
+    sums_bias: Tensor  # (3,) float32
 
 
 def match_rows_on_device(rows: Tensor, *, allow_negative: bool) -> Prediction:
@@ -35,56 +38,71 @@ def match_rows_on_device(rows: Tensor, *, allow_negative: bool) -> Prediction:
 
     Numbers are those of `matching.match_rows`, but for rounding.
     """
-    width = rows.shape[-1]
+    count, width, _ = rows.shape
     tables = kept(_tables, width, rows.device)
-    scores, u, v = _transport(rows, tables, allow_negative=allow_negative)
-    inner = scores[:, :width, :width]
-    column = inner.argmax(dim=-1, keepdim=True) + tables.window
-    inside = column.clamp(0, width - 1)
-    offset = u[:, :width, None] + math.log(2 * width)
-    p = inner.gather(-1, inside).add_(offset).exp_().mul_(column == inside)
-    confidence = p.sum(dim=-1)
-    mean = p.mul_(column).sum(dim=-1).add_(EPSILON).div_(confidence + EPSILON)
+    scores = transport(rows, allow_negative=allow_negative)[:, :width]
+    dustbin = scores[..., -1]
     # Each row of the transport sums to its marginal, so the dustbin has what the row has not.
-    visibility = 1.0 - (offset[..., 0] + v[:, -1:]).exp_()
-    return Prediction(tables.pixel - mean, visibility, confidence)
+    visibility = dustbin.expm1().neg_()
+    # Now this is the column to read where the window ends.
+    dustbin.fill_(-math.inf)
+    best = scores.argmax(dim=-1, keepdim=True)
+    index = tables.window.index_select(0, best.flatten()).view(count, width, -1)
+    p = scores.gather(-1, index).exp_()
+    disparity, confidence = _window_means(p, best, tables)
+    return Prediction(disparity, visibility, confidence)
 
 
-def _transport(
-    rows: Tensor, tables: _Tables, *, allow_negative: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Solve the transport; see `matching.sinkhorn`.
+def _window_means(p: Tensor, best: Tensor, tables: _Tables) -> tuple[Tensor, Tensor]:
+    """Return the disparity and the confidence of rows, (R, w) each.
 
-    Returns: the scores with the potentials v added, (R, w + 1, w + 1), dustbins last, and the
-        potentials u and v, (R, w + 1) each.
+    The mean column is (ε + Σ p·(best + k)) / (ε + c), where c is Σ p. That is the best column
+    plus (ε·(1 − best) + Σ p·k) / (ε + c). One product gives c, ε + c and ε + Σ p·k.
+
+    Args:
+        p: (R, w, 2·WINDOW + 1), probabilities.
+        best: (R, w, 1) int64, the column in the middle.
+        tables: for this width.
+    """
+    sums = torch.addmm(tables.sums_bias, p.view(-1, p.shape[-1]), tables.sums)
+    confidence, total, moment = sums.view(*p.shape[:2], 3, 1).unbind(dim=-2)
+    moment = torch.sub(moment, best, alpha=EPSILON)
+    disparity = torch.sub(tables.pixel, best).addcdiv_(moment, total, value=-1.0)
+    return disparity.squeeze(-1), confidence.squeeze(-1)
+
+
+def transport(rows: Tensor, *, allow_negative: bool) -> Tensor:
+    """Solve the transport of `matching.sinkhorn`: (R, w, w) -> (R, w + 1, w + 1).
+
+    Returns: logarithms of the transport, dustbins last, in units of a pixel's marginal 1/2w.
     """
     count, width, _ = rows.shape
     scores = rows.new_zeros(count, width + 1, width + 1)
     if allow_negative:
         scores[:, :width, :width] = rows
     else:
+        tables = kept(_tables, width, rows.device)
         torch.add(rows, tables.behind, out=scores[:, :width, :width])
-    u = v = scores[:, -1]
-    shifted = scores
     for index in range(SINKHORN_ROUNDS):
         if index:
-            shifted = scores + u[..., None]
-        sums = shifted.log_softmax(dim=-2)[:, -1]
-        # What was added to the score of 0 minus the logarithm of the sum.
-        v = torch.sub(sums, shifted[:, -1]).add_(tables.marginals)
-        shifted = scores + v[:, None, :]
-        sums = shifted.log_softmax(dim=-1)[..., -1]
-        u = torch.sub(sums, shifted[..., -1]).add_(tables.marginals)
-    return shifted, u, v
+            scores[:, -1].add_(math.log(width))
+        scores = scores.log_softmax(dim=-2)
+        scores[..., -1].add_(math.log(width))
+        scores = scores.log_softmax(dim=-1)
+    return scores
 
 
 def _tables(width: int, device: torch.device) -> _Tables:
     behind = torch.full((width, width), MASKED, device=device).triu(1)
-    marginals = torch.full((width + 1,), -math.log(2 * width), device=device)
-    marginals[-1] = -math.log(2)
+    column = torch.arange(width, device=device)
+    steps = torch.arange(-WINDOW, WINDOW + 1, device=device)
+    window = column[:, None] + steps
+    moments = steps.to(torch.float32)
+    ones = torch.ones_like(moments)
     return _Tables(
         behind,
-        marginals,
-        torch.arange(width, device=device, dtype=torch.float32),
-        torch.arange(-WINDOW, WINDOW + 1, device=device),
+        torch.where((window >= 0) & (window < width), window, width),
+        column.to(torch.float32)[:, None],
+        torch.stack((ones, ones, moments), dim=1),
+        torch.tensor([0.0, EPSILON, EPSILON], device=device),
     )

@@ -7,10 +7,11 @@ read the same input are one, and activations are part of products. Numbers diffe
 
 from __future__ import annotations
 
-from typing import cast
+from functools import cache
 
 import torch
 from torch import Tensor, nn
+from torch.backends import cudnn
 
 from s2m2_ros.network.joined import Layer
 
@@ -19,6 +20,8 @@ from s2m2_ros.network.joined import Layer
 CONSTANT = 8.0
 # Products of GPUs want multiples of this many channels.
 MULTIPLE = 8
+# From here on a sigmoid is 1 to the last bit of float32.
+_SIGMOID_IS_ONE = 20.0
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -57,8 +60,8 @@ def product(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def gelu_product(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return GELU(tokens · weightᵀ + bias), in half precision as one kernel.
 
-    That kernel approximates the GELU by a tanh, which is off by at most 0.0005: less than half
-    precision rounds. In float32 the GELU is exact.
+    That kernel, the only one with a GELU, approximates it by a tanh, which is off by at most
+    0.0005: what float16 rounds numbers near 1 by. In float32 the GELU is exact.
     """
     if tokens.dtype not in _HALF:
         exact: Tensor = torch.ops.aten.gelu_(product(tokens, weight, bias))
@@ -130,6 +133,46 @@ def block_diagonal(*weights: Tensor) -> Tensor:
     return result
 
 
-def convolution(x: Tensor, layer: nn.Conv2d) -> Tensor:
-    """Convolve without the layer's bias, which cuDNN would add in a pass of its own."""
-    return torch.conv2d(x, layer.weight, None, layer.stride, cast(list[int], layer.padding))
+def gated(x: Tensor, logits: Tensor, out: Tensor) -> None:
+    """Write x · sigmoid(logits), by the one kernel that has both: the derivative of softplus."""
+    torch.ops.aten.softplus_backward.grad_input(x, logits, 1.0, _SIGMOID_IS_ONE, grad_input=out)
+
+
+def relu_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolve by an odd square kernel, keep the size, and return what is above 0.
+
+    cuDNN adds the bias and cuts off in the kernel that convolves; other libraries in passes of
+    their own.
+    """
+    if fuses_relu(x, weight):
+        return _fused_relu_convolution(x, weight, bias)
+    return torch.conv2d(x, weight, bias, padding=[weight.shape[-1] // 2] * 2).relu_()
+
+
+def _fused_relu_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    ones = [1, 1]
+    margin = [weight.shape[-1] // 2] * 2
+    return torch.cudnn_convolution_relu(x, weight, bias, ones, margin, ones, 1)
+
+
+def fuses_relu(x: Tensor, weight: Tensor) -> bool:
+    """Return whether cuDNN convolves and cuts off in one: on NVIDIA's GPUs, where it can."""
+    nvidia = x.device.type == 'cuda' and torch.version.hip is None
+    # bfloat16 is not among the types that PyTorch calls acceptable.
+    acceptable = nvidia and cudnn.is_acceptable(x)  # type: ignore[no-untyped-call]
+    return acceptable and _cudnn_fuses(x.device, x.dtype, tuple(weight.shape))
+
+
+@cache
+def _cudnn_fuses(device: torch.device, dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
+    """Return whether cuDNN has a fused kernel for weights of a shape, by trying a small map."""
+    order = torch.channels_last
+    weight = torch.zeros(shape, dtype=dtype, device=device).contiguous(memory_format=order)
+    maps = torch.zeros(1, shape[1], 8, 8, dtype=dtype, device=device)
+    try:
+        _fused_relu_convolution(
+            maps.contiguous(memory_format=order), weight, weight.new_zeros(shape[0])
+        )
+    except RuntimeError:
+        return False
+    return True

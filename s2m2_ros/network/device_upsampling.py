@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from s2m2_ros.network import device_path
 from s2m2_ros.network.layers import to_tokens
+from s2m2_ros.network.tables import kept
 
 _NEIGHBORS = 9
 _FACTOR = 4
@@ -33,10 +34,21 @@ def double_into(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> None:
     target.copy_(pixels.transpose(2, 3))
 
 
-def empty_maps(like: Tensor, channels: int, size: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Return maps (B, channels, *size) without values, in channels-last order."""
-    shape = (like.shape[0], channels, *size)
-    return torch.empty(shape, dtype=dtype, device=like.device, memory_format=torch.channels_last)
+def empty_maps(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return maps (B, channels, h, w) without values, in channels-last order."""
+    order = torch.channels_last
+    return torch.empty(tuple(shape), dtype=dtype, device=device, memory_format=order)
+
+
+def scale_into(out: Tensor, images: Tensor) -> None:
+    """Write images of 0..255 as −1..1, computed in float32: both (B, 3, H, W)."""
+    minus_one = kept(_minus_one, images.device)
+    torch.add(minus_one, images, alpha=2.0 / 255.0, out=out)
+
+
+def _minus_one(device: torch.device) -> Tensor:
+    # With an axis, so that it decides about the type of the sum.
+    return torch.full((1,), -1.0, device=device)
 
 
 def planes(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -156,19 +156,34 @@ class ConvBlock(KeepsWeights):
     def forward(self, x: Tensor) -> Tensor:
         """(N, D, h, w) -> (N, D, h, w)."""
         if device_path.serves(x):
-            return self._add_on_device(x)
+            return self.apply_on_device(x)
         return in_overlapping_bands(self._both_branches, x, halo=2)
 
     def _both_branches(self, x: Tensor) -> Tensor:
         wide = to_tokens(self.convs(x))
         return to_maps(in_bands(self._add_narrow, to_tokens(x), wide, out=wide))
 
-    def _add_on_device(self, x: Tensor) -> Tensor:
+    def followed_by(self, layer: nn.Conv2d) -> tuple[Tensor, Tensor]:
+        """Return the last weights of both branches for this block and a 1×1 layer after it."""
+        last, second = self.made(self._make)[2], self.convs.second.weight
+        after = layer.weight.flatten(1).float()
+        wide = (after @ second.flatten(1).float()).view(-1, *second.shape[1:])
+        narrow = after @ last.float()
+        narrow[:, -device_path.MULTIPLE] += device_path.bias_of(layer) / device_path.CONSTANT
+        wide = wide.to(second.dtype).contiguous(memory_format=torch.channels_last)
+        return wide, narrow.to(last.dtype)
+
+    def apply_on_device(
+        self, x: Tensor, wide: Tensor | None = None, narrow: Tensor | None = None
+    ) -> Tensor:
+        """Apply the block, with other last weights where these are given."""
         weight, bias, last = self.made(self._make)
         hidden = convolve(x, self.convs.first, 'gelu')
-        wide = to_tokens(device_path.convolution(hidden, self.convs.second))
-        narrow = device_path.relu_product(to_tokens(x), weight, bias)
-        return to_maps(device_path.add_product(wide, narrow, last))
+        # Without a bias, which cuDNN would add in a pass of its own.
+        second = self.convs.second.weight if wide is None else wide
+        total = to_tokens(torch.conv2d(hidden, second, padding=[1, 1]))
+        rest = device_path.relu_product(to_tokens(x), weight, bias)
+        return to_maps(device_path.add_product(total, rest, last if narrow is None else narrow))
 
     def _add_narrow(self, x: Tensor, wide: Tensor) -> Tensor:
         first, second = self._narrow
@@ -196,10 +211,14 @@ class Up(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(nn.Identity(), conv(in_channels, out_channels, 1))
 
+    @property
+    def layer(self) -> nn.Conv2d:
+        """The convolution."""
+        return cast(nn.Conv2d, self[1])
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, h, w) -> (N, out, 2h, 2w)."""
-        small = apply_conv(cast(nn.Conv2d, self[1]), x)
-        return functional.interpolate(small, scale_factor=2.0, mode='bilinear')
+        return doubled(apply_conv(self.layer, x))
 
 
 class FeedForward(KeepsWeights):
@@ -245,6 +264,11 @@ def apply_conv(layer: nn.Conv2d, maps: Tensor, *, gelu: bool = False) -> Tensor:
     if layer.kernel_size == (1, 1):
         return to_maps(in_bands(partial(project, layer=layer, gelu=gelu), to_tokens(maps)))
     return convolve(maps, layer, 'gelu') if gelu else cast(Tensor, layer(maps))
+
+
+def doubled(maps: Tensor) -> Tensor:
+    """Double maps by bilinear interpolation: (N, C, h, w) -> (N, C, 2h, 2w)."""
+    return functional.interpolate(maps, scale_factor=2.0, mode='bilinear')
 
 
 def normalize(tokens: Tensor) -> Tensor:

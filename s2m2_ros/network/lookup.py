@@ -10,8 +10,8 @@ from torch import Tensor
 from s2m2_ros.network.tables import kept
 
 RADIUS = 4
-# Zeros beside a row: as many as a window of ten reads that lies just outside.
-_MARGIN = 2 * RADIUS + 3
+# What `grid_sampler_2d` calls interpolation and padding.
+_BILINEAR, _ZEROS = 0, 0
 
 
 def pool_columns(correlation: Tensor) -> Tensor:
@@ -42,59 +42,54 @@ def look_up(correlation: Tensor, position: Tensor) -> Tensor:
     return torch.lerp(values[..., :-1], values[..., 1:], fraction).permute(0, 3, 1, 2)
 
 
-def cost_rows(correlation: Tensor, unit: float) -> Tensor:
-    """Return both rows that ``look_up`` reads for each pixel, with zeros around them, in units.
-
-    (B, h, w, w) float32 -> (B, h, w, 3·margin + w + w/2), a power of two being the unit.
-    """
-    width = correlation.shape[-1]
-    first = _MARGIN + width + _MARGIN
-    rows = correlation.new_zeros(*correlation.shape[:-1], first + width // 2 + _MARGIN)
-    torch.mul(correlation, 1.0 / unit, out=rows[..., _MARGIN : _MARGIN + width])
-    pooled = rows[..., first : first + width // 2]
-    torch.add(correlation[..., 0::2], correlation[..., 1::2], out=pooled)
-    pooled.mul_(0.5 / unit)
-    return rows
-
-
-def look_up_rows(rows: Tensor, disparity: Tensor) -> Tensor:
+def look_up_twice(
+    correlation: Tensor, disparity: Tensor, unit: float, dtype: torch.dtype
+) -> Tensor:
     """Read what ``look_up`` does of the correlation and of its pooled columns, in units.
 
+    PyTorch's sampling of images does it: a pixel's row is an image of height 1 or, for the pooled
+    columns, one of height 2, the even and the odd columns, which is read halfway between both.
+
     Args:
-        rows: (B, h, w, n), what ``cost_rows`` returned.
+        correlation: (B, h, w, w) float32.
         disparity: (B, 1, h, w) float32.
+        unit: a power of two, by which the values are divided.
+        dtype: of the result.
 
     Returns: tokens (B, h, w, 18).
     """
-    tables = kept(_tables, disparity.shape[-1], rows.device)
-    column = tables.column - disparity[:, 0]
-    position = column[..., None] * tables.scale
-    floor = position.floor()
-    fraction = position.sub_(floor)
-    # Far outside, every position reads only zeros: limiting it keeps the integer cast defined.
-    start = floor.clamp_(tables.lowest, tables.highest).long()
-    index = start[..., None] + tables.offset
-    values = rows.gather(-1, index.flatten(-2)).view(index.shape)
-    return torch.lerp(values[..., :-1], values[..., 1:], fraction[..., None]).flatten(-2)
+    *shape, width = correlation.shape
+    tables = kept(_tables, width, correlation.device)
+    reads = 2 * RADIUS + 1
+    grid = torch.addcmul(tables.start, disparity[:, 0, ..., None, None], tables.slope)
+    grid = grid.view(-1, 1, 2 * reads, 2)
+    images = (
+        correlation.view(-1, 1, 1, width),
+        correlation.view(-1, 1, width // 2, 2).transpose(2, 3),
+    )
+    values = correlation.new_empty(*shape, 2 * reads, dtype=dtype)
+    for index, image in enumerate(images):
+        part = slice(index * reads, (index + 1) * reads)
+        read = torch.grid_sampler_2d(image, grid[:, :, part], _BILINEAR, _ZEROS, False)
+        torch.mul(read.view(*shape, reads), 1.0 / unit, out=values[..., part])
+    return values
 
 
 class _Tables(NamedTuple):
-    """Constants of ``look_up_rows`` for a width."""
+    """Where ``look_up_twice`` reads in a map of a width, −1..1 from side to side of an image."""
 
-    column: Tensor  # (w,) float32
-    scale: Tensor  # (2,) float32, columns of each row for one of the correlation
-    lowest: Tensor  # (2,) float32, limits of the positions
-    highest: Tensor
-    offset: Tensor  # (2, 10) int64, from a position to what is read
+    start: Tensor  # (w, 18, 2) float32, x and y at disparity 0
+    slope: Tensor  # (2,) float32, what a disparity of 1 adds
 
 
 def _tables(width: int, device: torch.device) -> _Tables:
-    start = torch.tensor([_MARGIN, 2 * _MARGIN + width], device=device)
-    highest = torch.tensor([width, width // 2], device=device, dtype=torch.float32)
+    column = torch.arange(width, device=device, dtype=torch.float64)[:, None]
+    steps = torch.arange(-RADIUS, RADIUS + 1, device=device, dtype=torch.float64)
+    # The middle of pixel i of n is at (2i + 1) / n − 1.
+    full = (2 * (column + steps) + 1) / width - 1
+    pooled = (2 * (column / 2 + steps) + 1) / (width / 2) - 1
+    x = torch.cat((full, pooled), dim=1)
     return _Tables(
-        torch.arange(width, device=device, dtype=torch.float32),
-        torch.tensor([1.0, 0.5], device=device),
-        torch.full((2,), -RADIUS - 2.0, device=device),
-        highest + (RADIUS + 1),
-        start[:, None] + torch.arange(-RADIUS, RADIUS + 2, device=device),
+        torch.stack((x, torch.zeros_like(x)), dim=-1).float(),
+        torch.tensor([-2.0 / width, 0.0], device=device),
     )

@@ -21,6 +21,7 @@ from s2m2_ros.network.device_matching import (
     WINDOW,
     match_rows_on_device,
 )
+from s2m2_ros.network.joined import KeepsWeights, MadeTensors
 from s2m2_ros.network.layers import halves, to_tokens
 from s2m2_ros.network.precision import full_precision
 from s2m2_ros.network.prediction import Prediction
@@ -41,12 +42,20 @@ class Potentials(NamedTuple):
     v_dustbin: Tensor  # (R, 1)
 
 
-class Matcher(nn.Module):
+class Matcher(KeepsWeights):
     """Match the rows of the left map with those of the right map."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.layer_norm = nn.LayerNorm(channels)
+        self.made = MadeTensors()
+
+    def keep_device_weights(self) -> None:
+        """Make the float32 weights of the normalization."""
+        self.made.keep(self._make)
+
+    def _make(self) -> tuple[Tensor, ...]:
+        return self.layer_norm.weight.float(), self.layer_norm.bias.float()
 
     def correlate(self, features: Tensor) -> Tensor:
         """Correlate the normalized features of every two pixels of a row.
@@ -57,12 +66,10 @@ class Matcher(nn.Module):
         Returns: (B, h, w, w) float32, unscaled and unmasked; the last axis is the right column.
         """
         with full_precision(features):
+            tokens = to_tokens(features).float()
+            weight, bias = self.made(self._make)
             normed = functional.layer_norm(
-                to_tokens(features).float(),
-                self.layer_norm.normalized_shape,
-                self.layer_norm.weight.float(),
-                self.layer_norm.bias.float(),
-                self.layer_norm.eps,
+                tokens, tokens.shape[-1:], weight, bias, self.layer_norm.eps
             )
             left, right = halves(normed)
             return left @ right.transpose(-1, -2)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from s2m2_ros.network import device_path
+from s2m2_ros.network import device_path, device_refinement
 from s2m2_ros.network.backbone import Backbone
 from s2m2_ros.network.bands import in_overlapping_bands
 from s2m2_ros.network.config import S2M2Config
-from s2m2_ros.network.layers import GatedFusion, conv_pair
+from s2m2_ros.network.device_upsampling import empty_maps, scale_into
+from s2m2_ros.network.layers import GatedFusion, conv_pair, halves, to_tokens
 from s2m2_ros.network.matching import Matcher
 from s2m2_ros.network.prediction import Prediction, Stages
 from s2m2_ros.network.refinement import GlobalRefiner, Refiner, State, bound
@@ -101,9 +103,9 @@ class S2M2(nn.Module):
         half, features, context, correlation = self._encode(left, right)
         matching, filled = self._match(correlation, features)
         del features
-        hidden, estimates = self._refine(matching, filled, context, correlation)
+        hidden, maps = self._refined(matching, filled, context, correlation)
         del context, correlation
-        return self._upsample(hidden, estimates[-1], half, left)[1]
+        return self._upsample(hidden, maps, half, left)[1]
 
     def forward_all(self, left: Tensor, right: Tensor) -> Stages:
         """Match as ``forward`` does and return everything that losses need, differentiable.
@@ -115,23 +117,35 @@ class S2M2(nn.Module):
         probability = self.disp_init.probability(correlation, allow_negative=self.allow_negative)
         matching, filled = self._match(correlation, features)
         hidden, estimates = self._refine(matching, filled, context, correlation)
-        upsampled, prediction = self._upsample(hidden, estimates[-1], half, left)
+        upsampled, prediction = self._upsample(hidden, in_pixels(estimates[-1]), half, left)
         iterations = tuple(estimates[1:])
         return Stages(probability, matching, filled, iterations, upsampled, prediction)
 
     def _encode(self, left: Tensor, right: Tensor) -> Encoding:
         """Extract features and correlate them."""
         check_images(left, right)
-        images = torch.cat((scaled(left), scaled(right)))
-        images = images.to(self.disp_init.layer_norm.weight.dtype)
-        half, quarter = self.cnn_backbone(images.contiguous(memory_format=torch.channels_last))
+        half, quarter = self.cnn_backbone(self._stacked(left, right))
         pyramid = self.feat_pyramid(quarter)
+        convolved = device_path.owned(pyramid.quarter[: left.shape[0]])
         matched = self.transformer(pyramid)
-        # A copy lets go of the right half, which nothing needs after the correlation.
-        features = matched[: left.shape[0]].clone()
-        fused = self.feat_fusion_layer(features, pyramid.quarter[: left.shape[0]])
+        features = matched[: left.shape[0]]
+        if not device_path.serves(matched):
+            # A copy lets go of the right half, which nothing needs after the correlation.
+            features = features.clone()
+        fused = self.feat_fusion_layer(features, convolved)
         correlation = self.disp_init.correlate(matched)
         return Encoding(half, features, self.ctx_feat(fused), correlation)
+
+    def _stacked(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return images scaled, in the network's type, left ones first: (2B, 3, H, W)."""
+        dtype = self.disp_init.layer_norm.weight.dtype
+        if not device_path.serves(left):
+            images = torch.cat((scaled(left), scaled(right))).to(dtype)
+            return images.contiguous(memory_format=torch.channels_last)
+        both = empty_maps((2 * left.shape[0], *left.shape[1:]), dtype, left.device)
+        for part, images in zip(halves(both), (left, right), strict=True):
+            scale_into(part, images)
+        return both
 
     def _match(self, correlation: Tensor, features: Tensor) -> tuple[Prediction, Tensor]:
         """Return the first estimate and its disparity with the unmatched parts filled in."""
@@ -145,22 +159,54 @@ class S2M2(nn.Module):
         """Return the last hidden state, and the estimates before and after every step."""
         hidden = context.tanh()
         estimates = [matching._replace(disparity=filled)]
-        fixed = self.refiner.context(context, correlation)
+        if device_path.serves(hidden):
+            for state in self._steps_on_device(hidden, estimates[0], context, correlation):
+                maps = device_refinement.estimates(state.maps, allow_negative=self.allow_negative)
+                estimates.append(separate(maps))
+                hidden = state.hidden
+            return hidden, estimates
+        shared = self.refiner.context(context, correlation)
         for _ in range(self.refine_iterations):
-            hidden, estimate = self.refiner(State(hidden, estimates[-1].detached()), fixed)
+            hidden, estimate = self.refiner(State(hidden, estimates[-1].detached()), shared)
             estimates.append(bound(estimate, allow_negative=self.allow_negative))
         return hidden, estimates
 
+    def _refined(
+        self, matching: Prediction, filled: Tensor, context: Tensor, correlation: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the last hidden state and estimate: maps (B, 3, h, w), disparity in pixels."""
+        if device_path.serves(context) and self.refine_iterations:
+            start = matching._replace(disparity=filled)
+            *_, last = self._steps_on_device(context.tanh(), start, context, correlation)
+            return last.hidden, device_refinement.estimates(
+                last.maps, allow_negative=self.allow_negative, unit=_QUARTER
+            )
+        hidden, estimates = self._refine(matching, filled, context, correlation)
+        return hidden, in_pixels(estimates[-1])
+
+    def _steps_on_device(
+        self, hidden: Tensor, start: Prediction, context: Tensor, correlation: Tensor
+    ) -> Iterator[device_refinement.DeviceState]:
+        """Yield the state after each step."""
+        state = device_refinement.first_state(hidden, start)
+        shared = device_refinement.DeviceContext(to_tokens(context), correlation)
+        for index in range(self.refine_iterations):
+            if index:
+                negative = self.allow_negative
+                maps = device_refinement.limited(state.maps, allow_negative=negative)
+                state = state._replace(maps=maps)
+            state = device_refinement.step(self.refiner, state, shared)
+            yield state
+
     def _upsample(
-        self, hidden: Tensor, estimate: Prediction, half: Tensor, left: Tensor
+        self, hidden: Tensor, maps: Tensor, half: Tensor, left: Tensor
     ) -> tuple[Prediction, Prediction]:
         """Return the maps at full resolution before and after the edge-guided filter."""
-        in_pixels = estimate._replace(disparity=estimate.disparity * _QUARTER)
-        coarse = in_overlapping_bands(
-            self._enlarge, half, hidden, torch.cat(in_pixels, dim=1), halo=_HALO
-        )
+        coarse = in_overlapping_bands(self._enlarge, half, hidden, maps, halo=_HALO)
+        # On a GPU the images are scaled where they are read.
+        images = left if device_path.serves(left) else scaled(left)
         fine = in_overlapping_bands(
-            self._sharpen, coarse, scaled(left), half, halo=_HALO, channels=_FILTER_CHANNELS
+            self._sharpen, coarse, images, half, halo=_HALO, channels=_FILTER_CHANNELS
         )
         return separate(coarse), separate(fine)
 
@@ -178,10 +224,13 @@ class S2M2(nn.Module):
         return torch.cat((2.0 * disparity, others), dim=1)
 
 
+def in_pixels(estimate: Prediction) -> Tensor:
+    """Return an estimate at 1/4 as maps (B, 3, h, w), disparity in pixels of the image."""
+    return torch.cat(estimate._replace(disparity=estimate.disparity * _QUARTER), dim=1)
+
+
 def scaled(images: Tensor) -> Tensor:
     """Return images of 0..255 as float32 in −1..1."""
-    if device_path.serves(images):
-        return torch.rsub(images.float(), -1.0, alpha=-2.0 / 255.0)
     return (images.float() / 255.0 - 0.5) * 2.0
 
 

@@ -13,6 +13,8 @@ from s2m2_ros.network.tables import kept
 _PI = 3.1415  # not π: the published weights were trained with this number
 _CHANNELS = 16
 _SPACING = 5 / 32
+# Entries of all rows of joint tables: 16 MiB of a half precision.
+_MOST_JOINT = (1 << 23) // (2 * _CHANNELS)
 
 
 class PositionalTables(NamedTuple):
@@ -31,6 +33,42 @@ def positional_tables(
 ) -> PositionalTables:
     """Return the tables of a map size; they are kept for the next call with this size."""
     return kept(_make_tables, height, width, device, dtype)
+
+
+class JointTables(NamedTuple):
+    """The same for one product per token, which gives the mean codes of both axes at once.
+
+    The length n is a multiple of 8, as products and attention of GPUs want it.
+    """
+
+    indicators: Tensor  # (h·w, n), n at least w + h
+    codes: Tensor  # (N·h·w, n, 32), those of the columns and of the rows
+
+
+def joint_tables(
+    batch: int, height: int, width: int, device: torch.device, dtype: torch.dtype
+) -> JointTables | None:
+    """Return the tables of a batch of maps, or None if they would be too large to pay."""
+    length = _up_to_eight(width + height)
+    if batch * height * width * length > _MOST_JOINT:
+        return None
+    return kept(_make_joint_tables, batch, height, width, device, dtype)
+
+
+def _make_joint_tables(
+    batch: int, height: int, width: int, device: torch.device, dtype: torch.dtype
+) -> JointTables:
+    length = _up_to_eight(width + height)
+    tables = _make_tables(height, width, device, torch.float32)
+    codes = torch.zeros(height, width, length, 2 * _CHANNELS, device=device)
+    codes[:, :, :width, :_CHANNELS] = tables.columns
+    codes[:, :, width : width + height, _CHANNELS:] = tables.rows[:, None]
+    indicators = functional.pad(tables.indicators, (0, length - width - height))
+    return JointTables(indicators.to(dtype), codes.flatten(0, 1).to(dtype).repeat(batch, 1, 1))
+
+
+def _up_to_eight(count: int) -> int:
+    return -(-count // 8) * 8
 
 
 def _make_tables(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -50,10 +52,13 @@ class ConvGRU(KeepsWeights):
         for index, (gates, layers) in enumerate(self._halves):
             if index:
                 changing.copy_(hidden)
-            update, reset = joined_gates(both, layers[:2], gates)
-            torch.mul(reset, hidden, out=changing)
+            padding = cast(list[int], layers[0].padding)
+            weight, bias = gates(*layers[:2])
+            logits = torch.conv2d(both, weight, bias, padding=padding)
+            update, reset = torch.split(logits, hidden.shape[1], dim=1)
+            device_path.gated(hidden, reset, out=changing)
             candidate = convolve(both, layers[2], 'tanh')
-            hidden = torch.lerp(hidden, candidate, update)
+            hidden = torch.lerp(hidden, candidate, update.sigmoid_())
         return hidden
 
     def _step(self, hidden: Tensor, x: Tensor) -> Tensor:

@@ -9,7 +9,16 @@ from torch import Tensor, nn
 
 from s2m2_ros.network import device_path
 from s2m2_ros.network.bands import in_bands, in_overlapping_bands
-from s2m2_ros.network.joined import KeepsWeights, MadeTensors, join
+from s2m2_ros.network.device_refinement import (
+    CORRELATION_UNIT,
+    DISPARITY_UNIT,
+    LOGIT_CHANNELS,
+    MARGIN,
+    DeviceWeights,
+    make_weights,
+)
+from s2m2_ros.network.device_upsampling import empty_maps
+from s2m2_ros.network.joined import KeepsWeights, MadeTensors
 from s2m2_ros.network.layers import (
     ConvPair,
     apply_conv,
@@ -18,37 +27,50 @@ from s2m2_ros.network.layers import (
     to_maps,
     to_tokens,
 )
-from s2m2_ros.network.lookup import cost_rows, look_up, look_up_rows, pool_columns
+from s2m2_ros.network.lookup import look_up, pool_columns
 from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
 from s2m2_ros.network.products import activate, convolve, product, project
 from s2m2_ros.network.recurrent import ConvGRU
 from s2m2_ros.network.tables import kept
-from s2m2_ros.network.unet import UNet
+from s2m2_ros.network.unet import OuterUNet
 
-_DISPARITY_UNIT = 100.0
-_CORRELATION_UNIT = 16.0
 _TRUSTED = 0.2
+# The confidence of what is not trusted, and the least of all.
+_UNTRUSTED = 0.1
 # Inputs of the first fusing convolution: 96 + 64 + 64 channels, the context, then the logits.
 _CONTEXT_AT = 224
-_LOGIT_CHANNELS = 32
 
 
 def logit(probability: Tensor, margin: float) -> Tensor:
     """Return log(p / (1 − p)) of p limited to margin … 1 − margin."""
-    if device_path.serves(probability):
-        return probability.logit(eps=margin)
     return probability.clamp(margin, 1.0 - margin).logit()
 
 
-class GlobalRefiner(nn.Module):
+class GlobalRefiner(KeepsWeights):
     """Replace the disparity where the matching found nothing."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.init_feat = conv_pair(2 + channels, channels, channels, (3, 1))
-        self.refine_unet = UNet((channels, channels, channels), 1)
+        self.refine_unet = OuterUNet((channels, channels, channels), 1)
         self.out_feat = nn.Sequential(conv(channels, 1, 3))
+        self.made = MadeTensors()
+
+    def keep_device_weights(self) -> None:
+        """Make weights for disparities in pixels."""
+        self.made.keep(self._make)
+
+    def _make(self) -> tuple[Tensor, ...]:
+        first, last = self.init_feat.first, cast(nn.Conv2d, self.out_feat[0])
+        weight = first.weight.clone(memory_format=torch.channels_last)
+        weight[:, 0] /= DISPARITY_UNIT
+        return (
+            weight,
+            device_path.bias_of(first),
+            (last.weight * DISPARITY_UNIT).contiguous(memory_format=torch.channels_last),
+            device_path.bias_of(last) * DISPARITY_UNIT,
+        )
 
     def forward(self, matching: Prediction, features: Tensor) -> Tensor:
         """Fill in where the confidence is at most 0.2.
@@ -60,12 +82,30 @@ class GlobalRefiner(nn.Module):
         Returns: disparity (B, 1, h, w) float32, in pixels of the map.
         """
         trusted = matching.confidence > _TRUSTED
-        confidence = logit(torch.where(trusted, matching.confidence, 0.0), 0.1)
-        disparity = torch.where(trusted, matching.disparity, 0.0) / _DISPARITY_UNIT
+        if device_path.serves(features):
+            filled = self._fill_on_device(matching, trusted, features)
+            return torch.where(trusted, matching.disparity, filled)
+        confidence = logit(torch.where(trusted, matching.confidence, 0.0), _UNTRUSTED)
+        disparity = torch.where(trusted, matching.disparity, 0.0) / DISPARITY_UNIT
         hints = torch.cat((disparity, confidence), dim=1).to(features.dtype)
         x = self.init_feat(torch.cat((hints, features), dim=1))
-        filled = self.out_feat(self.refine_unet(x).quarter).float() * _DISPARITY_UNIT
+        filled = self.out_feat(self.refine_unet.at_quarter(x)).float() * DISPARITY_UNIT
         return torch.where(trusted, matching.disparity, filled)
+
+    def _fill_on_device(self, matching: Prediction, trusted: Tensor, features: Tensor) -> Tensor:
+        """Return a disparity for all pixels, (B, 1, h, w), in the type of the features."""
+        weight, bias, last, last_bias = self.made(self._make)
+        batch, channels, height, width = features.shape
+        shape = batch, 2 + channels, height, width
+        joined = empty_maps(shape, features.dtype, features.device)
+        torch.mul(matching.disparity, trusted, out=joined[:, :1])
+        torch.logit(matching.confidence * trusted, eps=_UNTRUSTED, out=joined[:, 1:2])
+        joined[:, 2:] = features
+        layer = self.init_feat.first
+        wide = convolve(joined, layer, 'gelu', (weight, bias))
+        x = apply_conv(self.init_feat.second, wide)
+        del joined, wide
+        return torch.conv2d(self.refine_unet.at_quarter(x), last, last_bias, padding=[1, 1])
 
 
 class Context(NamedTuple):
@@ -74,30 +114,6 @@ class Context(NamedTuple):
     part: Tensor  # (B, 2C, h, w), what the context adds in the first fusing convolution
     correlation: Tensor  # (B, h, w, w) float32
     pooled: Tensor  # (B, h, w, w/2) float32
-
-
-class DeviceContext(NamedTuple):
-    """What stays the same in all refinement steps on a GPU, left view at 1/4."""
-
-    features: Tensor  # (B, h, w, C), tokens of the context
-    rows: Tensor  # (B, h, w, n) float32, see `lookup.cost_rows`
-
-
-class DeviceWeights(NamedTuple):
-    """What a refinement step on a GPU makes of its weights.
-
-    Two 1×1 layers without an activation between them are one.
-    """
-
-    disparity: Tensor  # (96, 1, 3, 3) float32, of disparities in pixels of the map
-    disparity_bias: Tensor  # float32
-    costs: Tensor  # (192, 18), first layer of both look-ups
-    costs_bias: Tensor
-    fusing: Tensor  # (2C, 96 + 192 + 64 + C), of disparity, look-ups, logits and context
-    fusing_bias: Tensor
-    heads: Tensor  # (2C, C, 3, 3), first layer of both update heads
-    heads_bias: Tensor
-    updates: Tensor  # (3, 2C, 3, 3), second layer
 
 
 class State(NamedTuple):
@@ -117,7 +133,7 @@ class Refiner(KeepsWeights):
         self.corr_feat2 = conv_pair(9, 96, 64, (1, 1))
         self.conf_occ_feat = conv_pair(2, 64, 32, (3, 1))
         self.disp_corr_ctx_cat = conv_pair(256 + channels, 2 * channels, channels, (1, 3))
-        self.refine_unet = UNet((channels, channels, 2 * channels), 1)
+        self.refine_unet = OuterUNet((channels, channels, 2 * channels), 1)
         self.disp_update = update_head(channels, 1)
         self.conf_occ_update = update_head(channels, 2)
         self.gru = ConvGRU(channels)
@@ -125,17 +141,15 @@ class Refiner(KeepsWeights):
 
     def keep_device_weights(self) -> None:
         """Make the joined layers of a step."""
-        self.made.keep(self._make)
+        self.made.keep(self.make_device_weights)
 
-    def context(self, features: Tensor, correlation: Tensor) -> Context | DeviceContext:
+    def context(self, features: Tensor, correlation: Tensor) -> Context:
         """Return what all steps share.
 
         Args:
             features: (B, C, h, w), the context.
             correlation: (B, h, w, w) float32.
         """
-        if device_path.serves(features):
-            return DeviceContext(to_tokens(features), cost_rows(correlation, _CORRELATION_UNIT))
         return Context(self.context_part(features), correlation, pool_columns(correlation))
 
     def context_part(self, context: Tensor) -> Tensor:
@@ -145,16 +159,12 @@ class Refiner(KeepsWeights):
         weight = layer.weight.flatten(1)[:, _CONTEXT_AT : _CONTEXT_AT + channels]
         return to_maps(product(to_tokens(context), weight.contiguous(), layer.bias))
 
-    def forward(self, state: State, context: Context | DeviceContext) -> State:
+    def forward(self, state: State, context: Context) -> State:
         """Refine once: disparity, confidence and visibility change by small updates."""
         disparity, visibility, confidence = state.estimate
-        if isinstance(context, DeviceContext):
-            logits = logit(torch.cat((confidence, visibility), dim=1), 0.01)
-            features = self._fuse_on_device(disparity, logits, context)
-        else:
-            logits = torch.cat((logit(confidence, 0.01), logit(visibility, 0.01)), dim=1)
-            features = self._fuse(disparity, logits, context)
-        hidden = self.gru(state.hidden, self.refine_unet(features).quarter)
+        logits = torch.cat((logit(confidence, MARGIN), logit(visibility, MARGIN)), dim=1)
+        features = self._fuse(disparity, logits, context)
+        hidden = self.gru(state.hidden, self.refine_unet.at_quarter(features))
         updates = in_overlapping_bands(self._updates, hidden, halo=2)
         changed = (logits + updates[:, 1:]).sigmoid()
         estimate = Prediction(disparity + updates[:, :1], changed[:, 1:], changed[:, :1])
@@ -162,77 +172,19 @@ class Refiner(KeepsWeights):
 
     def _updates(self, hidden: Tensor) -> Tensor:
         """Return what is added to the disparity and to both logits: (B, 3, h, w) float32."""
-        heads = self._heads
-        if device_path.serves(hidden):
-            made = self._weights
-            padding = [1, 1]
-            wide = torch.conv2d(hidden, made.heads, made.heads_bias, padding=padding)
-            wide = activate(wide, 'gelu')
-            return torch.conv2d(wide, made.updates, padding=padding).float()
+        heads = self.disp_update, self.conf_occ_update
         return torch.cat([head(hidden).float() for head in heads], dim=1)
 
-    @property
-    def _heads(self) -> tuple[ConvPair, ConvPair]:
-        return self.disp_update, self.conf_occ_update
-
-    @property
-    def _weights(self) -> DeviceWeights:
-        return DeviceWeights(*self.made(self._make))
-
-    def _make(self) -> DeviceWeights:
-        first = self.disp_feat.first
-        lookups, logits = (self.corr_feat1, self.corr_feat2), self.conf_occ_feat
-        layer = self.disp_corr_ctx_cat.first
-        weight = layer.weight.flatten(1).float()
-        widths = [96, 64, 64, self.gru.convz1.weight.shape[0], _LOGIT_CHANNELS]
-        parts = torch.split(weight, widths, dim=1)
-        seconds = [pair.second for pair in (*lookups, logits)]
-        composed = [
-            part @ second.weight.flatten(1).float()
-            for part, second in zip((parts[1], parts[2], parts[4]), seconds, strict=True)
-        ]
-        bias = device_path.bias_of(layer).float()
-        for part, second in zip((parts[1], parts[2], parts[4]), seconds, strict=True):
-            bias = bias + part @ device_path.bias_of(second).float()
-        dtype = layer.weight.dtype
-        wide = torch.cat((parts[0], *composed, parts[3]), dim=1)
-        last = device_path.block_diagonal(*(pair.second.weight for pair in self._heads))
-        head_weight, head_bias = join(tuple(pair.first for pair in self._heads))
-        return DeviceWeights(
-            first.weight.float() / _DISPARITY_UNIT,
-            device_path.bias_of(first).float(),
-            device_path.block_diagonal(*(pair.first.weight.flatten(1) for pair in lookups)),
-            torch.cat([device_path.bias_of(pair.first) for pair in lookups]),
-            wide.to(dtype),
-            bias.to(dtype),
-            head_weight.contiguous(memory_format=torch.channels_last),
-            device_path.bias_of(self.disp_update.first) if head_bias is None else head_bias,
-            last.contiguous(memory_format=torch.channels_last),
-        )
-
-    def _fuse_on_device(self, disparity: Tensor, logits: Tensor, context: DeviceContext) -> Tensor:
-        """Return what ``_fuse`` does."""
-        made, dtype = self._weights, context.features.dtype
-        wide = torch.conv2d(disparity, made.disparity, made.disparity_bias, padding=[1, 1])
-        wide = activate(wide.to(dtype, memory_format=torch.channels_last), 'gelu')
-        costs = look_up_rows(context.rows, disparity).to(dtype)
-        known = logits.to(dtype, memory_format=torch.channels_last)
-        sources = (
-            to_tokens(self.disp_feat.second(wide)),
-            device_path.gelu_product(costs, made.costs, made.costs_bias),
-            to_tokens(convolve(known, self.conf_occ_feat.first, 'gelu')),
-            context.features,
-        )
-        both = torch.cat(sources, dim=-1)
-        mixed = device_path.gelu_product(both, made.fusing, made.fusing_bias)
-        return cast(Tensor, self.disp_corr_ctx_cat.second(to_maps(mixed)))
+    def make_device_weights(self) -> DeviceWeights:
+        """Make the joined layers of a step on a GPU."""
+        return make_weights(self)
 
     def _fuse(self, disparity: Tensor, logits: Tensor, context: Context) -> Tensor:
         """Return the features (B, C, h, w) of the current estimate and of its costs."""
         full, pooled = self._read(disparity, context)
         dtype = context.part.dtype
         sources = (
-            self._disparity_features(disparity / _DISPARITY_UNIT, dtype),
+            self._disparity_features(disparity / DISPARITY_UNIT, dtype),
             full.to(dtype),
             pooled.to(dtype),
             apply_conv(self.conf_occ_feat.first, logits.to(dtype), gelu=True),
@@ -252,7 +204,7 @@ class Refiner(KeepsWeights):
             project(logits, self.conf_occ_feat.second),
         )
         weight = self.disp_corr_ctx_cat.first.weight.flatten(1)
-        varying = torch.cat((weight[:, :_CONTEXT_AT], weight[:, -_LOGIT_CHANNELS:]), dim=1)
+        varying = torch.cat((weight[:, :_CONTEXT_AT], weight[:, -LOGIT_CHANNELS:]), dim=1)
         mixed = product(torch.cat(parts, dim=-1), varying, None, add=part)
         return activate(mixed, 'gelu')
 
@@ -261,7 +213,7 @@ class Refiner(KeepsWeights):
         column = kept(columns, disparity.shape[-1], disparity.device) - disparity
         full = look_up(context.correlation, column)
         pooled = look_up(context.pooled, column / 2)
-        return full / _CORRELATION_UNIT, pooled / _CORRELATION_UNIT
+        return full / CORRELATION_UNIT, pooled / CORRELATION_UNIT
 
     def _disparity_features(self, scaled: Tensor, dtype: torch.dtype) -> Tensor:
         """Embed the disparity; its first layer is float32, as differences of pixels matter."""

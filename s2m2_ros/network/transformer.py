@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from s2m2_ros.network.attention import CrossBlock
-from s2m2_ros.network.device_path import owned
 from s2m2_ros.network.layers import Down, GatedFusion, Up
 from s2m2_ros.network.unet import Pyramid
 
@@ -38,8 +37,11 @@ class MultiResolutionTransformer(nn.Module):
         self.dec_attn3s = nn.Sequential(*(CrossBlock(wide, 8, rows=False) for _ in range(2)))
 
     def forward(self, maps: Pyramid) -> Pyramid:
-        """Transform maps of C, C, 2C and 2C channels of stacked images; shapes stay."""
-        z0 = self.enc_attn0(owned(maps.quarter))
+        """Transform maps of C, C, 2C and 2C channels of stacked images; shapes stay.
+
+        On a GPU the map at 1/4 is overwritten.
+        """
+        z0 = self.enc_attn0(maps.quarter)
         z1 = self.enc_attn1(self.down_concat1(maps.eighth, self.down_conv0(z0)))
         z2 = self.enc_attn2(self.down_concat2(maps.sixteenth, self.down_conv1(z1)))
         z3 = self.down_concat3(maps.thirtysecond, self.down_conv2(z2))

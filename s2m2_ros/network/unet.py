@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from s2m2_ros.network import device_path
 from s2m2_ros.network.attention import GlobalBlock
-from s2m2_ros.network.layers import ConvBlock, Down, GatedFusion, Up
+from s2m2_ros.network.joined import KeepsWeights, MadeTensors
+from s2m2_ros.network.layers import ConvBlock, Down, GatedFusion, Up, doubled
 
 _HEADS = 8
 
@@ -21,7 +23,7 @@ class Pyramid(NamedTuple):
     thirtysecond: Tensor
 
 
-class UNet(nn.Module):
+class UNet(KeepsWeights):
     """Convolution blocks at three resolutions with attention at the fourth.
 
     Args:
@@ -57,11 +59,51 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Pyramid:
         """(N, D0, h, w) with h and w multiples of 8 -> maps of D0, D1, D2 and D2 channels."""
-        quarter = self.enc0(x)
-        eighth = self.enc1(self.down_conv0(quarter))
-        sixteenth = self.enc2(self.down_conv1(eighth))
-        bottom = self.dec3s(self.enc3s(self.down_conv2(sixteenth)))
+        quarter, eighth, sixteenth, bottom = self._encode(x)
         sixteenth = self.dec2(self.concat_conv2(sixteenth, self.up_conv2(bottom)))
         eighth = self.dec1(self.concat_conv1(eighth, self.up_conv1(sixteenth)))
         quarter = self.dec0(self.concat_conv0(quarter, self.up_conv0(eighth)))
         return Pyramid(quarter, eighth, sixteenth, bottom)
+
+    def _encode(self, x: Tensor) -> Pyramid:
+        """Return the maps on the way down, the last one with all of its blocks."""
+        quarter = self.enc0(x)
+        eighth = self.enc1(self.down_conv0(quarter))
+        sixteenth = self.enc2(self.down_conv1(eighth))
+        return Pyramid(
+            quarter, eighth, sixteenth, self.dec3s(self.enc3s(self.down_conv2(sixteenth)))
+        )
+
+
+class OuterUNet(UNet):
+    """A U-net of whose maps only the one at 1/4 is used.
+
+    On a GPU the 1×1 layer of an `Up` is part of the last layers of the block before it.
+    """
+
+    def __init__(self, widths: tuple[int, int, int], blocks: int) -> None:
+        super().__init__(widths, blocks)
+        self.made = MadeTensors()
+
+    def keep_device_weights(self) -> None:
+        """Make the last layers of the inner blocks."""
+        self.made.keep(self._make)
+
+    def _make(self) -> tuple[Tensor, ...]:
+        return *self.dec2.followed_by(self.up_conv1.layer), *self.dec1.followed_by(
+            self.up_conv0.layer
+        )
+
+    def at_quarter(self, x: Tensor) -> Tensor:
+        """(N, D0, h, w) -> the map of D0 channels that ``forward`` returns first."""
+        if not device_path.serves(x):
+            result: Pyramid = self(x)
+            return result.quarter
+        wide2, narrow2, wide1, narrow1 = self.made(self._make)
+        quarter, eighth, sixteenth, bottom = self._encode(x)
+        fused = self.concat_conv2(sixteenth, self.up_conv2(bottom))
+        small = self.dec2.apply_on_device(fused, wide2, narrow2)
+        fused = self.concat_conv1(eighth, doubled(small))
+        small = self.dec1.apply_on_device(fused, wide1, narrow1)
+        result0: Tensor = self.dec0(self.concat_conv0(quarter, doubled(small)))
+        return result0

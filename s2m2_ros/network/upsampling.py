@@ -18,6 +18,7 @@ from s2m2_ros.network.device_upsampling import (
     filtered,
     planes,
     quadrupled,
+    scale_into,
 )
 from s2m2_ros.network.joined import KeepsWeights, MadeTensors
 from s2m2_ros.network.layers import conv, to_maps, to_tokens
@@ -55,10 +56,11 @@ class Upsampler4x(KeepsWeights):
         if not device_path.serves(hidden):
             return window_means(maps, self(hidden, half), 4)
         weight, bias, last, last_bias = self.made(self._make)
-        both = empty_maps(half, 128, half.shape[-2:], half.dtype)
+        both = empty_maps((half.shape[0], 128, *half.shape[-2:]), half.dtype, half.device)
         double_into(both[:, :64], hidden, weight, bias)
         both[:, 64:] = self.conv_y(half)
-        mixed = self.conv_concat[0](both).relu_()
+        layer = cast(nn.Conv2d, self.conv_concat[0])
+        mixed = device_path.relu_convolution(both, layer.weight, device_path.bias_of(layer))
         return quadrupled(maps, device_path.product(to_tokens(mixed), last, last_bias))
 
     def forward(self, hidden: Tensor, half: Tensor) -> Tensor:
@@ -87,13 +89,18 @@ class Upsampler1x(KeepsWeights):
 
     def _make(self) -> tuple[Tensor, ...]:
         firsts = [cast(nn.ConvTranspose2d, pair[0]) for pair in (self.conv_disp, self.conv_rgb)]
-        weights = [convolution_weight(layer).float() for layer in firsts]
+        first = device_path.block_diagonal(*(convolution_weight(f).float() for f in firsts))
+        first_bias = torch.cat([device_path.bias_of(layer).float() for layer in firsts])
         middle = cast(nn.Conv2d, self.conv_concat[0])
         last = cast(nn.ConvTranspose2d, self.conv_concat[2])
         order = torch.channels_last
+        # With channels more, where the features of the context will be written.
+        rest = middle.weight.shape[1] - first.shape[0]
         return (
-            device_path.block_diagonal(*weights).contiguous(memory_format=order),
-            torch.cat([device_path.bias_of(layer).float() for layer in firsts]),
+            torch.cat((first, first.new_zeros(rest, *first.shape[1:]))).contiguous(
+                memory_format=order
+            ),
+            torch.cat((first_bias, first_bias.new_zeros(rest))),
             *doubling_weights(self.conv_ctx),
             middle.weight.float().contiguous(memory_format=order),
             device_path.bias_of(middle).float(),
@@ -103,23 +110,24 @@ class Upsampler1x(KeepsWeights):
 
     def _on_device(self, disparity: Tensor, image: Tensor, half: Tensor) -> Tensor:
         first, first_bias, *context, middle, middle_bias, last, last_bias = self.made(self._make)
-        joined = empty_maps(disparity, 48, disparity.shape[-2:], torch.float32)
-        both = torch.cat((disparity, image), dim=1).contiguous(memory_format=torch.channels_last)
-        wide = torch.conv2d(both, first, first_bias, padding=[1, 1])
-        torch.clamp_min(wide, 0.0, out=joined[:, :32])
+        shape = (disparity.shape[0], 4, *disparity.shape[-2:])
+        both = empty_maps(shape, torch.float32, disparity.device)
+        both[:, :1] = disparity
+        scale_into(both[:, 1:], image)
+        joined = device_path.relu_convolution(both, first, first_bias)
         # At full resolution these are the largest maps of all.
-        del wide, both
-        double_into(joined[:, 32:], half, *context)
-        mixed = torch.conv2d(joined, middle, middle_bias, padding=[1, 1])
+        del both
+        double_into(joined[:, -16:], half, *context)
+        mixed = device_path.relu_convolution(joined, middle, middle_bias)
         del joined
-        return planes(to_tokens(mixed.relu_()), last, last_bias)
+        return planes(to_tokens(mixed), last, last_bias)
 
     def forward(self, disparity: Tensor, image: Tensor, half: Tensor) -> Tensor:
         """Compute the logits of the filter.
 
         Args:
             disparity: (B, 1, H, W) in input pixels, float32.
-            image: (B, 3, H, W) left image scaled to −1..1, float32.
+            image: (B, 3, H, W) left image scaled to −1..1, float32; on a GPU the image itself.
             half: (B, C, H/2, W/2) features of the left image.
 
         Returns: logits (B, 9, H, W) float32.
