@@ -1,4 +1,4 @@
-"""Time of a matcher against its accuracy, for each `max_width` and number of refinements.
+"""Time of a matcher against its accuracy, by `max_width`, refinements and `upsampling`.
 
 Prints the table that the presets were chosen from: seconds for a pair of `--size` on this
 machine, best of `--repeats`, and the fraction of pixels off by more than 2 px (holes of sgbm
@@ -66,25 +66,28 @@ def rows(options: argparse.Namespace) -> Iterator[str]:
     """Yield the lines of the table."""
     datasets = [list(pairs_of(name)) for name in options.datasets]
     names = ''.join(f' {name} |' for name in options.datasets)
-    yield f'| max_width | refine_iterations | s at HxW {options.size} |{names}'
-    yield '| ---: ' * (3 + len(datasets)) + '|'
-    for width, steps in product(options.widths, options.steps):
+    yield f'| max_width | refine_iterations | upsampling | s at HxW {options.size} |{names}'
+    yield '| ---: ' * (4 + len(datasets)) + '|'
+    finer = product([0], options.steps[:1], options.upsamplings)
+    for width, steps, upsampling in (*finer, *product(options.widths, options.steps, [1.0])):
         with StereoMatcher.open(
             options.checkpoint,
             device='cpu',
             precision=PRECISIONS[options.precision],
             refine_iterations=steps,
             max_width=width,
+            upsampling=upsampling,
         ) as matcher:
-            yield line(str(width), str(steps), measure(matcher, datasets, options))
+            setting = str(width), str(steps), f'{upsampling:g}'
+            yield line(*setting, measure(matcher, datasets, options))
     with StereoMatcher.open(backend='sgbm') as matcher:
-        yield line('sgbm', '', measure(matcher, datasets, options))
+        yield line('sgbm', '', '', measure(matcher, datasets, options))
 
 
-def line(width: str, steps: str, row: Row) -> str:
+def line(width: str, steps: str, upsampling: str, row: Row) -> str:
     """Return one line of the table."""
     bad = ''.join(f' {value:.1%} |' for value in row.bad_2)
-    return f'| {width} | {steps} | {row.seconds:.3f} |{bad}'
+    return f'| {width} | {steps} | {upsampling} | {row.seconds:.3f} |{bad}'
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,6 +97,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument('--precision', choices=PRECISIONS, default='auto')
     made.add_argument('--widths', type=int, nargs='+', default=[0, 512, 448, 384, 320])
     made.add_argument('--steps', type=int, nargs='+', default=[3, 2, 1, 0])
+    made.add_argument('--upsamplings', type=float, nargs='*', default=[2.0, 1.5])
     made.add_argument('--datasets', nargs='+', default=DATASETS, help='see confidence.py')
     made.add_argument('--size', default='480x640', help='HEIGHTxWIDTH of the pair that is timed')
     made.add_argument('--repeats', type=int, default=3)

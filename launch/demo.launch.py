@@ -38,7 +38,7 @@ PASSED_ON = (
     Argument('checkpoint', '', "Weights: a name that 's2m2 weights list' shows, or a file."),
     Argument('device', '', 'auto, cpu, cuda, cuda:1, ...'),
     Argument('backend', '', 'What computes the disparity, e.g. auto or sgbm.'),
-    Argument('preset', '', 'Speed against accuracy: auto, accurate, balanced or fast.'),
+    Argument('preset', '', 'Speed against accuracy: auto, finest, accurate, balanced or fast.'),
     Argument('max_width', '', 'Match at this width at most, in pixels.'),
     Argument('log_level', 'info', 'Least severity that is logged.'),
     Argument('rviz', 'true', 'Show everything in rviz2: true or false.'),

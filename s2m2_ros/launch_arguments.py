@@ -101,15 +101,20 @@ NETWORK_ARGUMENTS = (
     parameter(
         'preset',
         str,
-        'Speed against accuracy, in place of max_width and refine_iterations: auto, accurate, '
-        'balanced or fast.',
-        ('auto', 'accurate', 'balanced', 'fast'),
+        'Speed against accuracy, in place of max_width, refine_iterations and upsampling: '
+        'auto, finest, accurate, balanced or fast.',
+        ('auto', 'finest', 'accurate', 'balanced', 'fast'),
     ),
     parameter('refine_iterations', int, 'Local refinement steps; -1: as preset says.'),
     parameter(
         'max_width',
         int,
         'Match at this width at most, in pixels; 0: no limit; -1: as preset says.',
+    ),
+    parameter(
+        'upsampling',
+        float,
+        'Match again at so many times the size, for finer depth; 1: not; -1: as preset says.',
     ),
 )
 # How the process of the node runs.

@@ -71,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             'device': str(matcher.device),
             'refine_iterations': matching.refine_iterations,
             'max_width': matching.max_width,
+            'upsampling': matching.upsampling,
         }
     print(table(reports))
     if arguments.json:

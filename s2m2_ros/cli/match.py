@@ -52,6 +52,7 @@ MATCHER_OPTIONS = (
     'refine_iterations',
     'allow_negative',
     'max_width',
+    'upsampling',
 )
 SGBM_OPTIONS = (
     'sgbm_search_fraction',

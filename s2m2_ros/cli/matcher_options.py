@@ -25,7 +25,13 @@ PRECISIONS = {
     **{name: name for name in registry.PRECISIONS},
 }
 BACKENDS = ('auto', *registry.BACKENDS)
-CHECKED = ('sgbm_search_fraction', 'sgbm_working_width', 'sgbm_speckle_size', 'max_width')
+CHECKED = (
+    'sgbm_search_fraction',
+    'sgbm_working_width',
+    'sgbm_speckle_size',
+    'max_width',
+    'upsampling',
+)
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:

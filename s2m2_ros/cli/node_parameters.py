@@ -30,6 +30,7 @@ MATCHER_PARAMETERS = (
     'refine_iterations',
     'allow_negative',
     'max_width',
+    'upsampling',
     'sgbm_search_fraction',
     'sgbm_working_width',
     'sgbm_speckle_size',

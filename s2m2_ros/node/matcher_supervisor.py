@@ -90,9 +90,10 @@ class MatcherSupervisor:
             return 'no matcher'
         checkpoint = f'checkpoint {matcher.checkpoint}, ' if matcher.checkpoint else ''
         width = f', at most {matcher.max_width} pixels wide' if matcher.max_width else ''
+        twice = f', and at {matcher.upsampling:g} times the size' if matcher.upsampling > 1 else ''
         return (
             f'{checkpoint}backend {matcher.backend} on {matcher.device} in '
-            f'{matcher.precision}{width}'
+            f'{matcher.precision}{width}{twice}'
         )
 
     def get(self, settings: Settings) -> StereoMatcher:

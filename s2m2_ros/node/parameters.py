@@ -26,6 +26,7 @@ from s2m2_ros.geometry.image_mask import (
 )
 from s2m2_ros.geometry.voxels import SMALLEST_SIZE
 from s2m2_ros.inference.matcher_options import MatcherOptions
+from s2m2_ros.inference.presets import BY_PRESET
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.io.images.mask_files import read_mask
 from s2m2_ros.node.parameter_values import (
@@ -78,6 +79,11 @@ class Settings(WatchingParameters, InputParameters, OutputParameters, NetworkPar
         if 0 < self.max_width < 32:
             raise ParameterError(
                 f'{names("max_width")} = {self.max_width} must be 0 or at least 32, or -1 as '
+                f'{names("preset")} says'
+            )
+        if self.upsampling < 1 and self.upsampling != BY_PRESET:
+            raise ParameterError(
+                f'{names("upsampling")} = {self.upsampling:g} must be 1 (off) to 4, or -1 as '
                 f'{names("preset")} says'
             )
         if 0 < self.points_voxel_size < SMALLEST_SIZE:
@@ -148,6 +154,7 @@ class Settings(WatchingParameters, InputParameters, OutputParameters, NetworkPar
             refine_iterations=self.refine_iterations,
             allow_negative=self.allow_negative,
             max_width=self.max_width,
+            upsampling=self.upsampling,
             sgbm=SgbmOptions(
                 search_fraction=self.sgbm_search_fraction,
                 working_width=self.sgbm_working_width,

@@ -14,7 +14,8 @@ import trimesh
 
 from s2m2_ros.cli.calibration_option import images_first
 from s2m2_ros.cli.main import main
-from s2m2_ros.io.images.image_files import write_ply
+from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.io.images.image_files import read_image, write_ply
 from s2m2_ros.io.sources.stereo_sources import named_pairs
 from s2m2_ros.offline.image_pairs import CALIBRATED_FILES, FILES
 from s2m2_ros.offline.result_record import RECORD
@@ -53,6 +54,26 @@ def test_pair_with_calibration_gives_every_file(pair: tuple[str, str], tmp_path:
     assert np.median(depth[depth > 0]) == pytest.approx(1000 * DEPTH, abs=15)
     cloud: Any = trimesh.load(output / 'cloud.ply')
     assert np.median(np.asarray(cloud.vertices)[:, 2]) == pytest.approx(DEPTH, abs=0.015)
+
+
+def test_a_second_size_is_an_option_and_on_the_record(
+    pair: tuple[str, str], tmp_path: Path
+) -> None:
+    output = tmp_path / 'out'
+    options = ['--preset', 'finest', '--upsampling', '1.5', '--device', 'cpu']
+    assert main(['match', *pair, *options, '--output', str(output)]) == 0
+    left, right = (read_image(Path(name)) for name in pair)
+    with StereoMatcher.open('starter', device='cpu', upsampling=1.5) as matcher:
+        expected = matcher.match(left, right).disparity.numpy()
+    with StereoMatcher.open('starter', device='cpu') as matcher:
+        once = matcher.match(left, right).disparity.numpy()
+    disparity = cv2.imread(str(output / 'disparity.pfm'), cv2.IMREAD_UNCHANGED)
+    assert disparity is not None
+    known = np.isfinite(disparity)
+    assert known.mean() > 0.5
+    assert np.array_equal(disparity[known], expected[known])
+    assert not np.array_equal(once[known], expected[known])
+    assert json.loads((output / RECORD).read_text())['recipe']['matcher']['upsampling'] == 1.5
 
 
 @pytest.mark.parametrize('calibrated', [False, True])

@@ -75,7 +75,15 @@ def test_defaults_are_those_of_node_and_library() -> None:
     assert as_json(settings.pipeline_options()) == as_json(Processor().pipeline)
     assert settings.matcher_options() == MatcherOptions()
     assert settings.matcher_options().sgbm == SgbmOptions()
-    for name in ('checkpoint', 'backend', 'device', 'precision', 'refine_iterations', 'max_width'):
+    for name in (
+        'checkpoint',
+        'backend',
+        'device',
+        'precision',
+        'refine_iterations',
+        'max_width',
+        'upsampling',
+    ):
         assert getattr(MatcherOptions(), name) == DEFAULTS[name]
 
 

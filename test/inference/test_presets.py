@@ -10,7 +10,15 @@ import torch
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import preset_choice
-from s2m2_ros.inference.hardware.processor_speed import RATES, WORK, Processor, usable_cores
+from s2m2_ros.inference.hardware import processor_speed
+from s2m2_ros.inference.hardware.processor_speed import (
+    RATES,
+    WORK,
+    Processor,
+    is_zen_4,
+    this_processor,
+    usable_cores,
+)
 from s2m2_ros.inference.matcher_options import MatcherOptions
 from s2m2_ros.inference.preset_choice import automatic_preset
 from s2m2_ros.inference.presets import AUTOMATIC, PRESETS
@@ -33,6 +41,9 @@ def on(monkeypatch: pytest.MonkeyPatch, processor: Processor) -> None:
         (Processor(8, 'AVX2'), XS, 'balanced'),
         # 448x352 pixels are 0.513 of 640x480: 98 GFLOP, 0.35 s at 280 GFLOP/s.
         (Processor(2, 'AVX512'), XS, 'fast'),
+        # 247 GFLOP at 240 GFLOP/s are a second.
+        (Processor(2, 'bfloat16 on Zen 4'), XS, 'fast'),
+        (Processor(8, 'bfloat16 on Zen 4'), XS, 'accurate'),
         (Processor(4, 'other'), XS, 'fast'),
         (Processor(2, 'bfloat16'), S, 'fast'),
         (Processor(64, 'AVX512'), S, 'accurate'),
@@ -55,7 +66,7 @@ def test_the_log_says_what_auto_costs_and_how_to_turn_it_off(
         options = MatcherOptions().resolved()
     assert (options.max_width, options.refine_iterations) == (448, 1)
     (line,) = caplog.messages
-    for part in ('auto is fast on 4 cores', '23.8 %', '13.5 %', 'preset accurate turns this off',
+    for part in ('auto is fast on 4 cores', '22.6 %', '11.9 %', 'preset accurate turns this off',
                  'backend sgbm is faster', 'max_width 448, refine_iterations 1'):  # fmt: skip
         assert part in line
 
@@ -128,6 +139,29 @@ def test_presets_become_faster_and_less_accurate() -> None:
     assert times == sorted(times, reverse=True)
     errors = [preset.bad_2 for preset in PRESETS.values()]
     assert errors == sorted(errors)
+
+
+@pytest.mark.parametrize(
+    ('vendor', 'family', 'expected'),
+    [
+        ('AuthenticAMD', 25, 'AVX512 on Zen 4'),
+        ('AuthenticAMD', 26, 'AVX512'),
+        ('GenuineIntel', 6, 'AVX512'),
+        ('', 25, 'AVX512'),
+    ],
+)
+def test_zen_4_is_known_by_its_family(
+    vendor: str, family: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / 'cpuinfo'
+    one = f'processor\t: {{}}\nvendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: 17\n\n'
+    file.write_text(one.format(0) + one.format(1))
+    assert is_zen_4(file) == (expected != 'AVX512')
+    assert not is_zen_4(tmp_path / 'none')
+    monkeypatch.setattr('torch.backends.cpu.get_cpu_capability', lambda: 'AVX512')
+    monkeypatch.setattr(processor_speed, 'is_zen_4', lambda: is_zen_4(file))
+    assert this_processor(bfloat16=False).instructions == expected
+    assert expected in RATES
 
 
 def test_a_width_without_a_name_is_estimated_from_the_nearest() -> None:

@@ -157,6 +157,7 @@ def test_cameras_are_remapped_compressed_images_too() -> None:
         ('rectify', 'True', fake.ParameterValue('true', value_type=str)),
         ('precision', 'Float16', fake.ParameterValue('float16', value_type=str)),
         ('max_width', '640', 640),
+        ('upsampling', '1.5', 1.5),
         ('refine_iterations', '0', 0),
         ('use_sim_time', 'True', True),
         ('use_sim_time', 'FALSE', False),

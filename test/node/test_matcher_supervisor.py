@@ -134,6 +134,14 @@ def test_the_working_width_follows_the_parameter(workshop: Workshop) -> None:
     assert workshop.matchers.get(WITHOUT).max_width == 0
 
 
+def test_a_second_size_is_that_of_the_parameters_and_is_said() -> None:
+    assert Settings(upsampling=1.5).matcher_options().upsampling == 1.5
+    matchers = MatcherSupervisor(FaultLog(lambda level, text: None))
+    matchers.open(Settings(preset='finest', device='cpu'))
+    assert matchers.description().endswith(', and at 2 times the size')
+    matchers.close()
+
+
 def test_closing_frees_the_backend(workshop: Workshop) -> None:
     workshop.matchers.open(WITHOUT)
     workshop.matchers.close()

@@ -74,6 +74,8 @@ def test_not_a_number_is_refused(name: str) -> None:
         ({'min_depth': 2.0, 'max_depth': 2.0}, 'max_depth = 2 m must be 0'),
         ({'warm_up_width': 640}, 'both, or neither'),
         ({'max_width': 31}, 'must be 0 or at least 32'),
+        ({'upsampling': 0.5}, r'upsampling = 0\.5 must be 1 \(off\) to 4, or -1'),
+        ({'upsampling': 4.5}, 'upsampling'),
         ({'points_voxel_size': 0.0005}, 'must be 0 .* or at least 0.001'),
         ({'roi': (1, 2, 3)}, r'roi = \[1, 2, 3\]: needs four integers'),
         ({'roi': (7,) * 100_000}, r'^roi = .{100,250}: needs four integers'),

@@ -25,6 +25,8 @@ from support.stereo_recordings import (
     scene_image,
     scene_info,
     scene_pairs,
+    texts,
+    transform,
 )
 from support.video_stream import encode
 
@@ -42,26 +44,6 @@ def processed(path: Path, output: Path, **options: Any) -> Processed:
 def decoded(path: Path) -> list[tuple[str, Any]]:
     with AnyReader([path]) as reader:
         return [(c.topic, reader.deserialize(d, c.msgtype)) for c, _, d in reader.messages()]
-
-
-def transform(
-    time_ns: int, parent: str, child: str, place: Sequence[float], turn: float = 0.0
-) -> Any:
-    """Return a TFMessage; ``turn`` is about z, in degrees."""
-    x, y, z = place
-    half = np.radians(turn) / 2
-    pose = message(
-        'geometry_msgs/msg/Transform',
-        translation=message('geometry_msgs/msg/Vector3', x=x, y=y, z=z),
-        rotation=message(
-            'geometry_msgs/msg/Quaternion', x=0.0, y=0.0, z=np.sin(half), w=np.cos(half)
-        ),
-    )
-    stamped = message(
-        'geometry_msgs/msg/TransformStamped',
-        header=header(time_ns, parent), child_frame_id=child, transform=pose,
-    )  # fmt: skip
-    return message('tf2_msgs/msg/TFMessage', transforms=[stamped])
 
 
 class TestFrames:
@@ -128,6 +110,17 @@ def test_clouds_in_a_frame_that_the_camera_moves_in(
             np.tile((number / 5, 0, 5), (known.sum(), 1)),
             atol=1e-4,
         )
+
+
+def test_other_messages_on_topics_of_transforms_are_none(tmp_path: Path) -> None:
+    named = [*texts(3, topic='/tf'), *texts(3, topic='/tf_static')]
+    path = write_mcap(tmp_path / 'run.mcap', in_order(scene_pairs(3), named))
+    found = processed(path, tmp_path / 'out', temporal_fixed_frame='odom')
+    assert len(decoded(found.output)) == 3
+    (loss,) = found.losses
+    assert "'left_optical' to 'odom'" in loss
+    with pytest.raises(S2M2Error, match=r'nothing is recorded on /tf or /tf_static'):
+        processed(path, tmp_path / 'moved', points_frame='map')
 
 
 def color_messages(stamps: Sequence[int], color: tuple[int, int, int]) -> list[Written]:

@@ -13,9 +13,10 @@ import yaml
 from support.document_commands import OTHERS, simple_commands
 from support.documents import Block
 from support.onnx_networks import BlockMatcher
-from support.recorded_pairs import write_mcap
+from support.recorded_pairs import Written, write_mcap
 from support.shifted_pairs import SHIFT, shifted_pair
-from support.stereo_recordings import in_order, scene_pairs, texts
+from support.stereo_recordings import START, in_order, scene_pairs, texts, transform
+from support.stereo_scene import FRAME
 
 # f 250 px and B 0.1 m.
 CALIBRATION = 'cam0=[250 0 80; 0 250 48; 0 0 1]\ncam1=[250 0 80; 0 250 48; 0 0 1]\nbaseline=100\n'
@@ -111,7 +112,9 @@ def provide_files() -> None:
     Path('fleet').mkdir()
     Path('bag_folder').mkdir()
     for recording in ('run.mcap', 'fleet/a.mcap', 'bag_folder/bag.mcap'):
-        messages = in_order(scene_pairs(2), texts(2, topic='/tf_static'), texts(2, topic='/odom'))
+        still = transform(START, 'odom', FRAME, (0.0, 0.0, 1.0))
+        others = [Written('/tf_static', START - 5, still), *texts(2, topic='/odom')]
+        messages = in_order(scene_pairs(2), others)
         write_mcap(Path(recording), messages)
     settings = {'/**': {'ros__parameters': {'max_depth': 5.0}}}
     Path('stereo.yaml').write_text(yaml.safe_dump(settings))

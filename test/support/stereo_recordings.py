@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,26 @@ def scene_pairs(
         yield Written(f'{camera}/left/image_rect', stamp, scene_image(left, stamp))
         late = stamp + delay_ns
         yield Written(f'{camera}/right/image_rect', late, scene_image(right, stamp))
+
+
+def transform(
+    time_ns: int, parent: str, child: str, place: Sequence[float], turn: float = 0.0
+) -> Any:
+    """Return a TFMessage; ``turn`` is about z, in degrees."""
+    x, y, z = place
+    half = np.radians(turn) / 2
+    pose = message(
+        'geometry_msgs/msg/Transform',
+        translation=message('geometry_msgs/msg/Vector3', x=x, y=y, z=z),
+        rotation=message(
+            'geometry_msgs/msg/Quaternion', x=0.0, y=0.0, z=np.sin(half), w=np.cos(half)
+        ),
+    )
+    stamped = message(
+        'geometry_msgs/msg/TransformStamped',
+        header=header(time_ns, parent), child_frame_id=child, transform=pose,
+    )  # fmt: skip
+    return message('tf2_msgs/msg/TFMessage', transforms=[stamped])
 
 
 def texts(count: int, *, topic: str = '/log', period_ns: int = SECOND // 10) -> list[Written]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from s2m2_ros.inference.hardware.cpu_bfloat16 import has_instructions
+from s2m2_ros.inference.hardware.cpu_bfloat16 import PROCESSOR_FILE, has_instructions
 from s2m2_ros.network import S2M2Config
 
 # GFLOP of a pass of 640x480 without refinement, and of each refinement step; see
@@ -28,11 +28,21 @@ WORK: Mapping[str, tuple[float, float]] = {
 COUNTED_PIXELS = 640 * 480
 SIZE_MULTIPLE = 32
 # GFLOP per second of one core: what XS reached in bfloat16 and with AVX-512 on current server
-# processors, and a cautious fraction of what others could do.
-RATES: Mapping[str, float] = {'bfloat16': 260.0, 'AVX512': 140.0, 'AVX2': 50.0, 'other': 12.0}
+# processors, and a cautious fraction of what others could do. Zen 4 has the instructions of
+# AVX-512 and takes twice as long for each.
+RATES: Mapping[str, float] = {
+    'bfloat16': 260.0,
+    'bfloat16 on Zen 4': 120.0,
+    'AVX512': 140.0,
+    'AVX512 on Zen 4': 70.0,
+    'AVX2': 50.0,
+    'other': 12.0,
+}
 # Shrinking the images and enlarging the maps.
 RESIZING_S = 0.02
 CPU_FOLDER = Path('/sys/devices/system/cpu')
+# Of /proc/cpuinfo; Zen 3 has the same family, without AVX-512.
+ZEN_4 = {'vendor_id': 'AuthenticAMD', 'cpu family': '25'}
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,22 @@ def this_processor(*, bfloat16: bool) -> Processor:
     instructions = next((name for name in ('AVX512', 'AVX2') if name in capability), 'other')
     if bfloat16 and has_instructions():
         instructions = 'bfloat16'
+    if instructions in ('bfloat16', 'AVX512') and is_zen_4():
+        instructions = f'{instructions} on Zen 4'
     return Processor(usable_cores(), instructions)
+
+
+def is_zen_4(processor_file: Path = PROCESSOR_FILE) -> bool:
+    """Return whether this is AMD's Zen 4, if it is known to have AVX-512."""
+    try:
+        lines = processor_file.read_text(encoding='utf-8', errors='replace').splitlines()
+    except OSError:
+        return False
+    facts = dict[str, str]()
+    for line in lines:
+        name, _, value = line.partition(':')
+        facts.setdefault(name.strip(), value.strip())
+    return all(facts.get(name) == value for name, value in ZEN_4.items())
 
 
 def usable_cores(folder: Path = CPU_FOLDER) -> int:

@@ -45,9 +45,10 @@ class NetworkParameters:
     )
     preset: str = parameter(
         AUTO,
-        'Speed against accuracy, in place of max_width and refine_iterations, which override it: '
-        'accurate, balanced or fast. auto is accurate on a GPU; on a processor the most accurate '
-        'that should give two pairs per second of 640x480 (doc/presets.md).',
+        'Speed against accuracy, in place of max_width, refine_iterations and upsampling, which '
+        'override it: finest, accurate, balanced or fast. auto is accurate on a GPU; on a '
+        'processor the most accurate of the other three that should give two pairs per '
+        'second of 640x480 (doc/presets.md).',
         read_only=True,
         choices=CHOICES,
         node_wide=True,
@@ -105,6 +106,15 @@ class NetworkParameters:
         'Match at this width at most, in pixels, and scale the disparity back: faster, less '
         'memory, less detail. 0: no limit. -1: as preset says.',
         range=(BY_PRESET, 8192),
+    )
+    upsampling: float = parameter(
+        float(BY_PRESET),
+        'Match a second time at so many times the size, 1 (not) to 4, and take each pixel from '
+        'the finer result unless the other one is much more trusted: more time, finer depth of '
+        'what has texture. max_width limits it. -1: as preset says.',
+        read_only=True,
+        range=(float(BY_PRESET), 4.0),
+        node_wide=True,
     )
     fallback_backend: str = parameter(
         '',

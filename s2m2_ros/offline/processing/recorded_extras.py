@@ -26,6 +26,8 @@ from s2m2_ros.offline.processing.options import ProcessOptions
 from s2m2_ros.offline.processing.pair_extras import PairExtras
 from s2m2_ros.offline.processing.recorded_messages import RecordedMessages, widened
 
+# The latter is that of bags of ROS 1 before 2013.
+TRANSFORM_TYPES = ('tf2_msgs/msg/TFMessage', 'tf/msg/tfMessage')
 # What is read around a segment, so that pairs at its ends are complete.
 MARGIN_NS = NANOSECONDS
 
@@ -62,7 +64,8 @@ class RecordedExtras:
         """
         wanted, known = self._options.points_frame, sorted({*frames} - {''})
         recorded = {topic.topic for topic in self._topics if topic.count}
-        if not self.needs_transforms or recorded & {MOVING_TRANSFORMS, STATIC_TRANSFORMS}:
+        transforms = self._of_transforms(MOVING_TRANSFORMS, STATIC_TRANSFORMS)
+        if not self.needs_transforms or recorded & transforms:
             return
         if known and wanted not in known:
             raise PlaybackError(
@@ -101,7 +104,7 @@ class RecordedExtras:
         moving: list[Any] = []
         if options.points_frame or options.temporal_fixed_frame:
             around = widened(window, LONGEST_BEFORE_NS + MARGIN_NS, LONGEST_AFTER_NS + MARGIN_NS)
-            found = self._messages.contents({MOVING_TRANSFORMS}, around)
+            found = self._messages.contents(self._of_transforms(MOVING_TRANSFORMS), around)
             moving = [content for _, content in found]
         colors = ColorImages(self.color_topic, options) if self.color_topic else None
         frames = FrameTree(self._static, moving)
@@ -119,5 +122,13 @@ class RecordedExtras:
         options = self._options
         if not (options.points_frame or options.temporal_fixed_frame or options.color_info):
             return []
-        found = self._messages.contents({STATIC_TRANSFORMS}, TimeWindow())
+        found = self._messages.contents(self._of_transforms(STATIC_TRANSFORMS), TimeWindow())
         return [content for _, content in found]
+
+    def _of_transforms(self, *names: str) -> set[str]:
+        """Return which of these topics hold transforms; others may have their names."""
+        return {
+            topic.topic
+            for topic in self._topics
+            if topic.topic in names and topic.type_name in TRANSFORM_TYPES
+        }
