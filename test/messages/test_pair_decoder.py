@@ -68,7 +68,7 @@ def test_twelve_bits_in_sixteen_are_stretched_and_noted() -> None:
     np.testing.assert_allclose(pair.left, left * (16 * 255 / 4095), atol=0.01)
     (note,) = pair.notes
     assert '4095 as white' in note
-    assert 'pixel_range' in note
+    assert 'set the pixel range' in note
 
 
 def test_a_compressed_image_of_another_size_is_refused_before_it_is_decoded() -> None:
