@@ -20,6 +20,8 @@ class ShelfFileSystem(DirFileSystem):  # type: ignore[misc]
     """The files of the folder."""
 
     protocol = 'shelf'
+    # Another test has another folder.
+    cachable = False
 
     def __init__(self, **options: Any) -> None:
         super().__init__(os.environ['SHELF'], LocalFileSystem(), **options)
