@@ -20,6 +20,8 @@ VIDEO_TYPES = (
     'foxglove_msgs/msg/CompressedVideo',
 )
 INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
+# Of `info_names`, those beside the image itself; the rest may serve several cameras.
+OWN_NAMES = 4
 # Images that cannot be played as they are, and what makes them playable.
 FOREIGN = (
     (re.compile('FFMPEGPacket'), 'video packets: decode them with ffmpeg_image_transport'),
@@ -68,7 +70,7 @@ def choose_topics(
         pair = (_named(images, left), _named(images, right))
     else:
         pair = _only_pair(topics, images)
-    return RecordedTopics(*pair, *_infos(pair, _info_topics(topics)))
+    return RecordedTopics(*pair, *_infos(pair, _infos_for(pair, topics, images)))
 
 
 def choose_all_pairs(
@@ -78,9 +80,11 @@ def choose_all_pairs(
 
     Raises :class:`PlaybackError` that lists what is recorded if there is none.
     """
-    pairs = _best_pairs(topics, _images(topics, video=video), names)
-    infos = _info_topics(topics)
-    return [RecordedTopics(*pair, *_infos(pair, infos)) for pair in pairs]
+    images = _images(topics, video=video)
+    pairs = _best_pairs(topics, images, names)
+    return [
+        RecordedTopics(*pair, *_infos(pair, _infos_for(pair, topics, images))) for pair in pairs
+    ]
 
 
 def choose_shared_topic(
@@ -209,6 +213,21 @@ def _rig(components: Components) -> Components:
         if words:
             kept.append('_'.join(words))
     return tuple(kept)
+
+
+def _infos_for(
+    pair: tuple[str, str], topics: Sequence[StoredTopic], images: Sequence[StoredTopic]
+) -> list[str]:
+    """Return the CameraInfo topics that may be those of a pair: not another camera's own."""
+    rigs = {_rig(_components(image)) for image in pair}
+    own = {name for image in pair for name in info_names(image)[:OWN_NAMES]}
+    others = {
+        name
+        for image in images
+        if _rig(_components(image.topic)) not in rigs
+        for name in info_names(image.topic)[:OWN_NAMES]
+    }
+    return [name for name in _info_topics(topics) if name in own or name not in others]
 
 
 def _infos(images: tuple[str, str], infos: Sequence[str]) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from s2m2_ros.io.recordings.recording_topics import (
     IMAGE_TYPE,
     INFO_TYPE,
     RecordedTopics,
+    choose_all_pairs,
     choose_shared_topic,
     choose_topics,
 )
@@ -129,6 +130,25 @@ def test_one_camera_info_serves_both() -> None:
         chosen = choose_topics(topics(images, [info]))
         assert (chosen.left_info, chosen.right_info) == (info, info)
     assert choose_topics(topics(images)).left_info == ''
+
+
+def test_no_rig_takes_the_calibration_of_another() -> None:
+    names = [
+        f'/{rig}/{side}/image_rect' for rig in ('front', 'rear') for side in ('left', 'right')
+    ]
+    front = ['/front/left/camera_info', '/front/right/camera_info']
+    found = {c.left: (c.left_info, c.right_info) for c in choose_all_pairs(topics(names, front))}
+    assert found == {'/front/left/image_rect': tuple(front), '/rear/left/image_rect': ('', '')}
+    half = choose_all_pairs(topics(names, [*front, '/rear/left/camera_info']))
+    assert {c.right_info for c in half} == {'/front/right/camera_info', ''}
+    # Nor does a pair take that of a color camera beside it.
+    images = ['/camera/infra1/image_rect', '/camera/infra2/image_rect', '/camera/color/image_raw']
+    chosen = choose_topics(topics(images, ['/camera/color/camera_info']))
+    assert (chosen.left_info, chosen.right_info) == ('', '')
+    # What belongs to no image may be anybody's.
+    other = ['/calibration/left/camera_info', '/calibration/right/camera_info']
+    chosen = choose_topics(topics(images[:2], other))
+    assert (chosen.left_info, chosen.right_info) == tuple(other)
 
 
 def test_topics_without_messages_and_results_are_no_images() -> None:
