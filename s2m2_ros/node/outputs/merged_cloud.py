@@ -27,6 +27,8 @@ from s2m2_ros.node.statistics import Session
 from s2m2_ros.node.worker import Worker
 
 MERGED = 'merged_points'
+# Clouds of several instants may be decided at one moment; the last must not replace the others.
+DEPTH = 4
 # The name of the camera comes first, since pairs of each are waited for by themselves.
 USE_OF_MERGED = "{camera} in merged_points: no transform from '{{source}}' to '{{target}}'"
 # A camera without a cloud for so many seconds, and for so many of its periods, is reported.
@@ -90,7 +92,9 @@ class MergedCloud:
 
     def configure(self, on_subscriber_change: Callable[[], None]) -> None:
         """Offer the topic, without publishing."""
-        self._publishers = Publishers(self._node, on_subscriber_change, {MERGED: PointCloud2})
+        self._publishers = Publishers(
+            self._node, on_subscriber_change, {MERGED: PointCloud2}, depth=DEPTH
+        )
 
     def activate(self) -> None:
         """Publish from now on."""

@@ -28,6 +28,8 @@ class Publishers:
         node: Any,
         on_subscriber_change: Callable[[], None],
         types: Mapping[str, type[Any]] = TYPES,
+        *,
+        depth: int = 1,
     ) -> None:
         self._node = node
         self._lock = threading.Lock()
@@ -38,7 +40,7 @@ class Publishers:
             topic: node.create_lifecycle_publisher(
                 kind,
                 _name(node, topic),
-                output_profile(),
+                output_profile(depth),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
                 **extra,
             )
@@ -105,11 +107,11 @@ def _name(node: Any, topic: str) -> str:
     return Topic.resolve(node, base).copy(node, topic.removeprefix(base)).name
 
 
-def output_profile() -> QoSProfile:
+def output_profile(depth: int = 1) -> QoSProfile:
     """Return the quality of service of every output, unless it is overridden."""
     # A new one each time: rclpy writes the overrides into it.
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
+        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.RELIABLE
     )
 
 
