@@ -54,25 +54,36 @@ class RecordedExtras:
 
     @property
     def needs_transforms(self) -> bool:
-        """Return whether clouds are transformed into another frame."""
-        return bool(self._options.points_frame) and not CLOUDS.isdisjoint(self._options.outputs)
+        """Return whether anything is transformed into, or followed in, another frame."""
+        return bool(self._wanted_frames())
 
     def check_transforms(self, frames: Sequence[str]) -> None:
-        """Raise PlaybackError if clouds cannot be transformed, since no transform is recorded.
+        """Raise PlaybackError if another frame is wanted and no transform is recorded.
 
         ``frames`` are those of the rigs, empty where one has no pair.
         """
-        wanted, known = self._options.points_frame, sorted({*frames} - {''})
+        known = sorted({*frames} - {''})
         recorded = {topic.topic for topic in self._topics if topic.count}
-        transforms = self._of_transforms(MOVING_TRANSFORMS, STATIC_TRANSFORMS)
-        if not self.needs_transforms or recorded & transforms:
+        if not known or recorded & self._of_transforms(MOVING_TRANSFORMS, STATIC_TRANSFORMS):
             return
-        if known and wanted not in known:
-            raise PlaybackError(
-                f"{self._options.names('points_frame')} = '{wanted}': nothing is recorded on "
-                f'{MOVING_TRANSFORMS} or {STATIC_TRANSFORMS}, so clouds stay in the frame of the '
-                f'left camera: {", ".join(known)}'
-            )
+        for name, (wanted, consequence) in self._wanted_frames().items():
+            if wanted not in known:
+                raise PlaybackError(
+                    f"{self._options.names(name)} = '{wanted}': nothing is recorded on "
+                    f'{MOVING_TRANSFORMS} or {STATIC_TRANSFORMS}, so {consequence}: '
+                    f'{", ".join(known)}'
+                )
+
+    def _wanted_frames(self) -> dict[str, tuple[str, str]]:
+        """Return the frames that are wanted by option, and what holds if there is none."""
+        options, found = self._options, {}
+        if options.points_frame and not CLOUDS.isdisjoint(options.outputs):
+            consequence = 'clouds stay in the frame of the left camera'
+            found['points_frame'] = (options.points_frame, consequence)
+        if options.temporal_fixed_frame:
+            consequence = 'the temporal filter cannot follow the left camera'
+            found['temporal_fixed_frame'] = (options.temporal_fixed_frame, consequence)
+        return found
 
     def targets(self, frames: Sequence[str]) -> list[ColorTarget | None]:
         """Return the camera that depth is registered to, as rigs with these frames see it.
