@@ -15,7 +15,13 @@ from rosbags.typesys import get_types_from_msg
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.recordings.storage.deserialization import OTHER_TYPES
-from s2m2_ros.offline.processing import MatcherOptions, Processed, ProcessOptions, Processor
+from s2m2_ros.offline.processing import (
+    MatcherOptions,
+    OutputFormat,
+    Processed,
+    ProcessOptions,
+    Processor,
+)
 from s2m2_ros.offline.processing.frames import FrameTree
 from support.recorded_pairs import SECOND, TYPES, Written, header, message, write_mcap
 from support.stereo_recordings import (
@@ -119,6 +125,22 @@ def test_other_messages_on_topics_of_transforms_are_none(tmp_path: Path) -> None
         with pytest.raises(S2M2Error, match=r'nothing is recorded on /tf or /tf_static'):
             processed(path, tmp_path / 'out', **frame)
     assert not (tmp_path / 'out').exists() or not list((tmp_path / 'out').iterdir())
+
+
+def test_files_name_the_frame_of_their_points(tmp_path: Path) -> None:
+    still = Written('/tf_static', START - 5, transform(START, 'map', FRAME, (0.0, 0.0, 5.0)))
+    path = write_mcap(tmp_path / 'run.mcap', in_order(scene_pairs(1), [still]))
+    formats = (OutputFormat.NPZ, OutputFormat.PLY)
+    for name, frame in (('plain', ''), ('moved', 'map')):
+        out = tmp_path / name
+        processed(path, out, formats=formats, outputs=('points',), points_frame=frame)
+        (file,) = out.rglob('*.npz')
+        content = np.load(file)
+        assert str(content['frame_id']) == FRAME
+        assert str(content['points_frame_id']) == (frame or FRAME)
+        (cloud,) = out.rglob('*.ply')
+        comment = b'in the frame map' if frame else b'x right, y down, z forward'
+        assert b'comment meters, ' + comment + b'\n' in cloud.read_bytes()
 
 
 def color_messages(stamps: Sequence[int], color: tuple[int, int, int]) -> list[Written]:

@@ -124,11 +124,14 @@ def write_steps(path: Path, values: FloatMap, steps: float) -> int:
     return int(np.count_nonzero(known & ~held))
 
 
-def write_ply(path: Path, records: FloatMap, *, with_confidence: bool = False) -> None:
+def write_ply(
+    path: Path, records: FloatMap, *, with_confidence: bool = False, frame_id: str = ''
+) -> None:
     """Write a cloud of colored points as binary PLY.
 
     `records` are (N, 4 or more): x, y, z in meters and the color as ROS packs it, a float32 whose
     bytes are blue, green, red and unused; then, `with_confidence`, the confidence.
+    `frame_id` names their frame where it is not that of the left camera.
     """
     packed = np.ascontiguousarray(records[:, 3]).view(np.uint8).reshape(-1, 4)
     fields: list[Any] = [('xyz', '<f4', 3), ('rgb', 'u1', 3)]
@@ -142,9 +145,10 @@ def write_ply(path: Path, records: FloatMap, *, with_confidence: bool = False) -
     vertices['rgb'] = packed[:, 2::-1]
     if with_confidence:
         vertices['confidence'] = records[:, 4]
+    axes = f'in the frame {frame_id}' if frame_id else 'x right, y down, z forward'
     header = (
         'ply\nformat binary_little_endian 1.0\n'
-        f'comment meters, x right, y down, z forward\nelement vertex {len(records)}\n'
+        f'comment meters, {axes}\nelement vertex {len(records)}\n'
     )
     text = f'{header}{chr(10).join(properties)}\nend_header\n'
     _store(path, text.encode('ascii') + vertices.tobytes())

@@ -200,6 +200,7 @@ class FolderSink:
         facts = {
             'stamp_ns': stamp_ns(pair.header),
             'frame_id': pair.header.frame_id,
+            'points_frame_id': pair.transform.frame_id if pair.transform else pair.header.frame_id,
             'focal_length': camera.focal_length if camera else np.nan,
             'baseline': camera.baseline if camera else np.nan,
         }
@@ -236,7 +237,9 @@ class FolderSink:
         what = self._outputs[output]
         path = self._path(pair, output, kind)
         if kind is OutputFormat.PLY:
-            image_files.write_ply(path, values)
+            frame = pair.facts['points_frame_id']
+            moved = '' if frame == pair.facts['frame_id'] else frame
+            image_files.write_ply(path, values, frame_id=moved)
         elif kind is OutputFormat.PFM:
             image_files.write_pfm(path, values)
         elif what in STEPS:
