@@ -496,10 +496,11 @@ def test_a_temporal_filter_by_transforms_that_are_not_there_says_so(
     # test/ros/test_process_temporal_equals_node.py has a recording with transforms.
     for options in (['--temporal-filter', 'tf'], ['--params-file', str(file)]):
         arguments = ['process', str(recording), '--output', str(tmp_path / 'tf'), *FAST]
-        assert main([*arguments, *options, '--overwrite']) == 1
+        assert main([*arguments, *options, '--overwrite']) == 2
         found = capsys.readouterr().err
-        assert "temporal_filter: no transform from 'left_optical' to 'odom'" in found
-        assert 'so pairs are not averaged' in found
+        assert "--temporal-fixed-frame = 'odom': nothing is recorded on /tf or /tf_static" in found
+        assert 'so the temporal filter cannot follow the left camera: left_optical' in found
+        assert not list((tmp_path / 'tf').glob('*'))
     arguments = ['process', str(recording), '--output', str(tmp_path / 'none'), *FAST]
     options = ['--temporal-filter', 'tf', '--temporal-fixed-frame', '']
     assert main([*arguments, *options]) == 2

@@ -127,6 +127,16 @@ def test_other_messages_on_topics_of_transforms_are_none(tmp_path: Path) -> None
     assert not (tmp_path / 'out').exists() or not list((tmp_path / 'out').iterdir())
 
 
+def test_without_a_fitting_transform_pairs_are_not_averaged(tmp_path: Path) -> None:
+    other = Written('/tf_static', START - 5, transform(START, 'map', 'base', (0.0, 0.0, 5.0)))
+    path = write_mcap(tmp_path / 'run.mcap', in_order(scene_pairs(2), [other]))
+    found = processed(path, tmp_path / 'out', temporal_fixed_frame='odom')
+    assert (found.pairs, found.lost) == (2, 0)
+    (loss,) = found.losses
+    assert "temporal_filter: no transform from 'left_optical' to 'odom'" in loss
+    assert 'so pairs are not averaged' in loss
+
+
 def test_files_name_the_frame_of_their_points(tmp_path: Path) -> None:
     still = Written('/tf_static', START - 5, transform(START, 'map', FRAME, (0.0, 0.0, 5.0)))
     path = write_mcap(tmp_path / 'run.mcap', in_order(scene_pairs(1), [still]))
