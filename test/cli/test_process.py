@@ -384,8 +384,11 @@ import os, sys
 from s2m2_ros.cli.main import main
 from s2m2_ros.cli.process_progress import ProgressDisplay
 
+asked = []
 def show(self, progress):
-    if progress.done == 3:
+    # Several pairs may be done since the last time.
+    if progress.done >= 3 and not asked:
+        asked.append(progress.done)
         os.kill(os.getpid(), {signal.SIGINT.value})
 
 ProgressDisplay.show = show
