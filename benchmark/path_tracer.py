@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -80,7 +81,7 @@ class PathTracer:
 
     def set_focal_length(self, pixels: float) -> None:
         """Zoom to a focal length in pixels."""
-        self.camera = Camera(self.camera.width, self.camera.height, pixels)
+        self.camera = replace(self.camera, focal_length=pixels)
 
     def load(self, room: Room, *, exposure: float = 1.0) -> None:
         """Take a room in place of the one before."""

@@ -40,6 +40,11 @@ def why_no_frame(name: str) -> str | None:
     return None
 
 
+def wrong_frame(called: str, name: str) -> str | None:
+    """Say that a setting names no frame, and why; None if it does."""
+    return _wrong(called, name, 'a frame', why_no_frame(name))
+
+
 def require_topic(called: str, name: str) -> None:
     """Raise S2M2Error, which names the setting, for what is no name of a topic or node."""
     _require(called, name, 'a topic', why_no_topic(name))
@@ -56,8 +61,12 @@ def require_frame(called: str, name: str) -> None:
 
 
 def _require(called: str, name: str, kind: str, reason: str | None) -> None:
-    if reason:
-        raise S2M2Error(f"{called} = '{safe_text(name)}' is not the name of {kind}: {reason}")
+    if wrong := _wrong(called, name, kind, reason):
+        raise S2M2Error(wrong)
+
+
+def _wrong(called: str, name: str, kind: str, reason: str | None) -> str | None:
+    return reason and f"{called} = '{safe_text(name)}' is not the name of {kind}: {reason}"
 
 
 def _why_no_name(name: str, longest: int) -> str | None:

@@ -116,11 +116,16 @@ class PairParameters:
         in_file = {n: f"'{path}': {n}" for n in self._file if self._given.get(n) is None}
         self.names = replace(PROCESS_OPTIONS, others={**PROCESS_OPTIONS.others, **in_file})
 
+    @property
+    def _values(self) -> dict[str, Any]:
+        known = {**self._file, **self._given}
+        return {name: known[name] for name in PAIR_PARAMETERS if name in known}
+
     def settings(self) -> Settings:
         """Return all of them; raises S2M2Error."""
-        values = {n: value for n, value in self._file.items() if n in PAIR_PARAMETERS}
-        values.update({n: self._given[n] for n in PAIR_PARAMETERS if n in self._given})
-        values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+        values: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in self._values.items()
+        }
         if values.get('temporal_filter') == 'tf':
             # A recording holds the transforms, so that no tf2 is needed; see `fixed_frame`.
             values['temporal_filter'] = 'static'
@@ -133,8 +138,7 @@ class PairParameters:
 
         Raises ParameterError.
         """
-        values = {**DEFAULTS, **self._file}
-        values |= {name: self._given[name] for name in PAIR_PARAMETERS if name in self._given}
+        values = {**DEFAULTS, **self._values}
         if values['temporal_filter'] != 'tf':
             return ''
         if not values['temporal_fixed_frame']:

@@ -18,6 +18,7 @@ from s2m2_ros.inference.errors import ClosedError, DeviceMemoryError, OptionErro
 from s2m2_ros.inference.hardware.device_memory import is_out_of_memory, release, width_that_fits
 from s2m2_ros.inference.hardware.timing import StageTimings, mark
 from s2m2_ros.inference.images import Image, Uploader, common_format
+from s2m2_ros.inference.presets import MOST_UPSAMPLING
 from s2m2_ros.inference.result import MatchResult
 from s2m2_ros.inference.scaling import (
     finer_size,
@@ -29,8 +30,6 @@ from s2m2_ros.inference.scaling import (
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 
 _logger = logging.getLogger(__name__)
-
-MOST_UPSAMPLING = 4.0
 
 
 class StereoMatcher:

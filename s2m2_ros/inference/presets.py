@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 # Of max_width, refine_iterations and upsampling: as the preset says.
 BY_PRESET = -1
+MOST_UPSAMPLING = 4.0
 AUTO = 'auto'
 
 

@@ -8,7 +8,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 
 from s2m2_ros.errors import ImageError, S2M2Error
-from s2m2_ros.ros_names import why_no_frame
+from s2m2_ros.ros_names import wrong_frame
 from s2m2_ros.setting_names import PARAMETERS, SettingNames
 from s2m2_ros.text_safety import safe_text
 
@@ -131,5 +131,5 @@ def check(name: str, value: Any, constraint: Constraint) -> None:
         low, high = constraint.range
         if not low <= value <= high:
             raise ParameterError(f'{name} = {value} is not between {low:g} and {high:g}')
-    if constraint.frame_name and value and (reason := why_no_frame(value)):
-        raise ParameterError(f"{name} = '{safe_text(value)}' is not the name of a frame: {reason}")
+    if constraint.frame_name and value and (wrong := wrong_frame(name, value)):
+        raise ParameterError(wrong)

@@ -15,8 +15,7 @@ from rclpy.node import Node
 from s2m2_ros.io.sources.pair_sources import SourceOptions, camera_number, open_source
 from s2m2_ros.io.sources.stereo_frame import PairSource, PlaybackError
 from s2m2_ros.io.sources.view_layout import ViewLayout, layout_named
-from s2m2_ros.ros_names import why_no_frame
-from s2m2_ros.text_safety import safe_text
+from s2m2_ros.ros_names import wrong_frame
 
 IMAGE_FILES_RATE = 10.0
 MAX_RATE = 1000.0
@@ -114,11 +113,8 @@ def declare_options(node: Node) -> PlayerOptions:
 def _check_frames(values: Mapping[str, Any]) -> None:
     frames = ('left_frame', 'right_frame', *(['parent_frame'] if values['parent_frame'] else []))
     for name in frames:
-        if reason := why_no_frame(values[name]):
-            text = safe_text(values[name])
-            raise PlaybackError(
-                f"parameter {name} = '{text}' is not the name of a frame: {reason}"
-            )
+        if wrong := wrong_frame(f'parameter {name}', values[name]):
+            raise PlaybackError(wrong)
 
 
 def _declare(node: Node, name: str, default: Any, metadata: Mapping[str, Any]) -> Any:

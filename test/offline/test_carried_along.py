@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,18 @@ from rosbags.highlevel import AnyReader
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.offline.processing import (
-    MatcherOptions,
     OutputFormat,
     Processed,
     ProcessOptions,
     Processor,
 )
+from support import sgbm_processing
 from support.mixed_recordings import ATTACHED, write_mixed
 from support.recorded_pairs import SECOND, TYPES, write_ros1, write_sqlite
+from support.sgbm_processing import SGBM
 from support.stereo_recordings import START, in_order, scene_pairs, texts
 
-SGBM = MatcherOptions(backend='sgbm')
-
-
-def processed(path: Path, output: Path, **options: Any) -> Processed:
-    options = {'outputs': ('depth',), 'segment_seconds': 0.5, **options}
-    with Processor(SGBM, ProcessOptions(**options)) as processor:
-        return processor.process(path, output)
+processed = partial(sgbm_processing.processed, outputs=('depth',), segment_seconds=0.5)
 
 
 def carried(path: Path) -> dict[str, list[tuple[Any, ...]]]:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,13 @@ from rosbags.highlevel import AnyReader
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, REGISTERED
 from s2m2_ros.offline.processing import (
-    MatcherOptions,
     OutputFormat,
     Processed,
     ProcessOptions,
     Processor,
 )
 from s2m2_ros.pipeline import PipelineOptions, TemporalOptions, output_options
+from support import sgbm_processing
 from support.processes import SOURCE
 from support.recorded_pairs import (
     SECOND,
@@ -40,6 +41,7 @@ from support.recorded_pairs import (
     write_ros1,
     write_sqlite,
 )
+from support.sgbm_processing import SGBM
 from support.stereo_recordings import (
     SCENE,
     START,
@@ -51,16 +53,12 @@ from support.stereo_recordings import (
 )
 from support.stereo_scene import PlaneScene
 
-SGBM = MatcherOptions(backend='sgbm')
 OUTPUTS = ('disparity', 'depth', 'points')
 COUNT = 12
 Messages = dict[str, list[tuple[int, bytes]]]
 
 
-def processed(path: Path, output: Path, **options: Any) -> Processed:
-    options = {'outputs': OUTPUTS, 'segment_seconds': 1.0, **options}
-    with Processor(SGBM, ProcessOptions(**options)) as processor:
-        return processor.process(path, output)
+processed = partial(sgbm_processing.processed, outputs=OUTPUTS, segment_seconds=1.0)
 
 
 def messages(path: Path) -> Messages:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,13 +17,12 @@ from rosbags.typesys import get_types_from_msg
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.recordings.storage.deserialization import OTHER_TYPES
 from s2m2_ros.offline.processing import (
-    MatcherOptions,
     OutputFormat,
     Processed,
     ProcessOptions,
-    Processor,
 )
 from s2m2_ros.offline.processing.frames import FrameTree
+from support import sgbm_processing
 from support.recorded_pairs import SECOND, TYPES, Written, header, message, write_mcap
 from support.stereo_recordings import (
     SCENE,
@@ -36,15 +36,13 @@ from support.stereo_recordings import (
 )
 from support.video_stream import encode
 
-SGBM = MatcherOptions(backend='sgbm')
 FRAME = 'left_optical'
 INFO = '/color/image_rect/camera_info'
 
 
-def processed(path: Path, output: Path, **options: Any) -> Processed:
-    options = {'outputs': ('points',), 'segment_seconds': 1.0, **options}
-    with Processor(SGBM, ProcessOptions(**options)) as processor:
-        return processor.process(path, output)
+processed: Callable[..., Processed] = partial(
+    sgbm_processing.processed, outputs=('points',), segment_seconds=1.0
+)
 
 
 def decoded(path: Path) -> list[tuple[str, Any]]:

@@ -7,35 +7,27 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import fsspec
 import pytest
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.offline.processing import (
-    MatcherOptions,
     OutputFormat,
-    Processed,
     ProcessOptions,
     Processor,
 )
 from s2m2_ros.offline.processing.inputs import find_inputs
+from support import sgbm_processing
 from support.folder_storage import ShelfFileSystem, offer
 from support.processes import SOURCE
 from support.recorded_pairs import write_mcap
+from support.sgbm_processing import SGBM
 from support.stereo_recordings import scene_pairs
 
-SGBM = MatcherOptions(backend='sgbm')
-
-
-def processed(
-    path: Path | str, output: Path | str, *, again: bool = False, **options: Any
-) -> Processed:
-    options = {'outputs': ('depth',), 'segment_seconds': 0.5, **options}
-    with Processor(SGBM, ProcessOptions(**options)) as processor:
-        return processor.process(path, output, again=again)
+processed = partial(sgbm_processing.processed, outputs=('depth',), segment_seconds=0.5)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

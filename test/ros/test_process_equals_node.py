@@ -32,8 +32,8 @@ from support.color_rig import (
     color_pose,
 )
 from support.processes import SOURCE
-from support.stereo_rig import INPUTS, Rig, running_rig
-from support.stereo_scene import PlaneScene, camera_info, image_message, stamp
+from support.stereo_rig import Rig, pair_messages, running_rig
+from support.stereo_scene import PlaneScene
 
 SCENES = (PlaneScene(), PlaneScene(a=20.0, b=-0.01))
 # Of the node and the command, by the names of the node. Every pixel gives a clearing ray: which of
@@ -48,15 +48,7 @@ PARAMETERS = {
 
 def inputs(scene: PlaneScene, seconds: float) -> dict[str, Any]:
     """Return the messages of a pair by topic, as `Rig.publish` sends them."""
-    left, right = scene.images()
-    at = stamp(seconds)
-    made = (
-        image_message(left, at),
-        image_message(right, at),
-        camera_info(scene, at),
-        camera_info(scene, at, right=True),
-    )
-    return dict(zip(INPUTS, made, strict=True))
+    return pair_messages(scene, seconds, scene.images())
 
 
 def with_zeros(data: bytes, name: str) -> bytes:

@@ -16,8 +16,8 @@ from s2m2_ros.cli.main import main
 from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.recordings.recording_writer import RecordingWriter
 from s2m2_ros.player.ros_serialization import serialized
-from support.stereo_rig import INPUTS, Rig, running_rig
-from support.stereo_scene import FRAME, PlaneScene, camera_info, image_message, stamp
+from support.stereo_rig import Rig, pair_messages, running_rig
+from support.stereo_scene import FRAME, PlaneScene, stamp
 
 SCENE = PlaneScene()
 # Of the pairs, in seconds: between two poses, and on one.
@@ -43,18 +43,11 @@ POSES = TFMessage(transforms=[pose(round(98 + 0.1 * number, 1)) for number in ra
 def pair(seconds: float) -> dict[str, Any]:
     """Return the four messages of a pair, whose noise is its own."""
     random = np.random.default_rng(round(seconds * 1e3))
-    left, right = (
+    images = [
         np.clip(image + random.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
         for image in SCENE.images()
-    )
-    at = stamp(seconds)
-    made = (
-        image_message(left, at),
-        image_message(right, at),
-        camera_info(SCENE, at),
-        camera_info(SCENE, at, right=True),
-    )
-    return dict(zip(INPUTS, made, strict=True))
+    ]
+    return pair_messages(SCENE, seconds, images)
 
 
 def published(rig: Rig) -> dict[int, bytes]:

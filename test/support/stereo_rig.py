@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
@@ -29,6 +30,18 @@ from support.transcript import PATIENCE, REPEAT_S
 # With the command line's -p, as a user would.
 COMMAND = 'import sys; from s2m2_ros.node.main import main; sys.exit(main())'
 INPUTS = ('left/image_rect', 'right/image_rect', 'left/camera_info', 'right/camera_info')
+
+
+def pair_messages(scene: PlaneScene, at: float, images: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Return the four messages of a pair of these images by topic, stamped ``at`` seconds."""
+    left, right = images
+    made = (
+        image_message(left, stamp(at)),
+        image_message(right, stamp(at)),
+        camera_info(scene, stamp(at)),
+        camera_info(scene, stamp(at), right=True),
+    )
+    return dict(zip(INPUTS, made, strict=True))
 
 
 def profile(*, reliable: bool = True, depth: int = 200) -> QoSProfile:
@@ -124,14 +137,7 @@ class Rig:
         names a topic, with underscores for slashes, and the message in its stead; None leaves
         that message out.
         """
-        left, right = scene.images()
-        messages = {
-            'left/image_rect': image_message(left, stamp(at)),
-            'right/image_rect': image_message(right, stamp(at)),
-            'left/camera_info': camera_info(scene, stamp(at)),
-            'right/camera_info': camera_info(scene, stamp(at), right=True),
-        }
-        for topic, usual in messages.items():
+        for topic, usual in pair_messages(scene, at, scene.images()).items():
             message = replaced.get(topic.replace('/', '_'), usual)
             if message is not None:
                 late = skew if topic.startswith('right') else 0.0

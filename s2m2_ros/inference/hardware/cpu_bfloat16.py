@@ -62,9 +62,18 @@ def has_instructions(processor_file: Path = PROCESSOR_FILE) -> bool:
     if capabilities is not None:
         known = capabilities()
         return any(bool(known.get(name)) for name in INSTRUCTIONS)
+    flags = processor_facts(processor_file).get('flags', '').split()
+    return any(name in flags for name in INSTRUCTIONS)
+
+
+def processor_facts(processor_file: Path = PROCESSOR_FILE) -> dict[str, str]:
+    """Return what Linux says of the first processor, by its names; nothing where it does not."""
     try:
         lines = processor_file.read_text(encoding='utf-8', errors='replace').splitlines()
     except OSError:
-        return False
-    flags = next((line.split() for line in lines if line.startswith('flags')), [])
-    return any(name in flags for name in INSTRUCTIONS)
+        return {}
+    facts: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(':')
+        facts.setdefault(name.strip(), value.strip())
+    return facts

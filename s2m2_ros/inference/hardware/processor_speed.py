@@ -13,7 +13,11 @@ from pathlib import Path
 
 import torch
 
-from s2m2_ros.inference.hardware.cpu_bfloat16 import PROCESSOR_FILE, has_instructions
+from s2m2_ros.inference.hardware.cpu_bfloat16 import (
+    PROCESSOR_FILE,
+    has_instructions,
+    processor_facts,
+)
 from s2m2_ros.network import S2M2Config
 
 # GFLOP of a pass of 640x480 without refinement, and of each refinement step; see
@@ -78,14 +82,7 @@ def this_processor(*, bfloat16: bool) -> Processor:
 
 def is_zen_4(processor_file: Path = PROCESSOR_FILE) -> bool:
     """Return whether this is AMD's Zen 4, if it is known to have AVX-512."""
-    try:
-        lines = processor_file.read_text(encoding='utf-8', errors='replace').splitlines()
-    except OSError:
-        return False
-    facts = dict[str, str]()
-    for line in lines:
-        name, _, value = line.partition(':')
-        facts.setdefault(name.strip(), value.strip())
+    facts = processor_facts(processor_file)
     return all(facts.get(name) == value for name, value in ZEN_4.items())
 
 

@@ -129,9 +129,9 @@ class CloudInstants(Generic[Part]):
         oldest = min(here)
         moments: list[_Moment] = []
         for order, (camera, line) in enumerate(self._lines.items()):
-            known = [(cloud.stamp, True) for cloud in line.clouds]
             coming = _expected(line, oldest, tolerances, underway.get(camera))
-            moments += [_Moment(stamp, order, here) for stamp, here in known + coming]
+            moments += [_Moment(cloud.stamp, order, is_here=True) for cloud in line.clouds]
+            moments += [_Moment(stamp, order, is_here=False) for stamp in coming]
         first, last = oldest - tolerances.slop, oldest + HORIZON * tolerances.slop
         moments = sorted(moment for moment in moments if first <= moment.stamp <= last)
         return group_of(next(m for m in moments if m.is_here), moments, tolerances.slop)
@@ -139,23 +139,21 @@ class CloudInstants(Generic[Part]):
 
 def _expected(
     line: _Line[Part], oldest: int, tolerances: Tolerances, underway: int | None
-) -> list[tuple[int, bool]]:
-    """Return the timestamps that are still to come, each marked as not here."""
+) -> list[int]:
+    """Return the timestamps that are still to come."""
     newest, period = line.stamps.newest, line.stamps.period
+    stamps: list[int] = []
     if underway is not None and newest is not None:
         newest = max(underway, int(newest) + 1)
         stamps = [newest]
-    else:
-        stamps = []
     if newest is None or period is None or not line.is_expected:
-        return [(int(stamp), False) for stamp in stamps]
+        return stamps
     since = oldest - tolerances.slop
     # One that is later than by the wait comes too late for what is here.
-    if newest + period < since - tolerances.wait * 1e9:
-        return [(int(stamp), False) for stamp in stamps]
-    skipped = max(math.ceil((since - newest) / period), 1)
-    stamps += [int(newest + period * (skipped + number)) for number in range(MOST_EXPECTED)]
-    return [(int(stamp), False) for stamp in stamps]
+    if newest + period >= since - tolerances.wait * 1e9:
+        skipped = max(math.ceil((since - newest) / period), 1)
+        stamps += [int(newest + period * (skipped + number)) for number in range(MOST_EXPECTED)]
+    return stamps
 
 
 def group_of(wanted: _Moment, moments: Sequence[_Moment], slop: int) -> list[_Moment]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from s2m2_ros.inference.presets import AUTO, BY_PRESET, CHOICES
+from s2m2_ros.inference.presets import AUTO, BY_PRESET, CHOICES, MOST_UPSAMPLING
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
 from s2m2_ros.node.parameter_values import parameter
 
@@ -113,7 +113,7 @@ class NetworkParameters:
         'the finer result unless the other one is much more trusted: more time, finer depth of '
         'what has texture. max_width limits it. -1: as preset says.',
         read_only=True,
-        range=(float(BY_PRESET), 4.0),
+        range=(float(BY_PRESET), MOST_UPSAMPLING),
         node_wide=True,
     )
     fallback_backend: str = parameter(

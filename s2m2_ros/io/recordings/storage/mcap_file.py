@@ -72,7 +72,6 @@ class McapFile:
         self._counts: Counter[int] = Counter()
         self._reported = False
         self.damage: list[str] = []
-        self.start_ns = 0
         try:
             if not self._read_summary():
                 self._scan()
