@@ -6,9 +6,12 @@ import argparse
 from typing import TYPE_CHECKING
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.setting_names import SettingNames
 
 if TYPE_CHECKING:
     from s2m2_ros.offline.distribution.options import ClusterOptions
+
+OPTIONS = SettingNames(others={'workers': '--ray-workers', 'cores': '--ray-cores'})
 
 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,4 +48,6 @@ def cluster_options(arguments: argparse.Namespace) -> ClusterOptions | None:
         return None
     if arguments.ray_address == '':
         raise S2M2Error('--ray-address is empty: give HOST:PORT or auto, or --ray alone')
-    return ClusterOptions(arguments.ray_address or '', arguments.ray_workers, arguments.ray_cores)
+    return ClusterOptions(
+        arguments.ray_address or '', arguments.ray_workers, arguments.ray_cores, names=OPTIONS
+    )

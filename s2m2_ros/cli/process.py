@@ -131,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
     parameters = PairParameters(arguments)
     settings = parameters.settings()
     options = _process_options(arguments, parameters, settings)
-    inputs = find_inputs(arguments.inputs)
+    inputs = find_inputs(arguments.inputs, arguments.output)
     matching, cluster = settings.matcher_options(), cluster_options(arguments)
     pipeline = settings.pipeline_options()
     if options.temporal_fixed_frame:
@@ -164,10 +164,9 @@ def _process_all(
             continue
         if result.was_done:
             _logger.info("'%s' is done already", source)
-        for loss in result.losses:
-            complain(f"'{source}': {loss}")
         if not result.is_whole:
-            complain(f"'{source}': {result.pairs} pairs processed, {result.lost} lost")
+            text = f"'{source}': {result.pairs} pairs processed, {result.lost} lost"
+            complain(text + (f', {result.incomplete} incomplete' if result.incomplete else ''))
             status = 1
         print(result.place)
     return status

@@ -50,7 +50,9 @@ def image_jobs(left: Path, right: Path | None, options: JobOptions) -> list[Pair
 
     Raises S2M2Error if there is none.
     """
-    lookup = CalibrationLookup(options.calibration, is_needed=options.needs_calibration)
+    lookup = CalibrationLookup(
+        options.calibration, is_needed=options.needs_calibration, names=options.names
+    )
     pairs = _image_pairs(left, right, options)
     return [_image_job(pair, options, lookup) for pair in pairs]
 

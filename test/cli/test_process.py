@@ -136,12 +136,13 @@ def test_a_parameter_file_of_the_node_counts_unless_an_option_says_otherwise(
         (['--ray-workers', '2'], '--ray'),
         (['--ray-address', ''], 'HOST:PORT'),
         (['--ray-address', '127.0.0.1:1'], 'no cluster'),
-        (['--ray', '--ray-cores', '0'], 'cores'),
+        (['--ray', '--ray-cores', '0'], '--ray-cores = 0 must be 1 or more'),
+        (['--ray', '--ray-workers', '-1'], '--ray-workers = -1 must be 0 or more'),
         (['--points-frame', 'nowhere', '--color-info', '/no'], "'/no'"),
         (['--points-color-source', 'color'], '--points-color-source = color needs --color-info'),
         (['--color-slop', '0'], '--color-slop'),
         (['--params-file', 'missing.yaml'], 'missing.yaml'),
-        (['--calibration', 'missing.yaml'], 'missing.yaml'),
+        (['--calibration', 'missing.yaml'], "--calibration: there is no 'missing.yaml'"),
     ],
 )
 def test_what_cannot_be_is_one_message(
@@ -429,14 +430,17 @@ def test_one_of_several_inputs_may_fail(
 
 
 def test_lost_pairs_show_in_the_exit_status(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     written = list(scene_pairs(2))
     written[2].message.encoding = 'strange'
     path = write_mcap(tmp_path / 'run.mcap', written)
     arguments = ['process', str(path), '--output', str(tmp_path / 'out'), *FAST]
     assert main(arguments) == 1
-    assert '1 pairs processed, 1 lost' in capsys.readouterr().err
+    said = capsys.readouterr().err + caplog.text
+    assert '1 pairs processed, 1 lost' in said
+    assert said.count('1 pair, at 100.000000000 s, lost: ') == 1
+    assert said.count("'strange'") == 1
     # It is done, and stays what it is.
     assert main(arguments) == 1
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,29 @@ class TestInterruption:
             process.kill()
         process.stdout.read()
         assert process.wait() in (0, -signal.SIGKILL)
+
+    @pytest.mark.parametrize('moment', range(1, 9))
+    def test_killed_while_files_get_their_names_it_is_the_same(
+        self, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+    ) -> None:
+        options: dict[str, Any] = {'formats': (OutputFormat.PFM,), 'outputs': ('depth',)}
+        whole = processed(recording, tmp_path / 'whole', **options)
+        calls = iter(range(1, 100))
+
+        def interrupted(self: Path, target: Path) -> Path:
+            if self.suffix in {'', '.pfm'} and target.name[:1] != '.' and next(calls) == moment:
+                raise KeyboardInterrupt
+            return replace_path(self, target)
+
+        replace_path = Path.replace
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(Path, 'replace', interrupted)
+            processed(recording, tmp_path / 'out', **options)
+        again = processed(recording, tmp_path / 'out', **options)
+        names = {p.name: p.read_bytes() for p in again.output.rglob('*.pfm')}
+        assert names == {p.name: p.read_bytes() for p in whole.output.rglob('*.pfm')}
+        assert len(names) == COUNT
+        assert {p.name for p in (tmp_path / 'out').iterdir()} == {'run', 'run.html', 'run.json'}
 
     def test_a_full_disk_is_told_and_it_goes_on_later(
         self, recording: Path, result: Processed, tmp_path: Path
@@ -526,6 +550,33 @@ class TestForms:
         assert int(arrays['stamp_ns']) == START
         _, data = messages(result.output)['/stereo/depth'][0]
         assert arrays['depth'].tobytes() == data[-arrays['depth'].nbytes :]
+
+    @pytest.mark.parametrize('segment_seconds', [0.5, 60.0])
+    def test_pairs_of_equal_timestamps_keep_their_files(
+        self, segment_seconds: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        # A camera whose clock starts anew: 100.0 to 100.4, three times, 10 s apart.
+        written = [
+            replace(item, time_ns=item.time_ns + loop * 10 * SECOND)
+            for loop in range(3)
+            for item in scene_pairs(3)
+        ]
+        path = write_mcap(tmp_path / 'run.mcap', written)
+        kinds = (OutputFormat.PFM, OutputFormat.NPZ)
+        found = processed(
+            path, tmp_path / 'out', formats=kinds, outputs=('depth',),
+            segment_seconds=segment_seconds,
+        )  # fmt: skip
+        assert (found.pairs, found.is_whole) == (9, True)
+        stamps = ('100.000000000', '100.200000000', '100.400000000')
+        names = {stamp + number for stamp in stamps for number in ('', '_2', '_3')}
+        for output in ('depth', 'npz'):
+            files = {p.stem: p for p in (found.output / 'stereo' / output).iterdir()}
+            assert files.keys() == names
+        for stem, file in files.items():
+            assert int(np.load(file)['stamp_ns']) == round(float(stem[:5]) * 10) * SECOND // 10
+        assert '6 pairs have the timestamp of an earlier one' in caplog.text
+        assert '6 pairs have that of an earlier one' in found.report.read_text()
 
     def test_two_rigs_in_one_recording(self, result: Processed, tmp_path: Path) -> None:
         path = write_mcap(

@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pytest
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.io.images.image_files import write_png
 from s2m2_ros.offline.processing import (
     OutputFormat,
     ProcessOptions,
@@ -71,6 +73,44 @@ class TestNames:
         monkeypatch.chdir(tmp_path)
         sources = [Path('run.mcap'), tmp_path / 'run.mcap', Path('link.mcap')]
         assert [name for name, _ in find_inputs(sources)] == ['run']
+
+    def test_a_folder_stands_for_the_recordings_at_any_depth(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for name in ('out', '.trash', 'pictures/left', 'robot/day/a'):
+            (tmp_path / 'fleet' / name).mkdir(parents=True)
+        bare = write_mcap(tmp_path / 'fleet' / 'bare.mcap', scene_pairs(1))
+        deep = write_mcap(tmp_path / 'fleet' / 'robot' / 'day' / 'a' / 'a_0.mcap', scene_pairs(1))
+        write_mcap(tmp_path / 'fleet' / 'out' / 'done.mcap', scene_pairs(1))
+        write_mcap(tmp_path / 'fleet' / '.trash' / 'old.mcap', scene_pairs(1))
+        (tmp_path / 'fleet' / 'robot' / 'loop').symlink_to(tmp_path / 'fleet')
+        found = find_inputs([tmp_path / 'fleet'], tmp_path / 'fleet' / 'out')
+        assert found == [('fleet', bare.parent), ('a', deep.parent)]
+        assert 'image files' not in caplog.text
+
+    def test_pairs_of_images_beside_recordings_are_not_left_out_silently(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (tmp_path / 'runs').mkdir()
+        write_mcap(tmp_path / 'runs' / 'run.mcap', scene_pairs(1))
+        for side in ('left', 'right'):
+            (tmp_path / side).mkdir()
+            write_png(tmp_path / side / '1.png', np.zeros((4, 4), np.uint8))
+        assert [name for name, _ in find_inputs([tmp_path])] == ['runs']
+        assert 'the 1 pairs of image files there are not' in caplog.text
+
+    def test_a_folder_at_a_url_stands_for_the_recordings_at_any_depth(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ('a.mcap', 'b.mcap', 'robot/run/run_0.mcap', 'robot/run/run_1.mcap',
+                     'robot/bag/metadata.yaml', 'out/a.mcap'):  # fmt: skip
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        url = tmp_path.as_uri()
+        found = find_inputs([url], f'{url}/out')
+        assert [source for _, source in found] == [
+            f'{url}/a.mcap', f'{url}/b.mcap', f'{url}/robot/bag', f'{url}/robot/run'
+        ]  # fmt: skip
 
     def test_the_command_gives_each_a_result(self, two: tuple[Path, Path], tmp_path: Path) -> None:
         arguments = [str(path) for path in two]

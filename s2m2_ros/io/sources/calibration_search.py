@@ -77,14 +77,21 @@ def _first_whole(candidates: Iterable[list[Path]]) -> list[Path] | None:
 class CalibrationLookup:
     """Gives each pair its calibration: the given files, or else those next to it."""
 
-    def __init__(self, given: Sequence[Path] = (), *, is_needed: bool = True) -> None:
+    def __init__(
+        self,
+        given: Sequence[Path] = (),
+        *,
+        is_needed: bool = True,
+        names: SettingNames = PARAMETERS,
+    ) -> None:
         """Take the files of a calibration, one or two, or none to look for them.
 
         Unless ``is_needed``, files that were only found and cannot be used count as none, and
         given ones are read, but left to the pipeline to check, which knows the images too.
+        ``names`` says what the setting is called that gives the files.
         """
         self._given = [path.expanduser() for path in given]
-        self._is_needed = is_needed
+        self._is_needed, self._names = is_needed, names
         self._shared: dict[Path, list[Path] | None] = {}
         self._by_image: dict[Path, list[Path]] = {}
         self._models: dict[tuple[tuple[Path, ...], Size], StereoModels | None] = {}
@@ -102,7 +109,12 @@ class CalibrationLookup:
             return None
         key = (tuple(paths), size)
         if key not in self._models:
-            self._models[key] = self._usable(paths, size)
+            try:
+                self._models[key] = self._usable(paths, size)
+            except CalibrationError as error:
+                if not self._given:
+                    raise
+                raise CalibrationError(f'{self._names("calibration")}: {error}') from error
         return self._models[key]
 
     def _usable(self, paths: Sequence[Path], size: Size) -> StereoModels | None:

@@ -71,7 +71,7 @@ class VideoFiles:
             raise PlaybackError(f"'{left}': a video needs {wanted}")
         self._paths = [left] if right is None else [left, right]
         self._layout = layout
-        self._lookup = CalibrationLookup(calibration, is_needed=needs_calibration)
+        self._lookup = CalibrationLookup(calibration, is_needed=needs_calibration, names=names)
         if needs_calibration and not self._lookup.files(left):
             raise no_calibration(left, names)
 

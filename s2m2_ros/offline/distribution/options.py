@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.setting_names import SettingNames
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class ClusterOptions:
         cores: of a worker without a GPU, and threads of its matcher.
         gpus: of a worker: 0 or 1; None: 1 if the cluster has any and the device is not a CPU.
         retries: how often a segment is tried again after its worker was lost.
+        names: what all of these are called in messages.
 
     """
 
@@ -26,10 +28,10 @@ class ClusterOptions:
     cores: int = 1
     gpus: int | None = None
     retries: int = 3
+    names: SettingNames = field(default=SettingNames(), compare=False)
 
     def __post_init__(self) -> None:
-        if self.workers < 0 or self.cores < 1 or self.retries < 0:
-            raise S2M2Error(
-                f'a cluster needs 0 or more workers and retries, and 1 or more cores for each: '
-                f'not {self.workers}, {self.retries} and {self.cores}'
-            )
+        for name, least in (('workers', 0), ('cores', 1), ('retries', 0)):
+            value = getattr(self, name)
+            if value < least:
+                raise S2M2Error(f'{self.names(name)} = {value} must be {least} or more')

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from s2m2_ros.io.recordings.storage.file_names import METADATA, NAMES, is_recording
+from s2m2_ros.errors import S2M2Error
+from s2m2_ros.io.recordings.storage.file_groups import SeveralRecordingsError, family
+from s2m2_ros.io.recordings.storage.file_names import (
+    METADATA,
+    NAMES,
+    is_recording,
+    recording_files,
+    storage_stem,
+)
+from s2m2_ros.io.recordings.storage.recording_files import RecordingFiles
+from s2m2_ros.io.sources.side_words import natural_key
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
+from s2m2_ros.io.sources.stereo_sources import find_pairs
 from s2m2_ros.offline.processing.storage import WILDCARDS, RemoteFolder, is_url
 
+Location = Path | PurePosixPath
+_logger = logging.getLogger(__name__)
 
-def find_inputs(sources: Sequence[Path | str]) -> list[tuple[str, Path | str]]:
+
+def find_inputs(
+    sources: Sequence[Path | str], output: Path | str | None = None
+) -> list[tuple[str, Path | str]]:
     """Return the inputs, paths and URLs, each once, with a name for each, which no other has.
 
+    A folder stands for the recordings in it and in its subfolders, but for what is in ``output``,
+    the folder of results. It is one recording if metadata.yaml says so, or if its files are named
+    and timed as parts of one; without any recording, it is a folder of pairs.
+
     Where several have one name, that of the folder that they are in comes before it; where they
-    are in folders of one name, too, a number comes after it. A folder that is no recording but
-    holds some stands for those. Raises PlaybackError for what is not there.
+    are in folders of one name, too, a number comes after it. Raises PlaybackError for what is not
+    there.
     """
-    found = {_location(s): s for given in sources for s in _expanded(given)}
+    skipped = None if output is None else _location(output)
+    found = {_location(s): s for given in sources for s in _expanded(given, skipped)}
     given = [input_name(source) for source in found.values()]
     counted = Counter(given)
     names = [
@@ -39,12 +61,11 @@ def input_name(source: Path | str) -> str:
     path = _location(source)
     if isinstance(path, Path) and path.is_dir():
         return path.name or 'result'
-    lowered = path.name.lower()
-    suffix = next((s for s in sorted(NAMES, key=len, reverse=True) if lowered.endswith(s)), '')
-    return (path.name[: -len(suffix)] if suffix else path.stem) or 'result'
+    stem = storage_stem(path.name)
+    return (stem if stem != path.name else path.stem) or 'result'
 
 
-def _location(source: Path | str) -> Path | PurePosixPath:
+def _location(source: Path | str) -> Location:
     return PurePosixPath(str(source).rstrip('/')) if is_url(source) else Path(source).resolve()
 
 
@@ -52,18 +73,73 @@ def _parent_name(source: Path | str) -> str:
     return _location(source).parent.name
 
 
-def _expanded(source: Path | str) -> Sequence[Path | str]:
+def _expanded(source: Path | str, skipped: Location | None) -> Sequence[Path | str]:
     if is_url(source):
-        return _expanded_url(str(source))
+        return _expanded_url(str(source), skipped)
     path = Path(source)
     if not path.exists():
         raise PlaybackError(f"there is no '{path}'")
-    if not path.is_dir() or is_recording(path):
+    if not path.is_dir():
         return [path]
-    return [child for child in sorted(path.iterdir()) if is_recording(child)] or [path]
+    recordings = list(_recordings_below(path, skipped, set()))
+    if not recordings:
+        return [path]
+    if not is_recording(path):
+        _warn_of_pairs(path)
+    return recordings
 
 
-def _expanded_url(url: str) -> Sequence[str]:
+def _recordings_below(
+    folder: Path, skipped: Location | None, visited: set[Path]
+) -> Iterator[Path]:
+    """Yield the recordings in a folder and its subfolders, each folder once."""
+    location = folder.resolve()
+    if location in visited or (location == skipped and visited):
+        return
+    visited.add(location)
+    if is_recording(folder):
+        yield from _recordings_in(folder)
+    try:
+        children = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
+        folders = [path for path in children if path.is_dir() and not path.name.startswith('.')]
+    except OSError as error:
+        _logger.warning("cannot read the folder '%s': %s", folder, error.strerror)
+        return
+    for child in folders:
+        yield from _recordings_below(child, skipped, visited)
+
+
+def _recordings_in(folder: Path) -> Sequence[Path]:
+    """Return the folder if it is one recording, otherwise its files."""
+    try:
+        found = recording_files(folder)
+        if len(found.files) > 1 and not found.are_named:
+            RecordingFiles(folder, is_reporting=False).close()
+    except SeveralRecordingsError as error:
+        _logger.info('%s; each is processed for itself', error.reason)
+        return error.paths
+    except PlaybackError as error:
+        # It is said when the folder is opened for its pairs.
+        _logger.debug('%s', error)
+    return [folder]
+
+
+def _warn_of_pairs(folder: Path) -> None:
+    """Warn of pairs of image files that are not processed."""
+    try:
+        pairs = find_pairs(folder)
+    except S2M2Error:
+        return
+    _logger.warning(
+        "'%s' holds recordings, which are processed; the %d pairs of image files there are not, "
+        "e.g. '%s': name their own folder",
+        folder,
+        len(pairs),
+        pairs[0].left,
+    )
+
+
+def _expanded_url(url: str, skipped: Location | None) -> Sequence[str]:
     remote = RemoteFolder(url)
     if WILDCARDS & set(url):
         found = remote.matches()
@@ -72,15 +148,27 @@ def _expanded_url(url: str) -> Sequence[str]:
         return found
     if not remote.exists():
         raise PlaybackError(f"there is no '{url}'")
-    if not remote.is_folder() or _is_recording(remote):
+    if not remote.is_folder():
         return [remote.url]
-    children = [RemoteFolder(f'{remote.url}/{name}') for name in remote.names()]
-    return [c.url for c in children if c.is_folder() and _is_recording(c)] or [remote.url]
+    return list(_urls_below(remote, skipped, is_top=True)) or [remote.url]
 
 
-def _is_recording(folder: RemoteFolder) -> bool:
-    """Return whether the names in a folder are those of a recording."""
-    return any(name == METADATA or name.lower().endswith(NAMES) for name in folder.names())
+def _urls_below(
+    folder: RemoteFolder, skipped: Location | None, *, is_top: bool = False
+) -> Iterator[str]:
+    """Yield the recordings in a folder and its subfolders; names show what is one."""
+    if _location(folder.url) == skipped and not is_top:
+        return
+    names = folder.names()
+    files = [name for name in names if name.lower().endswith(NAMES)]
+    if METADATA in names or (files and len({family(name) for name in files}) == 1):
+        yield folder.url
+    else:
+        yield from (f'{folder.url}/{name}' for name in files)
+    for name in names:
+        child = RemoteFolder(f'{folder.url}/{name}')
+        if name not in files and not name.startswith('.') and child.is_folder():
+            yield from _urls_below(child, skipped)
 
 
 def _free_name(name: str, taken: Collection[str], others: Collection[str]) -> str:

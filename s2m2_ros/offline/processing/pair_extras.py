@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,6 @@ class PairExtras:
         frames: where both are found.
         targets: the color camera of each rig.
         colors: its images; None if none are wanted.
-        note_loss: takes what is lost of pairs.
 
     """
 
@@ -34,7 +33,6 @@ class PairExtras:
     frames: FrameTree
     targets: Sequence[ColorTarget | None]
     colors: ColorImages | None
-    note_loss: Callable[[str], None]
 
     def add_color(self, message: Any, log_ns: int) -> Iterator[StampedPair]:
         """Take an image of the color camera; yield the pairs that waited for it."""
@@ -65,8 +63,10 @@ class PairExtras:
             time_ns = stamp_ns(pair.header) or pair.log_ns
             transform = self.frames.find(frame, self.points_frame, time_ns)
         except PlaybackError as error:
-            self.note_loss(f'points: {error}; such pairs keep their other outputs')
-            return replace(pair, without=CLOUDS)
+            return _lacking(
+                replace(pair, without=CLOUDS),
+                f'without points (other outputs are written): {error}',
+            )
         return replace(pair, transform=transform)
 
     def _posed(self, pair: StampedPair) -> StampedPair:
@@ -76,6 +76,9 @@ class PairExtras:
             time_ns = stamp_ns(pair.header) or pair.log_ns
             pose = self.frames.find(str(pair.header.frame_id), self.fixed_frame, time_ns)
         except PlaybackError as error:
-            self.note_loss(f'temporal_filter: {error}, so pairs are not averaged')
-            return pair
+            return _lacking(pair, f'not averaged by the temporal filter: {error}')
         return replace(pair, pose=pose)
+
+
+def _lacking(pair: StampedPair, what: str) -> StampedPair:
+    return replace(pair, lacks=(*pair.lacks, what))

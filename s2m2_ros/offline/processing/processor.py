@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +79,9 @@ class Processor:
                 f'the temporal filter needs {self.options.names("temporal_fixed_frame")}, a frame '
                 'that stands still, e.g. odom, to follow the camera by recorded transforms'
             )
+        for path in self.options.calibration:
+            if not path.expanduser().exists():
+                raise S2M2Error(f"{self.options.names('calibration')}: there is no '{path}'")
 
     def __enter__(self) -> Processor:
         self._engine: Engine
@@ -153,15 +156,19 @@ class Processor:
     ) -> Processed:
         for remark in stream.remarks:
             _logger.warning("'%s': %s", source, remark)
+        losses = _LossLog(source)
         fingerprint = stream.fingerprint()
         result.check(path, fingerprint)
         recipe = self._recipe(fingerprint)
         found = None if again else result.found(recipe)
-        if found is not None and not result.work.exists():
-            return found
-        if found is None:
+        if found is not None:
+            losses.say(found.losses)
+            if not result.work.exists():
+                return found
+        else:
+            losses.say(stream.losses)
             require_pairs(stream, source)
-        with WorkFolder(result.work) as work:
+        with WorkFolder(result.work, lambda facts: losses.say(facts.damage)) as work:
             # Once more: another process may have finished in between.
             result.check(path, fingerprint)
             if found is not None:
@@ -185,6 +192,7 @@ class Processor:
             if not summary.pairs:
                 work.discard()
                 raise PlaybackError(f"'{source}': {why_nothing(summary)}")
+            losses.say(summary.losses)
             finished = result.finish(work, stream, recipe, summary, records)
             work.remove()
         return finished
@@ -213,3 +221,17 @@ class Processor:
         }
         # As it is read back.
         return dict(json.loads(json.dumps(recipe)))
+
+
+class _LossLog:
+    """Says in the log what is lost of an input, each once."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._said: set[str] = set()
+
+    def say(self, losses: Iterable[str]) -> None:
+        for text in losses:
+            if text not in self._said:
+                self._said.add(text)
+                _logger.warning("'%s': %s", self._source, text)

@@ -112,7 +112,7 @@ def _surveyed(
     found = survey(messages.contents(wanted, TimeWindow()), topics)
     if found.has_own_infos(topics) and not options.calibration:
         return StereoCamera(topics, found, None)
-    lookup = CalibrationLookup(options.calibration)
+    lookup = CalibrationLookup(options.calibration, names=options.names)
     if not lookup.files(path):
         raise PlaybackError(
             f'no camera_info is recorded for both {topics.left} and {topics.right}; '

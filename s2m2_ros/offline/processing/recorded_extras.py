@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from s2m2_ros.io.recordings.recording_topics import INFO_TYPE
@@ -104,12 +104,7 @@ class RecordedExtras:
         tree = FrameTree(self._static)
         return [color_target(info, self._options, self._images, tree, frame) for frame in frames]
 
-    def of_window(
-        self,
-        window: TimeWindow,
-        targets: Sequence[ColorTarget | None],
-        note_loss: Callable[[str], None],
-    ) -> PairExtras:
+    def of_window(self, window: TimeWindow, targets: Sequence[ColorTarget | None]) -> PairExtras:
         """Return what completes the pairs of a window."""
         options = self._options
         moving: list[Any] = []
@@ -125,7 +120,6 @@ class RecordedExtras:
             frames,
             targets,
             colors,
-            note_loss,
         )
 
     def _found_static(self) -> list[Any]:

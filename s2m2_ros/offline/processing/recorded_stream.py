@@ -45,7 +45,7 @@ class RecordedStream:
         Raises S2M2Error if it cannot be read, holds no stereo pair or no calibration of one.
         """
         self._path, self._options = path, options
-        self._files = RecordingFiles(path)
+        self._files = RecordingFiles(path, is_reporting=False)
         try:
             damage = self._files.take_damage()
             self._messages = RecordedMessages(self._files)
@@ -68,7 +68,7 @@ class RecordedStream:
     def items(self, segment: Segment) -> Iterator[Item]:
         """Yield what belongs to a segment: a pair does by the time of its left image."""
         window = TimeWindow(segment.start, segment.end)
-        extras = self._extras.of_window(window, self.targets, self._files.note_loss)
+        extras = self._extras.of_window(window, self.targets)
         for item in self._items(window, self._ranges, colors=self._extras.color_topic):
             if isinstance(item, StampedPair):
                 yield from extras.take(item)

@@ -64,6 +64,8 @@ def _overview(
     matcher = recipe['matcher']
     yield 'pairs processed', str(summary.pairs)
     yield 'pairs lost', str(summary.lost)
+    if summary.incomplete:
+        yield 'processed pairs that lack something', str(summary.incomplete)
     yield 'rigs', str(len(stream.rigs))
     yield 'matched by', f'{matcher["backend"]} {matcher["checkpoint"]} in {matcher["precision"]}'
     yield 'software', str(recipe['software'])
@@ -124,6 +126,9 @@ def _rates(stamps: Sequence[int]) -> Iterable[tuple[str, str]]:
     yield 'first pair', f'{seconds_text(stamps[0])} s'
     yield 'last pair', f'{seconds_text(stamps[-1])} s'
     yield 'duration', f'{seconds_text(stamps[-1] - stamps[0])} s'
+    repeated = len(stamps) - len(set(stamps))
+    if repeated:
+        yield 'repeated timestamps', f'{repeated} pairs have that of an earlier one'
     steps = _steps(stamps)
     if not steps:
         return

@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 METADATA_NAME = 's2m2_ros'
 # What the record says besides the recipe.
-FACTS = ('pairs', 'lost', 'losses')
+FACTS = ('pairs', 'lost', 'incomplete', 'losses')
 
 
 class OccupiedError(S2M2Error):
@@ -45,7 +45,8 @@ class Processed:
         report: the page to look at.
         pairs: how many were processed.
         lost: how many could not be.
-        losses: what was damaged or failed, each once.
+        losses: what was damaged, failed or is lacking, each once.
+        incomplete: how many of the processed pairs lack something.
         was_done: whether the result was there already, made from the same input in the same way.
         url: where output and report were put; empty if they are on this machine.
 
@@ -58,6 +59,7 @@ class Processed:
     losses: Sequence[str] = ()
     was_done: bool = False
     url: str = ''
+    incomplete: int = 0
 
     @property
     def place(self) -> str:
@@ -174,8 +176,7 @@ class Result:
                     "'%s' is not as it was written: it is made again", self._shown(path)
                 )
                 return None
-        pairs, lost, losses = (content[fact] for fact in FACTS)
-        return self._processed(pairs, lost, losses, was_done=True)
+        return self._processed(content, was_done=True)
 
     def finish(
         self,
@@ -200,21 +201,18 @@ class Result:
                 'recipe': recipe,
                 'source': self.source,
                 'files': {path.name: local_facts(path) for path in (self.output, self.report)},
-                'pairs': summary.pairs,
-                'lost': summary.lost,
-                'losses': list(summary.losses),
+                **_facts(summary),
             }
         # The record last: with it, the result counts as done.
         work.place_text(json.dumps(content, indent=2, sort_keys=True) + '\n', self.record)
         if self._remote is not None:
             self._put(self._remote)
-        return self._processed(summary.pairs, summary.lost, summary.losses)
+        return self._processed(_facts(summary))
 
-    def _processed(
-        self, pairs: int, lost: int, losses: Sequence[str], *, was_done: bool = False
-    ) -> Processed:
+    def _processed(self, facts: Mapping[str, Any], *, was_done: bool = False) -> Processed:
         url = self._remote.url if self._remote else ''
-        return Processed(self.output, self.report, pairs, lost, losses, was_done, url)
+        known = {fact: facts[fact] for fact in FACTS}
+        return Processed(self.output, self.report, was_done=was_done, url=url, **known)
 
     def _put(self, remote: RemoteFolder) -> None:
         """Copy everything to its URL, the record last, and remove it here."""
@@ -243,6 +241,17 @@ class Result:
     def _shown(self, path: Path) -> str:
         return f'{self._remote.url}/{path.name}' if self._remote else str(path)
 
+    def _joined_files(self, work: WorkFolder) -> Path:
+        folder, renamed = work.finish_files()
+        if renamed:
+            _logger.warning(
+                "'%s': %d pairs have the timestamp of an earlier one: a number follows it in the "
+                'names of their files, as in TIMESTAMP_2',
+                self.source,
+                renamed,
+            )
+        return folder
+
     def _made(
         self,
         work: WorkFolder,
@@ -251,7 +260,7 @@ class Result:
         records: Sequence[StoredRecord],
     ) -> Path:
         if not self._options.writes_recording:
-            return work.files
+            return self._joined_files(work)
         own = StoredMetadata(METADATA_NAME, _metadata(recipe))
         joined = work.finish_joined([*carried_records(records), own])
         if self._options.formats == (OutputFormat.MCAP,):
@@ -270,6 +279,16 @@ class Result:
             except OSError:
                 joined.rename(target)
         return bag
+
+
+def _facts(summary: Summary) -> dict[str, Any]:
+    """Return `FACTS` as JSON values."""
+    return {
+        'pairs': summary.pairs,
+        'lost': summary.lost,
+        'incomplete': summary.incomplete,
+        'losses': list(summary.losses),
+    }
 
 
 def _metadata(recipe: Mapping[str, Any]) -> dict[str, str]:

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 # Texts of failures that are kept of each segment; all are counted.
 TEXTS_KEPT = 20
+
+
+@dataclass
+class Occurrences:
+    """How often something happened, and when first and last, in nanoseconds."""
+
+    count: int
+    first_ns: int
+    last_ns: int
+
+    def joined(self, other: Occurrences) -> Occurrences:
+        """Return both together."""
+        return Occurrences(
+            self.count + other.count,
+            min(self.first_ns, other.first_ns),
+            max(self.last_ns, other.last_ns),
+        )
 
 
 @dataclass
@@ -18,7 +36,9 @@ class RigFacts:
         left_images, right_images: how many there are.
         pairs: (timestamp, mean confidence or None) of each processed pair.
         failed: how many pairs could not be processed.
-        failures: (timestamp, reason) of the first of them.
+        failures: why, of pairs that could not be processed.
+        incomplete: how many processed pairs lack something.
+        lacks: what they lack and why.
         examinations: (timestamp, vertical offset in pixels or None, matching features, order).
         findings: (timestamp, kind) of what is wrong with pairs.
         remarks: warnings, each once, with the count of pairs.
@@ -32,7 +52,9 @@ class RigFacts:
     right_images: int = 0
     pairs: list[tuple[int, float | None]] = field(default_factory=list)
     failed: int = 0
-    failures: list[tuple[int, str]] = field(default_factory=list)
+    failures: dict[str, Occurrences] = field(default_factory=dict)
+    incomplete: int = 0
+    lacks: dict[str, Occurrences] = field(default_factory=dict)
     examinations: list[tuple[int, float | None, int, str]] = field(default_factory=list)
     findings: list[tuple[int, str]] = field(default_factory=list)
     remarks: dict[str, int] = field(default_factory=dict)
@@ -43,8 +65,13 @@ class RigFacts:
     def fail(self, stamp_ns: int, reason: str) -> None:
         """Count a pair that could not be processed."""
         self.failed += 1
-        if len(self.failures) < TEXTS_KEPT:
-            self.failures.append((stamp_ns, reason))
+        _count(self.failures, reason, stamp_ns)
+
+    def lack(self, stamp_ns: int, reasons: Collection[str]) -> None:
+        """Count a processed pair that lacks something, if it does."""
+        self.incomplete += bool(reasons)
+        for reason in reasons:
+            _count(self.lacks, reason, stamp_ns)
 
     def remark(self, text: str) -> None:
         """Count a warning."""
@@ -69,11 +96,20 @@ class SegmentFacts:
         return cls([_rig_facts(rig) for rig in content['rigs']], content['damage'])
 
 
+def _count(found: dict[str, Occurrences], reason: str, stamp_ns: int) -> None:
+    once = Occurrences(1, stamp_ns, stamp_ns)
+    if reason in found:
+        found[reason] = found[reason].joined(once)
+    elif len(found) < TEXTS_KEPT:
+        found[reason] = once
+
+
 def _rig_facts(content: dict[str, Any]) -> RigFacts:
     """Return the facts of a rig, with tuples where JSON has lists."""
     facts = RigFacts(**content)
     facts.pairs = [(stamp, confidence) for stamp, confidence in facts.pairs]
-    facts.failures = [(stamp, reason) for stamp, reason in facts.failures]
+    facts.failures = {text: Occurrences(**found) for text, found in content['failures'].items()}
+    facts.lacks = {text: Occurrences(**found) for text, found in content['lacks'].items()}
     facts.examinations = [(s, offset, n, order) for s, offset, n, order in facts.examinations]
     facts.findings = [(stamp, kind) for stamp, kind in facts.findings]
     return facts

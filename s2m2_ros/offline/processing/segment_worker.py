@@ -297,6 +297,7 @@ class _Writer:
 def _note(facts: RigFacts, item: _Matched) -> None:
     stamp_ns = _stamp_ns(item.pair)
     facts.pairs.append((stamp_ns, finite(item.confidence)))
+    facts.lack(stamp_ns, item.pair.lacks)
     camera = item.camera
     if camera is not None and facts.camera is None:
         facts.camera = {

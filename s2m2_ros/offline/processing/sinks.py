@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -19,6 +20,7 @@ from s2m2_ros.messages.plain_messages import serialized
 from s2m2_ros.offline.output_formats import FILE_ARRAYS, FORMAT_OUTPUTS, OutputFormat
 from s2m2_ros.offline.processing.mcap_parts import PartWriter
 from s2m2_ros.offline.processing.options import ProcessOptions
+from s2m2_ros.offline.processing.pair_files import NamedPair, segment_name, write_names
 from s2m2_ros.offline.processing.part_index import PartIndex
 from s2m2_ros.offline.processing.result_channels import recorded_channels
 from s2m2_ros.offline.processing.streams import KeptMessage, Segment, StampedPair, Stream
@@ -168,21 +170,22 @@ MASKS = (Output.CONFIDENCE_MASK, Output.OCCLUSION_MASK)
 
 @dataclass(frozen=True, eq=False)
 class _Arrays:
-    folder: Path
+    rig: int
     name: str
     arrays: Mapping[str, np.ndarray]
     facts: Mapping[str, Any]
 
 
 class FolderSink:
-    """Writes files for each pair into a folder; each appears whole."""
+    """Writes files of pairs into folders of segments, which `pair_files` joins."""
 
     def __init__(self, stream: Stream, options: ProcessOptions, folder: Path) -> None:
-        """Take the folder to fill."""
+        """Take the folder of the folders of segments."""
         self._formats = options.formats
         self._outputs = {name: FILE_ARRAYS[name] for name in options.outputs}
         self.wanted = frozenset(self._outputs.values())
-        self._folders = [folder.joinpath(*rig.namespace.split('/')) for rig in stream.rigs]
+        self._namespaces = [rig.namespace.strip('/') for rig in stream.rigs]
+        self._folder = folder
 
     def adapted(self, options: PipelineOptions) -> PipelineOptions:
         """Return options of a cloud as PLY files hold it: known points with their color."""
@@ -207,13 +210,19 @@ class FolderSink:
         copies = {
             n: np.array(arrays[o]) for n, o in self._outputs.items() if n not in pair.without
         }
-        return _Arrays(self._folders[pair.rig], pair.name, copies, facts)
+        return _Arrays(pair.rig, pair.name, copies, facts)
 
     def begin(self, segment: Segment) -> None:
-        """Do nothing: files of an interrupted segment are written again."""
+        """Begin a folder, without what is left of an interrupted segment."""
+        self._segment = self._folder / segment_name(segment.number)
+        self._pairs: list[NamedPair] = []
+        with write_errors(self._segment):
+            shutil.rmtree(self._segment, ignore_errors=True)
+            self._segment.mkdir(parents=True)
 
     def write(self, prepared: _Arrays) -> None:
         """Write the files of a pair."""
+        self._pairs.append((self._namespaces[prepared.rig], prepared.name))
         for kind in self._formats:
             if kind is OutputFormat.NPZ:
                 self._write_npz(prepared)
@@ -226,16 +235,17 @@ class FolderSink:
         """Do nothing: `ProcessOptions` allows no topics to be kept here."""
 
     def end(self) -> None:
-        """Do nothing: every file is whole."""
+        """Say which pairs are in the folder."""
+        write_names(self._segment, self._pairs)
 
     def abort(self) -> None:
-        """Do nothing: every file is whole."""
+        """Do nothing: the segment is begun anew."""
 
     def _write_one(
         self, kind: OutputFormat, output: str, values: np.ndarray, pair: _Arrays
     ) -> None:
         what = self._outputs[output]
-        path = self._path(pair, output, kind)
+        path = self._path(output, kind)
         if kind is OutputFormat.PLY:
             frame = pair.facts['points_frame_id']
             moved = '' if frame == pair.facts['frame_id'] else frame
@@ -250,7 +260,7 @@ class FolderSink:
             image_files.write_png(path, image_files.fraction_picture(values))
 
     def _write_npz(self, pair: _Arrays) -> None:
-        path = self._path(pair, 'npz', OutputFormat.NPZ)
+        path = self._path('npz', OutputFormat.NPZ)
         names = {name.replace('/', '_'): values for name, values in pair.arrays.items()}
         content = BytesIO()
         arrays: dict[str, Any] = {**names, **pair.facts}
@@ -258,9 +268,10 @@ class FolderSink:
         with write_errors(path):
             write_atomically(path, content.getvalue())
 
-    def _path(self, pair: _Arrays, output: str, kind: OutputFormat) -> Path:
-        folder = pair.folder / output.replace('/', '_')
-        path = folder / f'{pair.name}.{kind.value}'
+    def _path(self, output: str, kind: OutputFormat) -> Path:
+        """Return where a file of the newest pair is written."""
+        folder = self._segment / output.replace('/', '_')
+        path = folder / f'{len(self._pairs) - 1}.{kind.value}'
         with write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         return path

@@ -49,6 +49,7 @@ class StampedPair:
         transform: into the frame of its clouds; None for that of the left camera.
         pose: of the left camera in the fixed frame; None if it is unknown or not needed.
         without: outputs that cannot be made of it.
+        lacks: what it lacks and why, as the end of a sentence about pairs.
 
     """
 
@@ -62,6 +63,7 @@ class StampedPair:
     transform: RigidTransform | None = None
     pose: RigidTransform | None = None
     without: frozenset[str] = frozenset()
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,39 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from s2m2_ros.offline.processing.segment_facts import SegmentFacts
+from s2m2_ros.io.sources.stereo_frame import seconds_text
+from s2m2_ros.offline.processing.segment_facts import Occurrences, SegmentFacts
 
 
 @dataclass(frozen=True)
 class Summary:
-    """All segments together."""
+    """All segments together.
+
+    Attributes:
+        facts: of each segment.
+        pairs: how many were processed.
+        lost: how many could not be.
+        incomplete: how many of the processed ones lack something.
+        losses: what was damaged, failed or is lacking, each once, with how often and when.
+        reasons: why pairs could not be processed, each once.
+
+    """
 
     facts: Sequence[SegmentFacts]
     pairs: int
     lost: int
+    incomplete: int
     losses: Sequence[str]
+    reasons: Sequence[str]
 
 
 def summarized(facts: Sequence[SegmentFacts], losses: Sequence[str]) -> Summary:
     """Return what the segments showed, and what is lost of the input."""
     rigs = [rig for segment in facts for rig in segment.rigs]
-    reasons = [reason for rig in rigs for _, reason in rig.failures]
     damage = [text for segment in facts for text in segment.damage]
+    known = dict.fromkeys([*losses, *damage])
+    failures = _joined(rig.failures for rig in rigs)
+    lacks = _joined(rig.lacks for rig in rigs)
     return Summary(
         facts,
         sum(len(rig.pairs) for rig in rigs),
         sum(rig.failed for rig in rigs),
-        list(dict.fromkeys([*losses, *damage, *reasons])),
+        sum(rig.incomplete for rig in rigs),
+        [
+            *known,
+            *(f'{_counted(found)} lost: {reason}' for reason, found in failures.items()),
+            *(f'{_counted(found)} {reason}' for reason, found in lacks.items()),
+        ],
+        [*known, *failures],
     )
+
+
+def _joined(found: Iterable[Mapping[str, Occurrences]]) -> dict[str, Occurrences]:
+    """Return what happened in several segments, together."""
+    joined: dict[str, Occurrences] = {}
+    for reason, occurrences in (item for one in found for item in one.items()):
+        before = joined.get(reason)
+        joined[reason] = before.joined(occurrences) if before else occurrences
+    return joined
+
+
+def _counted(found: Occurrences) -> str:
+    first, last = seconds_text(found.first_ns), seconds_text(found.last_ns)
+    if found.count == 1:
+        return f'1 pair, at {first} s,'
+    return f'{found.count} pairs, from {first} to {last} s,'
 
 
 def why_nothing(summary: Summary) -> str:
     """Return why no pair was processed."""
-    if summary.losses:
-        return summary.losses[0]
+    if summary.reasons:
+        return summary.reasons[0]
     left = sum(rig.left_images for facts in summary.facts for rig in facts.rigs)
     right = sum(rig.right_images for facts in summary.facts for rig in facts.rigs)
     return (

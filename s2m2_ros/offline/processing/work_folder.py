@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from s2m2_ros.atomic_files import TEMPORARY_PREFIX, FileWriteError, write_atomically, write_errors
 from s2m2_ros.io.recordings.storage.stored_messages import StoredRecord
 from s2m2_ros.offline.processing.mcap_parts import JoinedFile, RecordedChannel
+from s2m2_ros.offline.processing.pair_files import join_segments
 from s2m2_ros.offline.processing.part_index import PartIndex
 from s2m2_ros.offline.processing.segment_facts import SegmentFacts
 from s2m2_ros.offline.processing.segment_worker import Finished
@@ -27,6 +28,7 @@ from s2m2_ros.offline.processing.streams import Segment
 PLAN = 'plan.json'
 LOCK = 'lock'
 JOINED = 'joined.mcap'
+JOINED_FILES = 'joined'
 ATTEMPTS = 'attempts'
 OLD = 'old'
 
@@ -34,9 +36,12 @@ OLD = 'old'
 class WorkFolder:
     """A folder beside the result that is for one process at a time; a context manager."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder; it is made when entered."""
+    def __init__(
+        self, folder: Path, finished: Callable[[SegmentFacts], None] = lambda _: None
+    ) -> None:
+        """Take the folder; it is made when entered. ``finished`` is called for each segment."""
         self.path = folder
+        self._finished = finished
         self._facts: dict[int, SegmentFacts] = {}
         self._parts: dict[int, PartIndex] = {}
         self._joined: JoinedFile | None = None
@@ -82,10 +87,10 @@ class WorkFolder:
             if channels is not None:
                 self._joined = JoinedFile(self.path / JOINED, channels)
             self._load()
-            if channels is None and not self.files.is_dir():
+            if channels is None and not (self._files.is_dir() or self._is_joined):
                 # New, or killed after the files had got their final name.
                 self._forget(list(self._facts))
-                self.files.mkdir()
+                self._files.mkdir()
             self._restart_joined()
         return len(self._facts)
 
@@ -108,9 +113,23 @@ class WorkFolder:
             shutil.rmtree(attempt, ignore_errors=True)
         self.finish_segment(finished)
 
+    def finish_files(self) -> tuple[Path, int]:
+        """Join the files of all segments; return the folder, and how many files were renamed.
+
+        See `join_segments`. Raises FileWriteError.
+        """
+        target, renamed = self.path / JOINED_FILES, 0
+        if self._files.is_dir():
+            renamed = join_segments(self._files, target)
+            with write_errors(self.path):
+                shutil.rmtree(self.path / OLD, ignore_errors=True)
+                # At once: without it, the joined files are whole.
+                self._files.rename(self.path / OLD)
+        return target, renamed
+
     @property
-    def files(self) -> Path:
-        """Return the folder for the files of pairs."""
+    def _files(self) -> Path:
+        """Return the folder for the files of pairs, segment by segment."""
         return self.path / FILES
 
     def finish_segment(self, finished: Finished) -> None:
@@ -124,6 +143,7 @@ class WorkFolder:
         with write_errors(path):
             write_atomically(path, json.dumps(content).encode())
         self._facts[number] = finished.facts
+        self._finished(finished.facts)
         if finished.part is not None:
             self._parts[number] = finished.part
             self._append_ready()
@@ -135,6 +155,10 @@ class WorkFolder:
     def parts(self) -> list[PartIndex]:
         """Return the indexes of all parts, in order."""
         return [self._parts[number] for number in sorted(self._parts)]
+
+    @property
+    def _is_joined(self) -> bool:
+        return (self.path / JOINED_FILES).is_dir()
 
     def finish_joined(self, records: Sequence[StoredRecord]) -> Path:
         """Complete the joined file with these records and return it. Raises FileWriteError."""

@@ -30,12 +30,14 @@ class FoundFiles:
         files: those that are there.
         missing_names: files that metadata.yaml names and that are not there.
         missing: what is said of each of these.
+        are_named: whether metadata.yaml names the files, so that they are of one recording.
 
     """
 
     files: Sequence[Path]
     missing_names: Sequence[str] = ()
     missing: Sequence[str] = ()
+    are_named: bool = False
 
 
 def is_recording(path: Path) -> bool:
@@ -46,6 +48,12 @@ def is_recording(path: Path) -> bool:
         return bool(_storage_files(path)) or METADATA_KEY in _metadata(path)
     except (OSError, PlaybackError):
         return False
+
+
+def storage_stem(name: str) -> str:
+    """Return the name of a storage file without what says its kind."""
+    suffixes = (s for s in NAMES if name.lower().endswith(s))
+    return name[: len(name) - len(max(suffixes, key=len, default=''))]
 
 
 def recording_files(path: Path) -> FoundFiles:
@@ -62,8 +70,6 @@ def recording_files(path: Path) -> FoundFiles:
             f"'{path}' holds no storage file (.mcap, .db3 or .bag)"
             + (f": metadata.yaml names '{min(named)}'" if named else '')
         )
-    if not (path / METADATA).is_file():
-        _logger.info("'%s' has no metadata.yaml (was the recorder killed?): not needed", path)
     there = set[str]().union(*map(_names_of, files))
     if files and len(files) < len(present):
         others = ', '.join(file.name for file in present if file not in files)
@@ -74,7 +80,7 @@ def recording_files(path: Path) -> FoundFiles:
         f"'{path / name}' is missing, which metadata.yaml names{named[name]}: the others are read"
         for name in missing
     ]
-    return FoundFiles(files or present, missing, texts)
+    return FoundFiles(files or present, missing, texts, are_named=bool(files))
 
 
 def _names_of(file: Path) -> set[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import logging
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import Any
 from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, Message, Schema
 
+from s2m2_ros.io.recordings.storage.damage_log import DamageLog
 from s2m2_ros.io.recordings.storage.mcap_extras import McapExtras
 from s2m2_ros.io.recordings.storage.mcap_records import Gap, Located, RecordWalk
 from s2m2_ros.io.recordings.storage.mcap_summary import MAGIC, whole_summary
@@ -27,8 +27,6 @@ from s2m2_ros.io.recordings.storage.stored_messages import (
     message_type,
 )
 from s2m2_ros.io.sources.stereo_frame import PlaybackError, seconds_text
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, order=True)
@@ -53,8 +51,10 @@ class _Place:
 class McapFile:
     """Reads an MCAP file by its summary, or else by going through it once."""
 
-    def __init__(self, path: Path, name: Path, is_partial: bool = False) -> None:
-        """Open the file, called ``name`` in messages; damage is reported in the log once.
+    def __init__(
+        self, path: Path, name: Path, damage: DamageLog, is_partial: bool = False
+    ) -> None:
+        """Open the file, called ``name`` in messages; damage is noted in ``damage``.
 
         ``is_partial``: more of a compressed file could not be unpacked, which is reported
         already. Raises PlaybackError if nothing in it is readable.
@@ -70,8 +70,7 @@ class McapFile:
         self._loose: list[_Place] = []
         self._extras: list[tuple[int, int]] | None = []
         self._counts: Counter[int] = Counter()
-        self._reported = False
-        self.damage: list[str] = []
+        self.damage = damage
         try:
             if not self._read_summary():
                 self._scan()
@@ -115,7 +114,7 @@ class McapFile:
             # No index names them.
             found = list(self._walk.heads(len(MAGIC), (Opcode.ATTACHMENT, Opcode.METADATA)))
             self._extras = [(item.begin, item.end) for item in found]
-        yield from McapExtras(self._file, self._report).records(self._extras)
+        yield from McapExtras(self._file, self.damage.add).records(self._extras)
 
     def close(self) -> None:
         """Close the file."""
@@ -140,7 +139,7 @@ class McapFile:
         found = self._walk.at(place.begin, place.end)
         if isinstance(found, Gap):
             times = f'{seconds_text(place.start_ns)} to {seconds_text(place.end_ns)} s'
-            self._report(
+            self.damage.add(
                 f'is damaged from {self._unit} {place.begin} to {place.end} ({found.reason}): '
                 f'messages of {times} are lost, the rest is read'
             )
@@ -203,7 +202,7 @@ class McapFile:
         for gap in lost:
             self._report_gap(gap)
         if unknown:
-            self._report(
+            self.damage.add(
                 f'lacks the description of channels {", ".join(map(str, unknown))}, which lay in '
                 'a damaged part: their messages are lost'
             )
@@ -238,12 +237,12 @@ class McapFile:
 
     def _report_gap(self, gap: Gap) -> None:
         if not gap.is_end:
-            self._report(
+            self.damage.add(
                 f'is damaged from {self._unit} {gap.begin} to {gap.end} ({gap.reason}): '
                 'what lay there is lost, the rest is read'
             )
         elif not self._is_partial:
-            self._report(
+            self.damage.add(
                 f'ends after {gap.begin} bytes in the middle ({gap.reason}; the recorder was '
                 'killed, or the copy is incomplete): what is before is read'
                 + self._repair('; `mcap recover` makes a whole file of it')
@@ -258,12 +257,6 @@ class McapFile:
     def _repair(self, advice: str) -> str:
         """Return advice, if the file is one that it is good for: one that is not compressed."""
         return advice if self._unit == 'byte' else ''
-
-    def _report(self, text: str) -> None:
-        self.damage.append(f"'{self._name.name}' {text}")
-        if not self._reported:
-            self._reported = True
-            _logger.warning("'%s' %s", self._name, text)
 
 
 def _topic(channel: Channel, schema: Schema | None) -> StoredTopic:

@@ -12,7 +12,9 @@ from operator import itemgetter
 from pathlib import Path
 
 from s2m2_ros.io.recordings.storage import mcap_file, mcap_summary, ros1_bag, sqlite_file
-from s2m2_ros.io.recordings.storage.file_names import recording_files
+from s2m2_ros.io.recordings.storage.damage_log import DamageLog
+from s2m2_ros.io.recordings.storage.file_groups import require_one_recording
+from s2m2_ros.io.recordings.storage.file_names import METADATA, recording_files
 from s2m2_ros.io.recordings.storage.stored_messages import (
     ALWAYS,
     StorageFile,
@@ -26,8 +28,9 @@ from s2m2_ros.io.sources.stereo_frame import PlaybackError
 
 _logger = logging.getLogger(__name__)
 
-# Each takes a path, the name for people, and whether more of it could not be unpacked.
-READERS: dict[bytes, Callable[[Path, Path, bool], StorageFile]] = {
+# Each takes a path, the name for people, what takes note of damage, and whether more of it could
+# not be unpacked.
+READERS: dict[bytes, Callable[[Path, Path, DamageLog, bool], StorageFile]] = {
     mcap_summary.MAGIC: mcap_file.McapFile,
     sqlite_file.MAGIC: sqlite_file.SqliteFile,
     ros1_bag.MAGIC: ros1_bag.Ros1Bag,
@@ -44,13 +47,15 @@ LONGEST_MAGIC = 32
 class RecordingFiles:
     """The open files of one recording, as one: topics, and messages in the order of their time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_reporting: bool = True) -> None:
         """Open every file; compressed ones are unpacked into a temporary folder for as long.
 
-        Of several files, those that are missing or cannot be read are skipped with a warning in
-        the log.
-        Raises PlaybackError, which names the file, what is wrong and what to do, if none can.
+        Of several files, those that are missing or cannot be read are skipped; what is missing,
+        damaged or lost is logged as a warning if ``is_reporting``, and given by `take_damage`.
+        Raises PlaybackError, which names the file, what is wrong and what to do, if none can, and
+        SeveralRecordingsError for a folder whose files are not parts of one recording.
         """
+        self._log_level = logging.WARNING if is_reporting else logging.DEBUG
         self._path = path
         self._stack = ExitStack()
         self._files: list[StorageFile] = []
@@ -58,10 +63,13 @@ class RecordingFiles:
         self._unreadable: list[str] = []
         self._noted: list[str] = []
         self._is_noted = False
-        self._losses: set[str] = set()
         try:
             found = recording_files(path)
-            self._open_all(found.files)
+            opened = self._open_all(found.files)
+            if len(found.files) > 1 and not found.are_named:
+                require_one_recording(path, found.files, opened)
+            if is_reporting and path.is_dir() and not (path / METADATA).is_file():
+                _logger.info("'%s' has no metadata.yaml (recorder killed?): not needed", path)
             for text in found.missing:
                 self._report_file(text)
         except BaseException:
@@ -111,24 +119,18 @@ class RecordingFiles:
 
     def take_damage(self) -> list[str]:
         """Return what was found damaged since the last call, each text once."""
-        found: set[str] = set()
-        for texts in (self._unreadable, self._noted, *(file.damage for file in self._files)):
-            found.update(texts)
-            texts.clear()
+        found = {*self._unreadable, *self._noted}
+        found.update(*(file.damage.take() for file in self._files))
+        self._unreadable, self._noted = [], []
         return sorted(found)
 
     def note_damage(self, text: str) -> None:
         """Take note of damage that showed in the content of a message; the first is logged."""
         if not self._is_noted:
             self._is_noted = True
-            _logger.warning("'%s': %s; damaged messages are skipped", self._path, text)
-        self._noted.append(text)
-
-    def note_loss(self, text: str) -> None:
-        """Take note of what is lost for another reason than damage; each text is logged once."""
-        if text not in self._losses:
-            self._losses.add(text)
-            _logger.warning("'%s': %s", self._path, text)
+            _logger.log(
+                self._log_level, "'%s': %s; damaged messages are skipped", self._path, text
+            )
         self._noted.append(text)
 
     def close(self) -> None:
@@ -141,8 +143,9 @@ class RecordingFiles:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open_all(self, paths: Sequence[Path]) -> None:
-        errors = []
+    def _open_all(self, paths: Sequence[Path]) -> list[tuple[Path, StorageFile]]:
+        """Return the files that can be read; raises PlaybackError if none can."""
+        errors, opened = [], []
         for path in paths:
             try:
                 file = self._open(path)
@@ -151,14 +154,16 @@ class RecordingFiles:
             else:
                 self._stack.callback(file.close)
                 self._files.append(file)
+                opened.append((path, file))
         if not self._files:
             raise errors[0]
         for unreadable in errors:
             self._report_file(f'{unreadable}; the other files are read')
+        return opened
 
     def _report_file(self, text: str) -> None:
         self._unreadable.append(text)
-        _logger.warning('%s', text)
+        _logger.log(self._log_level, '%s', text)
 
     def _open(self, name: Path) -> StorageFile:
         found = Unpacked(name)
@@ -169,7 +174,8 @@ class RecordingFiles:
                 start = _start(found.path)
             for magic, reader in READERS.items():
                 if start.startswith(magic):
-                    file = reader(found.path, name, bool(found.lost))
+                    damage = DamageLog(name, self._log_level)
+                    file = reader(found.path, name, damage, bool(found.lost))
                     break
             else:
                 raise _no_recording(name, start)

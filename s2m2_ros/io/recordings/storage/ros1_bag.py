@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from rosbags.rosbag1 import Reader, ReaderError
 
 from s2m2_ros.io.recordings.storage.compression import decompressed
+from s2m2_ros.io.recordings.storage.damage_log import DamageLog
 from s2m2_ros.io.recordings.storage.stored_messages import (
     ALWAYS,
     StoredMessage,
@@ -20,8 +20,6 @@ from s2m2_ros.io.recordings.storage.stored_messages import (
 )
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.text_safety import safe_text
-
-_logger = logging.getLogger(__name__)
 
 MAGIC = b'#ROSBAG V'
 FIRST_LINE = b'#ROSBAG V2.0\n'
@@ -56,8 +54,10 @@ class _BoundedReader(Reader):  # type: ignore[misc]  # rosbags is optional
 class Ros1Bag:
     """Reads a ROS 1 bag with an index."""
 
-    def __init__(self, path: Path, name: Path, is_partial: bool = False) -> None:
-        """Open the bag, called ``name`` in messages.
+    def __init__(
+        self, path: Path, name: Path, damage: DamageLog, is_partial: bool = False
+    ) -> None:
+        """Open the bag, called ``name`` in messages; damage is noted in ``damage``.
 
         Raises PlaybackError, which names the tool that repairs it.
         """
@@ -71,7 +71,7 @@ class Ros1Bag:
         self._topics = {c.id: _topic(c) for c in self._reader.connections}
         self.topics = list(self._topics.values())
         self.start_ns = self._reader.start_time
-        self.damage: list[str] = []
+        self.damage = damage
 
     def messages(
         self, topics: Collection[str], window: TimeWindow = ALWAYS
@@ -124,10 +124,7 @@ class Ros1Bag:
 
     def _report(self, error: Exception) -> None:
         reason = safe_text(str(error) or type(error).__name__)
-        text = f"'{self._name.name}' is damaged ({reason}): the rest is read"
-        if not self.damage:
-            _logger.warning('%s', text)
-        self.damage.append(text)
+        self.damage.add(f'is damaged ({reason}): the rest is read')
 
     def _unreadable(self, error: Exception) -> PlaybackError:
         reason = safe_text(error) or type(error).__name__

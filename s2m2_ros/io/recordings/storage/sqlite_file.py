@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from s2m2_ros.io.recordings.storage.compression import LARGEST_BLOCK
+from s2m2_ros.io.recordings.storage.damage_log import DamageLog
 from s2m2_ros.io.recordings.storage.sqlite_pages import Columns, FoundRow, SqlitePages
 from s2m2_ros.io.recordings.storage.stored_messages import (
     ALWAYS,
@@ -24,8 +24,6 @@ from s2m2_ros.io.recordings.storage.stored_messages import (
 )
 from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, PlaybackError
 from s2m2_ros.text_safety import safe_text
-
-_logger = logging.getLogger(__name__)
 
 MAGIC = b'SQLite format 3\0'
 SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
@@ -41,15 +39,17 @@ DAMAGE = (sqlite3.Error, TypeError, ValueError, AttributeError, OverflowError, M
 class SqliteFile:
     """Reads the tables `topics` and `messages`, which every version of rosbag2 writes alike."""
 
-    def __init__(self, path: Path, name: Path, is_partial: bool = False) -> None:
-        """Open the file, called ``name`` in messages.
+    def __init__(
+        self, path: Path, name: Path, damage: DamageLog, is_partial: bool = False
+    ) -> None:
+        """Open the file, called ``name`` in messages; damage is noted in ``damage``.
 
         ``is_partial``: more of a compressed file could not be unpacked, which is reported
         already. Raises PlaybackError if it holds no recording, or nothing of it is readable.
         """
         self._name, self._is_partial, self._is_packed = name, is_partial, path != name
-        self.damage: list[str] = []
-        self._reported = self._is_cut = False
+        self.damage = damage
+        self._is_cut = False
         # The rows that are left of a damaged file, and its pages; None for a whole one.
         self._salvaged: list[FoundRow] | None = None
         self._pages: SqlitePages | None = None
@@ -98,7 +98,9 @@ class SqliteFile:
             except ValueError as error:
                 # Of a file that is cut short, this is no more than was reported.
                 if not self._is_cut:
-                    self._report(f'is damaged ({error}): messages are lost, the others are read')
+                    self.damage.add(
+                        f'is damaged ({error}): messages are lost, the others are read'
+                    )
             else:
                 yield StoredMessage(self._topics[row.topic], row.log_ns, data)
 
@@ -119,13 +121,7 @@ class SqliteFile:
         try:
             yield from self._execute(query, values)
         except DAMAGE as error:
-            self._report(f'is damaged ({safe_text(error)}): what is readable is read')
-
-    def _report(self, text: str) -> None:
-        if not self._reported:
-            self._reported = True
-            _logger.warning("'%s' %s", self._name, text)
-        self.damage.append(f"'{self._name.name}' {text}")
+            self.damage.add(f'is damaged ({safe_text(error)}): what is readable is read')
 
     def spans(self) -> list[tuple[int, int]]:
         """Return the seconds in which there are messages, as first and last time."""
@@ -191,13 +187,13 @@ class SqliteFile:
         self._is_cut = self._pages is not None and self._pages.declared_bytes > size
         if self._pages is not None and self._is_cut:
             if not self._is_partial:
-                self._report(
+                self.damage.add(
                     f'is cut short, {size} of {self._pages.declared_bytes} bytes are there: the '
                     'messages in these are read'
                 )
         else:
             reason = safe_text(error) if error else 'its size is wrong'
-            self._report(f'is damaged ({reason}): the messages on its whole pages are read')
+            self.damage.add(f'is damaged ({reason}): the messages on its whole pages are read')
         return dict(Counter(row.topic for row in rows)), rows[0].log_ns
 
     def _salvage(self, size: int) -> list[FoundRow]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from s2m2_ros.io.recordings.storage.damage_log import DamageLog
+
 # How messages of ROS are encoded; MCAP files may hold any other.
 ROS_ENCODINGS = ('cdr', 'ros1')
 
@@ -111,13 +113,13 @@ class StorageFile(Protocol):
     Attributes:
         topics: what is in it.
         start_ns: time of the first message, 0 without any.
-        damage: what was found damaged so far; whoever takes note of it clears the list.
+        damage: what was found damaged.
 
     """
 
     topics: list[StoredTopic]
     start_ns: int
-    damage: list[str]
+    damage: DamageLog
 
     def messages(
         self, topics: Collection[str], window: TimeWindow = ALWAYS
