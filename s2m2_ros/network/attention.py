@@ -79,25 +79,30 @@ class Projections(KeepsWeights):
         return q[0] if q else sequences[:, None], k, v
 
     def split_exchanged(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what ``split`` does with keys and values of the other half, by one copy.
+        """Return what ``split`` does with keys and values of the other half.
 
-        Behind left and right lies the left half once more: from the right one on, the order of
-        the halves is exchanged.
+        One head has keys and values alone, which are written where the other half reads them.
+        With more heads there is a copy: behind left and right lies the left half once more, so
+        from the right one on, the order of the halves is exchanged.
         """
         count, length, channels = sequences.shape
         half = count // 2
         weight, bias = self._joint_layers(on_device=True)
-        joint = sequences.new_empty(3 * half, length, weight.shape[0])
-        written = device_path.matrix(joint[:count])
-        torch.addmm(bias, device_path.matrix(sequences), weight.t(), out=written)
-        first = weight.shape[0] - 2 * channels
-        joint[count:, :, first:] = joint[:half, :, first:]
-        shape = (-1, length, weight.shape[0] // channels, self.heads, channels // self.heads)
+        width = weight.shape[0]
+        shape = (-1, length, width // channels, self.heads, channels // self.heads)
+        if self.heads == 1:
+            joint = sequences.new_empty(count, length, width)
+            for source, target in zip(halves(sequences), reversed(halves(joint)), strict=True):
+                _multiply_into(target, source, weight, bias)
+            k, v = joint.view(shape).permute(2, 0, 3, 1, 4)
+            return sequences[:, None], k, v
+        joint = sequences.new_empty(3 * half, length, width)
+        _multiply_into(joint[:count], sequences, weight, bias)
+        joint[count:, :, channels:] = joint[:half, :, channels:]
         own, other = (
             part.view(shape).permute(2, 0, 3, 1, 4) for part in (joint[:count], joint[half:])
         )
-        q = own[0] if first else sequences[:, None]
-        return q, other[-2], other[-1]
+        return own[0], other[1], other[2]
 
     def merge(self, attended: Tensor, residual: Tensor) -> Tensor:
         """(S, heads, length, D/heads) -> shape of the residual, which is added."""
@@ -201,6 +206,12 @@ class CrossBlock(nn.Module):
         for layer in (self.cross_attn, self.ffn_c, self.self_attn, self.ffn):
             tokens = layer(tokens)
         return tokens
+
+
+def _multiply_into(out: Tensor, tokens: Tensor, weight: Tensor, bias: Tensor) -> None:
+    """Write tokens · weightᵀ + bias to memory in one piece."""
+    matrix = device_path.matrix
+    torch.addmm(bias, matrix(tokens), weight.t(), out=matrix(out))
 
 
 def sequences(tokens: Tensor, *, rows: bool) -> Tensor:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from s2m2_ros.network.prediction import Prediction
 from s2m2_ros.network.tables import kept
@@ -43,7 +44,8 @@ def match_rows_on_device(rows: Tensor, *, allow_negative: bool) -> Prediction:
     scores = transport(rows, allow_negative=allow_negative)[:, :width]
     dustbin = scores[..., -1]
     # Each row of the transport sums to its marginal, so the dustbin has what the row has not.
-    visibility = dustbin.expm1().neg_()
+    # That is 1 − exp of what is at most 0, for which one kernel is the ELU.
+    visibility = functional.elu(dustbin, alpha=-1.0)
     # Now this is the column to read where the window ends.
     dustbin.fill_(-math.inf)
     best = scores.argmax(dim=-1, keepdim=True)

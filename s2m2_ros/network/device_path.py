@@ -7,6 +7,7 @@ read the same input are one, and activations are part of products. Numbers diffe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -23,6 +24,8 @@ MULTIPLE = 8
 # From here on a sigmoid is 1 to the last bit of float32.
 _SIGMOID_IS_ONE = 20.0
 _HALF = (torch.float16, torch.bfloat16)
+# So many numbers of a type add up to one of float32, with 22 bits or more.
+_PARTS = {torch.float16: 2, torch.bfloat16: 3}
 
 
 def serves(x: Tensor) -> bool:
@@ -131,6 +134,25 @@ def block_diagonal(*weights: Tensor) -> Tensor:
         result[row : row + height, column : column + width] = weight
         row, column = row + height, column + width
     return result
+
+
+def part_count(dtype: torch.dtype) -> int:
+    """Return how many numbers of a type hold one of float32, as ``write_parts`` writes them."""
+    return _PARTS.get(dtype, 1)
+
+
+def write_parts(parts: Sequence[Tensor], x: Tensor) -> None:
+    """Write float32 values as sums of numbers of another type, one to each of ``parts``.
+
+    A layer with the same weight for all parts reads the values as exactly as in float32: products
+    of half precision are exact, and GPUs sum them in float32.
+    """
+    parts[0].copy_(x)
+    for index in range(1, len(parts)):
+        rest = x
+        for part in parts[: index - 1]:
+            rest = rest - part
+        torch.sub(rest, parts[index - 1], out=parts[index])
 
 
 def gated(x: Tensor, logits: Tensor, out: Tensor) -> None:

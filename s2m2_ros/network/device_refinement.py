@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from s2m2_ros.network import device_path
+from s2m2_ros.network.device_upsampling import windows_within
 from s2m2_ros.network.joined import join
 from s2m2_ros.network.layers import to_maps, to_tokens
 from s2m2_ros.network.lookup import look_up_twice
@@ -29,12 +29,15 @@ CORRELATION_UNIT = 16.0
 # Confidence and visibility that a step reads are at least this far from 0 and from 1.
 MARGIN = 0.01
 LOGIT_CHANNELS = 32
+# Features of the disparity, of the logits and of both look-ups.
+_DISPARITY, _OTHERS = 96, 64 + 2 * 96
+_MAPS, _WINDOW, _LOOK_UPS = 3, 9, 18
 
 
 class DeviceContext(NamedTuple):
     """What stays the same in all refinement steps on a GPU, left view at 1/4."""
 
-    features: Tensor  # (B, h, w, C), tokens of the context
+    joined: Tensor  # (B, h, w, 96 + 256 + C), whose last channels are tokens of the context
     correlation: Tensor  # (B, h, w, w) float32
 
 
@@ -44,13 +47,11 @@ class DeviceWeights(NamedTuple):
     Two 1×1 layers without an activation between them are one.
     """
 
-    maps: Tensor  # (160, 3, 3, 3) float32, first layers of disparity (in pixels) and of logits
-    maps_bias: Tensor  # float32
-    disparity: Tensor  # (96, 160, 3, 3), second layer of the disparity
+    disparity: Tensor  # (96, n), first layer of the disparity; n as in `_read`
     disparity_bias: Tensor
-    costs: Tensor  # (192, 18), first layer of both look-ups
-    costs_bias: Tensor
-    fusing: Tensor  # (2C, 96 + 192 + 64 + C), of disparity, look-ups, logits and context
+    others: Tensor  # (64 + 192, n), first layers of the logits and of both look-ups
+    others_bias: Tensor
+    fusing: Tensor  # (2C, 96 + 64 + 192 + C), of disparity, logits, look-ups and context
     fusing_bias: Tensor
     heads: Tensor  # (2C, C, 3, 3), first layer of both update heads
     heads_bias: Tensor
@@ -58,17 +59,34 @@ class DeviceWeights(NamedTuple):
 
 
 class DeviceState(NamedTuple):
-    """What a refinement step changes."""
+    """What a refinement step changes; the maps in their memory."""
 
     hidden: Tensor  # (B, C, h, w)
-    maps: Tensor  # (B, 3, h, w) float32: disparity, logits of visibility and of confidence
+    padded: Tensor  # (B, 3, h + 2, w + 2) float32, the maps within a border of zeros
+
+    @property
+    def maps(self) -> Tensor:
+        """(B, 3, h, w) float32: disparity, logits of visibility and of confidence."""
+        return self.padded[..., 1:-1, 1:-1]
+
+
+def shared_context(context: Tensor, correlation: Tensor) -> DeviceContext:
+    """Return what all steps share, from the context (B, C, h, w) and from correlations."""
+    tokens = to_tokens(context)
+    varying = _DISPARITY + _OTHERS
+    joined = tokens.new_empty(*tokens.shape[:-1], varying + tokens.shape[-1])
+    joined[..., varying:] = tokens
+    return DeviceContext(joined, correlation)
 
 
 def first_state(hidden: Tensor, estimate: Prediction) -> DeviceState:
     """Return the state before the first step."""
-    maps = torch.cat(tuple(estimate), dim=1)
-    maps[:, 1:].logit_(eps=MARGIN)
-    return DeviceState(hidden, maps)
+    batch, _, height, width = estimate.disparity.shape
+    padded = estimate.disparity.new_zeros(batch, _MAPS, height + 2, width + 2)
+    state = DeviceState(hidden, padded)
+    torch.cat(tuple(estimate), dim=1, out=state.maps)
+    state.maps[:, 1:].logit_(eps=MARGIN)
+    return state
 
 
 def estimates(maps: Tensor, *, allow_negative: bool, unit: float = 1.0) -> Tensor:
@@ -90,83 +108,104 @@ def estimates(maps: Tensor, *, allow_negative: bool, unit: float = 1.0) -> Tenso
     return found
 
 
-def limited(maps: Tensor, *, allow_negative: bool) -> Tensor:
-    """Return maps of a state with disparity and logits in the limits of what a step reads."""
-    lower, upper = kept(_limits, allow_negative, maps.device)
-    return torch.clamp(maps, lower, upper)
+def limit(maps: Tensor, *, allow_negative: bool) -> None:
+    """Keep disparity and logits of a state in the limits of what a step reads."""
+    maps.clamp_(*kept(_limits, allow_negative, maps.device))
 
 
 def step(refiner: Refiner, state: DeviceState, context: DeviceContext) -> DeviceState:
     """Refine once from limited maps; what matches left of the image is called hidden."""
     made = DeviceWeights(*refiner.made(refiner.make_device_weights))
-    features = _fuse(refiner, made, state.maps, context)
+    features = _fuse(refiner, made, state, context)
     hidden = refiner.gru(state.hidden, refiner.refine_unet.at_quarter(features))
     padding = [1, 1]
     wide = activate(torch.conv2d(hidden, made.heads, made.heads_bias, padding=padding), 'gelu')
-    updates = torch.conv2d(wide, made.updates, padding=padding)
-    maps = state.maps + updates
+    maps = state.maps.add_(torch.conv2d(wide, made.updates, padding=padding))
     column = kept(_columns, maps.shape[-1], maps.device)
     maps[:, 1].masked_fill_(maps[:, 0] > column, -math.inf)
-    return DeviceState(hidden, maps)
+    return state._replace(hidden=hidden)
 
 
-def _fuse(refiner: Refiner, made: DeviceWeights, maps: Tensor, context: DeviceContext) -> Tensor:
+def _fuse(
+    refiner: Refiner, made: DeviceWeights, state: DeviceState, context: DeviceContext
+) -> Tensor:
     """Return the features (B, C, h, w) of the current estimate and of its costs."""
-    dtype, order, padding = context.features.dtype, torch.channels_last, [1, 1]
-    wide = torch.conv2d(maps, made.maps, made.maps_bias, padding=padding)
-    wide = activate(wide.to(dtype, memory_format=order), 'gelu')
-    disparity = torch.conv2d(wide, made.disparity, made.disparity_bias, padding=padding)
-    costs = look_up_twice(context.correlation, maps[:, :1], CORRELATION_UNIT, dtype)
+    read = _read(state, context)
+    wide = device_path.gelu_product(read, made.disparity, made.disparity_bias)
     sources = (
-        to_tokens(disparity),
-        device_path.gelu_product(costs, made.costs, made.costs_bias),
-        to_tokens(wide[:, disparity.shape[1] :]),
-        context.features,
+        to_tokens(refiner.disp_feat.second(to_maps(wide))),
+        device_path.gelu_product(read, made.others, made.others_bias),
     )
-    both = torch.cat(sources, dim=-1)
-    mixed = device_path.gelu_product(both, made.fusing, made.fusing_bias)
+    joined = context.joined
+    torch.cat(sources, dim=-1, out=joined[..., : _DISPARITY + _OTHERS])
+    mixed = device_path.gelu_product(joined, made.fusing, made.fusing_bias)
     return cast(Tensor, refiner.disp_corr_ctx_cat.second(to_maps(mixed)))
+
+
+def _read(state: DeviceState, context: DeviceContext) -> Tensor:
+    """Return what the first layers read, as tokens (B, h, w, n) in the type of the features.
+
+    These are the 3×3 windows of the three maps, in parts that add up to float32, and the look-ups.
+    """
+    features = context.joined
+    widths = [_MAPS * _WINDOW] * device_path.part_count(features.dtype) + [_LOOK_UPS]
+    read = features.new_empty(*features.shape[:3], sum(widths))
+    *parts, costs = torch.split(read, widths, dim=-1)
+    device_path.write_parts(
+        [part.unflatten(-1, (_MAPS, 3, 3)) for part in parts],
+        windows_within(state.padded).permute(0, 2, 3, 1, 4, 5),
+    )
+    look_up_twice(costs, context.correlation, state.maps[:, :1], CORRELATION_UNIT)
+    return read
 
 
 def make_weights(refiner: Refiner) -> DeviceWeights:
     """Make the weights of a step."""
-    disparity = refiner.disp_feat
-    lookups, logits = (refiner.corr_feat1, refiner.corr_feat2), refiner.conf_occ_feat
     heads = refiner.disp_update, refiner.conf_occ_update
-    layer = refiner.disp_corr_ctx_cat.first
-    weight = layer.weight.flatten(1).float()
-    widths = [96, 64, 64, refiner.gru.convz1.weight.shape[0], LOGIT_CHANNELS]
-    parts = torch.split(weight, widths, dim=1)
-    seconds = [pair.second for pair in (*lookups, logits)]
-    composed = [
-        part @ second.weight.flatten(1).float()
-        for part, second in zip((parts[1], parts[2], parts[4]), seconds, strict=True)
-    ]
-    bias = device_path.bias_of(layer).float()
-    for part, second in zip((parts[1], parts[2], parts[4]), seconds, strict=True):
-        bias = bias + part @ device_path.bias_of(second).float()
-    dtype = layer.weight.dtype
-    wide = torch.cat((parts[0], *composed, parts[3]), dim=1)
-    # The published layers have confidence before visibility; the estimates have it last.
-    known, known_bias = logits.first.weight.flip(1), device_path.bias_of(logits.first)
     last = device_path.block_diagonal(*(pair.second.weight for pair in heads))[[0, 2, 1]]
     head_weight, head_bias = join(tuple(pair.first for pair in heads))
     return DeviceWeights(
-        device_path.block_diagonal(disparity.first.weight.float() / DISPARITY_UNIT, known.float()),
-        torch.cat((device_path.bias_of(disparity.first), known_bias)).float(),
-        # A map is read whole: what begins within one would be copied.
-        functional.pad(
-            disparity.second.weight, (0, 0, 0, 0, 0, logits.first.weight.shape[0])
-        ).contiguous(memory_format=torch.channels_last),
-        device_path.bias_of(disparity.second),
-        device_path.block_diagonal(*(pair.first.weight.flatten(1) for pair in lookups)),
-        torch.cat([device_path.bias_of(pair.first) for pair in lookups]),
-        wide.to(dtype),
-        bias.to(dtype),
+        *_first_layers(refiner),
+        *_fusing_layer(refiner),
         head_weight.contiguous(memory_format=torch.channels_last),
         device_path.bias_of(heads[0].first) if head_bias is None else head_bias,
         last.contiguous(memory_format=torch.channels_last),
     )
+
+
+def _first_layers(refiner: Refiner) -> tuple[Tensor, ...]:
+    """Return weight and bias of the disparity's first layer, and of the others, for `_read`."""
+    disparity, logits = refiner.disp_feat.first, refiner.conf_occ_feat.first
+    lookups = [pair.first for pair in (refiner.corr_feat1, refiner.corr_feat2)]
+    dtype = disparity.weight.dtype
+    count = device_path.part_count(dtype)
+    # Disparities are in pixels. The published layers have confidence before visibility.
+    of_maps = device_path.block_diagonal(
+        disparity.weight.float().flatten(1) / DISPARITY_UNIT,
+        logits.weight.flip(1).flatten(1).float(),
+    )
+    of_costs = device_path.block_diagonal(*(layer.weight.flatten(1) for layer in lookups))
+    weight = device_path.block_diagonal(of_maps.to(dtype).repeat(1, count), of_costs)
+    bias = torch.cat([device_path.bias_of(layer) for layer in (disparity, logits, *lookups)])
+    widths = [_DISPARITY, _OTHERS]
+    pairs = zip(torch.split(weight, widths), torch.split(bias, widths), strict=True)
+    return tuple(part.clone() for pair in pairs for part in pair)
+
+
+def _fusing_layer(refiner: Refiner) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of the fusing layer and of those before it, but the disparity's."""
+    layer = refiner.disp_corr_ctx_cat.first
+    weight = layer.weight.flatten(1).float()
+    widths = [_DISPARITY, 64, 64, refiner.gru.convz1.weight.shape[0], LOGIT_CHANNELS]
+    disparity, first, second, context, logits = torch.split(weight, widths, dim=1)
+    bias = device_path.bias_of(layer).float()
+    composed = []
+    before = refiner.conf_occ_feat, refiner.corr_feat1, refiner.corr_feat2
+    for part, pair in zip((logits, first, second), before, strict=True):
+        composed.append(part @ pair.second.weight.flatten(1).float())
+        bias = bias + part @ device_path.bias_of(pair.second).float()
+    dtype = layer.weight.dtype
+    return torch.cat((disparity, *composed, context), dim=1).to(dtype), bias.to(dtype)
 
 
 def _limits(allow_negative: bool, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -95,5 +95,9 @@ def filtered(maps: Tensor, logits: Tensor) -> Tensor:
 
 def windows(maps: Tensor) -> Tensor:
     """Return the 3×3 windows of maps, edges repeated: (B, M, h, w) -> (B, M, h, w, 3, 3)."""
-    padded = functional.pad(maps, (1, 1, 1, 1), mode='replicate')
+    return windows_within(functional.pad(maps, (1, 1, 1, 1), mode='replicate'))
+
+
+def windows_within(padded: Tensor) -> Tensor:
+    """Return the 3×3 windows of maps with a border: (B, M, h + 2, w + 2) -> (B, M, h, w, 3, 3)."""
     return padded.unfold(2, 3, 1).unfold(3, 3, 1)

@@ -42,21 +42,17 @@ def look_up(correlation: Tensor, position: Tensor) -> Tensor:
     return torch.lerp(values[..., :-1], values[..., 1:], fraction).permute(0, 3, 1, 2)
 
 
-def look_up_twice(
-    correlation: Tensor, disparity: Tensor, unit: float, dtype: torch.dtype
-) -> Tensor:
+def look_up_twice(out: Tensor, correlation: Tensor, disparity: Tensor, unit: float) -> None:
     """Read what ``look_up`` does of the correlation and of its pooled columns, in units.
 
     PyTorch's sampling of images does it: a pixel's row is an image of height 1 or, for the pooled
     columns, one of height 2, the even and the odd columns, which is read halfway between both.
 
     Args:
+        out: tokens (B, h, w, 18) of any type.
         correlation: (B, h, w, w) float32.
         disparity: (B, 1, h, w) float32.
         unit: a power of two, by which the values are divided.
-        dtype: of the result.
-
-    Returns: tokens (B, h, w, 18).
     """
     *shape, width = correlation.shape
     tables = kept(_tables, width, correlation.device)
@@ -67,12 +63,10 @@ def look_up_twice(
         correlation.view(-1, 1, 1, width),
         correlation.view(-1, 1, width // 2, 2).transpose(2, 3),
     )
-    values = correlation.new_empty(*shape, 2 * reads, dtype=dtype)
     for index, image in enumerate(images):
         part = slice(index * reads, (index + 1) * reads)
         read = torch.grid_sampler_2d(image, grid[:, :, part], _BILINEAR, _ZEROS, False)
-        torch.mul(read.view(*shape, reads), 1.0 / unit, out=values[..., part])
-    return values
+        torch.mul(read.view(*shape, reads), 1.0 / unit, out=out[..., part])
 
 
 class _Tables(NamedTuple):

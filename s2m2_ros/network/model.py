@@ -14,7 +14,7 @@ from s2m2_ros.network.backbone import Backbone
 from s2m2_ros.network.bands import in_overlapping_bands
 from s2m2_ros.network.config import S2M2Config
 from s2m2_ros.network.device_upsampling import empty_maps, scale_into
-from s2m2_ros.network.layers import GatedFusion, conv_pair, halves, to_tokens
+from s2m2_ros.network.layers import GatedFusion, conv_pair, halves
 from s2m2_ros.network.matching import Matcher
 from s2m2_ros.network.prediction import Prediction, Stages
 from s2m2_ros.network.refinement import GlobalRefiner, Refiner, State, bound
@@ -189,12 +189,10 @@ class S2M2(nn.Module):
     ) -> Iterator[device_refinement.DeviceState]:
         """Yield the state after each step."""
         state = device_refinement.first_state(hidden, start)
-        shared = device_refinement.DeviceContext(to_tokens(context), correlation)
+        shared = device_refinement.shared_context(context, correlation)
         for index in range(self.refine_iterations):
             if index:
-                negative = self.allow_negative
-                maps = device_refinement.limited(state.maps, allow_negative=negative)
-                state = state._replace(maps=maps)
+                device_refinement.limit(state.maps, allow_negative=self.allow_negative)
             state = device_refinement.step(self.refiner, state, shared)
             yield state
 
