@@ -124,7 +124,7 @@ class KernelsOfGPUs(TorchFunctionMode):
     """Calls what PyTorch calls on a GPU where tensors of `meta` would choose otherwise.
 
     Attention is fused: by flash attention where the depths of keys and values are equal. A
-    convolution with a bias and a ReLU is one kernel.
+    convolution with a bias and a ReLU is one kernel. So is a softmax of float16 into float32.
     """
 
     def __torch_function__(
@@ -139,6 +139,8 @@ class KernelsOfGPUs(TorchFunctionMode):
         if func is torch.cudnn_convolution_relu:
             x, weight, bias, stride, padding, dilation, groups = args
             return torch.conv2d(x, weight, bias, stride, padding, dilation, groups)
+        if func is functional.softmax and _softmax_converts(*args, **kwargs):
+            return torch.ops.aten._softmax(args[0], kwargs['dim'], True)
         if func is not functional.scaled_dot_product_attention:
             return func(*args, **kwargs)
         if args[0].shape[-1] == args[2].shape[-1]:
@@ -146,6 +148,12 @@ class KernelsOfGPUs(TorchFunctionMode):
             return fused(*args[:3], scale=kwargs.get('scale'))[0]
         fused = torch.ops.aten._scaled_dot_product_efficient_attention
         return fused(*args[:3], None, False, scale=kwargs.get('scale'))[0]
+
+
+def _softmax_converts(
+    x: Tensor, *_: object, dtype: torch.dtype | None = None, **__: object
+) -> bool:
+    return x.dtype is torch.float16 and dtype is torch.float32
 
 
 def _read(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:

@@ -22,7 +22,7 @@ from s2m2_ros.network.products import activate
 from s2m2_ros.network.tables import kept
 
 if TYPE_CHECKING:
-    from s2m2_ros.network.refinement import Refiner
+    from s2m2_ros.network.refinement import ContextLayers, Refiner
 
 DISPARITY_UNIT = 100.0
 CORRELATION_UNIT = 16.0
@@ -31,13 +31,14 @@ MARGIN = 0.01
 LOGIT_CHANNELS = 32
 # Features of the disparity, of the logits and of both look-ups.
 _DISPARITY, _OTHERS = 96, 64 + 2 * 96
+_VARYING = _DISPARITY + _OTHERS
 _MAPS, _WINDOW, _LOOK_UPS = 3, 9, 18
 
 
 class DeviceContext(NamedTuple):
     """What stays the same in all refinement steps on a GPU, left view at 1/4."""
 
-    joined: Tensor  # (B, h, w, 96 + 256 + C), whose last channels are tokens of the context
+    joined: Tensor  # (B, h, w, 96 + 256 + C), what the fusing layer reads, the context last
     correlation: Tensor  # (B, h, w, w) float32
 
 
@@ -70,17 +71,23 @@ class DeviceState(NamedTuple):
         return self.padded[..., 1:-1, 1:-1]
 
 
-def shared_context(context: Tensor, correlation: Tensor) -> DeviceContext:
-    """Return what all steps share, from the context (B, C, h, w) and from correlations."""
-    tokens = to_tokens(context)
-    varying = _DISPARITY + _OTHERS
-    joined = tokens.new_empty(*tokens.shape[:-1], varying + tokens.shape[-1])
-    joined[..., varying:] = tokens
+def shared_context(layers: ContextLayers, fused: Tensor, correlation: Tensor) -> DeviceContext:
+    """Return what all steps share, the context where they read it.
+
+    Args:
+        layers: of the context.
+        fused: (B, C, h, w), what they read.
+        correlation: (B, h, w, w) float32.
+    """
+    tokens = to_tokens(fused)
+    joined = tokens.new_empty(*tokens.shape[:-1], _VARYING + tokens.shape[-1])
+    layers.write(joined[..., _VARYING:], tokens)
     return DeviceContext(joined, correlation)
 
 
-def first_state(hidden: Tensor, estimate: Prediction) -> DeviceState:
+def first_state(context: DeviceContext, estimate: Prediction) -> DeviceState:
     """Return the state before the first step."""
+    hidden = to_maps(context.joined[..., _VARYING:].tanh())
     batch, _, height, width = estimate.disparity.shape
     padded = estimate.disparity.new_zeros(batch, _MAPS, height + 2, width + 2)
     state = DeviceState(hidden, padded)
@@ -137,7 +144,7 @@ def _fuse(
         device_path.gelu_product(read, made.others, made.others_bias),
     )
     joined = context.joined
-    torch.cat(sources, dim=-1, out=joined[..., : _DISPARITY + _OTHERS])
+    torch.cat(sources, dim=-1, out=joined[..., :_VARYING])
     mixed = device_path.gelu_product(joined, made.fusing, made.fusing_bias)
     return cast(Tensor, refiner.disp_corr_ctx_cat.second(to_maps(mixed)))
 

@@ -41,7 +41,7 @@ def empty_maps(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -
 
 
 def scale_into(out: Tensor, images: Tensor) -> None:
-    """Write images of 0..255 as −1..1, computed in float32: both (B, 3, H, W)."""
+    """Write images (B, 3, H, W) of 0..255 as −1..1, computed in float32."""
     minus_one = kept(_minus_one, images.device)
     torch.add(minus_one, images, alpha=2.0 / 255.0, out=out)
 
@@ -49,17 +49,6 @@ def scale_into(out: Tensor, images: Tensor) -> None:
 def _minus_one(device: torch.device) -> Tensor:
     # With an axis, so that it decides about the type of the sum.
     return torch.full((1,), -1.0, device=device)
-
-
-def planes(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return tokens · weightᵀ + bias as maps whose channels lie apart, for reading one at a time.
-
-    (B, h, w, in) -> (B, out, h, w)
-    """
-    batch, height, width, _ = tokens.shape
-    columns = tokens.flatten(1, 2).transpose(1, 2)
-    result = torch.matmul(weight, columns).add_(bias[:, None])
-    return result.view(batch, -1, height, width)
 
 
 def quadrupled(maps: Tensor, wide: Tensor) -> Tensor:
@@ -76,8 +65,11 @@ def quadrupled(maps: Tensor, wide: Tensor) -> Tensor:
     parts = wide.view(batch, height, 2, width, 2, 2, 2, _NEIGHBORS)
     # By neighbor, then by row and column among the 4×4 pixels.
     ordered = parts.permute(0, 1, 3, 7, 2, 5, 4, 6)
-    logits = ordered.new_empty(ordered.shape, dtype=torch.float32).copy_(ordered)
-    weights = logits.view(batch * height * width, _NEIGHBORS, _FACTOR**2).softmax(dim=1)
+    weights = functional.softmax(
+        ordered.reshape(batch * height * width, _NEIGHBORS, _FACTOR**2),
+        dim=1,
+        dtype=torch.float32,
+    )
     means = (
         windows(maps).permute(0, 2, 3, 1, 4, 5).reshape(batch * height * width, count, _NEIGHBORS)
         @ weights
@@ -88,9 +80,8 @@ def quadrupled(maps: Tensor, wide: Tensor) -> Tensor:
 
 def filtered(maps: Tensor, logits: Tensor) -> Tensor:
     """Return ``window_means`` of maps and logits at the same resolution."""
-    weights = logits.softmax(dim=1)
-    by_neighbor = weights.view(weights.shape[0], 1, 3, 3, *weights.shape[-2:])
-    return (windows(maps).permute(0, 1, 4, 5, 2, 3) * by_neighbor).sum(dim=(2, 3))
+    weights = functional.softmax(to_tokens(logits), dim=-1, dtype=torch.float32)
+    return (windows(maps) * weights.unflatten(-1, (3, 3))[:, None]).sum(dim=(-2, -1))
 
 
 def windows(maps: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ from s2m2_ros.network.backbone import Backbone
 from s2m2_ros.network.bands import in_overlapping_bands
 from s2m2_ros.network.config import S2M2Config
 from s2m2_ros.network.device_upsampling import empty_maps, scale_into
-from s2m2_ros.network.layers import GatedFusion, conv_pair, halves
+from s2m2_ros.network.layers import GatedFusion, halves
 from s2m2_ros.network.matching import Matcher
 from s2m2_ros.network.prediction import Prediction, Stages
-from s2m2_ros.network.refinement import GlobalRefiner, Refiner, State, bound
+from s2m2_ros.network.refinement import ContextLayers, GlobalRefiner, Refiner, State, bound
 from s2m2_ros.network.transformer import TransformerStack
 from s2m2_ros.network.unet import UNet
 from s2m2_ros.network.upsampling import Upsampler1x, Upsampler4x, separate, window_means
@@ -34,7 +34,7 @@ class Encoding(NamedTuple):
 
     half: Tensor  # (B, C, H/2, W/2), left
     features: Tensor  # (B, C, H/4, W/4), left, after the transformer
-    context: Tensor  # (B, C, H/4, W/4), left
+    fused: Tensor  # (B, C, H/4, W/4), left, those before and after the transformer
     correlation: Tensor  # (B, H/4, W/4, W/4) float32
 
 
@@ -84,7 +84,7 @@ class S2M2(nn.Module):
         self.global_refiner = GlobalRefiner(channels)
         self.feat_fusion_layer = GatedFusion(channels, kernel=3)
         self.refiner = Refiner(channels)
-        self.ctx_feat = conv_pair(channels, channels, channels, (1, 1))
+        self.ctx_feat = ContextLayers(channels)
 
     def forward(self, left: Tensor, right: Tensor) -> Prediction:
         """Match rectified pairs.
@@ -100,11 +100,11 @@ class S2M2(nn.Module):
         Raises:
             ValueError: if a shape or type is another one.
         """
-        half, features, context, correlation = self._encode(left, right)
+        half, features, fused, correlation = self._encode(left, right)
         matching, filled = self._match(correlation, features)
         del features
-        hidden, maps = self._refined(matching, filled, context, correlation)
-        del context, correlation
+        hidden, maps = self._refined(matching, filled, fused, correlation)
+        del fused, correlation
         return self._upsample(hidden, maps, half, left)[1]
 
     def forward_all(self, left: Tensor, right: Tensor) -> Stages:
@@ -113,10 +113,10 @@ class S2M2(nn.Module):
         Arguments and errors are those of ``forward``. The cost beyond it is the whole transport,
         (B, H/4, W/4, W/4) float32.
         """
-        half, features, context, correlation = self._encode(left, right)
+        half, features, fused, correlation = self._encode(left, right)
         probability = self.disp_init.probability(correlation, allow_negative=self.allow_negative)
         matching, filled = self._match(correlation, features)
-        hidden, estimates = self._refine(matching, filled, context, correlation)
+        hidden, estimates = self._refine(matching, filled, fused, correlation)
         upsampled, prediction = self._upsample(hidden, in_pixels(estimates[-1]), half, left)
         iterations = tuple(estimates[1:])
         return Stages(probability, matching, filled, iterations, upsampled, prediction)
@@ -134,7 +134,7 @@ class S2M2(nn.Module):
             features = features.clone()
         fused = self.feat_fusion_layer(features, convolved)
         correlation = self.disp_init.correlate(matched)
-        return Encoding(half, features, self.ctx_feat(fused), correlation)
+        return Encoding(half, features, fused, correlation)
 
     def _stacked(self, left: Tensor, right: Tensor) -> Tensor:
         """Return images scaled, in the network's type, left ones first: (2B, 3, H, W)."""
@@ -154,17 +154,18 @@ class S2M2(nn.Module):
         return matching, filled if self.allow_negative else filled.clamp_min(0.0)
 
     def _refine(
-        self, matching: Prediction, filled: Tensor, context: Tensor, correlation: Tensor
+        self, matching: Prediction, filled: Tensor, fused: Tensor, correlation: Tensor
     ) -> tuple[Tensor, list[Prediction]]:
         """Return the last hidden state, and the estimates before and after every step."""
-        hidden = context.tanh()
         estimates = [matching._replace(disparity=filled)]
-        if device_path.serves(hidden):
-            for state in self._steps_on_device(hidden, estimates[0], context, correlation):
+        if device_path.serves(fused) and self.refine_iterations:
+            for state in self._steps_on_device(estimates[0], fused, correlation):
                 maps = device_refinement.estimates(state.maps, allow_negative=self.allow_negative)
                 estimates.append(separate(maps))
                 hidden = state.hidden
             return hidden, estimates
+        context = self.ctx_feat(fused)
+        hidden = context.tanh()
         shared = self.refiner.context(context, correlation)
         for _ in range(self.refine_iterations):
             hidden, estimate = self.refiner(State(hidden, estimates[-1].detached()), shared)
@@ -172,24 +173,24 @@ class S2M2(nn.Module):
         return hidden, estimates
 
     def _refined(
-        self, matching: Prediction, filled: Tensor, context: Tensor, correlation: Tensor
+        self, matching: Prediction, filled: Tensor, fused: Tensor, correlation: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the last hidden state and estimate: maps (B, 3, h, w), disparity in pixels."""
-        if device_path.serves(context) and self.refine_iterations:
+        if device_path.serves(fused) and self.refine_iterations:
             start = matching._replace(disparity=filled)
-            *_, last = self._steps_on_device(context.tanh(), start, context, correlation)
+            *_, last = self._steps_on_device(start, fused, correlation)
             return last.hidden, device_refinement.estimates(
                 last.maps, allow_negative=self.allow_negative, unit=_QUARTER
             )
-        hidden, estimates = self._refine(matching, filled, context, correlation)
+        hidden, estimates = self._refine(matching, filled, fused, correlation)
         return hidden, in_pixels(estimates[-1])
 
     def _steps_on_device(
-        self, hidden: Tensor, start: Prediction, context: Tensor, correlation: Tensor
+        self, start: Prediction, fused: Tensor, correlation: Tensor
     ) -> Iterator[device_refinement.DeviceState]:
-        """Yield the state after each step."""
-        state = device_refinement.first_state(hidden, start)
-        shared = device_refinement.shared_context(context, correlation)
+        """Yield the state after each step, until the next step in the same memory."""
+        shared = device_refinement.shared_context(self.ctx_feat, fused, correlation)
+        state = device_refinement.first_state(shared, start)
         for index in range(self.refine_iterations):
             if index:
                 device_refinement.limit(state.maps, allow_negative=self.allow_negative)
@@ -217,7 +218,7 @@ class S2M2(nn.Module):
         logits = self.upsample_mask_1x(maps[:, :1], image, half)
         if not self.double_output:
             return window_means(maps, logits, 1)
-        logits = functional.interpolate(logits, scale_factor=2.0, mode='bilinear')
+        logits = functional.interpolate(logits.float(), scale_factor=2.0, mode='bilinear')
         disparity, others = torch.split(window_means(maps, logits, 2), [1, 2], dim=1)
         return torch.cat((2.0 * disparity, others), dim=1)
 

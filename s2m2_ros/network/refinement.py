@@ -108,6 +108,30 @@ class GlobalRefiner(KeepsWeights):
         return torch.conv2d(self.refine_unet.at_quarter(x), last, last_bias, padding=[1, 1])
 
 
+class ContextLayers(ConvPair, KeepsWeights):
+    """The two 1×1 layers that give the context."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(conv(channels, channels, 1), conv(channels, channels, 1))
+        self.made = MadeTensors()
+
+    def keep_device_weights(self) -> None:
+        """Make the second layer take its bias from a channel of the first."""
+        self.made.keep(self._make)
+
+    def _make(self) -> tuple[Tensor, ...]:
+        return device_path.chain(self.first, self.second)
+
+    def write(self, out: Tensor, tokens: Tensor) -> None:
+        """Write the context of tokens (B, h, w, C) to some channels of wider tokens on a GPU.
+
+        A product without a bias is written there by the kernel itself.
+        """
+        weight, bias, last = self.made(self._make)
+        hidden = device_path.matrix(device_path.gelu_product(tokens, weight, bias))
+        torch.mm(hidden, last.t(), out=out.flatten(0, 2))
+
+
 class Context(NamedTuple):
     """What stays the same in all refinement steps, left view at 1/4."""
 

@@ -16,7 +16,6 @@ from s2m2_ros.network.device_upsampling import (
     doubling_weights,
     empty_maps,
     filtered,
-    planes,
     quadrupled,
     scale_into,
 )
@@ -27,6 +26,9 @@ from s2m2_ros.network.prediction import Prediction
 from s2m2_ros.network.products import product
 
 _NEIGHBORS = 9
+# Of the features at full resolution on a GPU; a power of two, so that dividing by it is exact.
+_UNIT = 64.0
+_parts = device_path.part_count
 
 
 class Upsampler4x(KeepsWeights):
@@ -71,7 +73,11 @@ class Upsampler4x(KeepsWeights):
 
 
 class Upsampler1x(KeepsWeights):
-    """Weights of the edge-guided filter at full resolution; float32 throughout."""
+    """Weights of the edge-guided filter at full resolution.
+
+    It runs in float32 but for float16 on a GPU, where the disparity is read as two numbers that
+    add up to float32.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -84,43 +90,57 @@ class Upsampler1x(KeepsWeights):
         self.made = MadeTensors()
 
     def keep_device_weights(self) -> None:
-        """Make the float32 weights, the first layers of disparity and image as one."""
+        """Make the weights, the first layers of disparity and image as one."""
         self.made.keep(self._make)
 
+    @property
+    def _device_type(self) -> torch.dtype:
+        """What a GPU computes in: eight bits of bfloat16 would be too few for the logits."""
+        dtype = self.conv_ctx.weight.dtype
+        return torch.float16 if dtype is torch.float16 else torch.float32
+
     def _make(self) -> tuple[Tensor, ...]:
+        """Return the weights and biases of all layers, for features in a unit.
+
+        All of them are linear or ReLU, so the unit goes in with the first layers and out with the
+        last one. In float16 it keeps disparities of thousands of pixels in range.
+        """
+        dtype = self._device_type
         firsts = [cast(nn.ConvTranspose2d, pair[0]) for pair in (self.conv_disp, self.conv_rgb)]
         first = device_path.block_diagonal(*(convolution_weight(f).float() for f in firsts))
         first_bias = torch.cat([device_path.bias_of(layer).float() for layer in firsts])
+        # The image is read from the first part alone.
+        rests = [functional.pad(first[:, :1], (0, 0, 0, 0, 0, 3))] * (_parts(dtype) - 1)
+        first = torch.cat((first, *rests), dim=1)
         middle = cast(nn.Conv2d, self.conv_concat[0])
         last = cast(nn.ConvTranspose2d, self.conv_concat[2])
-        order = torch.channels_last
         # With channels more, where the features of the context will be written.
-        rest = middle.weight.shape[1] - first.shape[0]
+        more = middle.weight.shape[1] - first.shape[0]
+        context, context_bias = doubling_weights(self.conv_ctx)
+        order = torch.channels_last
         return (
-            torch.cat((first, first.new_zeros(rest, *first.shape[1:]))).contiguous(
-                memory_format=order
+            functional.pad(first / _UNIT, (0, 0, 0, 0, 0, 0, 0, more)).to(
+                dtype, memory_format=order
             ),
-            torch.cat((first_bias, first_bias.new_zeros(rest))),
-            *doubling_weights(self.conv_ctx),
-            middle.weight.float().contiguous(memory_format=order),
-            device_path.bias_of(middle).float(),
-            convolution_weight(last).float().flatten(1),
-            device_path.bias_of(last).float(),
+            functional.pad(first_bias / _UNIT, (0, more)).to(dtype),
+            context / _UNIT,
+            context_bias / _UNIT,
+            middle.weight.to(dtype, memory_format=order),
+            (device_path.bias_of(middle).float() / _UNIT).to(dtype),
+            (convolution_weight(last).float().flatten(1) * _UNIT).to(dtype),
+            device_path.bias_of(last).to(dtype),
         )
 
     def _on_device(self, disparity: Tensor, image: Tensor, half: Tensor) -> Tensor:
         first, first_bias, *context, middle, middle_bias, last, last_bias = self.made(self._make)
-        shape = (disparity.shape[0], 4, *disparity.shape[-2:])
-        both = empty_maps(shape, torch.float32, disparity.device)
-        both[:, :1] = disparity
-        scale_into(both[:, 1:], image)
-        joined = device_path.relu_convolution(both, first, first_bias)
-        # At full resolution these are the largest maps of all.
-        del both
+        joined = device_path.relu_convolution(
+            _join(disparity, image, first.dtype), first, first_bias
+        )
         double_into(joined[:, -16:], half, *context)
         mixed = device_path.relu_convolution(joined, middle, middle_bias)
+        # At full resolution these are the largest maps of all.
         del joined
-        return planes(to_tokens(mixed), last, last_bias)
+        return to_maps(device_path.product(to_tokens(mixed), last, last_bias))
 
     def forward(self, disparity: Tensor, image: Tensor, half: Tensor) -> Tensor:
         """Compute the logits of the filter.
@@ -130,7 +150,7 @@ class Upsampler1x(KeepsWeights):
             image: (B, 3, H, W) left image scaled to −1..1, float32; on a GPU the image itself.
             half: (B, C, H/2, W/2) features of the left image.
 
-        Returns: logits (B, 9, H, W) float32.
+        Returns: logits (B, 9, H, W) float32; on a GPU in its type, in channels-last order.
         """
         if device_path.serves(half):
             return self._on_device(disparity, image, half)
@@ -148,6 +168,20 @@ class Upsampler1x(KeepsWeights):
             mixed = in_full_precision(first, joined, first.weight)
             del joined
             return flipped(self.conv_concat[2], mixed.relu_())
+
+
+def _join(disparity: Tensor, image: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return disparity and scaled image as maps (B, 4·n, H, W), the disparity in n parts.
+
+    Every part has the image behind it, for channels in fours.
+    """
+    count = _parts(dtype)
+    batch, _, height, width = disparity.shape
+    both = empty_maps((batch, 4 * count, height, width), dtype, disparity.device)
+    grouped = both.unflatten(1, (count, 4))
+    device_path.write_parts(grouped[:, :, :1].unbind(1), disparity)
+    scale_into(grouped[:, :, 1:], image[:, None].expand(-1, count, -1, -1, -1))
+    return both
 
 
 def join_maps(parts: Sequence[Tensor]) -> Tensor:
