@@ -79,7 +79,8 @@ def transport(rows: Tensor, *, allow_negative: bool) -> Tensor:
     Returns: logarithms of the transport, dustbins last, in units of a pixel's marginal 1/2w.
     """
     count, width, _ = rows.shape
-    scores = rows.new_zeros(count, width + 1, width + 1)
+    scores = rows.new_empty(count, width + 1, width + 1)
+    scores[:, -1] = 0.0
     if allow_negative:
         scores[:, :width, :width] = rows
     else:
@@ -89,7 +90,11 @@ def transport(rows: Tensor, *, allow_negative: bool) -> Tensor:
         if index:
             scores[:, -1].add_(math.log(width))
         scores = scores.log_softmax(dim=-2)
-        scores[..., -1].add_(math.log(width))
+        if index:
+            scores[..., -1].add_(math.log(width))
+        else:
+            # The dustbins of the rows are zeros at first, which need not be written before.
+            scores[..., -1] = math.log(width) - math.log(width + 1)
         scores = scores.log_softmax(dim=-1)
     return scores
 

@@ -84,10 +84,19 @@ def test_cudnn_cuts_off_in_the_kernel_that_convolves(device_budget: ModuleType) 
     assert launches == [{'convolution': 1}, {'convolution': 1, 'relu_': 1}]
 
 
+def test_a_softmax_of_float16_into_float32_is_one_launch(device_budget: ModuleType) -> None:
+    logits = torch.empty(100, 9, dtype=torch.float16, device=META)
+    with device_budget.counted(nn.Identity(), [logits]) as budget:
+        weights = functional.softmax(logits, dim=-1, dtype=torch.float32)
+    assert weights.dtype is torch.float32
+    assert budget.launches == {'_softmax': 1}
+    assert budget.bytes_touched == {'_softmax': 900 * (2 + 4)}
+
+
 def test_the_network_is_counted_and_memory_stays_below_its_target(
     device_budget: ModuleType,
 ) -> None:
     budget = device_budget.network_budget('S', (640, 480)).total()
     assert budget.launches <= 800
-    assert budget.bytes_touched < 6.9e9
-    assert budget.peak_bytes < 260e6
+    assert budget.bytes_touched <= 6.5e9
+    assert budget.peak_bytes <= 260e6

@@ -20,6 +20,7 @@ from s2m2_ros.network.joined import KeepsWeights
 from s2m2_ros.network.lookup import look_up, look_up_twice, pool_columns
 from s2m2_ros.network.matching import match_rows
 from s2m2_ros.network.unet import OuterUNet
+from s2m2_ros.network.upsampling import Upsampler1x
 
 OnDevice = Callable[[], AbstractContextManager[None]]
 
@@ -37,6 +38,15 @@ def on_device(monkeypatch: pytest.MonkeyPatch) -> OnDevice:
     return stand_in
 
 
+@pytest.fixture
+def memory_without_values() -> Iterator[None]:
+    """Fill memory that nothing was written to with NaN."""
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(1).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
 def prepared_for_device(network: S2M2) -> S2M2:
     prepared = copy.deepcopy(network)
     for module in prepared.modules():
@@ -51,6 +61,7 @@ def largest(found: Any, wanted: Any) -> list[float]:
     return [float((one - other).abs().max()) for one, other in pairs]
 
 
+@pytest.mark.usefixtures('memory_without_values')
 @torch.inference_mode()
 def test_the_network_gives_the_same(filled: Any, pairs: Any, on_device: OnDevice) -> None:
     network = filled('XS', refine_iterations=2)
@@ -136,6 +147,7 @@ def test_transport_with_dustbins_in_the_matrix(scale: float, allow_negative: boo
         assert error < 2 * plain_error + 1e-6
 
 
+@pytest.mark.usefixtures('memory_without_values')
 @torch.inference_mode()
 def test_scores_of_any_range_stay_finite() -> None:
     torch.manual_seed(0)
@@ -155,7 +167,10 @@ def test_sampled_look_ups_read_both_rows_and_zeros_outside() -> None:
     full = look_up(correlation, column)
     pooled = look_up(pool_columns(correlation), column / 2)
     wanted = torch.cat((full, pooled), dim=1).permute(0, 2, 3, 1) / 16.0
-    found = look_up_twice(correlation, disparity, 16.0, torch.float32)
+    found = torch.full((2, 3, 16, 20), 7.0)
+    look_up_twice(found[..., 1:19], correlation, disparity, 16.0)
+    assert found[..., [0, 19]].eq(7.0).all()
+    found = found[..., 1:19]
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 
 
@@ -219,6 +234,48 @@ def test_the_outer_map_and_the_backbone_by_fewer_layers(on_device: OnDevice) -> 
         # The border too: there is no bias outside the image.
         torch.testing.assert_close(found[0], half, rtol=0, atol=1e-5)
         torch.testing.assert_close(found[1], quarter, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'count', 'bits'), [(torch.float16, 2, 22), (torch.bfloat16, 3, 24)]
+)
+def test_parts_of_a_lower_precision_add_up(dtype: torch.dtype, count: int, bits: int) -> None:
+    torch.manual_seed(0)
+    x = 1.0 + 3000.0 * torch.rand(1000)
+    assert device_path.part_count(dtype) == count
+    parts = torch.empty(count, 1000, dtype=dtype)
+    device_path.write_parts(parts.unbind(), x)
+    error = (parts.double().sum(dim=0) - x).abs() / x
+    assert error.max() <= 2.0**-bits
+    assert (parts[0].double() - x).abs().max() > 0.5
+    device_path.write_parts([exact := torch.empty(1000)], x)
+    assert torch.equal(exact, x)
+
+
+@pytest.mark.usefixtures('memory_without_values')
+@torch.inference_mode()
+def test_the_head_in_float16_reads_large_disparities_exactly(on_device: OnDevice) -> None:
+    torch.manual_seed(0)
+    head = Upsampler1x(16)
+    # The first layer gives the disparity, and what it has above 1024, which is the first logit;
+    # the middle one gives a hundred times the disparity too, which no float16 holds.
+    first, _ = head.conv_disp
+    middle, last = head.conv_concat[0], head.conv_concat[2]
+    for layer in (first, *head.conv_concat[::2], head.conv_rgb[0], head.conv_ctx):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    first.weight[0, 0, 1, 1] = first.weight[0, 1, 1, 1] = 1.0
+    first.bias[1] = -1024.0
+    middle.weight[0, 0, 1, 1] = 100.0
+    middle.weight[1, 1, 1, 1] = 1.0
+    last.weight[1, 0] = 1.0
+    disparity = 1024.0 + torch.rand(1, 1, 4, 4)
+    image, half = torch.rand(1, 3, 4, 4), torch.rand(1, 16, 2, 2)
+    with on_device():
+        found = head.half()(disparity, image, half.half())
+    # A float16 above 1024 is a whole number.
+    torch.testing.assert_close(found[:, :1].float(), disparity - 1024.0, rtol=1e-3, atol=1e-3)
+    assert found.isfinite().all()
 
 
 @torch.inference_mode()
