@@ -159,7 +159,7 @@ def _read(state: DeviceState, context: DeviceContext) -> Tensor:
     read = features.new_empty(*features.shape[:3], sum(widths))
     *parts, costs = torch.split(read, widths, dim=-1)
     device_path.write_parts(
-        [part.unflatten(-1, (_MAPS, 3, 3)) for part in parts],
+        [part.view(*part.shape[:-1], _MAPS, 3, 3) for part in parts],
         windows_within(state.padded).permute(0, 2, 3, 1, 4, 5),
     )
     look_up_twice(costs, context.correlation, state.maps[:, :1], CORRELATION_UNIT)
@@ -180,7 +180,7 @@ def make_weights(refiner: Refiner) -> DeviceWeights:
     )
 
 
-def _first_layers(refiner: Refiner) -> tuple[Tensor, ...]:
+def _first_layers(refiner: Refiner) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return weight and bias of the disparity's first layer, and of the others, for `_read`."""
     disparity, logits = refiner.disp_feat.first, refiner.conf_occ_feat.first
     lookups = [pair.first for pair in (refiner.corr_feat1, refiner.corr_feat2)]
@@ -194,9 +194,8 @@ def _first_layers(refiner: Refiner) -> tuple[Tensor, ...]:
     of_costs = device_path.block_diagonal(*(layer.weight.flatten(1) for layer in lookups))
     weight = device_path.block_diagonal(of_maps.to(dtype).repeat(1, count), of_costs)
     bias = torch.cat([device_path.bias_of(layer) for layer in (disparity, logits, *lookups)])
-    widths = [_DISPARITY, _OTHERS]
-    pairs = zip(torch.split(weight, widths), torch.split(bias, widths), strict=True)
-    return tuple(part.clone() for pair in pairs for part in pair)
+    own, own_bias = weight[:_DISPARITY].clone(), bias[:_DISPARITY].clone()
+    return own, own_bias, weight[_DISPARITY:].clone(), bias[_DISPARITY:].clone()
 
 
 def _fusing_layer(refiner: Refiner) -> tuple[Tensor, Tensor]:

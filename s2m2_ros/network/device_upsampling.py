@@ -81,7 +81,8 @@ def quadrupled(maps: Tensor, wide: Tensor) -> Tensor:
 def filtered(maps: Tensor, logits: Tensor) -> Tensor:
     """Return ``window_means`` of maps and logits at the same resolution."""
     weights = functional.softmax(to_tokens(logits), dim=-1, dtype=torch.float32)
-    return (windows(maps) * weights.unflatten(-1, (3, 3))[:, None]).sum(dim=(-2, -1))
+    by_neighbor = weights.view(*weights.shape[:-1], 3, 3)[:, None]
+    return (windows(maps) * by_neighbor).sum(dim=(-2, -1))
 
 
 def windows(maps: Tensor) -> Tensor:

@@ -2,10 +2,11 @@
 
 Convolutions, linear layers and attention run in the type of the parameters (``network.half()``,
 ``network.bfloat16()``) or in the autocast type if autocast is on. Correlation, Sinkhorn,
-coordinates, disparity arithmetic, cost look-ups, the weighted means of the upsampling with their
-softmaxes, and the whole of the full-resolution upsampling head run in float32 whatever the
-autocast or the parameters say: float16 cannot hold a column index above 2048 to a whole pixel,
-nor a disparity above 128 to an eighth.
+coordinates, disparity arithmetic, cost look-ups, and the weighted means of the upsampling with
+their softmaxes run in float32 whatever the autocast or the parameters say: float16 cannot hold a
+column index above 2048 to a whole pixel, nor a disparity above 128 to an eighth. So does the whole
+of the full-resolution upsampling head, except in inference with float16 parameters on a GPU. There
+it is float16, and layers read disparities as two numbers that add up to float32 (`device_path`).
 """
 
 from __future__ import annotations

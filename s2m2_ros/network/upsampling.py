@@ -178,7 +178,7 @@ def _join(disparity: Tensor, image: Tensor, dtype: torch.dtype) -> Tensor:
     count = _parts(dtype)
     batch, _, height, width = disparity.shape
     both = empty_maps((batch, 4 * count, height, width), dtype, disparity.device)
-    grouped = both.unflatten(1, (count, 4))
+    grouped = both.view(batch, count, 4, height, width)
     device_path.write_parts(grouped[:, :, :1].unbind(1), disparity)
     scale_into(grouped[:, :, 1:], image[:, None].expand(-1, count, -1, -1, -1))
     return both

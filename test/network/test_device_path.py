@@ -256,7 +256,7 @@ def test_parts_of_a_lower_precision_add_up(dtype: torch.dtype, count: int, bits:
 @torch.inference_mode()
 def test_the_head_in_float16_reads_large_disparities_exactly(on_device: OnDevice) -> None:
     torch.manual_seed(0)
-    head = Upsampler1x(16)
+    head: Any = Upsampler1x(16)
     # The first layer gives the disparity, and what it has above 1024, which is the first logit;
     # the middle one gives a hundred times the disparity too, which no float16 holds.
     first, _ = head.conv_disp
