@@ -72,7 +72,7 @@ class TestFrames:
     @pytest.mark.parametrize('time_ns', [-1, SECOND + 1])
     def test_there_is_none_before_the_first_and_after_the_last(self, time_ns: int) -> None:
         moving = [transform(n * SECOND, 'map', 'base', (0.0, 0.0, 0.0)) for n in (0, 1)]
-        with pytest.raises(S2M2Error, match=r"'base' to 'map'.*frames there: base, map"):
+        with pytest.raises(S2M2Error, match=r"'base' to 'map' is .* of its time, on /tf$"):
             FrameTree([], moving).find('base', 'map', time_ns)
 
     def test_a_loop_ends(self) -> None:
@@ -127,7 +127,7 @@ def test_other_messages_on_topics_of_transforms_are_none(tmp_path: Path) -> None
 
 
 def test_without_a_fitting_transform_pairs_are_not_averaged(tmp_path: Path) -> None:
-    other = Written('/tf_static', START - 5, transform(START, 'map', 'base', (0.0, 0.0, 5.0)))
+    other = Written('/tf_static', START - 5, transform(START, 'odom', 'base', (0.0, 0.0, 5.0)))
     path = write_mcap(tmp_path / 'run.mcap', in_order(scene_pairs(2), [other]))
     found = processed(path, tmp_path / 'out', temporal_fixed_frame='odom')
     assert (found.pairs, found.lost) == (2, 0)
@@ -294,3 +294,32 @@ def test_pairs_of_another_size_end_a_batch() -> None:
     found += [result for _, result in batch.matched()]
     one, two = (4, 8), (4, 6)
     assert found == [('batch', one), None, ('batch', one), ('one', one), ('one', two), None]
+
+
+@pytest.mark.parametrize('option', ['points_frame', 'temporal_fixed_frame'])
+def test_a_frame_that_is_recorded_nowhere_is_an_error(tmp_path: Path, option: str) -> None:
+    still = Written('/tf_static', START - 5, transform(START, 'base', FRAME, (0.0, 0.0, 5.0)))
+    moving = Written('/tf', START + 5, transform(START, 'map', 'base', (0.0, 0.0, 5.0)))
+    path = write_mcap(tmp_path / 'run.mcap', in_order(scene_pairs(2), [still, moving]))
+    said = rf"{option} = 'mpa': .*; frames there: base, left_optical, map"
+    with pytest.raises(S2M2Error, match=said):
+        processed(path, tmp_path / 'out', **{option: 'mpa'})
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_frame_for_clouds_that_are_not_asked_for_is_no_loss(tmp_path: Path) -> None:
+    still = Written('/tf_static', START - 5, transform(START, 'map', 'base', (0.0, 0.0, 5.0)))
+    path = write_mcap(tmp_path / 'run.mcap', in_order(scene_pairs(2), [still]))
+    found = processed(path, tmp_path / 'out', outputs=('depth',), points_frame='map')
+    assert (found.pairs, found.incomplete, found.is_whole) == (2, 0, True)
+
+
+def test_one_cause_is_said_once_whatever_other_frames_come_and_go(tmp_path: Path) -> None:
+    moving = [
+        Written('/tf', START + n * SECOND, transform(START, 'map', f'thing{n}', (0.0, 0.0, 5.0)))
+        for n in range(4)
+    ]
+    path = write_mcap(tmp_path / 'run.mcap', in_order(scene_pairs(15), moving))
+    found = processed(path, tmp_path / 'out', points_frame='map', segment_seconds=0.5)
+    (loss,) = found.losses
+    assert loss.startswith('15 pairs, from 100.000000000 to 102.800000000 s, without points')

@@ -99,6 +99,26 @@ class TestNames:
         assert [name for name, _ in find_inputs([tmp_path])] == ['runs']
         assert 'the 1 pairs of image files there are not' in caplog.text
 
+    def test_results_of_earlier_runs_are_no_inputs(self, tmp_path: Path) -> None:
+        path = write_mcap(tmp_path / 'alice.mcap', scene_pairs(2))
+        write_mcap(tmp_path / 'bob.mcap', scene_pairs(2))
+        wanted = find_inputs([tmp_path])
+        assert [name for name, _ in wanted] == ['alice', 'bob']
+        processed(path, tmp_path / 'r1', keep=('all',))
+        processed(path, tmp_path / 'r2', keep=('all',), formats=(OutputFormat.ROSBAG2,))
+        assert find_inputs([tmp_path], tmp_path / 'r3') == wanted
+        # One that is named is wanted.
+        named = tmp_path / 'r1' / 'alice.mcap'
+        assert find_inputs([named]) == [('alice', named)]
+
+    def test_a_name_that_is_no_text(self, tmp_path: Path) -> None:
+        path = write_mcap(tmp_path / os.fsdecode(b'bad\xff.mcap'), scene_pairs(1))
+        done = command(str(path), '--output', str(tmp_path / 'out'))
+        assert done.returncode == 0, done.stderr
+        assert 'Traceback' not in done.stderr
+        names = {os.fsencode(p.name) for p in (tmp_path / 'out').iterdir()}
+        assert names == {b'bad\xff.mcap', b'bad\xff.json', b'bad\xff.html'}
+
     def test_a_folder_at_a_url_stands_for_the_recordings_at_any_depth(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -126,7 +146,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
             sys.executable, '-m', 's2m2_ros.cli.main', 'process', *arguments, '--outputs', 'depth',
             '--backend', 'sgbm',
         ],
-        cwd=SOURCE, capture_output=True, text=True, check=False,
+        cwd=SOURCE, capture_output=True, text=True, errors='surrogateescape', check=False,
     )  # fmt: skip
 
 

@@ -79,10 +79,15 @@ def find_pairs(
     if source.is_file():
         raise SourceError(f"'{source}' is one image: {_for_one_image(names)}")
     images, results = find_images(source)
-    pairs = _named(source, list(_pairs_by_sides(source, images)))
+    pairs = image_pairs(source, images)
     if not pairs:
         raise SourceError(_nothing_found(source, images, results, names))
     return pairs
+
+
+def image_pairs(folder: Path, images: Sequence[Path]) -> list[ImagePair]:
+    """Return the pairs among images below a folder, by their paths, as `find_pairs` does."""
+    return _named(folder, list(_pairs_by_sides(folder, images)))
 
 
 def named_pairs(left: Path, right: Path) -> list[tuple[str, Path, Path]]:

@@ -48,10 +48,14 @@ class FrameTree:
         self._times = {name: sorted(edge.poses) for name, edge in self._edges.items()}
 
     @property
+    def names(self) -> set[str]:
+        """The names of all frames."""
+        return {edge.parent for edge in self._edges.values()} | self._edges.keys()
+
+    @property
     def frames(self) -> str:
         """The names of all frames, for messages to people."""
-        parents = {edge.parent for edge in self._edges.values()}
-        return ', '.join(sorted(parents | self._edges.keys())) or 'none'
+        return ', '.join(sorted(self.names)) or 'none'
 
     def find(self, source: str, target: str, time_ns: int) -> RigidTransform:
         """Return the transform of points from ``source`` into ``target``; raises PlaybackError."""
@@ -62,7 +66,7 @@ class FrameTree:
         if shared is None:
             raise PlaybackError(
                 f"no transform from '{source}' to '{target}' is recorded on {STATIC_TRANSFORMS} "
-                f'or, of its time, on {MOVING_TRANSFORMS}; frames there: {self.frames}'
+                f'or, of its time, on {MOVING_TRANSFORMS}'
             )
         try:
             return RigidTransform.from_matrix(np.linalg.inv(other[shared]) @ up[shared], target)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.recordings.storage.file_groups import SeveralRecordingsError, family
 from s2m2_ros.io.recordings.storage.file_names import (
     METADATA,
@@ -19,7 +18,8 @@ from s2m2_ros.io.recordings.storage.file_names import (
 from s2m2_ros.io.recordings.storage.recording_files import RecordingFiles
 from s2m2_ros.io.sources.side_words import natural_key
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
-from s2m2_ros.io.sources.stereo_sources import find_pairs
+from s2m2_ros.io.sources.stereo_sources import find_images, image_pairs
+from s2m2_ros.offline.processing.results import is_result
 from s2m2_ros.offline.processing.storage import WILDCARDS, RemoteFolder, is_url
 
 Location = Path | PurePosixPath
@@ -31,9 +31,10 @@ def find_inputs(
 ) -> list[tuple[str, Path | str]]:
     """Return the inputs, paths and URLs, each once, with a name for each, which no other has.
 
-    A folder stands for the recordings in it and in its subfolders, but for what is in ``output``,
-    the folder of results. It is one recording if metadata.yaml says so, or if its files are named
-    and timed as parts of one; without any recording, it is a folder of pairs.
+    A folder stands for the recordings in it and in its subfolders, but for hidden ones, results of
+    earlier runs, and what is in ``output``, the folder of results. A folder is one recording if
+    metadata.yaml says so, or if its files are named and timed as parts of one; without any
+    recording, it is a folder of pairs.
 
     Where several have one name, that of the folder that they are in comes before it; where they
     are in folders of one name, too, a number comes after it. Raises PlaybackError for what is not
@@ -84,8 +85,7 @@ def _expanded(source: Path | str, skipped: Location | None) -> Sequence[Path | s
     recordings = list(_recordings_below(path, skipped, set()))
     if not recordings:
         return [path]
-    if not is_recording(path):
-        _warn_of_pairs(path)
+    _warn_of_pairs(path)
     return recordings
 
 
@@ -98,7 +98,8 @@ def _recordings_below(
         return
     visited.add(location)
     if is_recording(folder):
-        yield from _recordings_in(folder)
+        found = _recordings_in(folder)
+        yield from (path for path in found if not is_result(path, input_name(path)))
     try:
         children = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
         folders = [path for path in children if path.is_dir() and not path.name.startswith('.')]
@@ -113,7 +114,13 @@ def _recordings_in(folder: Path) -> Sequence[Path]:
     """Return the folder if it is one recording, otherwise its files."""
     try:
         found = recording_files(folder)
-        if len(found.files) > 1 and not found.are_named:
+        if found.are_named:
+            return [folder, *found.others]
+        inputs = [file for file in found.files if not is_result(file, input_name(file))]
+        if len(inputs) < len(found.files):
+            # Of an earlier run; what lies beside them is no part of one recording.
+            return inputs
+        if len(found.files) > 1:
             RecordingFiles(folder, is_reporting=False).close()
     except SeveralRecordingsError as error:
         _logger.info('%s; each is processed for itself', error.reason)
@@ -126,9 +133,8 @@ def _recordings_in(folder: Path) -> Sequence[Path]:
 
 def _warn_of_pairs(folder: Path) -> None:
     """Warn of pairs of image files that are not processed."""
-    try:
-        pairs = find_pairs(folder)
-    except S2M2Error:
+    pairs = image_pairs(folder, find_images(folder)[0])
+    if not pairs:
         return
     _logger.warning(
         "'%s' holds recordings, which are processed; the %d pairs of image files there are not, "

@@ -139,7 +139,10 @@ class ProcessOptions:
             )
         if name not in known:
             listed = ', '.join(known)
-            raise S2M2Error(f"no output '{safe_text(name)}': it must be one of {listed}, {ALL}")
+            outputs = self.names('outputs')
+            raise S2M2Error(
+                f"{outputs}: no output '{safe_text(name)}': it must be one of {listed}, {ALL}"
+            )
 
     def _check_numbers(self) -> None:
         for name in ('rate', 'segment_seconds', 'segment_pairs', 'color_slop'):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from s2m2_ros.io.recordings.recording_topics import INFO_TYPE
@@ -57,6 +58,10 @@ class RecordedExtras:
         """Return whether anything is transformed into, or followed in, another frame."""
         return bool(self._wanted_frames())
 
+    def _is_known(self, frames: Sequence[str]) -> bool:
+        """Return whether all frames that are wanted are among these."""
+        return {wanted for wanted, _ in self._wanted_frames().values()} <= {*frames}
+
     def check_transforms(self, frames: Sequence[str]) -> None:
         """Raise PlaybackError if another frame is wanted and no transform is recorded.
 
@@ -64,7 +69,10 @@ class RecordedExtras:
         """
         known = sorted({*frames} - {''})
         recorded = {topic.topic for topic in self._topics if topic.count}
-        if not known or recorded & self._of_transforms(MOVING_TRANSFORMS, STATIC_TRANSFORMS):
+        if not known or self._is_known(known):
+            return
+        if recorded & self._of_transforms(MOVING_TRANSFORMS, STATIC_TRANSFORMS):
+            self._require_frames()
             return
         for name, (wanted, consequence) in self._wanted_frames().items():
             if wanted not in known:
@@ -73,6 +81,27 @@ class RecordedExtras:
                     f'{MOVING_TRANSFORMS} or {STATIC_TRANSFORMS}, so {consequence}: '
                     f'{", ".join(known)}'
                 )
+
+    def _require_frames(self) -> None:
+        """Raise PlaybackError if a frame that is wanted is in no recorded transform."""
+        for name, (wanted, _) in self._wanted_frames().items():
+            found: set[str] = set()
+            for frames in self._recorded_frames():
+                found |= frames
+                if wanted in found:
+                    break
+            else:
+                raise PlaybackError(
+                    f"{self._options.names(name)} = '{wanted}': no transform to or from it is "
+                    f'recorded on {MOVING_TRANSFORMS} or {STATIC_TRANSFORMS}; frames there: '
+                    + ', '.join(sorted(found))
+                )
+
+    def _recorded_frames(self) -> Iterator[set[str]]:
+        """Yield the frames of each message of transforms, the static ones first."""
+        moving = self._messages.contents(self._of_transforms(MOVING_TRANSFORMS), TimeWindow())
+        for message in chain(self._static, (content for _, content in moving)):
+            yield FrameTree([message]).names
 
     def _wanted_frames(self) -> dict[str, tuple[str, str]]:
         """Return the frames that are wanted by option, and what holds if there is none."""
@@ -115,7 +144,7 @@ class RecordedExtras:
         colors = ColorImages(self.color_topic, options) if self.color_topic else None
         frames = FrameTree(self._static, moving)
         return PairExtras(
-            options.points_frame,
+            options.points_frame if 'points_frame' in self._wanted_frames() else '',
             options.temporal_fixed_frame,
             frames,
             targets,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from s2m2_ros.offline.processing.rig_reader import RecordedImage, RigPlace, RigR
 from s2m2_ros.offline.processing.segments import time_segments
 from s2m2_ros.offline.processing.streams import Item, KeptMessage, Rig, Segment, StampedPair
 
+_logger = logging.getLogger(__name__)
+
 # Segments whose first pairs decide which values of deep images are black and white.
 RANGE_SAMPLES = 16
 
@@ -46,8 +49,8 @@ class RecordedStream:
         """
         self._path, self._options = path, options
         self._files = RecordingFiles(path, is_reporting=False)
+        damage = self._files.take_damage()
         try:
-            damage = self._files.take_damage()
             self._messages = RecordedMessages(self._files)
             unusable = self._open_rigs()
             self.losses: Sequence[str] = [*damage, *unusable]
@@ -62,6 +65,9 @@ class RecordedStream:
             self._ranges = self._found_ranges()
             self._open_extras()
         except BaseException:
+            # It may be why.
+            for text in damage:
+                _logger.warning("'%s': %s", path, text)
             self.close()
             raise
 

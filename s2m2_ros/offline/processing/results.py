@@ -157,11 +157,9 @@ class Result:
                 text: bytes | None = self.record.read_bytes()
             else:
                 text = self._remote.read(self.record.name)
-            content = None if text is None else json.loads(text)
-        except (OSError, ValueError):
+        except OSError:
             return None
-        is_ours = isinstance(content, dict) and {'recipe', *FACTS} <= content.keys()
-        return content if is_ours else None
+        return _as_record(text)
 
     def found(self, recipe: Mapping[str, Any]) -> Processed | None:
         """Return the result if it is there and was made by this recipe."""
@@ -279,6 +277,24 @@ class Result:
             except OSError:
                 joined.rename(target)
         return bag
+
+
+def is_result(path: Path, name: str) -> bool:
+    """Return whether a recording or folder is a result of this name, by the record beside it."""
+    try:
+        return _as_record((path.parent / f'{name}.json').read_bytes()) is not None
+    except OSError:
+        return False
+
+
+def _as_record(text: bytes | None) -> dict[str, Any] | None:
+    """Return the record of a result; None if a text is none."""
+    try:
+        content = None if text is None else json.loads(text)
+    except ValueError:
+        return None
+    is_ours = isinstance(content, dict) and {'recipe', *FACTS} <= content.keys()
+    return content if is_ours else None
 
 
 def _facts(summary: Summary) -> dict[str, Any]:

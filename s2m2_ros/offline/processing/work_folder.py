@@ -184,7 +184,8 @@ class WorkFolder:
         """Write a text file under its final name, in place of what has it; see `place`."""
         made = self.path / f'{TEMPORARY_PREFIX}{target.name}'
         with write_errors(target):
-            write_atomically(made, text.encode())
+            # Names of files may hold what is no text.
+            write_atomically(made, text.encode(errors='backslashreplace'))
         self.place(made, target)
 
     def remove(self) -> None:

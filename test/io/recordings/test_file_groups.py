@@ -11,6 +11,7 @@ import pytest
 
 from s2m2_ros.io.recordings.recording_reader import Recording
 from s2m2_ros.io.recordings.storage.file_groups import SeveralRecordingsError
+from s2m2_ros.io.recordings.storage.recording_files import RecordingFiles
 from s2m2_ros.offline.processing.inputs import find_inputs
 from support.recorded_pairs import SECOND, Written, pairs, write_mcap, write_ros1, write_sqlite
 
@@ -123,3 +124,51 @@ def test_a_copy_of_another_kind_is_another_recording(tmp_path: Path) -> None:
     write_ros1(tmp_path / 'run.bag', later(0))
     write_mcap(tmp_path / 'run.mcap', later(0))
     assert found(tmp_path) == ['run.bag', 'run.mcap']
+
+
+@pytest.mark.parametrize('count', [1, 2])
+@pytest.mark.parametrize('offset_s', [0.0, 0.012])
+def test_short_recordings_of_several_robots_are_not_parts(
+    count: int, offset_s: float, tmp_path: Path
+) -> None:
+    names = ['snap_1.mcap', 'snap_2.mcap']
+    for number, name in enumerate(names):
+        # Four messages a pair: the first of them, and the second up to a second later.
+        write_mcap(tmp_path / name, later(offset_s * number)[: 4 * count])
+    if count == 1 and offset_s:
+        # Of one moment each, one after the other: nothing tells them from parts.
+        names = ['.']
+    assert found(tmp_path) == names
+
+
+def test_static_transforms_may_come_long_before(tmp_path: Path) -> None:
+    write_mcap(tmp_path / 'cameras.mcap', later(60))
+    static = [replace(item, topic='/tf_static') for item in later(0)[:1]]
+    write_mcap(tmp_path / 'static.mcap', static)
+    assert found(tmp_path) == ['.']
+
+
+def test_what_metadata_does_not_name_is_for_itself(tmp_path: Path) -> None:
+    write_mcap(tmp_path / 'b_0.mcap', later(0))
+    write_mcap(tmp_path / 'robot2.mcap', later(0))
+    (tmp_path / 'metadata.yaml').write_text(
+        'rosbag2_bagfile_information:\n  relative_file_paths: [b_0.mcap]\n'
+    )
+    assert found(tmp_path) == ['.', 'robot2.mcap']
+
+
+def test_hidden_files_of_file_managers_are_none(tmp_path: Path) -> None:
+    write_mcap(tmp_path / 'run.mcap', later(0))
+    (tmp_path / '._run.mcap').write_bytes(b'\0\5\x16\7')
+    recording = RecordingFiles(tmp_path)
+    assert recording.take_damage() == []
+    recording.close()
+
+
+def test_a_part_that_is_a_link_to_nothing_is_a_loss(tmp_path: Path) -> None:
+    write_mcap(tmp_path / 'run_0.mcap', later(0))
+    (tmp_path / 'run_1.mcap').symlink_to('/nowhere/run_1.mcap')
+    recording = RecordingFiles(tmp_path)
+    (loss,) = recording.take_damage()
+    recording.close()
+    assert "run_1.mcap' is a link to what is not there" in loss

@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lz4.frame
 import pytest
@@ -19,6 +20,7 @@ from mcap.writer import CompressionType, IndexType
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.io.recordings.recording_reader import Recording
+from s2m2_ros.io.recordings.storage.recording_files import RecordingFiles
 from s2m2_ros.io.sources.pair_sources import SourceOptions, open_source
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.io.sources.view_layout import ViewLayout
@@ -179,8 +181,9 @@ def test_compressed_files_are_played_and_their_copies_removed(
     assert not list(scratch.iterdir())
 
 
-def test_a_sqlite_file_whose_recorder_was_killed_gives_its_log_too(tmp_path: Path) -> None:
-    """SQLite's write-ahead log holds what was not yet moved into the file itself."""
+@pytest.fixture
+def with_log(tmp_path: Path) -> Path:
+    """Return a folder with two pairs in an SQLite file and a third in its write-ahead log."""
     path = write_sqlite(tmp_path / 'a.db3', pairs(2))
     writer = sqlite3.connect(path)
     writer.execute('PRAGMA journal_mode=WAL')
@@ -197,7 +200,29 @@ def test_a_sqlite_file_whose_recorder_was_killed_gives_its_log_too(tmp_path: Pat
         (copy / file.name).write_bytes(file.read_bytes())
     writer.close()
     assert (copy / 'a.db3-wal').is_file()
-    assert values(Recording(copy)) == FOUR[:3]
+    return copy
+
+
+def test_a_sqlite_file_whose_recorder_was_killed_gives_its_log_too(with_log: Path) -> None:
+    assert values(Recording(with_log)) == FOUR[:3]
+
+
+def test_a_log_that_cannot_be_read_is_a_loss(
+    with_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in fails as SQLite does on a read-only medium, where root may write all files."""
+    connect = sqlite3.connect
+
+    def refusing(name: str, **options: Any) -> sqlite3.Connection:
+        if 'mode=ro' in name:
+            raise sqlite3.OperationalError('unable to open database file')
+        return connect(name, **options)
+
+    monkeypatch.setattr(sqlite3, 'connect', refusing)
+    with RecordingFiles(with_log) as files:
+        assert len(list(files.messages({'/left/image_rect'}))) == 2
+        (loss,) = files.take_damage()
+    assert "'a.db3' has a write-ahead log, 'a.db3-wal', which cannot be read here" in loss
 
 
 def test_a_damaged_sqlite_file_is_played_as_far_as_it_goes_or_named(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, PlaybackError, seconds
 
 # A recorder goes on in the next file at once; what it still held may reach into both.
 LONGEST_GAP_NS, LONGEST_OVERLAP_NS = 2 * NANOSECONDS, NANOSECONDS
+# Recorded once, perhaps long before the images.
+LATCHED_TOPICS = frozenset({'/robot_description', '/tf_static'})
 # What every recorder of a robot may record, whatever else it was started for.
 COMMON_TOPICS = frozenset({
     '/clock', '/diagnostics', '/events/write_split', '/parameter_events', '/rosout', '/rosout_agg'
@@ -46,6 +48,13 @@ class _Span:
     start_ns: int
     end_ns: int
     path: Path
+    is_latched: bool = False
+
+    def reaches_into(self, after: _Span) -> bool:
+        """Return whether a later part cannot begin where that one does."""
+        shorter = min(self.end_ns - self.start_ns, after.end_ns - after.start_ns)
+        allowed = min(LONGEST_OVERLAP_NS, shorter // 2)
+        return after.start_ns == self.start_ns or self.end_ns - after.start_ns > allowed
 
 
 def family(path: Path | str) -> str:
@@ -80,9 +89,11 @@ def _spans(
         times = file.spans()
         if not times:
             continue
-        span = _Span(min(first for first, _ in times), max(last for _, last in times), path)
+        names = {topic.topic for topic in file.topics if topic.count} - COMMON_TOPICS
+        start, end = min(first for first, _ in times), max(last for _, last in times)
+        span = _Span(start, end, path, names <= LATCHED_TOPICS)
         spans.append(span)
-        for name in {topic.topic for topic in file.topics if topic.count} - COMMON_TOPICS:
+        for name in names - LATCHED_TOPICS:
             by_topic[name].append(span)
     return sorted(spans), {name: sorted(found) for name, found in by_topic.items()}
 
@@ -91,7 +102,7 @@ def _conflict(topic: str, spans: Sequence[_Span]) -> str:
     """Return why the files that hold one topic are not parts of one recording; empty if none."""
     for before, after in pairwise(spans):
         names = f"'{before.path.name}' and '{after.path.name}'"
-        if before.end_ns - after.start_ns > LONGEST_OVERLAP_NS:
+        if before.reaches_into(after):
             start, end = after.start_ns, min(before.end_ns, after.end_ns)
             return f'{names} both hold {topic} from {seconds_text(start)} to {seconds_text(end)} s'
         if family(before.path) != family(after.path):
@@ -101,8 +112,8 @@ def _conflict(topic: str, spans: Sequence[_Span]) -> str:
 
 def _gap(spans: Sequence[_Span]) -> str:
     """Return where nothing was recorded for a while between two files; empty if nowhere."""
-    last = spans[0] if spans else None
-    for span in spans:
+    last: _Span | None = None
+    for span in (span for span in spans if not span.is_latched):
         if last is not None and span.start_ns - last.end_ns > LONGEST_GAP_NS:
             length = seconds_text(span.start_ns - last.end_ns)
             return f"'{span.path.name}' begins {length} s after the end of '{last.path.name}'"

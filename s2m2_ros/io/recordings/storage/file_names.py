@@ -10,7 +10,6 @@ from typing import Any
 
 from s2m2_ros.io.calibration.structured_text import parse
 from s2m2_ros.io.sources.stereo_frame import PlaybackError, seconds_text
-from s2m2_ros.text_safety import safe_text
 
 _logger = logging.getLogger(__name__)
 
@@ -31,6 +30,7 @@ class FoundFiles:
         missing_names: files that metadata.yaml names and that are not there.
         missing: what is said of each of these.
         are_named: whether metadata.yaml names the files, so that they are of one recording.
+        others: files beside these that it does not name.
 
     """
 
@@ -38,6 +38,7 @@ class FoundFiles:
     missing_names: Sequence[str] = ()
     missing: Sequence[str] = ()
     are_named: bool = False
+    others: Sequence[Path] = ()
 
 
 def is_recording(path: Path) -> bool:
@@ -71,16 +72,17 @@ def recording_files(path: Path) -> FoundFiles:
             + (f": metadata.yaml names '{min(named)}'" if named else '')
         )
     there = set[str]().union(*map(_names_of, files))
-    if files and len(files) < len(present):
-        others = ', '.join(file.name for file in present if file not in files)
-        _logger.warning("'%s': metadata.yaml does not name %s: not read", path, safe_text(others))
+    others = [file for file in present if file not in files] if files else []
     # Where none of its files is there, metadata.yaml describes another recording.
     missing = [name for name in named if files and name not in there]
     texts = [
         f"'{path / name}' is missing, which metadata.yaml names{named[name]}: the others are read"
         for name in missing
     ]
-    return FoundFiles(files or present, missing, texts, are_named=bool(files))
+    broken = _broken_links(path)
+    missing += [link.name for link in broken]
+    texts += [f"'{link}' is a link to what is not there: the others are read" for link in broken]
+    return FoundFiles(files or present, missing, texts, bool(files), others)
 
 
 def _names_of(file: Path) -> set[str]:
@@ -92,11 +94,20 @@ def _names_of(file: Path) -> set[str]:
 def _storage_files(folder: Path) -> list[Path]:
     """Return the storage files in a folder, of a file and its compressed copy only the file."""
     try:
-        files = sorted(p for p in folder.iterdir() if p.name.lower().endswith(NAMES))
+        files = sorted(filter(_is_named_so, folder.iterdir()))
     except OSError as error:
         raise PlaybackError(f"cannot read the folder '{folder}': {error.strerror}") from error
     names = {file.name for file in files}
     return [f for f in files if f.is_file() and (f.stem not in names or f.suffix == '.active')]
+
+
+def _is_named_so(path: Path) -> bool:
+    """Return whether a name is that of a storage file; hidden ones are of file managers."""
+    return path.name.lower().endswith(NAMES) and not path.name.startswith('.')
+
+
+def _broken_links(folder: Path) -> list[Path]:
+    return [p for p in sorted(folder.iterdir()) if _is_named_so(p) and not p.exists()]
 
 
 def _named_in_metadata(folder: Path) -> dict[str, str]:

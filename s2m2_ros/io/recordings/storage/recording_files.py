@@ -25,6 +25,7 @@ from s2m2_ros.io.recordings.storage.stored_messages import (
 )
 from s2m2_ros.io.recordings.storage.unpacking import DECOMPRESSORS, NotBegunError, Unpacked, unpack
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
+from s2m2_ros.text_safety import safe_text
 
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +71,10 @@ class RecordingFiles:
                 require_one_recording(path, found.files, opened)
             if is_reporting and path.is_dir() and not (path / METADATA).is_file():
                 _logger.info("'%s' has no metadata.yaml (recorder killed?): not needed", path)
+            if found.others:
+                others = safe_text(', '.join(file.name for file in found.others))
+                level = logging.WARNING if is_reporting else logging.DEBUG
+                _logger.log(level, "'%s': metadata.yaml does not name %s: not read", path, others)
             for text in found.missing:
                 self._report_file(text)
         except BaseException:

@@ -55,7 +55,7 @@ class SqliteFile:
         self._pages: SqlitePages | None = None
         self._file = path.open('rb')
         try:
-            self._connection, is_whole = _connect(path)
+            self._connection, is_whole, has_log = _connect(path)
         except DAMAGE as error:
             self._file.close()
             raise self._unreadable(error) from error
@@ -64,6 +64,12 @@ class SqliteFile:
         self._connection.set_progress_handler(self._is_too_long, STEPS)
         if sys.version_info >= (3, 11):
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_BLOCK)
+        log = path.with_name(f'{path.name}-wal')
+        if not has_log and log.is_file() and log.stat().st_size:
+            self.damage.add(
+                f"has a write-ahead log, '{log.name}', which cannot be read here: the messages "
+                'in it are lost; copy both to a folder that can be written'
+            )
         try:
             self._check_tables()
             self._read_topics(path.stat().st_size, is_whole=is_whole)
@@ -244,10 +250,11 @@ class SqliteFile:
         )
 
 
-def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
+def _connect(path: Path) -> tuple[sqlite3.Connection, bool, bool]:
     """Return a connection, and whether the file has the size that it declares.
 
-    The connection reads the write-ahead log of a killed recorder, if it may.
+    The last value says whether the connection reads the write-ahead log of a killed recorder,
+    which it may not where nothing can be written.
     """
     name = quote(os.fsencode(path.absolute()))
     error: Exception | None = None
@@ -263,5 +270,5 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
             connection.close()
             error = failure
         else:
-            return connection, is_whole
+            return connection, is_whole, option == 'mode=ro'
     raise error or sqlite3.OperationalError('cannot be opened')
