@@ -211,12 +211,16 @@ def test_a_log_that_cannot_be_read_is_a_loss(
     with_log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stand-in fails as SQLite does on a read-only medium, where root may write all files."""
-    connect = sqlite3.connect
+
+    class Refusing(sqlite3.Connection):
+        def execute(self, *_: Any) -> sqlite3.Cursor:
+            raise sqlite3.OperationalError('unable to open database file')
+
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def refusing(name: str, **options: Any) -> sqlite3.Connection:
-        if 'mode=ro' in name:
-            raise sqlite3.OperationalError('unable to open database file')
-        return connect(name, **options)
+        kind = Refusing if 'mode=ro' in name else sqlite3.Connection
+        return connect(name, factory=kind, **options)
 
     monkeypatch.setattr(sqlite3, 'connect', refusing)
     with RecordingFiles(with_log) as files:
