@@ -166,7 +166,11 @@ def _process_all(
             _logger.info("'%s' is done already", source)
         if not result.is_whole:
             text = f"'{source}': {result.pairs} pairs processed, {result.lost} lost"
-            complain(text + (f', {result.incomplete} incomplete' if result.incomplete else ''))
+            if result.incomplete:
+                text += f', {result.incomplete} incomplete'
+            elif not result.lost:
+                text += ' besides those in what is damaged or missing'
+            complain(text)
             status = 1
         print(result.place)
     return status

@@ -106,10 +106,10 @@ def test_a_parameter_file_of_the_node_counts_unless_an_option_says_otherwise(
 @pytest.mark.parametrize(
     ('options', 'said'),
     [
-        (['--outputs', 'depht'], "no output 'depht'"),
-        (['--keep', '/nothing'], '/stereo/left/image_rect'),
-        (['--pair', '/a', '/b'], '/stereo/left/image_rect'),
-        (['--format', 'mcap', 'png'], 'alone'),
+        (['--outputs', 'depht'], "--outputs: no output 'depht'"),
+        (['--keep', '/nothing'], "--keep: no topic '/nothing': recorded are /log, /stereo/left"),
+        (['--pair', '/a', '/b'], "--pair LEFT RIGHT: no images on '/a': recorded are /"),
+        (['--format', 'mcap', 'png'], '--format: mcap and rosbag2 are written alone'),
         (['--format', 'png', '--keep', 'all'], 'recording only'),
         (['--max-depth', '1', '--min-depth', '2'], '--max-depth = 1 m must be 0 (no limit) or'),
         (['--max-depth', '-1'], '--max-depth = -1.0 is not between 0 and'),
@@ -131,7 +131,7 @@ def test_a_parameter_file_of_the_node_counts_unless_an_option_says_otherwise(
         (['--frame-id', ''], '--frame-id'),
         (['--points-frame', '/map'], "--points-frame = '/map' is not the name of a frame"),
         (['--points-frame', 'map'], 'nothing is recorded on /tf or /tf_static'),
-        (['--color-info', '/no'], "--color-info: no camera_info on '/no'; recorded are /stereo/"),
+        (['--color-info', '/no'], "--color-info: no camera_info on '/no'; recorded are /"),
         (['--outputs', 'registered/depth'], "'registered/depth' needs --color-info"),
         (['--ray-workers', '2'], '--ray'),
         (['--ray-address', ''], 'HOST:PORT'),

@@ -52,7 +52,12 @@ class RecordedTopics:
 
 
 def choose_topics(
-    topics: Sequence[StoredTopic], *, left: str = '', right: str = '', video: bool = False
+    topics: Sequence[StoredTopic],
+    *,
+    left: str = '',
+    right: str = '',
+    video: bool = False,
+    names: SettingNames = PARAMETERS,
 ) -> RecordedTopics:
     """Return the topics of the pair: those named, or else the only fitting pair.
 
@@ -67,7 +72,8 @@ def choose_topics(
         given, other = ('recorded_left', 'recorded_right')[:: 1 if left else -1]
         raise PlaybackError(f'{given} is set: set {other} too (recorded are {_listed(images)})')
     if left and right:
-        pair = (_named(images, left), _named(images, right))
+        setting = names('pairs')
+        pair = (_named(images, left, setting), _named(images, right, setting))
     else:
         pair = _only_pair(topics, images)
     return RecordedTopics(*pair, *_infos(pair, _infos_for(pair, topics, images)))
@@ -102,7 +108,7 @@ def choose_shared_topic(
     """
     images = _images(topics, video=video)
     if named:
-        chosen = _named(images, named)
+        chosen = _named(images, named, names('shared_topic'))
     else:
         ranked = sorted(images, key=lambda topic: _rank(topic.topic))
         others = [
@@ -135,12 +141,12 @@ def _images(topics: Iterable[StoredTopic], *, video: bool = False) -> list[Store
     ]
 
 
-def _named(images: Sequence[StoredTopic], name: str) -> str:
+def _named(images: Sequence[StoredTopic], name: str, setting: str) -> str:
     names = [topic.topic for topic in images]
     for candidate in (name, f'/{name.lstrip("/")}', f'{name}/compressed', f'{name}/ffmpeg'):
         if candidate in names:
             return candidate
-    raise PlaybackError(f"no images on '{name}': recorded are {_listed(images)}")
+    raise PlaybackError(f"{setting}: no images on '{name}': recorded are {_listed(images)}")
 
 
 def _info_topics(topics: Iterable[StoredTopic]) -> list[str]:

@@ -45,7 +45,7 @@ class KeptTopics:
         self.topics: list[StoredTopic] = []
         self.remarks: list[str] = []
         self._numbers: dict[StoredTopic, int] = {}
-        chosen = _chosen(recorded, options.keep)
+        chosen = _chosen(recorded, options)
         replaced = sorted({topic.topic for topic in chosen} & set(outputs))
         if replaced:
             _logger.info('written anew, not kept: %s', ', '.join(replaced))
@@ -103,13 +103,16 @@ class KeptTopics:
         return '' if topic.type_name else f'it has no type, which rosbag2 needs: {self._advice}'
 
 
-def _chosen(recorded: Sequence[StoredTopic], patterns: Sequence[str]) -> list[StoredTopic]:
+def _chosen(recorded: Sequence[StoredTopic], options: ProcessOptions) -> list[StoredTopic]:
+    patterns = options.keep
     if ALL in patterns:
         return list(recorded)
     for pattern in patterns:
         if not any(_fits(topic.topic, pattern) for topic in recorded):
             listed = ', '.join(sorted({topic.topic for topic in recorded})) or 'none'
-            raise PlaybackError(f"no topic '{pattern}' to keep: recorded are {listed}")
+            raise PlaybackError(
+                f"{options.names('keep')}: no topic '{pattern}': recorded are {listed}"
+            )
     return [t for t in recorded if any(_fits(t.topic, pattern) for pattern in patterns)]
 
 

@@ -91,7 +91,8 @@ class ProcessOptions:
         object.__setattr__(self, 'formats', tuple(f for f in OutputFormat if f in self.formats))
         if self.writes_recording and len(self.formats) > 1:
             raise S2M2Error(
-                'mcap and rosbag2 are written alone: name one format, or kinds of files'
+                f'{self.names("formats")}: mcap and rosbag2 are written alone: name one, or kinds '
+                'of files'
             )
         # In the order of the table, so that the order asked for changes no byte.
         names = self._written()

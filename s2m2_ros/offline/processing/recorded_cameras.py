@@ -99,7 +99,7 @@ def _chosen(topics: Sequence[StoredTopic], options: ProcessOptions) -> list[Reco
         ]
     if options.pairs:
         return [
-            choose_topics(topics, left=left, right=right, video=True)
+            choose_topics(topics, left=left, right=right, video=True, names=options.names)
             for left, right in options.pairs
         ]
     return choose_all_pairs(topics, video=True, names=options.names)
