@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from s2m2_ros.cli.option_names import CLUSTER_OPTIONS
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.setting_names import SettingNames
 
 if TYPE_CHECKING:
     from s2m2_ros.offline.distribution.options import ClusterOptions
-
-OPTIONS = SettingNames(others={'workers': '--ray-workers', 'cores': '--ray-cores'})
 
 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,5 +47,8 @@ def cluster_options(arguments: argparse.Namespace) -> ClusterOptions | None:
     if arguments.ray_address == '':
         raise S2M2Error('--ray-address is empty: give HOST:PORT or auto, or --ray alone')
     return ClusterOptions(
-        arguments.ray_address or '', arguments.ray_workers, arguments.ray_cores, names=OPTIONS
+        arguments.ray_address or '',
+        arguments.ray_workers,
+        arguments.ray_cores,
+        names=CLUSTER_OPTIONS,
     )

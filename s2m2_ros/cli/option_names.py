@@ -1,4 +1,4 @@
-"""What the settings that readers of images and recordings ask for are called in each command."""
+"""What the settings that are asked for in messages are called in each command."""
 
 from __future__ import annotations
 
@@ -16,3 +16,4 @@ PROCESS_OPTIONS = SettingNames(
 MATCH_OPTIONS = SettingNames(as_options=True, others={'right_source': 'RIGHT'})
 # Its images are one pair, never both views in one.
 CHECK_OPTIONS = SettingNames(as_options=True, others={'right_source': 'RIGHT', 'input_layout': ''})
+CLUSTER_OPTIONS = SettingNames(others={'workers': '--ray-workers', 'cores': '--ray-cores'})

@@ -323,3 +323,12 @@ def test_one_cause_is_said_once_whatever_other_frames_come_and_go(tmp_path: Path
     found = processed(path, tmp_path / 'out', points_frame='map', segment_seconds=0.5)
     (loss,) = found.losses
     assert loss.startswith('15 pairs, from 100.000000000 to 102.800000000 s, without points')
+
+
+def test_the_frame_of_the_camera_itself_needs_no_transform(tmp_path: Path) -> None:
+    moving = Written('/tf', START, transform(START, 'odom', 'base', (0.0, 0.0, 5.0)))
+    path = write_mcap(tmp_path / 'run.mcap', in_order(scene_pairs(2), [moving]))
+    found = processed(path, tmp_path / 'out', points_frame=FRAME, temporal_fixed_frame='odom')
+    (loss,) = found.losses
+    assert loss.startswith('2 pairs')
+    assert 'not averaged' in loss

@@ -98,8 +98,7 @@ def _recordings_below(
         return
     visited.add(location)
     if is_recording(folder):
-        found = _recordings_in(folder)
-        yield from (path for path in found if not is_result(path, input_name(path)))
+        yield from _recordings_in(folder)
     try:
         children = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
         folders = [path for path in children if path.is_dir() and not path.name.startswith('.')]
@@ -111,12 +110,12 @@ def _recordings_below(
 
 
 def _recordings_in(folder: Path) -> Sequence[Path]:
-    """Return the folder if it is one recording, otherwise its files."""
+    """Return the folder if it is one recording, otherwise its files, but no earlier results."""
     try:
         found = recording_files(folder)
         if found.are_named:
-            return [folder, *found.others]
-        inputs = [file for file in found.files if not is_result(file, input_name(file))]
+            return _without_results([folder, *found.others])
+        inputs = _without_results(found.files)
         if len(inputs) < len(found.files):
             # Of an earlier run; what lies beside them is no part of one recording.
             return inputs
@@ -128,7 +127,11 @@ def _recordings_in(folder: Path) -> Sequence[Path]:
     except PlaybackError as error:
         # It is said when the folder is opened for its pairs.
         _logger.debug('%s', error)
-    return [folder]
+    return _without_results([folder])
+
+
+def _without_results(paths: Sequence[Path]) -> Sequence[Path]:
+    return [path for path in paths if not is_result(path, input_name(path))]
 
 
 def _warn_of_pairs(folder: Path) -> None:

@@ -58,44 +58,33 @@ class RecordedExtras:
         """Return whether anything is transformed into, or followed in, another frame."""
         return bool(self._wanted_frames())
 
-    def _is_known(self, frames: Sequence[str]) -> bool:
-        """Return whether all frames that are wanted are among these."""
-        return {wanted for wanted, _ in self._wanted_frames().values()} <= {*frames}
-
     def check_transforms(self, frames: Sequence[str]) -> None:
-        """Raise PlaybackError if another frame is wanted and no transform is recorded.
+        """Raise PlaybackError if another frame is wanted and no transform of it is recorded.
 
         ``frames`` are those of the rigs, empty where one has no pair.
         """
         known = sorted({*frames} - {''})
+        missing = {n: w for n, w in self._wanted_frames().items() if w[0] not in known}
+        if not (known and missing):
+            return
+        topics = f'{MOVING_TRANSFORMS} or {STATIC_TRANSFORMS}'
         recorded = {topic.topic for topic in self._topics if topic.count}
-        if not known or self._is_known(known):
-            return
-        if recorded & self._of_transforms(MOVING_TRANSFORMS, STATIC_TRANSFORMS):
-            self._require_frames()
-            return
-        for name, (wanted, consequence) in self._wanted_frames().items():
-            if wanted not in known:
-                raise PlaybackError(
-                    f"{self._options.names(name)} = '{wanted}': nothing is recorded on "
-                    f'{MOVING_TRANSFORMS} or {STATIC_TRANSFORMS}, so {consequence}: '
-                    f'{", ".join(known)}'
-                )
-
-    def _require_frames(self) -> None:
-        """Raise PlaybackError if a frame that is wanted is in no recorded transform."""
-        for name, (wanted, _) in self._wanted_frames().items():
-            found: set[str] = set()
-            for frames in self._recorded_frames():
-                found |= frames
-                if wanted in found:
-                    break
-            else:
-                raise PlaybackError(
-                    f"{self._options.names(name)} = '{wanted}': no transform to or from it is "
-                    f'recorded on {MOVING_TRANSFORMS} or {STATIC_TRANSFORMS}; frames there: '
-                    + ', '.join(sorted(found))
-                )
+        if not recorded & self._of_transforms(MOVING_TRANSFORMS, STATIC_TRANSFORMS):
+            name, (wanted, consequence) = next(iter(missing.items()))
+            raise PlaybackError(
+                f"{self._options.names(name)} = '{wanted}': nothing is recorded on {topics}, so "
+                f'{consequence}: {", ".join(known)}'
+            )
+        found: set[str] = set()
+        for names in self._recorded_frames():
+            found |= names
+            if {wanted for wanted, _ in missing.values()} <= found:
+                return
+        name, wanted = next((n, w) for n, (w, _) in missing.items() if w not in found)
+        raise PlaybackError(
+            f"{self._options.names(name)} = '{wanted}': no transform to or from it is recorded on "
+            f'{topics}; frames there: {", ".join(sorted(found))}'
+        )
 
     def _recorded_frames(self) -> Iterator[set[str]]:
         """Yield the frames of each message of transforms, the static ones first."""
@@ -137,7 +126,7 @@ class RecordedExtras:
         """Return what completes the pairs of a window."""
         options = self._options
         moving: list[Any] = []
-        if options.points_frame or options.temporal_fixed_frame:
+        if self.needs_transforms:
             around = widened(window, LONGEST_BEFORE_NS + MARGIN_NS, LONGEST_AFTER_NS + MARGIN_NS)
             found = self._messages.contents(self._of_transforms(MOVING_TRANSFORMS), around)
             moving = [content for _, content in found]

@@ -165,6 +165,18 @@ def test_hidden_files_of_file_managers_are_none(tmp_path: Path) -> None:
     recording.close()
 
 
+def test_a_named_part_that_is_a_link_to_nothing_is_said_once(tmp_path: Path) -> None:
+    write_mcap(tmp_path / 'run_0.mcap', later(0))
+    (tmp_path / 'run_1.mcap').symlink_to('/nowhere/run_1.mcap')
+    (tmp_path / 'metadata.yaml').write_text(
+        'rosbag2_bagfile_information:\n  relative_file_paths: [run_0.mcap, run_1.mcap]\n'
+    )
+    recording = RecordingFiles(tmp_path)
+    (loss,) = recording.take_damage()
+    recording.close()
+    assert "run_1.mcap' is missing" in loss
+
+
 def test_a_part_that_is_a_link_to_nothing_is_a_loss(tmp_path: Path) -> None:
     write_mcap(tmp_path / 'run_0.mcap', later(0))
     (tmp_path / 'run_1.mcap').symlink_to('/nowhere/run_1.mcap')

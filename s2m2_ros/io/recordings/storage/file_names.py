@@ -46,7 +46,7 @@ def is_recording(path: Path) -> bool:
     if not path.is_dir():
         return path.name.lower().endswith(NAMES)
     try:
-        return bool(_storage_files(path)) or METADATA_KEY in _metadata(path)
+        return bool(_present(_candidates(path))) or METADATA_KEY in _metadata(path)
     except (OSError, PlaybackError):
         return False
 
@@ -63,7 +63,8 @@ def recording_files(path: Path) -> FoundFiles:
         return FoundFiles([path])
     if path.exists() and not path.is_dir():
         raise PlaybackError(f"'{path}' is neither a regular file nor a folder")
-    present = _storage_files(path)
+    candidates = _candidates(path)
+    present = _present(candidates)
     named = _named_in_metadata(path)
     files = [file for file in present if named.keys() & _names_of(file)]
     if not (files or present):
@@ -79,7 +80,7 @@ def recording_files(path: Path) -> FoundFiles:
         f"'{path / name}' is missing, which metadata.yaml names{named[name]}: the others are read"
         for name in missing
     ]
-    broken = _broken_links(path)
+    broken = [link for link in candidates if not link.exists() and link.name not in missing]
     missing += [link.name for link in broken]
     texts += [f"'{link}' is a link to what is not there: the others are read" for link in broken]
     return FoundFiles(files or present, missing, texts, bool(files), others)
@@ -91,23 +92,23 @@ def _names_of(file: Path) -> set[str]:
     return {f'{plain}{packed}' for packed in COMPRESSED_SUFFIXES}
 
 
-def _storage_files(folder: Path) -> list[Path]:
-    """Return the storage files in a folder, of a file and its compressed copy only the file."""
+def _candidates(folder: Path) -> list[Path]:
+    """Return what is named as storage files are; hidden ones are of file managers."""
     try:
-        files = sorted(filter(_is_named_so, folder.iterdir()))
+        paths = sorted(folder.iterdir())
     except OSError as error:
         raise PlaybackError(f"cannot read the folder '{folder}': {error.strerror}") from error
-    names = {file.name for file in files}
-    return [f for f in files if f.is_file() and (f.stem not in names or f.suffix == '.active')]
+    return [p for p in paths if p.name.lower().endswith(NAMES) and not p.name.startswith('.')]
 
 
-def _is_named_so(path: Path) -> bool:
-    """Return whether a name is that of a storage file; hidden ones are of file managers."""
-    return path.name.lower().endswith(NAMES) and not path.name.startswith('.')
-
-
-def _broken_links(folder: Path) -> list[Path]:
-    return [p for p in sorted(folder.iterdir()) if _is_named_so(p) and not p.exists()]
+def _present(candidates: Sequence[Path]) -> list[Path]:
+    """Return the files among candidates, of a file and its compressed copy only the file."""
+    names = {path.name for path in candidates}
+    return [
+        path
+        for path in candidates
+        if path.is_file() and (path.stem not in names or path.suffix == '.active')
+    ]
 
 
 def _named_in_metadata(folder: Path) -> dict[str, str]:

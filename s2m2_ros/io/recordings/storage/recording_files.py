@@ -73,8 +73,8 @@ class RecordingFiles:
                 _logger.info("'%s' has no metadata.yaml (recorder killed?): not needed", path)
             if found.others:
                 others = safe_text(', '.join(file.name for file in found.others))
-                level = logging.WARNING if is_reporting else logging.DEBUG
-                _logger.log(level, "'%s': metadata.yaml does not name %s: not read", path, others)
+                text = "'%s': metadata.yaml does not name %s: not read"
+                _logger.log(self._log_level, text, path, others)
             for text in found.missing:
                 self._report_file(text)
         except BaseException:
