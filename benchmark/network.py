@@ -155,10 +155,12 @@ def stage_gflop(config: S2M2Config, options: argparse.Namespace) -> dict[str, fl
     """Count the work of every stage as this implementation does it."""
     width, height = options.size
     with torch.device('meta'):
-        network = S2M2(config, refine_iterations=options.refine_iterations).eval()
+        network = S2M2(config, refine_iterations=options.refine_iterations)
         image = torch.empty(options.batch, 3, height, width)
+    network.eval().requires_grad_(False)
     counter = FlopCounterMode(display=False)
-    with counter:
+    # With gradients 'meta' is no device for inference, and goes the way of a processor.
+    with torch.inference_mode(False), torch.enable_grad(), counter:
         network(image, image)
     counts = counter.get_flop_counts()
     result = {

@@ -55,7 +55,7 @@ class CameraGroup:
     ) -> Camera:
         faults = self._faults
         if name:
-            faults = FaultLog(log_to(self._node.get_logger().get_child(name)))
+            faults = FaultLog(log_to(self._node.get_logger().get_child(name), self._node.context))
         camera = Camera(self._node, table.of(name), faults, worker, companions, merged=self.merged)
         table.of(name).on_change(self._guarded(camera, camera.settings_changed))
         return camera
@@ -165,12 +165,10 @@ class CameraGroup:
             self._guarded(camera, act)(camera)
 
     def _report(self, text: str) -> None:
-        if self._node.context.ok():
-            self._faults.report(Fault.INTERNAL, text)
+        self._faults.report(Fault.INTERNAL, text)
 
     def _guarded(self, camera: Camera, callback: Callable[..., None]) -> Callable[..., None]:
         def report(text: str) -> None:
-            if self._node.context.ok():
-                camera.faults.report(Fault.INTERNAL, text)
+            camera.faults.report(Fault.INTERNAL, text)
 
         return guarded(callback, report)

@@ -180,10 +180,15 @@ class FaultLog:
             }
 
 
-def log_to(logger: Any) -> Callable[[Level, str], None]:
-    """Return the function that logs a fault to a logger of rclpy, in the severity of its level."""
+def log_to(logger: Any, context: Any) -> Callable[[Level, str], None]:
+    """Return the function that logs a fault to a logger of rclpy, in the severity of its level.
+
+    Once the context is shut down, nothing is logged: what fails then fails for that.
+    """
 
     def log(level: Level, text: str) -> None:
+        if not context.ok():
+            return
         # One line each: rclpy ties the severity to the place of the call.
         if level is Level.ERROR:
             logger.error(text)

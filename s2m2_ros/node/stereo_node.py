@@ -52,7 +52,7 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
         """Declare the parameters; raises ParameterError if one has an impossible value."""
         super().__init__('stereo_node', **node_arguments)
         self._table = Parameters(self)
-        self._faults = FaultLog(log_to(self.get_logger()))
+        self._faults = FaultLog(log_to(self.get_logger(), self.context))
         self._supervisor = MatcherSupervisor(self._faults)
         companions = Companions(lambda: self._worker, lambda: self._table.sharing)
         processor = PairProcessor(
@@ -238,6 +238,5 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
         return guarded(callback, self.report)
 
     def report(self, text: str) -> None:
-        """Report an unexpected error, unless it only comes from being shut down."""
-        if self.context.ok():
-            self._faults.report(Fault.INTERNAL, text)
+        """Report an unexpected error."""
+        self._faults.report(Fault.INTERNAL, text)
