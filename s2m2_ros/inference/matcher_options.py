@@ -60,7 +60,7 @@ class MatcherOptions:
         filled = {n: getattr(choice.preset, n) for n in _PRESET_FIELDS if n not in given}
         if config is not None:
             _logger.info('%s', _sentence(choice, filled, given))
-        elif self.preset != AUTO:
+        elif self.preset not in (AUTO, choice.name):
             _logger.info('preset %s is ignored: it is for S2M2 networks', self.preset)
         return replace(self, preset=AUTO, **filled)
 

@@ -108,6 +108,15 @@ def test_what_is_given_overrides_the_preset(
     assert said in line
 
 
+def test_a_preset_that_changes_nothing_is_not_called_ignored(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO):
+        options = MatcherOptions(preset='accurate', backend='sgbm').resolved()
+    assert (options.max_width, options.upsampling) == (0, 1.0)
+    assert not caplog.messages
+
+
 def test_an_unknown_preset_is_an_error_that_lists_them() -> None:
     names = 'auto, finest, accurate, balanced, fast'
     with pytest.raises(S2M2Error, match=f"must be one of {names}, not 'quick'"):
