@@ -116,6 +116,13 @@ NETWORK_ARGUMENTS = (
         float,
         'Match again at so many times the size, for finer depth; 1: not; -1: as preset says.',
     ),
+    parameter(
+        'sgbm_refinement',
+        str,
+        'Take the last pixels of the disparity from semi-global matching: auto (with baseline '
+        'weights on a processor), always or never.',
+        ('auto', 'always', 'never'),
+    ),
 )
 # How the process of the node runs.
 PROCESS_ARGUMENTS = (

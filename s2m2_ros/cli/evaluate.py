@@ -72,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
             'refine_iterations': matching.refine_iterations,
             'max_width': matching.max_width,
             'upsampling': matching.upsampling,
+            'sgbm_refinement': matching.sgbm_refinement,
         }
     print(table(reports))
     if arguments.json:

@@ -53,6 +53,7 @@ MATCHER_OPTIONS = (
     'allow_negative',
     'max_width',
     'upsampling',
+    'sgbm_refinement',
 )
 SGBM_OPTIONS = (
     'sgbm_search_fraction',

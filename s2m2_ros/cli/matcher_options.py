@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import registry
 from s2m2_ros.inference.presets import BY_PRESET, CHOICES
-from s2m2_ros.inference.sgbm_options import SgbmOptions
+from s2m2_ros.inference.sgbm_options import REFINE_AUTO, REFINE_CHOICES, SgbmOptions
 
 if TYPE_CHECKING:
     from s2m2_ros.inference import StereoMatcher
@@ -65,6 +65,13 @@ def add_matcher_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help='match again at so many times the size, 1 (not) to 4, and take the finer result '
         'where it is trusted; default: as --preset says',
+    )
+    parser.add_argument(
+        '--sgbm-refinement',
+        choices=REFINE_CHOICES,
+        default=REFINE_AUTO,
+        help='take the last pixels of the disparity from semi-global matching; auto: for baseline '
+        'weights such as starter, on a processor',
     )
     add_sgbm_arguments(parser)
 
@@ -125,6 +132,7 @@ def matcher_options(arguments: argparse.Namespace) -> MatcherOptions:
         allow_negative=arguments.allow_negative,
         max_width=_or_by_preset(arguments.max_width, 'max-width'),
         upsampling=_or_by_preset(arguments.upsampling, 'upsampling'),
+        sgbm_refinement=arguments.sgbm_refinement,
         sgbm=SgbmOptions(
             search_fraction=arguments.sgbm_search_fraction,
             working_width=arguments.sgbm_working_width,

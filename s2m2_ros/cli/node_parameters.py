@@ -31,6 +31,7 @@ MATCHER_PARAMETERS = (
     'allow_negative',
     'max_width',
     'upsampling',
+    'sgbm_refinement',
     'sgbm_search_fraction',
     'sgbm_working_width',
     'sgbm_speckle_size',

@@ -28,6 +28,7 @@ from s2m2_ros.inference.scaling import (
     working_size,
 )
 from s2m2_ros.inference.sgbm_options import SgbmOptions
+from s2m2_ros.inference.sgbm_refinement import SgbmRefinement
 
 _logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class StereoMatcher:
         upsampling: above 1, images are matched a second time at so many times their size, as far
             as `max_width` allows, and each pixel is taken from the finer result unless the other
             one is much more trusted.
+        refinement: what refines the disparity by semi-global matching; None: nothing does.
 
     Calls from several threads are run one after the other. Closing (also by `with`) frees the
     device memory.
@@ -58,6 +60,7 @@ class StereoMatcher:
         checkpoint: str = '',
         max_width: int = 0,
         upsampling: float = 1.0,
+        refinement: SgbmRefinement | None = None,
     ) -> None:
         """Wrap an opened backend; use `open` unless you wrote the backend yourself."""
         if max_width < 0:
@@ -70,6 +73,7 @@ class StereoMatcher:
         self.checkpoint = checkpoint
         self.max_width = max_width
         self.upsampling = upsampling
+        self.refinement = refinement
         self._backend: Backend | None = backend
         self._uploader = Uploader(backend.device)
         self._lock = threading.Lock()
@@ -86,6 +90,7 @@ class StereoMatcher:
         allow_negative: bool = False,
         max_width: int | None = None,
         upsampling: float = 1.0,
+        sgbm_refinement: bool = False,
         cache_folder: Path | None = None,
         sgbm: SgbmOptions | None = None,
     ) -> StereoMatcher:
@@ -108,8 +113,12 @@ class StereoMatcher:
                 limit.
             upsampling: match a second time at so many times the size, 1 (not) to 4, for finer
                 depth of what has texture; its square in time and memory. `max_width` limits it.
+            sgbm_refinement: take the last pixels of the disparity from semi-global matching where
+                it agrees with the network or that doubts itself (`sgbm_refinement.py`): finer
+                with weights that were trained briefly, worse with others. Runs on the processor;
+                the `sgbm` backend is not refined by itself.
             cache_folder: where engines are kept between runs; default: the user's cache folder.
-            sgbm: how the `sgbm` backend matches; default: `SgbmOptions()`.
+            sgbm: how the `sgbm` backend and the refinement match; default: `SgbmOptions()`.
 
         Raises:
             WeightsError: the checkpoint is not known or does not exist.
@@ -130,8 +139,16 @@ class StereoMatcher:
             cache_folder=cache_folder,
             sgbm=sgbm,
         )
-        name = '' if opened.name == 'sgbm' else str(checkpoint)
-        return cls(opened, checkpoint=name, max_width=max_width or 0, upsampling=upsampling)
+        is_network = opened.name != 'sgbm'
+        return cls(
+            opened,
+            checkpoint=str(checkpoint) if is_network else '',
+            max_width=max_width or 0,
+            upsampling=upsampling,
+            refinement=SgbmRefinement(sgbm, allow_negative=allow_negative)
+            if sgbm_refinement and is_network
+            else None,
+        )
 
     def match(self, left: Image, right: Image, *, timed: bool = False) -> MatchResult:
         """Match one rectified pair.
@@ -260,8 +277,12 @@ class StereoMatcher:
         uploaded = mark(self.device) if timed else None
         maps = _at_size(backend, left, right, size)
         finer = finer_size(left.shape[-2], left.shape[-1], self.max_width, self.upsampling)
+        matched_width = size[1]
         if finer[1] > left.shape[-1]:
+            matched_width = finer[1]
             maps = finer_where_trusted(maps, _at_size(backend, left, right, finer))
+        if self.refinement is not None:
+            maps = self.refinement.refine(maps, left, right, matched_width=matched_width)
         timings = None
         if started is not None and uploaded is not None:
             timings = StageTimings(started, uploaded, mark(self.device))

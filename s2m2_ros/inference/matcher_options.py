@@ -6,18 +6,30 @@ import logging
 from dataclasses import dataclass, field, replace
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.inference import sgbm_refinement
 from s2m2_ros.inference.hardware.devices import resolve_device
 from s2m2_ros.inference.matcher import StereoMatcher
 from s2m2_ros.inference.preset_choice import Choice, automatic_preset
 from s2m2_ros.inference.presets import AUTO, AUTOMATIC, BY_PRESET, CHOICES, PRESETS
 from s2m2_ros.inference.registry import AUTOMATIC_ORDER, BACKENDS
-from s2m2_ros.inference.sgbm_options import SgbmOptions
+from s2m2_ros.inference.sgbm_options import (
+    REFINE_ALWAYS,
+    REFINE_AUTO,
+    REFINE_CHOICES,
+    REFINE_NEVER,
+    SgbmOptions,
+)
 from s2m2_ros.network import S2M2Config, read_config
 from s2m2_ros.weights import find_checkpoint
 from s2m2_ros.weights.other_networks import is_onnx_file
+from s2m2_ros.weights.provenance import has_baseline_weights
 
 _logger = logging.getLogger(__name__)
 _ALL_THAT_AUTO_CHOOSES = {'max_width', 'refine_iterations'}
+REFINED = (
+    'sgbm_refinement: the last pixels of the disparity are taken from semi-global matching, which '
+    'is finer than {}; never turns this off'
+)
 _PRESET_FIELDS = ('max_width', 'refine_iterations', 'upsampling')
 
 
@@ -26,7 +38,8 @@ class MatcherOptions:
     """How pairs are matched, see `StereoMatcher.open`.
 
     `preset` is a key of `PRESETS` or 'auto' and stands for `max_width`, `refine_iterations` and
-    `upsampling`, unless these are given: `BY_PRESET` means that they are not.
+    `upsampling`, unless these are given: `BY_PRESET` means that they are not. `sgbm_refinement`
+    is one of `REFINE_CHOICES`; 'auto' is 'always' for baseline weights on a processor.
     """
 
     checkpoint: str = 'starter'
@@ -38,6 +51,7 @@ class MatcherOptions:
     allow_negative: bool = False
     max_width: int = BY_PRESET
     upsampling: float = BY_PRESET
+    sgbm_refinement: str = REFINE_AUTO
     sgbm: SgbmOptions = field(default_factory=SgbmOptions)
 
     def resolved(self) -> MatcherOptions:
@@ -49,6 +63,10 @@ class MatcherOptions:
         """
         if self.preset not in CHOICES:
             raise S2M2Error(f"preset must be one of {', '.join(CHOICES)}, not '{self.preset}'")
+        options = replace(self, sgbm_refinement=self._chosen_refinement())
+        return options._with_preset()
+
+    def _with_preset(self) -> MatcherOptions:
         given = {n: getattr(self, n) for n in _PRESET_FIELDS if getattr(self, n) != BY_PRESET}
         if self.preset == AUTO and given.keys() >= _ALL_THAT_AUTO_CHOOSES:
             return replace(self, upsampling=given.get('upsampling', 1.0))
@@ -77,6 +95,7 @@ class MatcherOptions:
                 allow_negative=options.allow_negative,
                 max_width=options.max_width,
                 upsampling=options.upsampling,
+                sgbm_refinement=options.sgbm_refinement == REFINE_ALWAYS,
                 sgbm=options.sgbm,
             )
         except ValueError as error:
@@ -90,6 +109,24 @@ class MatcherOptions:
         file = find_checkpoint(self.checkpoint)
         return None if is_onnx_file(file) else read_config(file)
 
+    def _chosen_refinement(self) -> str:
+        """Return 'always' or 'never', and log what 'auto' is; raises S2M2Error."""
+        if self.sgbm_refinement not in REFINE_CHOICES:
+            allowed, given = ', '.join(REFINE_CHOICES), self.sgbm_refinement
+            raise S2M2Error(f"sgbm_refinement must be one of {allowed}, not '{given}'")
+        if self.sgbm_refinement != REFINE_AUTO:
+            return self.sgbm_refinement
+        serves = (
+            self._config() is not None
+            and resolve_device(self.device).type == 'cpu'
+            and has_baseline_weights(find_checkpoint(self.checkpoint))
+            and sgbm_refinement.is_available()
+        )
+        if not serves:
+            return REFINE_NEVER
+        _logger.info('%s', REFINED.format(self.checkpoint))
+        return REFINE_ALWAYS
+
     def _choice(self, config: S2M2Config | None) -> Choice:
         if config is None:
             accurate = next(iter(AUTOMATIC))
@@ -100,7 +137,10 @@ class MatcherOptions:
         backend = AUTOMATIC_ORDER[device.type][0] if self.backend == 'auto' else self.backend
         able = backend in BACKENDS and BACKENDS[backend].bfloat16_on_cpu
         return automatic_preset(
-            config, device, bfloat16=able and self.precision in ('auto', 'bfloat16')
+            config,
+            device,
+            bfloat16=able and self.precision in ('auto', 'bfloat16'),
+            refined=self.sgbm_refinement == REFINE_ALWAYS,
         )
 
 

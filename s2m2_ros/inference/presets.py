@@ -20,7 +20,7 @@ class Preset:
         refine_iterations: local refinement steps.
         upsampling: factor of the size at which images are matched a second time; 1: they are not.
         bad_2: percentage of the pixels of the motorcycle pair (741x500) that `starter` gets wrong
-            by more than 2 px with it, as `benchmark/settings.py` measures.
+            by more than 2 px with it, as `benchmark/settings.py` measures, refined by sgbm.
 
     """
 

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 # OpenCV wants multiples of it.
 DISPARITY_STEP = 16
+# Whether semi-global matching refines what a network found (`sgbm_refinement.py`).
+REFINE_AUTO = 'auto'
+REFINE_ALWAYS = 'always'
+REFINE_NEVER = 'never'
+REFINE_CHOICES = (REFINE_AUTO, REFINE_ALWAYS, REFINE_NEVER)
 
 
 @dataclass(frozen=True)

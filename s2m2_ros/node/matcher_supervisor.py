@@ -91,9 +91,10 @@ class MatcherSupervisor:
         checkpoint = f'checkpoint {matcher.checkpoint}, ' if matcher.checkpoint else ''
         width = f', at most {matcher.max_width} pixels wide' if matcher.max_width else ''
         twice = f', and at {matcher.upsampling:g} times the size' if matcher.upsampling > 1 else ''
+        refined = ', refined by sgbm' if matcher.refinement else ''
         return (
             f'{checkpoint}backend {matcher.backend} on {matcher.device} in '
-            f'{matcher.precision}{width}{twice}'
+            f'{matcher.precision}{width}{twice}{refined}'
         )
 
     def get(self, settings: Settings) -> StereoMatcher:

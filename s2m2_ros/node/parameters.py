@@ -155,6 +155,7 @@ class Settings(WatchingParameters, InputParameters, OutputParameters, NetworkPar
             allow_negative=self.allow_negative,
             max_width=self.max_width,
             upsampling=self.upsampling,
+            sgbm_refinement=self.sgbm_refinement,
             sgbm=SgbmOptions(
                 search_fraction=self.sgbm_search_fraction,
                 working_width=self.sgbm_working_width,

@@ -27,15 +27,22 @@ def is_trained_by_us(file: Path) -> bool:
         return False
 
 
+def has_baseline_weights(file: Path) -> bool:
+    """Return whether the weights in ``file`` are marked as trained too briefly to be good.
+
+    False for a file that is no checkpoint: whoever loads it says what is wrong.
+    """
+    training = _training(file)
+    # Files of earlier versions, the starter's among them, have the key `stop_gap`.
+    return bool(training.get('baseline_weights') or training.get('stop_gap'))
+
+
 def caution(file: Path) -> str:
     """Return a sentence to log when the weights in ``file`` are loaded; empty if there is none.
 
     Files that are no checkpoint have none either: whoever loads them says what is wrong.
     """
-    training = _training(file)
-    # Files of earlier versions, the starter's among them, have the key `stop_gap`.
-    is_baseline = training.get('baseline_weights') or training.get('stop_gap')
-    return BASELINE_WEIGHTS if is_baseline else ''
+    return BASELINE_WEIGHTS if has_baseline_weights(file) else ''
 
 
 def _training(file: Path) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def test_the_log_says_what_auto_costs_and_how_to_turn_it_off(
 ) -> None:
     on(monkeypatch, Processor(4, 'other'))
     with caplog.at_level(logging.INFO):
-        options = MatcherOptions().resolved()
+        options = MatcherOptions(sgbm_refinement='never').resolved()
     assert (options.max_width, options.refine_iterations) == (448, 1)
     (line,) = caplog.messages
     for part in ('auto is fast on 4 cores', '22.6 %', '11.9 %', 'preset accurate turns this off',
@@ -100,7 +100,10 @@ def test_what_is_given_overrides_the_preset(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO):
-        options = MatcherOptions(**given).resolved()  # type: ignore[arg-type]
+        options = MatcherOptions(
+            **given,  # type: ignore[arg-type]
+            sgbm_refinement='never',
+        ).resolved()
         again = options.resolved()
     assert (options.max_width, options.refine_iterations) == expected
     assert again == options

@@ -53,7 +53,7 @@ CONFIDENCE_LOST_PER_PIXEL = 0.12
 CONFIDENCE_LOST_PER_HALVING = 0.02
 
 
-def unavailable(options: BackendOptions) -> str | None:
+def unavailable(options: BackendOptions | None = None) -> str | None:
     """Return why this backend cannot be opened, or None."""
     del options
     if importlib.util.find_spec('cv2') is None:
@@ -89,7 +89,7 @@ class SemiGlobalBackend:
         """Match B pairs one by one; see `Backend.infer`."""
         height, width = left.shape[-2:]
         size = _working_size(height, width, self.options)
-        pairs = zip(_gray(left, size), _gray(right, size), strict=True)
+        pairs = zip(gray_images(left, size), gray_images(right, size), strict=True)
         found = [self._match(*pair, scale=size[1] / width) for pair in pairs]
         if size != (height, width):
             found = [_enlarged(maps, height, width) for maps in found]
@@ -183,9 +183,7 @@ def remove_unsupported(disparity: FloatImage, image: ByteImage, min_support: flo
     if not min_support:
         return disparity
     known = np.isfinite(disparity).astype(np.float32)
-    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0)
-    gradient = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8)
-    textured = (np.abs(gradient) > TEXTURE_GRADIENT).astype(np.float32)
+    textured = textured_pixels(image)
     side = min(SUPPORT_WINDOW, *image.shape)
     texture, of_all, of_textured = (
         cv2.blur(values, (side, side)) for values in (textured, known, known * textured)
@@ -193,6 +191,15 @@ def remove_unsupported(disparity: FloatImage, image: ByteImage, min_support: flo
     by_texture = of_textured > min_support * texture
     supported = by_texture | (texture < MIN_TEXTURE) | (of_all > min_support)
     return np.where(supported, disparity, np.float32(np.nan))
+
+
+def textured_pixels(image: ByteImage) -> FloatImage:
+    """Return 1 where a gray image (H, W) changes along its rows, and 0 elsewhere, as float32."""
+    import cv2
+
+    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0)
+    gradient = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8)
+    return (np.abs(gradient) > TEXTURE_GRADIENT).astype(np.float32)
 
 
 def remove_speckles(disparity: FloatImage, size: int) -> FloatImage:
@@ -273,7 +280,7 @@ def _enlarged(maps: tuple[FloatImage, ...], height: int, width: int) -> tuple[Fl
     return np.asarray(smooth), np.asarray(visibility), np.asarray(confidence)
 
 
-def _gray(images: torch.Tensor, size: tuple[int, int]) -> list[ByteImage]:
+def gray_images(images: torch.Tensor, size: tuple[int, int]) -> list[ByteImage]:
     """Return B gray uint8 images of `size` from (B, 1 or 3, H, W), values 0..255."""
     import cv2
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from s2m2_ros.inference.presets import AUTO, BY_PRESET, CHOICES, MOST_UPSAMPLING
 from s2m2_ros.inference.registry import BACKENDS, PRECISIONS
+from s2m2_ros.inference.sgbm_options import REFINE_AUTO, REFINE_CHOICES
 from s2m2_ros.node.parameter_values import parameter
 
 
@@ -114,6 +115,16 @@ class NetworkParameters:
         'what has texture. max_width limits it. -1: as preset says.',
         read_only=True,
         range=(float(BY_PRESET), MOST_UPSAMPLING),
+        node_wide=True,
+    )
+    sgbm_refinement: str = parameter(
+        REFINE_AUTO,
+        'Take the last pixels of the disparity from semi-global matching (as the sgbm_ parameters '
+        'say), where it agrees with the network or that doubts itself: finer with weights that '
+        'were trained briefly, worse with others. auto: for baseline weights such as starter, on '
+        'a processor.',
+        read_only=True,
+        choices=REFINE_CHOICES,
         node_wide=True,
     )
     fallback_backend: str = parameter(

@@ -1,0 +1,196 @@
+"""Semi-global matching takes the last pixels of a network's disparity."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from s2m2_ros.errors import S2M2Error
+from s2m2_ros.inference import BackendUnavailableError, Maps, StereoMatcher, matcher_options
+from s2m2_ros.inference.matcher_options import MatcherOptions
+from s2m2_ros.inference.sgbm_options import SgbmOptions
+from s2m2_ros.inference.sgbm_refinement import SgbmRefinement
+from s2m2_ros.network import S2M2, S2M2Config, save_network
+
+HEIGHT, WIDTH = 96, 256
+TRUTH = 8.25
+
+
+def views() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return smooth noise and the same 8.25 px further left: (1, 1, H, W) float32."""
+    white = np.random.default_rng(3).uniform(0, 255, (HEIGHT, WIDTH + 32)).astype(np.float32)
+    noise = cv2.GaussianBlur(white, (0, 0), 1.5)
+    cv2.normalize(noise, noise, 0, 255, cv2.NORM_MINMAX)
+    columns = np.tile(np.arange(WIDTH, dtype=np.float32), (HEIGHT, 1))
+    rows = np.tile(np.arange(HEIGHT, dtype=np.float32)[:, None], (1, WIDTH))
+    left, right = (
+        cv2.remap(noise, columns + shift, rows, cv2.INTER_CUBIC) for shift in (0.0, TRUTH)
+    )
+    return torch.from_numpy(left)[None, None], torch.from_numpy(right)[None, None]
+
+
+def maps(disparity: float, confidence: float) -> Maps:
+    ones = torch.ones(1, HEIGHT, WIDTH)
+    return Maps(ones * disparity, ones * 0.75, ones * confidence)
+
+
+# Where both views show the noise.
+INNER = np.s_[0, 8:-8, 32:-8]
+
+
+@pytest.mark.parametrize(
+    ('disparity', 'confidence', 'matched_width', 'refined'),
+    [
+        (TRUTH + 3.5, 0.9, WIDTH, True),
+        (TRUTH - 3.5, 0.9, WIDTH, True),
+        (TRUTH + 4.5, 0.9, WIDTH, False),
+        # 4 px of half the width are 8 px.
+        (TRUTH + 7.5, 0.9, WIDTH // 2, True),
+        (TRUTH + 8.5, 0.9, WIDTH // 2, False),
+        # And of twice the width 2 px.
+        (TRUTH + 2.5, 0.9, 2 * WIDTH, False),
+        # A doubtful estimate gives way, however far it is away.
+        (60.0, 0.49, WIDTH, True),
+        (60.0, 0.51, WIDTH, False),
+        (math.nan, 0.0, WIDTH, True),
+    ],
+)
+def test_it_is_taken_where_the_network_agrees_or_doubts(
+    disparity: float, confidence: float, matched_width: int, refined: bool
+) -> None:
+    before = maps(disparity, confidence)
+    after = SgbmRefinement().refine(before, *views(), matched_width=matched_width)
+    found = after.disparity[INNER]
+    if refined:
+        assert (found - TRUTH).abs().median().item() < 0.1
+        assert ((found - TRUTH).abs() < 0.5).float().mean().item() > 0.95
+    else:
+        assert set(found.flatten().tolist()) == {float(np.float32(disparity))}
+    assert torch.equal(after.visibility, before.visibility)
+    assert torch.equal(after.confidence, before.confidence)
+
+
+def test_what_cannot_be_matched_stays_the_networks() -> None:
+    blank = torch.full((1, 1, HEIGHT, WIDTH), 128.0)
+    before = maps(TRUTH, 0.3)
+    after = SgbmRefinement().refine(before, blank, blank, matched_width=WIDTH)
+    assert torch.equal(after.disparity, before.disparity)
+
+
+def test_each_pair_of_a_batch_gets_its_own() -> None:
+    left, right = views()
+    blank = torch.full_like(left, 128.0)
+    before = Maps(*(torch.cat((one, one)) for one in maps(TRUTH + 2, 0.9)))
+    after = SgbmRefinement().refine(
+        before, torch.cat((blank, left)), torch.cat((blank, right)), matched_width=WIDTH
+    )
+    assert torch.equal(after.disparity[0], before.disparity[0])
+    assert (after.disparity[1:][INNER] - TRUTH).abs().median().item() < 0.1
+
+
+def test_half_of_the_fine_errors_of_a_real_pair_go(
+    motorcycle: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    left, right, truth = motorcycle
+    wrong = {}
+    for refined in (False, True):
+        with StereoMatcher.open(device='cpu', sgbm_refinement=refined, max_width=448) as matcher:
+            error = np.abs(matcher.match(left, right).disparity.numpy() - truth)
+        wrong[refined] = np.mean(error[np.isfinite(truth)] > 2)
+    # doc/presets.md: 22.6 % with three steps, and 11.6 %.
+    assert wrong[True] < 0.6 * wrong[False]
+
+
+def test_negative_disparities_are_refined_only_where_they_are_allowed() -> None:
+    right, left = views()
+    before = maps(-TRUTH - 2, 0.9)
+    refined = SgbmRefinement(allow_negative=True).refine(before, left, right, matched_width=WIDTH)
+    assert (refined.disparity[INNER] + TRUTH).abs().median().item() < 0.1
+    kept = SgbmRefinement().refine(before, left, right, matched_width=WIDTH)
+    assert torch.equal(kept.disparity[INNER], before.disparity[INNER])
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """Return weights that nobody marked as trained too briefly."""
+    file = tmp_path / 'published.safetensors'
+    save_network(S2M2(S2M2Config.named('XS')), file, licence='none')
+    return file
+
+
+@pytest.mark.parametrize(
+    ('given', 'expected'),
+    [
+        ({}, 'always'),
+        ({'preset': 'finest'}, 'always'),
+        ({'sgbm_refinement': 'never'}, 'never'),
+        ({'backend': 'sgbm'}, 'never'),
+        ({'checkpoint': 'published'}, 'never'),
+        ({'checkpoint': 'published', 'sgbm_refinement': 'always'}, 'always'),
+    ],
+)
+def test_auto_refines_baseline_weights(
+    given: Mapping[str, Any], expected: str, published: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = given.get('checkpoint', 'starter').replace('published', str(published))
+    options = MatcherOptions(**{'device': 'cpu', **given, 'checkpoint': checkpoint})
+    with caplog.at_level(logging.INFO):
+        resolved = options.resolved()
+    assert resolved.sgbm_refinement == expected
+    assert resolved.resolved() == resolved
+    said = [line for line in caplog.messages if 'sgbm_refinement' in line]
+    # 'auto' says what it does, and what turns it off.
+    assert len(said) == (expected == 'always' and 'sgbm_refinement' not in given)
+    assert all('never turns this off' in line for line in said)
+
+
+def test_a_gpu_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Stands in for a GPU, which is not here: nothing is computed.
+    monkeypatch.setattr(matcher_options, 'resolve_device', lambda _: torch.device('cuda'))
+    assert MatcherOptions().resolved().sgbm_refinement == 'never'
+
+
+def test_the_sgbm_backend_is_not_refined_by_itself() -> None:
+    with StereoMatcher.open(backend='sgbm', sgbm_refinement=True) as matcher:
+        assert matcher.refinement is None
+
+
+def test_the_options_of_sgbm_hold_for_the_refinement() -> None:
+    left, right = views()
+    far = torch.roll(right, -22, dims=3)  # 30.25 px
+    before = maps(60.0, 0.3)
+    # A search of 16 px does not reach that far, and one of 64 px does.
+    found = {
+        reach: SgbmRefinement(SgbmOptions(search_fraction=reach / WIDTH))
+        .refine(before, left, far, matched_width=WIDTH)
+        .disparity[0, 8:-8, 64:-40]
+        for reach in (16, 64)
+    }
+    assert (found[16] - 30.25).abs().min().item() > 10
+    assert (found[64] - 30.25).abs().median().item() < 0.1
+
+
+def test_an_unknown_choice_is_an_error_that_lists_them() -> None:
+    with pytest.raises(S2M2Error, match="must be one of auto, always, never, not 'yes'"):
+        MatcherOptions(sgbm_refinement='yes').resolved()
+
+
+def test_without_opencv_auto_does_without_and_always_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, 'find_spec', lambda name: None if name == 'cv2' else find(name)
+    )
+    assert MatcherOptions(device='cpu').resolved().sgbm_refinement == 'never'
+    with pytest.raises(BackendUnavailableError, match=r'sgbm_refinement.*OpenCV is missing'):
+        MatcherOptions(device='cpu', sgbm_refinement='always').open()
