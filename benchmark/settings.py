@@ -1,4 +1,4 @@
-"""Time of a matcher against its accuracy, by `max_width`, refinements and `upsampling`.
+"""Time of a matcher against its accuracy, by its settings, which the presets stand for.
 
 Prints the table that the presets were chosen from: seconds for a pair of `--size` on this
 machine, best of `--repeats`, and the fraction of pixels off by more than 2 px (holes of sgbm
@@ -25,6 +25,7 @@ from s2m2_ros.cli.sizes import three_numbers
 from s2m2_ros.evaluation.metrics import disparity_scores, mean_scores
 from s2m2_ros.evaluation.pairs import StereoPair
 from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference.sgbm_options import REFINE_ALWAYS, REFINE_NEVER
 
 DATASETS = ('motorcycle', 'scenes:20271127:8x480x640')
 
@@ -66,10 +67,12 @@ def rows(options: argparse.Namespace) -> Iterator[str]:
     """Yield the lines of the table."""
     datasets = [list(pairs_of(name)) for name in options.datasets]
     names = ''.join(f' {name} |' for name in options.datasets)
-    yield f'| max_width | refine_iterations | upsampling | s at HxW {options.size} |{names}'
-    yield '| ---: ' * (4 + len(datasets)) + '|'
+    settings = 'max_width | refine_iterations | upsampling | sgbm_refinement'
+    yield f'| {settings} | s at HxW {options.size} |{names}'
+    yield '| ---: ' * (5 + len(datasets)) + '|'
     finer = product([0], options.steps[:1], options.upsamplings)
-    for width, steps, upsampling in (*finer, *product(options.widths, options.steps, [1.0])):
+    sizes = (*finer, *product(options.widths, options.steps, [1.0]))
+    for (width, steps, upsampling), refinement in product(sizes, options.refinements):
         with StereoMatcher.open(
             options.checkpoint,
             device='cpu',
@@ -77,17 +80,18 @@ def rows(options: argparse.Namespace) -> Iterator[str]:
             refine_iterations=steps,
             max_width=width,
             upsampling=upsampling,
+            sgbm_refinement=refinement == REFINE_ALWAYS,
         ) as matcher:
-            setting = str(width), str(steps), f'{upsampling:g}'
-            yield line(*setting, measure(matcher, datasets, options))
+            setting = str(width), str(steps), f'{upsampling:g}', refinement
+            yield line(*setting, row=measure(matcher, datasets, options))
     with StereoMatcher.open(backend='sgbm') as matcher:
-        yield line('sgbm', '', '', measure(matcher, datasets, options))
+        yield line('sgbm', '', '', '', row=measure(matcher, datasets, options))
 
 
-def line(width: str, steps: str, upsampling: str, row: Row) -> str:
+def line(*setting: str, row: Row) -> str:
     """Return one line of the table."""
     bad = ''.join(f' {value:.1%} |' for value in row.bad_2)
-    return f'| {width} | {steps} | {upsampling} | {row.seconds:.3f} |{bad}'
+    return f'| {" | ".join(setting)} | {row.seconds:.3f} |{bad}'
 
 
 def parser() -> argparse.ArgumentParser:
@@ -98,6 +102,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument('--widths', type=int, nargs='+', default=[0, 512, 448, 384, 320])
     made.add_argument('--steps', type=int, nargs='+', default=[3, 2, 1, 0])
     made.add_argument('--upsamplings', type=float, nargs='*', default=[2.0, 1.5])
+    made.add_argument(
+        '--refinements',
+        choices=(REFINE_NEVER, REFINE_ALWAYS),
+        nargs='+',
+        default=[REFINE_NEVER, REFINE_ALWAYS],
+    )
     made.add_argument('--datasets', nargs='+', default=DATASETS, help='see confidence.py')
     made.add_argument('--size', default='480x640', help='HEIGHTxWIDTH of the pair that is timed')
     made.add_argument('--repeats', type=int, default=3)

@@ -63,9 +63,11 @@ def test_a_second_size_is_an_option_and_on_the_record(
     options = ['--preset', 'finest', '--upsampling', '1.5', '--device', 'cpu']
     assert main(['match', *pair, *options, '--output', str(output)]) == 0
     left, right = (read_image(Path(name)) for name in pair)
-    with StereoMatcher.open('starter', device='cpu', upsampling=1.5) as matcher:
+    # As the command does on a processor by itself.
+    opened: dict[str, Any] = {'device': 'cpu', 'sgbm_refinement': True}
+    with StereoMatcher.open('starter', upsampling=1.5, **opened) as matcher:
         expected = matcher.match(left, right).disparity.numpy()
-    with StereoMatcher.open('starter', device='cpu') as matcher:
+    with StereoMatcher.open('starter', **opened) as matcher:
         once = matcher.match(left, right).disparity.numpy()
     disparity = cv2.imread(str(output / 'disparity.pfm'), cv2.IMREAD_UNCHANGED)
     assert disparity is not None
