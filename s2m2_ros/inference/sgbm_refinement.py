@@ -25,13 +25,18 @@ DOUBT = 0.5
 # on whatever costs least.
 TEXTURE_WINDOW = 15
 TEXTURED_FRACTION = 0.2
+# Of what the network is sure of, semi-global matching must know so much. Of real pairs it knows
+# 0.96; less means that rows are misaligned or noise is strong, which a network takes better.
+SURE = 0.9
+KNOWN_FRACTION = 0.85
 
 
 class SgbmRefinement:
     """Refines the disparity of a network by semi-global matching, which runs on the processor.
 
     What semi-global matching found counts where it agrees with the network, and where there is
-    texture and the network doubts itself; the network's disparity counts elsewhere.
+    texture and the network doubts itself; the network's disparity counts elsewhere, and everywhere
+    if semi-global matching knows too little of the pair.
     """
 
     def __init__(
@@ -62,9 +67,18 @@ class SgbmRefinement:
         limit = AGREEMENT_PX * left.shape[-1] / matched_width
         # A comparison with NaN, which is unknown, is false.
         agreeing = (found - maps.disparity).abs() < limit
-        doubted = found.isfinite() & (maps.confidence < DOUBT)
+        known = found.isfinite()
+        doubted = known & (maps.confidence < DOUBT)
         taken = agreeing | (doubted & _has_texture(left).to(found.device))
+        taken &= _serves(known, maps)[:, None, None]
         return maps._replace(disparity=torch.where(taken, found, maps.disparity))
+
+
+def _serves(known: torch.Tensor, maps: Maps) -> torch.Tensor:
+    """Return for each of B pairs whether semi-global matching `known` (B, H, W) is to be used."""
+    sure = (maps.confidence > SURE) & (maps.visibility > 0.5)
+    both, all_sure = (mask.sum((1, 2)) for mask in (known & sure, sure))
+    return (both >= KNOWN_FRACTION * all_sure) & (all_sure > 0)
 
 
 def _has_texture(images: torch.Tensor) -> torch.Tensor:

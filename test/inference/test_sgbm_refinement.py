@@ -38,13 +38,17 @@ def views() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(left)[None, None], torch.from_numpy(right)[None, None]
 
 
-def maps(disparity: float, confidence: float) -> Maps:
-    ones = torch.ones(1, HEIGHT, WIDTH)
-    return Maps(ones * disparity, ones * 0.75, ones * confidence)
+def maps(disparity: float, confidence: float, *, truth: float = TRUTH) -> Maps:
+    """Return what a network may say: the truth, surely, but for a region with this instead."""
+    made = Maps(*(torch.full((1, HEIGHT, WIDTH), value) for value in (truth, 0.75, 0.95)))
+    made.disparity[INNER], made.confidence[INNER] = disparity, confidence
+    # What only one view shows.
+    made.visibility[..., :40] = made.visibility[..., -24:] = 0.0
+    return made
 
 
-# Where both views show the noise.
-INNER = np.s_[0, 8:-8, 32:-8]
+# A part of what both views show.
+INNER = np.s_[0, 16:-16, 64:-40]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +90,15 @@ def test_what_cannot_be_matched_stays_the_networks() -> None:
     assert torch.equal(after.disparity, before.disparity)
 
 
+def test_views_that_do_not_agree_row_by_row_are_left_to_the_network() -> None:
+    left, right = views()
+    before = maps(TRUTH + 2, 0.9)
+    after = SgbmRefinement().refine(
+        before, left, torch.roll(right, 3, dims=2), matched_width=WIDTH
+    )
+    assert torch.equal(after.disparity, before.disparity)
+
+
 def test_each_pair_of_a_batch_gets_its_own() -> None:
     left, right = views()
     blank = torch.full_like(left, 128.0)
@@ -112,7 +125,7 @@ def test_half_of_the_fine_errors_of_a_real_pair_go(
 
 def test_negative_disparities_are_refined_only_where_they_are_allowed() -> None:
     right, left = views()
-    before = maps(-TRUTH - 2, 0.9)
+    before = maps(-TRUTH - 2, 0.9, truth=-TRUTH)
     refined = SgbmRefinement(allow_negative=True).refine(before, left, right, matched_width=WIDTH)
     assert (refined.disparity[INNER] + TRUTH).abs().median().item() < 0.1
     kept = SgbmRefinement().refine(before, left, right, matched_width=WIDTH)
@@ -167,12 +180,12 @@ def test_the_sgbm_backend_is_not_refined_by_itself() -> None:
 def test_the_options_of_sgbm_hold_for_the_refinement() -> None:
     left, right = views()
     far = torch.roll(right, -22, dims=3)  # 30.25 px
-    before = maps(60.0, 0.3)
+    before = maps(60.0, 0.3, truth=30.25)
     # A search of 16 px does not reach that far, and one of 64 px does.
     found = {
         reach: SgbmRefinement(SgbmOptions(search_fraction=reach / WIDTH))
         .refine(before, left, far, matched_width=WIDTH)
-        .disparity[0, 8:-8, 64:-40]
+        .disparity[INNER]
         for reach in (16, 64)
     }
     assert (found[16] - 30.25).abs().min().item() > 10
