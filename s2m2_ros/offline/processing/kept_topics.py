@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from s2m2_ros.io.recordings.storage.compression import decompressed
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage, StoredTopic
-from s2m2_ros.io.sources.stereo_frame import PlaybackError
+from s2m2_ros.io.sources.stereo_frame import PlaybackError, seconds_text
 from s2m2_ros.messages.plain_messages import definition, message_types
 from s2m2_ros.offline.output_formats import OutputFormat
 from s2m2_ros.offline.processing.options import ALL, ProcessOptions
@@ -140,10 +140,21 @@ def _in_ros2(topic: StoredTopic) -> StoredTopic:
 def _as_written(message: StoredMessage, kept: StoredTopic) -> bytes:
     if message.topic.encoding == 'cdr':
         # rosbag2 may have compressed each message; CDR never begins as compressed data does.
-        return decompressed(message.data)
+        try:
+            return decompressed(message.data)
+        except PlaybackError as error:
+            raise _damaged(message, str(error)) from error
     if message.topic.encoding == kept.encoding:
         return message.data
     try:
         return bytes(message_types().ros1_to_cdr(message.data, message.topic.type_name))
     except Exception as error:  # rosbags raises what struct and NumPy do for damaged data
-        raise PlaybackError(f'a message on {message.topic.topic} is damaged') from error
+        reason = f'its {len(message.data)} bytes are no whole {message.topic.type_name}'
+        raise _damaged(message, reason) from error
+
+
+def _damaged(message: StoredMessage, reason: str) -> PlaybackError:
+    return PlaybackError(
+        f'a message on {message.topic.topic} at {seconds_text(message.log_ns)} s is damaged and '
+        f'not kept: {reason}'
+    )

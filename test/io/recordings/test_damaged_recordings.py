@@ -28,6 +28,11 @@ NO_SUMMARY = {
     'index_types': IndexType.NONE,
 }
 Messages = list[tuple[str, int, bytes]]
+# What Python and its libraries say of damage, which nobody understands who did not write them.
+PYTHON = re.compile(
+    r"index-sized|unpack|malformed|codec can't|no attribute|NoneType|Errno|must be|not enough|"
+    r'buffer|Error|out of range|libav'
+)
 
 
 def content(path: Path) -> tuple[Messages, list[str]]:
@@ -101,8 +106,18 @@ class TestMcap:
         assert begin <= first < last <= end
         assert first == begin
         assert 'killed' not in text
-        # The index says which times were in it.
-        assert has_summary == bool(re.search(r'messages of \d+\.\d+ to \d+\.\d+ s are lost', text))
+        assert not PYTHON.search(text)
+        # The index says which times and topics were in it; without one, what is around it does.
+        times = [at for _, at, _ in lost]
+        if has_summary:
+            assert f'messages of {min(times) / SECOND:.9f} to {max(times) / SECOND:.9f} s' in text
+            assert all(topic in text for topic, _, _ in lost)
+        else:
+            around = re.search(r'at about (\d+\.\d+) to (\d+\.\d+) s', text)
+            assert around, text
+            # Whole tenths of seconds: what is told of is a period around it, at most.
+            assert 0 <= min(times) / SECOND - float(around[1]) < 0.11
+            assert 0 <= float(around[2]) - max(times) / SECOND < 0.11
 
     def test_a_message_outside_of_chunks_costs_itself_alone(self, tmp_path: Path) -> None:
         """As rosbag2's preset fastwrite writes."""
@@ -205,7 +220,10 @@ class TestSqlite:
         # The messages lie in the file one after another.
         assert abs(len(found) - kept * len(expected)) < 100
         assert found
-        assert any(f'{int(kept * len(whole))} of {len(whole)} bytes' in text for text in damage)
+        (text,) = damage
+        assert f'{int(kept * len(whole))} of {len(whole)} bytes' in text
+        assert f'the {len(found)} messages in these are read' in text
+        assert f'the last one of {found[-1][1] / SECOND:.9f} s' in text
 
     def test_a_damaged_index_costs_nothing(self, tmp_path: Path) -> None:
         path = tmp_path / 'a.db3'
@@ -232,8 +250,75 @@ class TestSqlite:
         expected = written(messages)
         assert [item for item in expected if item in found] == found
         # No message is smaller than 60 bytes.
-        assert 0 < len(expected) - len(found) < 4096 / 60
-        assert damage
+        lost = [number for number, item in enumerate(expected) if item not in found]
+        assert 0 < len(lost) < 4096 / 60
+        (text,) = damage
+        before, after = (expected[n][1] / SECOND for n in (lost[0] - 1, lost[-1] + 1))
+        assert f'the {len(found)} messages on its whole pages are read' in text
+        assert f'{len(lost)} are missing' in text
+        assert text.endswith(f'between {before:.9f} and {after:.9f} s')
+        assert not PYTHON.search(text)
+
+    def test_a_message_that_is_not_whole_is_named_with_its_time(self, tmp_path: Path) -> None:
+        path = tmp_path / 'a.db3'
+        messages = large_sqlite(path, 40)
+        damaged = bytearray(path.read_bytes())
+        # Where a large message goes on: the first of its further pages says that none follows,
+        # and the index, which is damaged too, leads to none of them.
+        place = damaged.find(messages[20].cdr[2000:2100])
+        page = place - place % 4096
+        damaged[page : page + 4] = bytes(4)
+        leaf = next(at for at in range(0, len(damaged), 4096) if damaged[at] == 10)
+        damaged[leaf : leaf + 4096] = bytes(4096)
+        path.write_bytes(damaged)
+        found, damage = content(path)
+        expected = written(messages)
+        assert found == expected[:20] + expected[21:]
+        assert any(
+            'the message on /left/image_rect at 21.000000000 s is not whole and lost' in text
+            for text in damage
+        )
+
+    def test_nothing_is_written_beside_a_file_with_a_log(self, tmp_path: Path) -> None:
+        """SQLite makes a file for processes that share the log, if it may."""
+        messages = pairs(3)
+        folder = tmp_path / 'copy'
+        folder.mkdir()
+        write_sqlite(tmp_path / 'a.db3', messages[:8])
+        writer = sqlite3.connect(tmp_path / 'a.db3')
+        writer.execute('PRAGMA journal_mode=WAL')
+        for number, item in enumerate(messages[8:], start=1):
+            values = (number, item.time_ns, item.cdr)
+            writer.execute(
+                'INSERT INTO messages(topic_id, timestamp, data) VALUES(?, ?, ?)', values
+            )
+        writer.commit()
+        for name in ('a.db3', 'a.db3-wal'):
+            (folder / name).write_bytes((tmp_path / name).read_bytes())
+        writer.close()
+        # Closed, it has no log, but still says that it is written with one.
+        (tmp_path / 'closed').mkdir()
+        (tmp_path / 'closed' / 'a.db3').write_bytes((tmp_path / 'a.db3').read_bytes())
+        for place, names in ((folder, {'a.db3', 'a.db3-wal'}), (tmp_path / 'closed', {'a.db3'})):
+            before = {p: p.read_bytes() for p in place.iterdir()}
+            with RecordingFiles(place) as files:
+                found = list(files.messages({t.topic for t in files.topics()}))
+                during = {p.name for p in place.iterdir()}
+            assert [m.data for m in found] == [item.cdr for item in messages]
+            assert during == names
+            assert {p: p.read_bytes() for p in place.iterdir()} == before
+
+    def test_what_is_no_recording_is_named_in_words(self, tmp_path: Path) -> None:
+        path = tmp_path / 'a.db3'
+        with sqlite3.connect(path) as connection:
+            connection.execute('CREATE TABLE other(id INTEGER)')
+        connection.close()
+        with pytest.raises(PlaybackError, match=r"a\.db3.*it has no plain table 'topics'"):
+            content(path)
+        path.write_bytes(b'SQLite format 3\0' + bytes(4096))
+        with pytest.raises(PlaybackError, match=r'a\.db3') as caught:
+            content(path)
+        assert not PYTHON.search(str(caught.value))
 
     def test_pages_of_other_sizes_and_of_a_loop_are_read_within_bounds(
         self, tmp_path: Path
@@ -367,8 +452,34 @@ class TestSplitRecordings:
         assert found == written(left)
         (text,) = damage
         assert str(path) in text
-        if how == 'missing':
-            assert 'with 16 messages of 7.000000000 to 9.500000000 s' in text
+        assert 'with 16 messages of 7.000000000 to 9.500000000 s' in text
+
+    @pytest.mark.parametrize('kind', ['mcap', 'db3'])
+    def test_of_a_damaged_file_it_says_how_many_messages_are_lost(
+        self, tmp_path: Path, kind: str
+    ) -> None:
+        messages = pairs(400)
+        path = tmp_path / f'b_0.{kind}'
+        if kind == 'mcap':
+            write_mcap(path, messages, **NO_SUMMARY)
+        else:
+            write_sqlite(path, messages)
+        (tmp_path / 'metadata.yaml').write_text(
+            'rosbag2_bagfile_information:\n'
+            f'  relative_file_paths: [{path.name}]\n'
+            f'  files:\n  - path: {path.name}\n'
+            '    starting_time: {nanoseconds_since_epoch: 7000000000}\n'
+            '    duration: {nanoseconds: 2500000000}\n    message_count: 1600\n'
+        )
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        found, damage = content(tmp_path)
+        assert 600 < len(found) < 1000
+        lost = 1600 - len(found)
+        assert any(
+            text.startswith(f"'{path}' holds {len(found)} messages")
+            and text.endswith(f'1600 messages of 7.000000000 to 9.500000000 s: {lost} are lost')
+            for text in damage
+        )
 
     def test_every_missing_file_is_named(self, tmp_path: Path) -> None:
         write_mcap(tmp_path / 'b_1.mcap', pairs(2))

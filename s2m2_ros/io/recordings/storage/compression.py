@@ -9,7 +9,6 @@ import lz4.frame
 import zstandard
 
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
-from s2m2_ros.text_safety import safe_text
 
 ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
 LZ4_MAGIC = b'\x04\x22\x4d\x18'
@@ -36,7 +35,7 @@ def decompressed(data: bytes, limit: int = LARGEST_BLOCK) -> bytes:
         if data.startswith(BZ2_MAGIC):
             return _gathered(_bz2_parts(data), limit)
     except (zstandard.ZstdError, RuntimeError, EOFError, OSError, MemoryError) as error:
-        raise PlaybackError(f'damaged compressed data: {safe_text(error)}') from error
+        raise PlaybackError('its compressed data are damaged') from error
     return data
 
 

@@ -9,18 +9,18 @@ _logger = logging.getLogger(__name__)
 
 
 class DamageLog:
-    """Texts about one file."""
+    """Texts about one file; ``is_noted``: there was any."""
 
     def __init__(self, name: Path, level: int = logging.WARNING) -> None:
         """Take the file's name for people, and the level at which the first text is logged."""
         self._name, self._level = name, level
-        self._is_logged = False
+        self.is_noted = False
         self._texts: list[str] = []
 
     def add(self, text: str) -> None:
         """Take note of a text that goes on after the file's name."""
-        if not self._is_logged:
-            self._is_logged = True
+        if not self.is_noted:
+            self.is_noted = True
             _logger.log(self._level, "'%s' %s", self._name, text)
         self._texts.append(f"'{self._name.name}' {text}")
 

@@ -11,6 +11,7 @@ from rosbags.typesys.store import Typestore
 from s2m2_ros.io.recordings.storage.compression import decompressed
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage
 from s2m2_ros.io.sources.stereo_frame import PlaybackError, seconds_text
+from s2m2_ros.text_safety import safe_text
 
 # Packets of video, which `rosbags` does not know.
 OTHER_TYPES = {
@@ -46,8 +47,10 @@ def deserialized(message: StoredMessage) -> Any:
             data = decompressed(message.data)
         return _types().deserialize_cdr(data, topic.type_name)
     except Exception as error:  # rosbags raises what struct and NumPy do for damaged data
-        reason = str(error) or type(error).__name__
         when = seconds_text(message.log_ns)
+        reason = f'its {len(message.data)} bytes are no whole {safe_text(topic.type_name)}'
+        if isinstance(error, PlaybackError):
+            reason = str(error)
         raise PlaybackError(
             f'a message on {topic.topic} at {when} s is damaged ({reason})'
         ) from error

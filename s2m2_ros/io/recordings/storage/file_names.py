@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,19 @@ LARGEST_METADATA = 1 << 20
 
 
 @dataclass(frozen=True)
+class Stated:
+    """What metadata.yaml says of a file: how many messages of which times, in nanoseconds."""
+
+    count: int
+    start_ns: int
+    end_ns: int
+
+    def __str__(self) -> str:
+        times = f'{seconds_text(self.start_ns)} to {seconds_text(self.end_ns)} s'
+        return f'{self.count} messages of {times}'
+
+
+@dataclass(frozen=True)
 class FoundFiles:
     """The storage files of a recording.
 
@@ -31,6 +44,7 @@ class FoundFiles:
         missing: what is said of each of these.
         are_named: whether metadata.yaml names the files, so that they are of one recording.
         others: files beside these that it does not name.
+        stated: what it says of the files that are there, if it does.
 
     """
 
@@ -39,6 +53,7 @@ class FoundFiles:
     missing: Sequence[str] = ()
     are_named: bool = False
     others: Sequence[Path] = ()
+    stated: Mapping[Path, Stated] = field(default_factory=dict)
 
 
 def is_recording(path: Path) -> bool:
@@ -77,13 +92,16 @@ def recording_files(path: Path) -> FoundFiles:
     # Where none of its files is there, metadata.yaml describes another recording.
     missing = [name for name in named if files and name not in there]
     texts = [
-        f"'{path / name}' is missing, which metadata.yaml names{named[name]}: the others are read"
+        f"'{path / name}' is missing, which metadata.yaml names"
+        + (f' with {named[name]}' if named[name] else '')
+        + ': the others are read'
         for name in missing
     ]
     broken = [link for link in candidates if not link.exists() and link.name not in missing]
     missing += [link.name for link in broken]
     texts += [f"'{link}' is a link to what is not there: the others are read" for link in broken]
-    return FoundFiles(files or present, missing, texts, bool(files), others)
+    stated = {f: s for f in files for n in _names_of(f) if (s := named.get(n)) is not None}
+    return FoundFiles(files or present, missing, texts, bool(files), others, stated)
 
 
 def _names_of(file: Path) -> set[str]:
@@ -111,7 +129,7 @@ def _present(candidates: Sequence[Path]) -> list[Path]:
     ]
 
 
-def _named_in_metadata(folder: Path) -> dict[str, str]:
+def _named_in_metadata(folder: Path) -> dict[str, Stated | None]:
     """Return the names of files in metadata.yaml, in order, and what it says of each.
 
     Return nothing where it is missing, empty or damaged.
@@ -123,21 +141,18 @@ def _named_in_metadata(folder: Path) -> dict[str, str]:
     except (OSError, ValueError, TypeError, KeyError):
         return {}
     try:
-        known = {Path(item['path']).name: _described(item) for item in information['files']}
+        known = {Path(item['path']).name: _stated(item) for item in information['files']}
     except (ValueError, TypeError, KeyError):
         # Early versions do not say what is in each file.
         known = {}
-    return {name: known.get(name, '') for name in names}
+    return {name: known.get(name) for name in names}
 
 
-def _described(item: Mapping[str, Any]) -> str:
-    """Return how many messages of which times metadata.yaml says a file to hold."""
+def _stated(item: Mapping[str, Any]) -> Stated:
+    """Return what metadata.yaml says a file to hold."""
     start = int(item['starting_time']['nanoseconds_since_epoch'])
     end = start + int(item['duration']['nanoseconds'])
-    return (
-        f' with {int(item["message_count"])} messages of {seconds_text(start)} to '
-        f'{seconds_text(end)} s'
-    )
+    return Stated(int(item['message_count']), start, end)
 
 
 def _metadata(folder: Path) -> bytes:

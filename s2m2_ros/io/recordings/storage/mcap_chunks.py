@@ -21,6 +21,13 @@ MOST_RECORDS = 200_000
 DAMAGE = (McapError, struct.error, ValueError, KeyError, OverflowError, MemoryError, StopIteration)
 
 
+def damage_text(error: Exception) -> str:
+    """Return what is wrong with a record, of one of `DAMAGE` or of what is raised here."""
+    if isinstance(error, PlaybackError):
+        return safe_text(error)
+    return 'its content is not as long, or not of the kind, as it declares'
+
+
 def unpacked(chunk: Chunk) -> list[McapRecord]:
     """Return the records of a chunk; raises for damage and for implausible sizes."""
     size = chunk.uncompressed_size

@@ -12,12 +12,13 @@ from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 from mcap.records import Metadata
 
-from s2m2_ros.io.recordings.storage.mcap_chunks import DAMAGE, RECORD_HEAD
+from s2m2_ros.io.recordings.storage.mcap_chunks import DAMAGE, RECORD_HEAD, damage_text
 from s2m2_ros.io.recordings.storage.stored_messages import (
     StoredAttachment,
     StoredMetadata,
     StoredRecord,
 )
+from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.text_safety import safe_text
 
 COPY_BYTES = 4 << 20
@@ -37,10 +38,10 @@ class McapExtras:
         for begin, end in places:
             try:
                 yield self._record(begin, end)
-            except DAMAGE as error:
+            except (*DAMAGE, PlaybackError) as error:
                 self._report(
-                    f'is damaged from byte {begin} to {end} ({safe_text(error)}): the attachment '
-                    'or metadata there is lost'
+                    f'is damaged from byte {begin} to {end} ({damage_text(error)}): the '
+                    'attachment or metadata there is lost'
                 )
 
     def _record(self, begin: int, end: int) -> StoredRecord:
@@ -48,11 +49,11 @@ class McapExtras:
         opcode, length = RECORD_HEAD.unpack(self._file.read(RECORD_HEAD.size))
         place = begin + RECORD_HEAD.size
         if place + length != end or opcode not in (Opcode.ATTACHMENT, Opcode.METADATA):
-            raise ValueError('no such record is there')
+            raise PlaybackError('no such record is there')
         if opcode == Opcode.ATTACHMENT:
             return self._attachment(place, end)
         if length > LARGEST_TEXT:
-            raise ValueError(f'a metadata record of {length} bytes')
+            raise PlaybackError(f'a metadata record of {length} bytes')
         found = Metadata.read(ReadDataStream(BytesIO(self._file.read(length))))
         return StoredMetadata(found.name, found.metadata)
 
@@ -62,13 +63,13 @@ class McapExtras:
         (size,) = struct.unpack('<Q', self._file.read(8))
         data = self._file.tell()
         if data + size + 4 != end:
-            raise ValueError('the size of an attachment is wrong')
+            raise PlaybackError('the size of an attachment is wrong')
         checksum = 0
         for part in self._parts(place, data + size):
             checksum = zlib.crc32(part, checksum)
         (expected,) = struct.unpack('<I', self._file.read(4))
         if expected and expected != checksum:
-            raise ValueError(f"the checksum of the attachment '{name}' is wrong")
+            raise PlaybackError(f"the checksum of the attachment '{safe_text(name)}' is wrong")
         return StoredAttachment(
             name, media_type, log_ns, create_ns, size, lambda: self._parts(data, data + size)
         )
@@ -76,16 +77,16 @@ class McapExtras:
     def _text(self, end: int) -> str:
         (length,) = struct.unpack('<I', self._file.read(4))
         if length > min(LARGEST_TEXT, end - self._file.tell()):
-            raise ValueError(f'a name of {length} bytes')
+            raise PlaybackError(f'a name of {length} bytes')
         return self._file.read(length).decode()
 
     def _parts(self, begin: int, end: int) -> Iterator[bytes]:
-        """Yield what lies between two places; raises ValueError if the file became shorter."""
+        """Yield what lies between two places; raises PlaybackError if the file became shorter."""
         place = begin
         while place < end:
             self._file.seek(place)
             part = self._file.read(min(end - place, COPY_BYTES))
             if not part:
-                raise ValueError('the file ends in an attachment')
+                raise PlaybackError('the file ends in an attachment')
             place += len(part)
             yield part

@@ -27,6 +27,7 @@ from s2m2_ros.io.recordings.storage.stored_messages import (
     message_type,
 )
 from s2m2_ros.io.sources.stereo_frame import PlaybackError, seconds_text
+from s2m2_ros.text_safety import safe_text
 
 
 @dataclass(frozen=True, order=True)
@@ -139,9 +140,11 @@ class McapFile:
         found = self._walk.at(place.begin, place.end)
         if isinstance(found, Gap):
             times = f'{seconds_text(place.start_ns)} to {seconds_text(place.end_ns)} s'
+            names = sorted({self._channels[n].topic for n in place.channels & set(self._channels)})
+            on = f' on {safe_text(", ".join(names))}' if names else ''
             self.damage.add(
                 f'is damaged from {self._unit} {place.begin} to {place.end} ({found.reason}): '
-                f'messages of {times} are lost, the rest is read'
+                f'messages of {times}{on} are lost, the rest is read'
             )
             return []
         records = found.inner if isinstance(found.record, Chunk) else [found.record]
@@ -202,9 +205,10 @@ class McapFile:
         for gap in lost:
             self._report_gap(gap)
         if unknown:
+            count = sum(self._counts[channel] for channel in unknown)
             self.damage.add(
                 f'lacks the description of channels {", ".join(map(str, unknown))}, which lay in '
-                'a damaged part: their messages are lost'
+                f'a damaged part: their messages, {count} in what is readable, are lost'
             )
 
     def _take(self, found: Located) -> None:
@@ -239,14 +243,31 @@ class McapFile:
         if not gap.is_end:
             self.damage.add(
                 f'is damaged from {self._unit} {gap.begin} to {gap.end} ({gap.reason}): '
-                'what lay there is lost, the rest is read'
+                f'what lay there is lost{self._times_around(gap)}, the rest is read'
             )
         elif not self._is_partial:
             self.damage.add(
                 f'ends after {gap.begin} bytes in the middle ({gap.reason}; the recorder was '
-                'killed, or the copy is incomplete): what is before is read'
+                f'killed, or the copy is incomplete): what is before is read{self._until(gap)}'
                 + self._repair('; `mcap recover` makes a whole file of it')
             )
+
+    def _times_around(self, gap: Gap) -> str:
+        """Return between which times the messages before and after a gap were recorded."""
+        places = self._places()
+        before = max((p.end_ns for p in places if p.end <= gap.begin), default=None)
+        after = min((p.start_ns for p in places if p.begin >= gap.end), default=None)
+        if before is None:
+            return '' if after is None else f', before {seconds_text(after)} s'
+        if after is None:
+            return f', after {seconds_text(before)} s'
+        # Chunks may overlap in time.
+        first, last = sorted((before, after))
+        return f', at about {seconds_text(first)} to {seconds_text(last)} s'
+
+    def _until(self, gap: Gap) -> str:
+        last = max((p.end_ns for p in self._places() if p.end <= gap.begin), default=None)
+        return '' if last is None else f', up to {seconds_text(last)} s'
 
     def _nothing_readable(self) -> str:
         return (

@@ -17,10 +17,10 @@ from s2m2_ros.io.recordings.storage.mcap_chunks import (
     DAMAGE,
     MOST_RECORDS,
     RECORD_HEAD,
+    damage_text,
     unpacked,
 )
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
-from s2m2_ros.text_safety import safe_text
 
 CONTENT = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE, Opcode.CHUNK)
 # The parts of each kind of record: so many bytes, or what the 4 or 8 bytes before it say.
@@ -157,7 +157,7 @@ class RecordWalk:
             record = self._record(begin, head)
             inner = unpacked(record) if isinstance(record, Chunk) else ()
         except (*DAMAGE, PlaybackError) as error:
-            return Gap(begin, end, _reason(error))
+            return Gap(begin, end, damage_text(error))
         return Located(begin, end, head.opcode, record, inner)
 
     def _read(self, position: int, head: _Head) -> Located | Gap:
@@ -178,8 +178,8 @@ class RecordWalk:
             self._has_chunks |= head.opcode == Opcode.CHUNK
         except (*DAMAGE, PlaybackError) as error:
             if self._is_beginning(head.end):
-                return Gap(position, head.end, _reason(error))
-            return self._gap(position, _reason(error))
+                return Gap(position, head.end, damage_text(error))
+            return self._gap(position, damage_text(error))
         return Located(position, head.end, head.opcode, record, inner)
 
     def _record(self, position: int, head: _Head) -> McapRecord:
@@ -284,7 +284,3 @@ class RecordWalk:
         found = self._file.read(length)
         self._bytes_left -= len(found)
         return found
-
-
-def _reason(error: Exception) -> str:
-    return safe_text(error) or type(error).__name__

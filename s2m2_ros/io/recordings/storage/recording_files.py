@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from operator import itemgetter
@@ -14,7 +14,7 @@ from pathlib import Path
 from s2m2_ros.io.recordings.storage import mcap_file, mcap_summary, ros1_bag, sqlite_file
 from s2m2_ros.io.recordings.storage.damage_log import DamageLog
 from s2m2_ros.io.recordings.storage.file_groups import require_one_recording
-from s2m2_ros.io.recordings.storage.file_names import METADATA, recording_files
+from s2m2_ros.io.recordings.storage.file_names import METADATA, Stated, recording_files
 from s2m2_ros.io.recordings.storage.stored_messages import (
     ALWAYS,
     StorageFile,
@@ -66,7 +66,7 @@ class RecordingFiles:
         self._is_noted = False
         try:
             found = recording_files(path)
-            opened = self._open_all(found.files)
+            opened = self._open_all(found.files, found.stated)
             if len(found.files) > 1 and not found.are_named:
                 require_one_recording(path, found.files, opened)
             if is_reporting and path.is_dir() and not (path / METADATA).is_file():
@@ -148,23 +148,41 @@ class RecordingFiles:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open_all(self, paths: Sequence[Path]) -> list[tuple[Path, StorageFile]]:
+    def _open_all(
+        self, paths: Sequence[Path], stated: Mapping[Path, Stated]
+    ) -> list[tuple[Path, StorageFile]]:
         """Return the files that can be read; raises PlaybackError if none can."""
-        errors, opened = [], []
+        errors: list[tuple[Path, PlaybackError]] = []
+        opened = []
         for path in paths:
+            reported = len(self._unreadable)
             try:
                 file = self._open(path)
             except PlaybackError as error:
-                errors.append(error)
+                errors.append((path, error))
             else:
                 self._stack.callback(file.close)
                 self._files.append(file)
                 opened.append((path, file))
+                # Where nothing is damaged, metadata.yaml may be that of what the file was made of.
+                if file.damage.is_noted or len(self._unreadable) > reported:
+                    self._check_count(path, file, stated.get(path))
         if not self._files:
-            raise errors[0]
-        for unreadable in errors:
-            self._report_file(f'{unreadable}; the other files are read')
+            raise errors[0][1]
+        for path, unreadable in errors:
+            known = stated.get(path)
+            lost = f'; metadata.yaml names it with {known}, which are lost' if known else ''
+            self._report_file(f'{unreadable}{lost}; the other files are read')
         return opened
+
+    def _check_count(self, path: Path, file: StorageFile, stated: Stated | None) -> None:
+        """Report how many messages a file lacks of those that metadata.yaml says to be in it."""
+        count = sum(topic.count for topic in file.topics)
+        if stated is not None and count < stated.count:
+            self._report_file(
+                f"'{path}' holds {count} messages that can be read, metadata.yaml names it with "
+                f'{stated}: {stated.count - count} are lost'
+            )
 
     def _report_file(self, text: str) -> None:
         self._unreadable.append(text)

@@ -18,7 +18,7 @@ from s2m2_ros.io.recordings.storage.stored_messages import (
     StoredTopic,
     TimeWindow,
 )
-from s2m2_ros.io.sources.stereo_frame import PlaybackError
+from s2m2_ros.io.sources.stereo_frame import PlaybackError, seconds_text
 from s2m2_ros.text_safety import safe_text
 
 MAGIC = b'#ROSBAG V'
@@ -101,7 +101,7 @@ class Ros1Bag:
                     index += 1
             except Exception as error:  # rosbags raises what struct, bz2 and lz4 do for damage
                 now, damaged = places[min(index, len(places) - 1)]
-                self._report(error)
+                self._report(damaged)
                 later = range(index + 1, len(places))
                 others = (n for n in later if places[n][0] > now and places[n][1] != damaged)
                 index = next(others, len(places))
@@ -122,12 +122,19 @@ class Ros1Bag:
         """Close the bag."""
         self._reader.close()
 
-    def _report(self, error: Exception) -> None:
-        reason = safe_text(str(error) or type(error).__name__)
-        self.damage.add(f'is damaged ({reason}): the rest is read')
+    def _report(self, chunk: int) -> None:
+        """Report a damaged chunk by what the index says to be in it, whoever asks for a part."""
+        indexes = self._reader.indexes.values()
+        times = [place.time for index in indexes for place in index if place.chunk_pos == chunk]
+        self.damage.add(
+            f'is damaged: messages are lost of the chunk at byte {chunk}, which held '
+            f'{len(times)} of {seconds_text(min(times))} to {seconds_text(max(times))} s; the '
+            'rest is read'
+        )
 
     def _unreadable(self, error: Exception) -> PlaybackError:
-        reason = safe_text(error) or type(error).__name__
+        is_clear = isinstance(error, ReaderError | PlaybackError)
+        reason = safe_text(error) if is_clear else 'its index or its records are damaged'
         return PlaybackError(
             f"the ROS 1 bag '{self._name}' cannot be read ({reason}): "
             + ('unpack it; ' if self._is_packed else '')

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from s2m2_ros.io.recordings.storage.compression import LARGEST_BLOCK
 from s2m2_ros.io.recordings.storage.damage_log import DamageLog
+from s2m2_ros.io.recordings.storage.sqlite_access import (
+    DAMAGE,
+    NothingThereError,
+    connected,
+    damage_text,
+    log_of,
+    missing_rows,
+)
 from s2m2_ros.io.recordings.storage.sqlite_pages import Columns, FoundRow, SqlitePages
 from s2m2_ros.io.recordings.storage.stored_messages import (
     ALWAYS,
@@ -22,8 +28,7 @@ from s2m2_ros.io.recordings.storage.stored_messages import (
     TimeWindow,
     message_type,
 )
-from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, PlaybackError
-from s2m2_ros.text_safety import safe_text
+from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, PlaybackError, seconds_text
 
 MAGIC = b'SQLite format 3\0'
 SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
@@ -32,8 +37,6 @@ SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
 STEPS = 10_000
 STEPS_PER_BYTE = 2
 LEAST_STEPS = 10_000_000
-# What `sqlite3` raises for damage, and what values of a wrong type lead to.
-DAMAGE = (sqlite3.Error, TypeError, ValueError, AttributeError, OverflowError, MemoryError)
 
 
 class SqliteFile:
@@ -55,7 +58,7 @@ class SqliteFile:
         self._pages: SqlitePages | None = None
         self._file = path.open('rb')
         try:
-            self._connection, is_whole, has_log = _connect(path)
+            self._connection, is_whole, has_log = connected(path)
         except DAMAGE as error:
             self._file.close()
             raise self._unreadable(error) from error
@@ -64,11 +67,10 @@ class SqliteFile:
         self._connection.set_progress_handler(self._is_too_long, STEPS)
         if sys.version_info >= (3, 11):
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_BLOCK)
-        log = path.with_name(f'{path.name}-wal')
-        if not has_log and log.is_file() and log.stat().st_size:
+        if not has_log:
             self.damage.add(
-                f"has a write-ahead log, '{log.name}', which cannot be read here: the messages "
-                'in it are lost; copy both to a folder that can be written'
+                f"has a write-ahead log, '{log_of(path).name}', which cannot be read here: the "
+                'messages in it are lost; copy both to a folder that can be written'
             )
         try:
             self._check_tables()
@@ -101,11 +103,12 @@ class SqliteFile:
                 continue
             try:
                 data = self._pages.data(row, self._columns)
-            except ValueError as error:
+            except ValueError:
                 # Of a file that is cut short, this is no more than was reported.
                 if not self._is_cut:
                     self.damage.add(
-                        f'is damaged ({error}): messages are lost, the others are read'
+                        f'is damaged: the message on {self._topics[row.topic].topic} at '
+                        f'{seconds_text(row.log_ns)} s is not whole and lost'
                     )
             else:
                 yield StoredMessage(self._topics[row.topic], row.log_ns, data)
@@ -127,7 +130,7 @@ class SqliteFile:
         try:
             yield from self._execute(query, values)
         except DAMAGE as error:
-            self.damage.add(f'is damaged ({safe_text(error)}): what is readable is read')
+            self.damage.add(f'is damaged ({damage_text(error)}): what is readable is read')
 
     def spans(self) -> list[tuple[int, int]]:
         """Return the seconds in which there are messages, as first and last time."""
@@ -189,17 +192,21 @@ class SqliteFile:
                 return found, int(start or 0)
         self._salvaged = rows = self._salvage(size)
         if not rows:
-            raise error or sqlite3.DatabaseError('it is cut short before the first message')
+            raise error or NothingThereError('it is cut short before the first message')
         self._is_cut = self._pages is not None and self._pages.declared_bytes > size
         if self._pages is not None and self._is_cut:
             if not self._is_partial:
                 self.damage.add(
                     f'is cut short, {size} of {self._pages.declared_bytes} bytes are there: the '
-                    'messages in these are read'
+                    f'{len(rows)} messages in these are read, the last one of '
+                    f'{seconds_text(rows[-1].log_ns)} s'
                 )
         else:
-            reason = safe_text(error) if error else 'its size is wrong'
-            self.damage.add(f'is damaged ({reason}): the messages on its whole pages are read')
+            reason = damage_text(error) if error else 'its size is wrong'
+            self.damage.add(
+                f'is damaged ({reason}): the {len(rows)} messages on its whole pages are read'
+                + missing_rows(rows)
+            )
         return dict(Counter(row.topic for row in rows)), rows[0].log_ns
 
     def _salvage(self, size: int) -> list[FoundRow]:
@@ -220,7 +227,7 @@ class SqliteFile:
             return []
 
     def _check_tables(self) -> None:
-        """Raise TypeError for tables whose rows or columns are computed, maybe without an end."""
+        """Raise NothingThereError for tables with computed rows or columns, maybe without end."""
         for table in ('topics', 'messages'):
             kind, sql = self._execute(
                 'SELECT type, upper(sql) FROM sqlite_master WHERE lower(name) = ?', (table,)
@@ -228,7 +235,7 @@ class SqliteFile:
             columns = self._execute(f'PRAGMA table_xinfo({table})').fetchall()
             # The last number says whether a column is hidden or computed.
             if kind != 'table' or 'VIRTUAL' in sql or any(column[-1] for column in columns):
-                raise TypeError(f"no plain table '{table}'")
+                raise NothingThereError(f"it has no plain table '{table}'")
 
     def _execute(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         self._steps_left = self._steps
@@ -246,29 +253,5 @@ class SqliteFile:
             else ('; `sqlite3 FILE .recover | sqlite3 NEW` saves what is left of a damaged one')
         )
         return PlaybackError(
-            f"'{self._name}' is no readable SQLite recording ({safe_text(error)}){advice}"
+            f"'{self._name}' is no readable SQLite recording ({damage_text(error)}){advice}"
         )
-
-
-def _connect(path: Path) -> tuple[sqlite3.Connection, bool, bool]:
-    """Return a connection, and whether the file has the size that it declares.
-
-    The last value says whether the connection reads the write-ahead log of a killed recorder,
-    which it may not where nothing can be written.
-    """
-    name = quote(os.fsencode(path.absolute()))
-    error: Exception | None = None
-    for option, is_whole in (('mode=ro', True), ('immutable=1', True), ('immutable=1', False)):
-        # Whoever opened it may hand it to another thread.
-        connection = sqlite3.connect(f'file:{name}?{option}', uri=True, check_same_thread=False)
-        try:
-            if not is_whole:
-                # Without this, SQLite reads nothing of a file that is cut short.
-                connection.execute('PRAGMA writable_schema = ON')
-            connection.execute('SELECT count(*) FROM sqlite_master').fetchone()
-        except sqlite3.Error as failure:
-            connection.close()
-            error = failure
-        else:
-            return connection, is_whole, option == 'mode=ro'
-    raise error or sqlite3.OperationalError('cannot be opened')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
 import shutil
@@ -39,6 +40,7 @@ DAMAGE = (
     zstandard.ZstdError, lzma.LZMAError, zlib.error, RuntimeError, EOFError, OSError, ValueError,
     MemoryError,
 )  # fmt: skip
+FULL = (errno.ENOSPC, errno.EDQUOT)
 # What must stay free where a compressed recording is unpacked.
 DISK_RESERVE = 256 << 20
 CHECKED_EVERY = 4 << 20
@@ -80,7 +82,9 @@ def unpack(source: Path, target: Path, is_beginning: Callable[[bytes], bool]) ->
                         _check_room(source, target.parent)
                         checked = out.tell() + CHECKED_EVERY
         except DAMAGE as error:
-            lost = safe_text(error) or type(error).__name__
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise _no_room(source, target.parent) from error
+            lost = _lost(error)
         written = out.tell()
     if not lost and magic == ZSTD_MAGIC and not _is_whole_zstd(source):
         # Its decompressor takes a file that is cut short for one that ends there.
@@ -109,10 +113,23 @@ def _check_size(source: Path, written: int, packed_size: int) -> None:
 
 def _check_room(source: Path, folder: Path) -> None:
     if shutil.disk_usage(folder).free < DISK_RESERVE:
-        raise PlaybackError(
-            f"no room to unpack '{source}' in '{folder}': unpack it yourself, or set TMPDIR to a "
-            'larger disk'
-        )
+        raise _no_room(source, folder)
+
+
+def _no_room(source: Path, folder: Path) -> PlaybackError:
+    return PlaybackError(
+        f"no room to unpack '{source}' in '{folder}': unpack it yourself, or set TMPDIR to a "
+        'larger disk'
+    )
+
+
+def _lost(error: Exception) -> str:
+    """Return why no more could be unpacked."""
+    if isinstance(error, EOFError):
+        return 'it ends in the middle of its compressed data'
+    if isinstance(error, OSError) and error.errno:
+        return safe_text(error.strerror)
+    return 'its compressed data are damaged'
 
 
 def _is_whole_zstd(path: Path) -> bool:
