@@ -26,6 +26,7 @@ from support import sgbm_processing
 from support.recorded_pairs import SECOND, TYPES, Written, header, message, write_mcap
 from support.stereo_recordings import (
     SCENE,
+    SCENE_CALIBRATION,
     START,
     in_order,
     scene_image,
@@ -247,6 +248,46 @@ def test_packets_of_video_are_decoded_from_the_key_frame_before_a_segment(
     known = np.isfinite(values)
     assert known.mean() > 0.5
     assert np.median(np.abs(values - SCENE.depth())[known]) < 0.03
+
+
+@pytest.mark.parametrize('has_infos', [True, False])
+def test_packets_without_a_picture_are_lost_pairs_of_their_time(
+    tmp_path: Path, has_infos: bool
+) -> None:
+    """With a key frame every five, packet 6 of the left camera missing: 7, 8 and 9 show nothing.
+
+    And the right camera has no packets before its second, which is no key frame.
+    """
+    written = in_order(video_pairs('h264', 12))
+    images = {
+        side: [item for item in written if item.topic == f'/stereo/{side}/image_rect']
+        for side in ('left', 'right')
+    }
+    missing = [id(images['left'][6]), id(images['right'][0])]
+    kept = [
+        item
+        for item in written
+        if id(item) not in missing and (has_infos or 'camera_info' not in item.topic)
+    ]
+    path = write_mcap(tmp_path / 'run.mcap', kept, chunk_size=20_000)
+    if not has_infos:
+        (tmp_path / 'calib.txt').write_text(SCENE_CALIBRATION)
+    parts = [
+        processed(path, tmp_path / str(s), outputs=('depth',), segment_seconds=s)
+        for s in (0.6, 100.0)
+    ]
+    # Pairs 5, 10 and 11; not 0 and 6, which lack an image, nor 1 to 4 and 7 to 9.
+    for part in parts:
+        assert (part.pairs, part.lost) == (3, 7)
+        left, right = sorted(part.losses)
+        assert left.startswith('3 pairs, from 101.400000000 to 101.800000000 s, lost: ')
+        assert 'a packet before it was lost' in left
+        assert right.startswith('4 pairs, from 100.200000000 to 100.800000000 s, lost: ')
+        assert 'no key frame came before it' in right
+        page = part.report.read_text()
+        assert '/stereo/left/image_rect: 11, 1 without a counterpart' in page
+        assert '/stereo/right/image_rect: 11, 1 without a counterpart' in page
+    assert sorted(parts[0].losses) == sorted(parts[1].losses)
 
 
 def test_other_video_is_named(tmp_path: Path) -> None:

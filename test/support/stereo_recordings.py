@@ -12,6 +12,12 @@ from support.stereo_scene import BASELINE, CX_LEFT, CX_RIGHT, CY, FOCAL_LENGTH, 
 
 SCENE = PlaneScene()
 START = 100 * SECOND
+# The same cameras as a file in Middlebury's format.
+SCENE_CALIBRATION = (
+    f'cam0=[{FOCAL_LENGTH} 0 {CX_LEFT}; 0 {FOCAL_LENGTH} {CY}; 0 0 1]\n'
+    f'cam1=[{FOCAL_LENGTH} 0 {CX_RIGHT}; 0 {FOCAL_LENGTH} {CY}; 0 0 1]\n'
+    f'doffs={CX_RIGHT - CX_LEFT}\nbaseline={BASELINE * 1000}\n'
+)
 
 
 def scene_image(pixels: np.ndarray, time_ns: int, frame: str = FRAME) -> object:

@@ -16,7 +16,6 @@ from s2m2_ros.io.images.video_units import (
     contents,
 )
 from s2m2_ros.optional_packages import require_packages
-from s2m2_ros.text_safety import safe_text
 
 NAMES = {'h264': 'H.264', 'hevc': 'H.265'}
 # Two fields may make up one picture. Many tiny pictures in a packet would take hours.
@@ -50,6 +49,8 @@ class VideoDecoder:
         }
         self._numbers = FrameNumbers()
         self._waiting = True
+        # Why there is no picture until the next key frame; empty once there was one.
+        self.waits_for = 'no key frame came before it'
         self._count = 0
 
     def decode(self, packet: bytes) -> np.ndarray | None:
@@ -62,6 +63,7 @@ class VideoDecoder:
             return self._decode(packet)
         except ImageError as error:
             self._restart()
+            self.waits_for = str(error)
             raise ImageError(
                 f'packet of {NAMES[self.codec]}, {len(packet)} bytes: {error}; waiting for the '
                 'next key frame'
@@ -73,7 +75,7 @@ class VideoDecoder:
         found = contents(packet, self.codec)
         if self._waiting and not found.key:
             return None
-        self._waiting = False
+        self._waiting, self.waits_for = False, ''
         if found.pictures > MOST_PICTURES:
             raise ImageError(f'it holds {found.pictures} pictures: one a packet is accepted')
         if self.codec == H264 and self._numbers.lost(packet):
@@ -88,8 +90,7 @@ class VideoDecoder:
             frames = self._context.decode(encoded)
         except (self._av.error.FFmpegError, ValueError, MemoryError) as error:
             raise ImageError(
-                'it is damaged, depends on missing packets or is too large: '
-                f'libavcodec says {safe_text(error)}'
+                'it is damaged, depends on missing packets or is too large'
             ) from error
         if not frames:
             return None

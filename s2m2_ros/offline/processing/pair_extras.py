@@ -12,6 +12,7 @@ from s2m2_ros.messages.output_topics import CLOUDS
 from s2m2_ros.offline.processing.color_images import ColorImages
 from s2m2_ros.offline.processing.color_target import ColorTarget
 from s2m2_ros.offline.processing.frames import FrameTree
+from s2m2_ros.offline.processing.recorded_video import LostPicture
 from s2m2_ros.offline.processing.streams import StampedPair
 
 
@@ -36,7 +37,7 @@ class PairExtras:
 
     def add_color(self, message: Any, log_ns: int) -> Iterator[StampedPair]:
         """Take an image of the color camera; yield the pairs that waited for it."""
-        if self.colors is not None:
+        if self.colors is not None and not isinstance(message, LostPicture):
             self.colors.add(message, log_ns)
             yield from self.colors.ready()
 

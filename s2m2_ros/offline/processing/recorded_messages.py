@@ -60,10 +60,11 @@ class RecordedMessages:
     ) -> Iterator[tuple[StoredMessage, Any]]:
         """Yield messages to be carried along with None, and those of cameras with their content.
 
-        Video among ``images`` is decoded from the key frame before the window on.
+        Video among ``images`` is decoded from the key frame before the window on; a packet that
+        gives no picture is a `LostPicture`.
         """
         read = {*images, *others}
-        video = VideoTopics(self._files.note_damage)
+        video = VideoTopics()
         wide = self._from_key_frames(images, window)
         for message in self._files.messages({*read, *kept}, wide):
             topic = message.topic.topic

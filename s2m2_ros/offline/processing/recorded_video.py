@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.io.images.video_codecs import codec_in_image, codec_of_encoding
-from s2m2_ros.io.images.video_packets import VideoDecoder
+from s2m2_ros.io.images.video_packets import NAMES, VideoDecoder
 from s2m2_ros.io.images.video_units import contents
 from s2m2_ros.io.message_data import fill_image
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
@@ -49,16 +50,31 @@ def is_key(content: Any) -> bool:
     return codec is None or contents(bytes(content.data), codec).key
 
 
+@dataclass(frozen=True)
+class LostPicture:
+    """A packet that gives no picture, in place of that; so its pair is known, and counted as lost.
+
+    Asking for its pixels, which begins with their encoding, raises ImageError.
+    """
+
+    header: Any
+    reason: str
+    data: bytes = b''
+
+    @property
+    def encoding(self) -> str:
+        """Raise ImageError, which says why there is no picture."""
+        raise ImageError(self.reason)
+
+
 class VideoTopics:
     """Decodes the packets of each topic in their order; images pass as they are."""
 
-    def __init__(self, note_damage: Callable[[str], None]) -> None:
-        """Take what is called for packets that give no picture."""
-        self._note_damage = note_damage
+    def __init__(self) -> None:
         self._decoders: dict[str, VideoDecoder] = {}
 
     def images(self, topic: str, content: Any) -> Iterator[Any]:
-        """Yield the image of a message, nothing for a packet without one.
+        """Yield the image of a message, or a `LostPicture`; nothing if no picture is in it.
 
         Raises PlaybackError if nothing here decodes it.
         """
@@ -72,13 +88,21 @@ class VideoTopics:
         decoder = self._decoders.get(topic)
         if decoder is None or decoder.codec != codec:
             decoder = self._decoders[topic] = VideoDecoder(codec)
+        packet = bytes(content.data)
         try:
-            picture = decoder.decode(bytes(content.data))
-        except ImageError as error:
-            self._note_damage(f'{topic}: {error}')
-            return
+            picture = decoder.decode(packet)
+        except ImageError:
+            picture = None
         if picture is not None:
             image = PlainMessage('sensor_msgs/msg/Image')
             image.header = content.header
             fill_image(image, picture, 'bgr8')
             yield image
+        elif decoder.waits_for or contents(packet, codec).pictures:
+            reason = decoder.waits_for or 'the decoder gave no picture of it'
+            # Alike for all pictures that one damage costs.
+            yield LostPicture(
+                content.header,
+                f'no image from its {NAMES[codec]} packet ({reason}), nor from those after it up '
+                'to the next key frame',
+            )

@@ -63,7 +63,10 @@ def _overview(
 ) -> Iterable[tuple[str, str]]:
     matcher = recipe['matcher']
     yield 'pairs processed', str(summary.pairs)
-    yield 'pairs lost', str(summary.lost)
+    # Nobody can count the pairs in these.
+    has_damage = bool(stream.losses) or any(facts.damage for facts in summary.facts)
+    more = ', and those in what is damaged or missing' if has_damage else ''
+    yield 'pairs lost', f'{summary.lost}{more}'
     if summary.incomplete:
         yield 'processed pairs that lack something', str(summary.incomplete)
     yield 'rigs', str(len(stream.rigs))
@@ -115,7 +118,7 @@ def _inputs(rig: Rig, segments: Sequence[RigFacts]) -> Iterable[tuple[str, str]]
     right = sum(facts.right_images for facts in segments)
     pairs = sum(len(facts.pairs) + facts.failed for facts in segments)
     yield 'left images', f'{rig.topics.left}: {left}, {left - pairs} without a counterpart'
-    yield 'right images', f'{rig.topics.right}: {right}'
+    yield 'right images', f'{rig.topics.right}: {right}, {right - pairs} without a counterpart'
     yield 'calibrations', f'{rig.topics.left_info}, {rig.topics.right_info}'
     failed = sum(facts.failed for facts in segments)
     if failed:
