@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,20 @@ from s2m2_ros.errors import S2M2Error
 
 # What is left of a process that was killed begins like this.
 TEMPORARY_PREFIX = '.s2m2-'
+
+
+# What to do about the reasons that are common.
+ADVICE = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT), 'free some of it, or write to another disk or folder'
+    ),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        'write to a folder that you may write to, or change its permissions',
+    ),
+    errno.EFBIG: 'write to a file system, or with a limit, that allows files of this size',
+    errno.ENAMETOOLONG: 'give it a shorter name',
+}
 
 
 class FileWriteError(S2M2Error):
@@ -55,4 +70,5 @@ def write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
-        raise FileWriteError(f"cannot write '{path}': {reason}") from error
+        advice = f': {ADVICE[error.errno]}' if error.errno in ADVICE else ''
+        raise FileWriteError(f"cannot write '{path}': {reason}{advice}") from error

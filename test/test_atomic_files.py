@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from s2m2_ros.atomic_files import write_atomically
+from s2m2_ros.atomic_files import FileWriteError, write_atomically, write_errors
 
 
 def test_the_content_is_on_the_disk_before_the_name(
@@ -25,3 +26,21 @@ def test_the_content_is_on_the_disk_before_the_name(
     write_atomically(target, b'content')
     assert seen == [(False, b'content')]
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b'content']
+
+
+@pytest.mark.parametrize(
+    ('number', 'said'),
+    [
+        (
+            errno.ENOSPC,
+            "cannot write 'a/b': No space left on device: free some of it, or write to",
+        ),
+        (errno.EROFS, "cannot write 'a/b': Read-only file system: write to a folder that you may"),
+        (errno.EIO, "cannot write 'a/b': Input/output error"),
+    ],
+)
+def test_an_error_says_what_to_do_where_that_is_known(number: int, said: str) -> None:
+    with pytest.raises(FileWriteError) as caught, write_errors(Path('a/b')):
+        raise OSError(number, os.strerror(number))
+    assert str(caught.value).startswith(said)
+    assert (str(caught.value) == said) == (number == errno.EIO)

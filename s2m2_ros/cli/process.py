@@ -169,8 +169,11 @@ def _process_all(
             if result.incomplete:
                 text += f', {result.incomplete} incomplete'
             elif not result.lost:
-                text += ' besides those in what is damaged or missing'
-            complain(text)
+                text += (
+                    ' besides those in what is damaged or missing; of a better copy in its place, '
+                    'the same command makes the result anew'
+                )
+            complain(f'{text} (its report lists what and when)')
             status = 1
         print(result.place)
     return status

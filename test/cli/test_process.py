@@ -438,7 +438,7 @@ def test_lost_pairs_show_in_the_exit_status(
     arguments = ['process', str(path), '--output', str(tmp_path / 'out'), *FAST]
     assert main(arguments) == 1
     said = capsys.readouterr().err + caplog.text
-    assert '1 pairs processed, 1 lost' in said
+    assert '1 pairs processed, 1 lost (its report lists what and when)' in said
     assert said.count('1 pair, at 100.000000000 s, lost: ') == 1
     assert said.count("'strange'") == 1
     # It is done, and stays what it is.

@@ -110,6 +110,28 @@ class TestNames:
         # One that is named is wanted.
         named = tmp_path / 'r1' / 'alice.mcap'
         assert find_inputs([named]) == [('alice', named)]
+        folder = tmp_path / 'r2' / 'alice'
+        assert find_inputs([folder]) == [('alice', folder)]
+
+    @pytest.mark.parametrize('as_url', [False, True])
+    def test_a_folder_of_nothing_but_results_is_an_error(
+        self, tmp_path: Path, as_url: bool
+    ) -> None:
+        path = write_mcap(tmp_path / 'alice.mcap', scene_pairs(1))
+        for name in ('r1', 'r2'):
+            processed(path, tmp_path / name, keep=('all',), outputs=('depth',))
+        processed(path, tmp_path / 'r2', keep=('all',), formats=(OutputFormat.ROSBAG2,))
+        folder = tmp_path / 'r1'
+        place = folder.as_uri() if as_url else folder
+        with pytest.raises(S2M2Error, match=r'r1.* results of earlier runs.*name the file of one'):
+            find_inputs([place])
+        # Beside a recording, they are left out.
+        write_mcap(folder / 'carol.mcap', scene_pairs(1))
+        (name, source), *others = find_inputs([place])
+        assert (name, not others) == ('carol', True)
+        assert str(source).endswith('r1/carol.mcap')
+        both = find_inputs([tmp_path.as_uri() if as_url else tmp_path])
+        assert [name for name, _ in both] == [tmp_path.name, 'carol']
 
     def test_a_name_that_is_no_text(self, tmp_path: Path) -> None:
         path = write_mcap(tmp_path / os.fsdecode(b'bad\xff.mcap'), scene_pairs(1))
@@ -148,6 +170,24 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         ],
         cwd=SOURCE, capture_output=True, text=True, errors='surrogateescape', check=False,
     )  # fmt: skip
+
+
+class TestSeveralInputs:
+    def test_paths_are_named_as_the_command_does(
+        self, two: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        out = tmp_path / 'out'
+        with Processor(SGBM, ProcessOptions(outputs=['depth'])) as processor:
+            found = list(processor.process_all([*two], out))
+            assert [outcome.source for outcome in found] == [*two]
+            names = [outcome.result.output.name for outcome in found if outcome.result]
+            assert names == ['a_run.mcap', 'b_run.mcap']
+            # A folder stands for the recordings in it; a pair has its name with it.
+            again = list(processor.process_all([('x', two[0]), two[1].parent], out))
+            names = [outcome.result.output.name for outcome in again if outcome.result]
+            assert names == ['x.mcap', 'b.mcap']
+            with pytest.raises(S2M2Error, match=r"there is no '.*missing\.mcap'"):
+                list(processor.process_all([tmp_path / 'missing.mcap'], out))
 
 
 class TestOtherInputs:

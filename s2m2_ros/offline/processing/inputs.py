@@ -19,7 +19,7 @@ from s2m2_ros.io.recordings.storage.recording_files import RecordingFiles
 from s2m2_ros.io.sources.side_words import natural_key
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.io.sources.stereo_sources import find_images, image_pairs
-from s2m2_ros.offline.processing.results import is_result
+from s2m2_ros.offline.processing.results import is_record, is_result
 from s2m2_ros.offline.processing.storage import WILDCARDS, RemoteFolder, is_url
 
 Location = Path | PurePosixPath
@@ -38,7 +38,7 @@ def find_inputs(
 
     Where several have one name, that of the folder that they are in comes before it; where they
     are in folders of one name, too, a number comes after it. Raises PlaybackError for what is not
-    there.
+    there, and for a folder of nothing but results.
     """
     skipped = None if output is None else _location(output)
     found = {_location(s): s for given in sources for s in _expanded(given, skipped)}
@@ -55,6 +55,15 @@ def find_inputs(
         taken.add(free)
         result.append((free, source))
     return result
+
+
+def named_inputs(
+    inputs: Sequence[Path | str | tuple[str, Path | str]], output: Path | str | None = None
+) -> list[tuple[str, Path | str]]:
+    """Return the inputs that have a name already, then what `find_inputs` finds of the others."""
+    sources = [item for item in inputs if not isinstance(item, tuple)]
+    named = [item for item in inputs if isinstance(item, tuple)]
+    return [*named, *find_inputs(sources, output)]
 
 
 def input_name(source: Path | str) -> str:
@@ -84,6 +93,8 @@ def _expanded(source: Path | str, skipped: Location | None) -> Sequence[Path | s
         return [path]
     recordings = list(_recordings_below(path, skipped, set()))
     if not recordings:
+        if is_recording(path) and not _is_result(path):
+            raise _only_results(path)
         return [path]
     _warn_of_pairs(path)
     return recordings
@@ -131,7 +142,18 @@ def _recordings_in(folder: Path) -> Sequence[Path]:
 
 
 def _without_results(paths: Sequence[Path]) -> Sequence[Path]:
-    return [path for path in paths if not is_result(path, input_name(path))]
+    return [path for path in paths if not _is_result(path)]
+
+
+def _is_result(path: Path) -> bool:
+    return is_result(path, input_name(path))
+
+
+def _only_results(folder: Path | str) -> PlaybackError:
+    return PlaybackError(
+        f"'{folder}' holds no recordings but results of earlier runs, which are no inputs: name "
+        'the file of one if it is wanted'
+    )
 
 
 def _warn_of_pairs(folder: Path) -> None:
@@ -159,7 +181,10 @@ def _expanded_url(url: str, skipped: Location | None) -> Sequence[str]:
         raise PlaybackError(f"there is no '{url}'")
     if not remote.is_folder():
         return [remote.url]
-    return list(_urls_below(remote, skipped, is_top=True)) or [remote.url]
+    found = list(_urls_below(remote, skipped, is_top=True))
+    if not found and any(name.lower().endswith(NAMES) for name in remote.names()):
+        raise _only_results(remote.url)
+    return found or [remote.url]
 
 
 def _urls_below(
@@ -169,15 +194,26 @@ def _urls_below(
     if _location(folder.url) == skipped and not is_top:
         return
     names = folder.names()
-    files = [name for name in names if name.lower().endswith(NAMES)]
-    if METADATA in names or (files and len({family(name) for name in files}) == 1):
+    found = [name for name in names if name.lower().endswith(NAMES)]
+    files = [name for name in found if not _is_result_at(folder, name, names)]
+    # What lies beside results is no part of one recording.
+    is_one = len(files) == len(found) and len({family(name) for name in files}) == 1
+    if METADATA in names or is_one:
         yield folder.url
     else:
         yield from (f'{folder.url}/{name}' for name in files)
     for name in names:
         child = RemoteFolder(f'{folder.url}/{name}')
-        if name not in files and not name.startswith('.') and child.is_folder():
+        if name in found or name.startswith('.') or _is_result_at(folder, name, names):
+            continue
+        if child.is_folder():
             yield from _urls_below(child, skipped)
+
+
+def _is_result_at(folder: RemoteFolder, name: str, names: Collection[str]) -> bool:
+    """Return whether what has a name in a folder, of these ``names``, is an earlier result."""
+    record = f'{storage_stem(name)}.json'
+    return record in names and is_record(folder.read(record))
 
 
 def _free_name(name: str, taken: Collection[str], others: Collection[str]) -> str:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ from s2m2_ros.inference.matcher_options import MatcherOptions
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.offline.processing.decoding_check import require_pairs
 from s2m2_ros.offline.processing.engine import Engine, EngineError, Job, LocalEngine, open_stream
-from s2m2_ros.offline.processing.inputs import input_name
+from s2m2_ros.offline.processing.inputs import input_name, named_inputs
 from s2m2_ros.offline.processing.options import ProcessOptions, as_json
 from s2m2_ros.offline.processing.result_channels import recorded_channels
 from s2m2_ros.offline.processing.results import Processed, Result
@@ -102,11 +103,17 @@ class Processor:
         self._engine.close()
 
     def process_all(
-        self, inputs: Sequence[tuple[str, Path | str]], output: Path | str, *, again: bool = False
+        self,
+        inputs: Sequence[Path | str | tuple[str, Path | str]],
+        output: Path | str,
+        *,
+        again: bool = False,
     ) -> Iterator[Outcome]:
-        """Process named inputs, in a cluster several side by side; yield outcomes in their order.
+        """Process inputs, in a cluster several side by side; yield outcomes in their order.
 
-        Raises what is no fault of one input: FileWriteError and EngineError.
+        Each is a path or URL, for which the recordings in it are found and named as `find_inputs`
+        does, or a pair of a name for the result and the input. Raises what is no fault of one
+        input: PlaybackError for what is not there, FileWriteError and EngineError.
         """
 
         def outcome(item: tuple[str, Path | str]) -> Outcome:
@@ -118,12 +125,13 @@ class Processor:
             except S2M2Error as error:
                 return Outcome(source, error=error)
 
+        named = named_inputs(inputs, output)
         if self._engine.inputs_at_once == 1:
-            yield from map(outcome, inputs)
+            yield from map(outcome, named)
             return
         threads = ThreadPoolExecutor(self._engine.inputs_at_once, 'input')
         try:
-            yield from threads.map(outcome, inputs)
+            yield from threads.map(outcome, named)
         except BaseException:
             # What runs ends by the error that this gives it.
             self._engine.close()
@@ -184,7 +192,8 @@ class Processor:
                     "'%s': %d of %d segments are done", source, done, len(stream.segments)
                 )
             job = Job(source, self.options, self.pipeline, fingerprint, result.shared_attempts)
-            self._work(job, stream, work, result.name)
+            with _finished_stays():
+                self._work(job, stream, work, result.name)
             # What is damaged in segments is noted with them.
             stream.take_damage()
             records = stream.records()
@@ -193,7 +202,8 @@ class Processor:
                 work.discard()
                 raise PlaybackError(f"'{source}': {why_nothing(summary)}")
             losses.say(summary.losses)
-            finished = result.finish(work, stream, recipe, summary, records)
+            with _finished_stays():
+                finished = result.finish(work, stream, recipe, summary, records)
             work.remove()
         return finished
 
@@ -221,6 +231,17 @@ class Processor:
         }
         # As it is read back.
         return dict(json.loads(json.dumps(recipe)))
+
+
+@contextmanager
+def _finished_stays() -> Iterator[None]:
+    """Say with an error of writing that the work is not lost."""
+    try:
+        yield
+    except FileWriteError as error:
+        raise FileWriteError(
+            f'{error}; what is finished stays, and the same call goes on from there'
+        ) from error
 
 
 class _LossLog:

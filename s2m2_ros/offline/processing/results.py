@@ -282,9 +282,14 @@ class Result:
 def is_result(path: Path, name: str) -> bool:
     """Return whether a recording or folder is a result of this name, by the record beside it."""
     try:
-        return _as_record((path.parent / f'{name}.json').read_bytes()) is not None
+        return is_record((path.parent / f'{name}.json').read_bytes())
     except OSError:
         return False
+
+
+def is_record(text: bytes | None) -> bool:
+    """Return whether the content of a file is the record of a result."""
+    return _as_record(text) is not None
 
 
 def _as_record(text: bytes | None) -> dict[str, Any] | None:
