@@ -16,7 +16,7 @@ from s2m2_ros.io.recordings.recording_topics import (
     choose_topics,
     is_rectified,
 )
-from s2m2_ros.io.recordings.rig_survey import stamp_of, survey
+from s2m2_ros.io.recordings.rig_survey import stamp_of, survey, timestamps_remark
 from s2m2_ros.io.sources.calibration_search import CalibrationLookup, no_calibration
 from s2m2_ros.io.sources.stereo_frame import (
     PlaybackError,
@@ -173,18 +173,13 @@ class Recording:
 
     def _report(self) -> None:
         """Say in the log what was chosen, where that is not plain."""
-        topics, rule = self.topics, self._survey.rule
+        topics = self.topics
         names = topics.left if topics.left == topics.right else f'{topics.left}, {topics.right}'
         _logger.info("'%s': playing %s", self._path, names)
         if not is_rectified(topics.left):
             _logger.info('no name of a topic says that its images are rectified (`rect`)')
-        if rule.tolerance_ns and not self._layout.in_one_image:
-            _logger.warning(
-                'no left and right image have equal timestamps: nearest ones within %.1f ms are '
-                'paired (period %.1f ms)',
-                rule.tolerance_ns / 1e6,
-                rule.period_ns / 1e6,
-            )
+        if text := timestamps_remark(topics, self._survey):
+            _logger.warning('%s (period %.1f ms)', text, self._survey.rule.period_ns / 1e6)
 
 
 def _one_info(topic: str, info: Any) -> str:

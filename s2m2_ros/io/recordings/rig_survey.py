@@ -20,11 +20,15 @@ SURVEYED_IMAGES = 60
 
 @dataclass(frozen=True)
 class RigSurvey:
-    """The rule for pairs, the first calibrations by topic, and the first timestamps."""
+    """The rule for pairs, the first calibrations by topic, and the first timestamps.
+
+    ``unstamped`` are the topics whose images have none: when they were recorded stands for that.
+    """
 
     rule: PairingRule
     infos: dict[str, Any]
     stamps_ns: tuple[Sequence[int], Sequence[int]]
+    unstamped: frozenset[str] = frozenset()
 
     def has_own_infos(self, topics: RecordedTopics) -> bool:
         """Return whether each camera has a calibration of its own in the recording."""
@@ -41,19 +45,43 @@ def survey(contents: Iterable[tuple[StoredMessage, Any]], topics: RecordedTopics
         topic: deque(maxlen=2 * SURVEYED_IMAGES) for topic in (topics.left, topics.right)
     }
     infos: dict[str, Any] = {}
+    unstamped = {topics.left, topics.right}
     awaited = {topics.left_info, topics.right_info} - {''}
     for message, content in contents:
         if message.topic.type_name == INFO_TYPE:
             infos.setdefault(message.topic.topic, content)
         else:
             timestamps[message.topic.topic].append(stamp_of(message, content))
+            if stamp_ns(content.header):
+                unstamped.discard(message.topic.topic)
         surveyed = min(len(side) for side in timestamps.values())
         if surveyed >= SURVEYED_IMAGES and awaited <= infos.keys():
             break
     left, right = timestamps[topics.left], timestamps[topics.right]
-    return RigSurvey(measured_rule(left, right), infos, (left, right))
+    rule = measured_rule(left, right)
+    return RigSurvey(rule, infos, (left, right), frozenset(unstamped))
 
 
 def stamp_of(message: StoredMessage, content: Any) -> int:
     """Return the timestamp of a message, or when it was recorded if its driver gave none."""
     return stamp_ns(content.header) or message.log_ns
+
+
+def timestamps_remark(topics: RecordedTopics, found: RigSurvey) -> str:
+    """Return how images are paired where that is not by equal timestamps; empty where it is."""
+    tolerance_ns, names = found.rule.tolerance_ns, sorted({topics.left, topics.right})
+    nearest = f'nearest ones within {tolerance_ns / 1e6:.1f} ms are paired'
+    if unstamped := sorted(found.unstamped):
+        text = (
+            f'the images of {" and ".join(unstamped)} have no timestamps (0): when they were '
+            'recorded stands for that'
+        )
+        if len(names) == 1:
+            return text
+        return (
+            f'{text}, and {nearest if tolerance_ns else "equal ones are paired"}; these may be of '
+            'different moments: have the driver of the cameras set timestamps'
+        )
+    if tolerance_ns and len(names) == 2:
+        return f'{topics.left} and {topics.right} have no equal timestamps: {nearest}'
+    return ''

@@ -13,7 +13,7 @@ from s2m2_ros.io.recordings.recording_topics import (
     choose_shared_topic,
     choose_topics,
 )
-from s2m2_ros.io.recordings.rig_survey import RigSurvey, survey
+from s2m2_ros.io.recordings.rig_survey import RigSurvey, survey, timestamps_remark
 from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic, TimeWindow
 from s2m2_ros.io.sources.calibration_search import CalibrationLookup, no_calibration
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
@@ -79,12 +79,8 @@ def find_cameras(
 def rule_remarks(cameras: Sequence[StereoCamera]) -> Iterator[str]:
     """Yield how pairs are found where timestamps are not equal."""
     for camera in cameras:
-        rule = camera.survey.rule
-        if rule.tolerance_ns and camera.topics.left != camera.topics.right:
-            yield (
-                f'{camera.topics.left} and {camera.topics.right} have no equal timestamps: '
-                f'nearest ones within {rule.tolerance_ns / 1e6:.1f} ms are paired'
-            )
+        if text := timestamps_remark(camera.topics, camera.survey):
+            yield text
 
 
 def _chosen(topics: Sequence[StoredTopic], options: ProcessOptions) -> list[RecordedTopics]:
