@@ -50,24 +50,28 @@ def image_jobs(left: Path, right: Path | None, options: JobOptions) -> list[Pair
 
     Raises S2M2Error if there is none.
     """
-    lookup = CalibrationLookup(
-        options.calibration, is_needed=options.needs_calibration, names=options.names
-    )
+    lookup = calibration_lookup(options)
     pairs = _image_pairs(left, right, options)
     return [_image_job(pair, options, lookup) for pair in pairs]
 
 
-def video_jobs(left: Path, right: Path | None, options: JobOptions) -> Iterator[PairJob]:
-    """Yield the pairs of a video of both views, or of two videos, while it is read."""
+def video_jobs(
+    left: Path, right: Path | None, options: JobOptions, lookup: CalibrationLookup | None = None
+) -> Iterator[PairJob]:
+    """Yield the pairs of a video of both views, or of two videos, while it is read.
+
+    ``lookup`` is what `calibration_lookup` gives, shared by those who read a video several times.
+    """
+    lookup = lookup or calibration_lookup(options)
     source = VideoFiles(
         left,
         right,
         layout=options.layout,
-        calibration=options.calibration,
         needs_calibration=options.needs_calibration,
         names=options.names,
+        lookup=lookup,
     )
-    calibration = CalibrationLookup(options.calibration).files(left)
+    calibration = lookup.files(left)
     videos = [path for path in (left, right) if path is not None]
     digests = [file_sha256(path) for path in videos]
     for frame in source:
@@ -85,6 +89,13 @@ def video_jobs(left: Path, right: Path | None, options: JobOptions) -> Iterator[
             digests=partial(dict, inputs),
             calibrated=frame.left_info is not None,
         )
+
+
+def calibration_lookup(options: JobOptions) -> CalibrationLookup:
+    """Return what finds the calibration of each pair, and says once which files it found."""
+    return CalibrationLookup(
+        options.calibration, is_needed=options.needs_calibration, names=options.names
+    )
 
 
 def is_video_file(path: Path) -> bool:

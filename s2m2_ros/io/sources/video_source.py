@@ -58,11 +58,12 @@ class VideoFiles:
         calibration: Sequence[Path] = (),
         needs_calibration: bool = True,
         names: SettingNames = PARAMETERS,
+        lookup: CalibrationLookup | None = None,
     ) -> None:
         """Take one video and the layout of its views, or a left and a right one.
 
-        Raises S2M2Error if that does not fit, or there is no calibration though
-        ``needs_calibration``.
+        ``lookup`` takes the place of ``calibration`` where several share one. Raises S2M2Error if
+        that does not fit, or there is no calibration though ``needs_calibration``.
         """
         if layout.in_one_image == (right is not None):
             wanted = f'{names("input_layout")} side_by_side or top_bottom if it holds both views'
@@ -71,7 +72,9 @@ class VideoFiles:
             raise PlaybackError(f"'{left}': a video needs {wanted}")
         self._paths = [left] if right is None else [left, right]
         self._layout = layout
-        self._lookup = CalibrationLookup(calibration, is_needed=needs_calibration, names=names)
+        self._lookup = lookup or CalibrationLookup(
+            calibration, is_needed=needs_calibration, names=names
+        )
         if needs_calibration and not self._lookup.files(left):
             raise no_calibration(left, names)
 

@@ -19,7 +19,13 @@ from s2m2_ros.messages.camera_info import camera_info_message
 from s2m2_ros.messages.pair_decoder import StereoTopics
 from s2m2_ros.messages.plain_messages import plain_header
 from s2m2_ros.offline.image_pairs import PairJob
-from s2m2_ros.offline.pair_jobs import JobOptions, image_jobs, is_video_file, video_jobs
+from s2m2_ros.offline.pair_jobs import (
+    JobOptions,
+    calibration_lookup,
+    image_jobs,
+    is_video_file,
+    video_jobs,
+)
 from s2m2_ros.offline.processing.color_target import ColorTarget
 from s2m2_ros.offline.processing.fingerprints import file_fingerprint
 from s2m2_ros.offline.processing.options import ProcessOptions
@@ -202,8 +208,9 @@ class _Jobs:
         self._next = 0
         self._last: PairJob | None = None
         self._frames: Iterator[PairJob] = iter(())
+        self._lookup = calibration_lookup(self._options)
         if self.is_video:
-            self._count = sum(1 for _ in video_jobs(path, None, self._options))
+            self._count = sum(1 for _ in self._read())
             self._restart()
         else:
             self._images = image_jobs(path, None, self._options)
@@ -230,5 +237,9 @@ class _Jobs:
         self._frames, self._last = iter(()), None
 
     def _restart(self) -> None:
-        self._frames = video_jobs(self._path, None, self._options)
+        self._frames = self._read()
         self._next, self._last = 0, None
+
+    def _read(self) -> Iterator[PairJob]:
+        """Yield the pairs of the video from its start."""
+        return video_jobs(self._path, None, self._options, self._lookup)

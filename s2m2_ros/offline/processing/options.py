@@ -139,10 +139,11 @@ class ProcessOptions:
                 'color camera'
             )
         if name not in known:
-            listed = ', '.join(known)
+            listed = ', '.join(name for name in OUTPUT_TOPICS if name not in REGISTERED)
             outputs = self.names('outputs')
             raise S2M2Error(
-                f"{outputs}: no output '{safe_text(name)}': it must be one of {listed}, {ALL}"
+                f"{outputs}: no output '{safe_text(name)}': it must be one of {listed}, {ALL}; "
+                f'or, with {self.names("color_info")}, of {", ".join(sorted(REGISTERED))}'
             )
 
     def _check_numbers(self) -> None:
