@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,7 @@ from support.recorded_pairs import (
 from support.sgbm_processing import SGBM
 from support.stereo_recordings import (
     SCENE,
+    SCENE_CALIBRATION,
     START,
     in_order,
     scene_image,
@@ -257,7 +261,8 @@ class TestInterruption:
         )  # fmt: skip
         assert done.returncode == 2, done.stderr
         assert 'cannot write' in done.stderr
-        assert 'File too large' in done.stderr
+        assert 'File too large: write to a file system' in done.stderr
+        assert 'what is finished stays, and the same call goes on from there' in done.stderr
         assert 'Traceback' not in done.stderr
         assert not (tmp_path / 'run.mcap').exists()
         again = processed(recording, tmp_path, keep=('/log',))
@@ -371,6 +376,17 @@ except S2M2Error as error:
 """
 
 
+@dataclass(frozen=True)
+class Cut(Written):
+    """A message of which only the first bytes are recorded."""
+
+    length: int | None = None
+
+    @property
+    def cdr(self) -> bytes:
+        return super().cdr[: self.length]
+
+
 class TestLosses:
     def test_a_damaged_chunk_in_the_middle_is_told_and_the_rest_goes_on(
         self, recording: Path, tmp_path: Path
@@ -430,6 +446,7 @@ class TestLosses:
         found = processed(folder, tmp_path / 'out', outputs=('depth',))
         assert (found.pairs, found.is_whole) == (4, False)
         (loss,) = found.losses
+        assert '<td>0, and those in what is damaged or missing</td>' in found.report.read_text()
         assert f"'{folder / f'bag_{lost}.db3'}' is missing" in loss
         assert f'bag_{lost}.db3' in found.report.read_text()
         # What was missing is there again: it is processed anew.
@@ -472,10 +489,18 @@ class TestLosses:
         content[middle : middle + 50] = bytes(50)
         path.write_bytes(content)
         found = processed(path, tmp_path / 'out')
-        assert any('damaged' in loss for loss in found.losses)
+        # Of several segments, and of kept topics too, it is one loss.
+        (loss,) = found.losses
+        told = re.search(r'held (\d+) of (\d+\.\d+) to (\d+\.\d+) s', loss)
+        assert told, loss
+        assert 4 <= int(told[1]) <= 16
         assert COUNT - 4 <= found.pairs < COUNT
         times = [at for at, _ in messages(found.output)['/stereo/depth']]
         assert times[-1] == START + (COUNT - 1) * SECOND // 5
+        missing = {START + n * SECOND // 5 for n in range(COUNT)} - set(times)
+        # A pair is lost with one of its images, and the right one is 10 ms later.
+        assert float(told[2]) <= max(missing) / SECOND + 0.01
+        assert min(missing) / SECOND <= float(told[3])
 
     def test_a_pair_that_cannot_be_decoded_is_told_and_the_rest_goes_on(
         self, tmp_path: Path
@@ -487,6 +512,7 @@ class TestLosses:
         found = processed(path, tmp_path / 'out')
         assert (found.pairs, found.lost) == (2, 1)
         assert 'no_such_encoding' in found.losses[0]
+        assert '<th>pairs lost</th><td>1</td>' in found.report.read_text()
 
     def test_a_recording_without_one_pair_that_can_be_processed_is_an_error(
         self, tmp_path: Path
@@ -498,6 +524,38 @@ class TestLosses:
         path = write_mcap(tmp_path / 'run.mcap', written)
         with pytest.raises(S2M2Error, match='no_such_encoding'):
             processed(path, tmp_path / 'out')
+
+    def test_messages_that_are_damaged_are_told_in_words(self, tmp_path: Path) -> None:
+        """An image that is cut short, and one whose data say that they are longer."""
+        written = list(scene_pairs(6, period_ns=SECOND))
+        images = [item for item in written if item.topic.endswith('left/image_rect')]
+        path = tmp_path / 'run.mcap'
+        cut = {id(images[2]): 40, id(images[4]): 5}
+        write_mcap(path, (Cut(i.topic, i.time_ns, i.message, cut.get(id(i))) for i in written))
+        found = processed(path, tmp_path / 'out', outputs=('depth',))
+        assert found.pairs == 4
+        assert sorted(found.losses) == [
+            f'a message on /stereo/left/image_rect at {at}.000000000 s is damaged (its {size} '
+            'bytes are no whole sensor_msgs/msg/Image)'
+            for at, size in ((102, 40), (104, 5))
+        ]
+
+    def test_images_without_timestamps_are_paired_by_their_recording_and_it_is_said(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        written = list(scene_pairs(4))
+        for item in written:
+            item.message.header.stamp.sec = item.message.header.stamp.nanosec = 0
+        path = write_mcap(tmp_path / 'run.mcap', written)
+        found = processed(path, tmp_path / 'out', outputs=('depth',))
+        assert (found.pairs, found.is_whole) == (4, True)
+        for text in (caplog.text, unescape(found.report.read_text())):
+            assert (
+                'the images of /stereo/left/image_rect and /stereo/right/image_rect have no '
+                'timestamps (0): when they were recorded stands for that, and nearest ones within '
+                '90.0 ms are paired; these may be of different moments: have the driver'
+            ) in text
+            assert 'have no equal timestamps' not in text
 
     def test_clocks_apart_are_explained(self, tmp_path: Path) -> None:
         written = list(scene_pairs(4))
@@ -515,8 +573,9 @@ class TestLosses:
             processed(recording, tmp_path, pairs=[('/a/left', '/a/right')])
         with pytest.raises(S2M2Error, match='/log'):
             processed(recording, tmp_path, keep=('/nothing',))
-        with pytest.raises(S2M2Error, match='depth/camera_info'):
+        with pytest.raises(S2M2Error, match='depth/camera_info') as caught:
             processed(recording, tmp_path, outputs=('nothing',))
+        assert all(name in str(caught.value) for name in [*OUTPUT_TOPICS, 'all'])
 
 
 class TestForms:
@@ -695,18 +754,12 @@ class TestRegisteredDepth:
 def test_a_folder_of_pairs(tmp_path: Path) -> None:
     import cv2
 
-    from support.stereo_scene import BASELINE, CX_LEFT, CX_RIGHT, CY, FOCAL_LENGTH
-
     for side, name in enumerate(('left', 'right')):
         (tmp_path / 'pairs' / name).mkdir(parents=True)
         for number in range(3):
             file = tmp_path / 'pairs' / name / f'{number:03d}.png'
             cv2.imwrite(str(file), SCENE.images(seed=number)[side])
-    (tmp_path / 'pairs' / 'calib.txt').write_text(
-        f'cam0=[{FOCAL_LENGTH} 0 {CX_LEFT}; 0 {FOCAL_LENGTH} {CY}; 0 0 1]\n'
-        f'cam1=[{FOCAL_LENGTH} 0 {CX_RIGHT}; 0 {FOCAL_LENGTH} {CY}; 0 0 1]\n'
-        f'doffs={CX_RIGHT - CX_LEFT}\nbaseline={BASELINE * 1000}\n'
-    )
+    (tmp_path / 'pairs' / 'calib.txt').write_text(SCENE_CALIBRATION)
     found = processed(tmp_path / 'pairs', tmp_path / 'out', segment_pairs=2)
     times = [at for at, _ in messages(found.output)['/depth']]
     assert times == [SECOND, SECOND + SECOND // 10, SECOND + SECOND // 5]
@@ -715,8 +768,6 @@ def test_a_folder_of_pairs(tmp_path: Path) -> None:
 def scene_video(folder: Path) -> tuple[Path, Path]:
     """Write a video of five pairs, both views in one image, and its calibration."""
     import cv2
-
-    from support.stereo_scene import BASELINE, CX_LEFT, CX_RIGHT, CY, FOCAL_LENGTH
 
     path = folder / 'film.avi'
     video = cv2.VideoWriter(
@@ -727,11 +778,7 @@ def scene_video(folder: Path) -> tuple[Path, Path]:
         video.write(cv2.cvtColor(both, cv2.COLOR_GRAY2BGR))
     video.release()
     calibration = folder / 'calib.txt'
-    calibration.write_text(
-        f'cam0=[{FOCAL_LENGTH} 0 {CX_LEFT}; 0 {FOCAL_LENGTH} {CY}; 0 0 1]\n'
-        f'cam1=[{FOCAL_LENGTH} 0 {CX_RIGHT}; 0 {FOCAL_LENGTH} {CY}; 0 0 1]\n'
-        f'doffs={CX_RIGHT - CX_LEFT}\nbaseline={BASELINE * 1000}\n'
-    )
+    calibration.write_text(SCENE_CALIBRATION)
     return path, calibration
 
 
@@ -775,6 +822,22 @@ def test_a_video_is_read_once_for_its_digest_and_its_length(
     assert found.pairs == 5
     # To count the pairs, and to read them.
     assert digested.count(path) == 2
+
+
+def test_the_calibration_that_is_found_beside_a_video_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from s2m2_ros.io.sources.view_layout import ViewLayout
+
+    path, calibration = scene_video(tmp_path)
+    assert calibration.name == 'calib.txt'
+    with caplog.at_level(logging.INFO):
+        found = processed(
+            path, tmp_path / 'out', segment_pairs=2, outputs=('depth',),
+            layout=ViewLayout.SIDE_BY_SIDE,
+        )  # fmt: skip
+    assert found.pairs == 5
+    assert caplog.text.count('calibration: using') == 1
 
 
 def test_raw_cameras_are_rectified_alike_in_every_segment(tmp_path: Path) -> None:

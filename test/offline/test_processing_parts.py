@@ -77,6 +77,13 @@ class TestNames:
         topics = [RecordedTopics(left, left.replace('left', 'right')) for left in rigs]
         assert rig_namespaces(topics, given_name) == names
 
+    def test_cameras_that_only_numbers_distinguish(self) -> None:
+        """As the document says."""
+        first, second = RecordedTopics('/cam0', '/cam1'), RecordedTopics('/cam2', '/cam3')
+        assert rig_namespaces([first], None) == ['']
+        assert rig_namespaces([first, second], None) == ['/cam', '/cam/rig_2']
+        assert rig_namespaces([first, second], 'x') == ['/x/cam', '/x/cam/rig_2']
+
     @pytest.mark.parametrize(
         ('file', 'name'),
         [

@@ -308,6 +308,25 @@ class TestSqlite:
             assert during == names
             assert {p: p.read_bytes() for p in place.iterdir()} == before
 
+    def test_the_log_of_a_damaged_file_is_named(self, tmp_path: Path) -> None:
+        messages = pairs(200)
+        path = write_sqlite(tmp_path / 'a.db3', messages)
+        writer = sqlite3.connect(path)
+        writer.execute('PRAGMA journal_mode=WAL')
+        values = (1, messages[-1].time_ns, messages[0].cdr)
+        writer.execute('INSERT INTO messages(topic_id, timestamp, data) VALUES(?, ?, ?)', values)
+        writer.commit()
+        (tmp_path / 'copy').mkdir()
+        damaged = bytearray(path.read_bytes())
+        leaves = [at for at in range(4096, len(damaged), 4096) if damaged[at] == 13]
+        damaged[leaves[5] : leaves[5] + 4096] = bytes(4096)
+        (tmp_path / 'copy' / 'a.db3').write_bytes(damaged)
+        (tmp_path / 'copy' / 'a.db3-wal').write_bytes((tmp_path / 'a.db3-wal').read_bytes())
+        writer.close()
+        found, damage = content(tmp_path / 'copy')
+        assert 700 < len(found) < 800
+        assert any("'a.db3-wal', which is not read with damaged pages" in text for text in damage)
+
     def test_what_is_no_recording_is_named_in_words(self, tmp_path: Path) -> None:
         path = tmp_path / 'a.db3'
         with sqlite3.connect(path) as connection:

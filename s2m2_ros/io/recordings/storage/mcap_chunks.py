@@ -25,7 +25,7 @@ def damage_text(error: Exception) -> str:
     """Return what is wrong with a record, of one of `DAMAGE` or of what is raised here."""
     if isinstance(error, PlaybackError):
         return safe_text(error)
-    return 'its content is not as long, or not of the kind, as it declares'
+    return 'its content does not fit what it declares'
 
 
 def unpacked(chunk: Chunk) -> list[McapRecord]:

@@ -57,7 +57,7 @@ def _ways(path: Path, *, has_log: bool) -> Iterator[tuple[str, bool]]:
     """Yield how to open a file, and whether it must be whole for that, the best way first.
 
     SQLite makes a file beside the recording, for processes that share its log; if there is none
-    already, nobody shares it.
+    already, no other process shares it.
     """
     if not has_log:
         with path.open('rb') as file:

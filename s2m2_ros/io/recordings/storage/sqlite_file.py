@@ -67,17 +67,13 @@ class SqliteFile:
         self._connection.set_progress_handler(self._is_too_long, STEPS)
         if sys.version_info >= (3, 11):
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_BLOCK)
-        if not has_log:
-            self.damage.add(
-                f"has a write-ahead log, '{log_of(path).name}', which cannot be read here: the "
-                'messages in it are lost; copy both to a folder that can be written'
-            )
         try:
             self._check_tables()
             self._read_topics(path.stat().st_size, is_whole=is_whole)
         except DAMAGE as error:
             self.close()
             raise self._unreadable(error) from error
+        self._check_log(log_of(path), is_read=has_log)
 
     def messages(
         self, topics: Collection[str], window: TimeWindow = ALWAYS
@@ -225,6 +221,19 @@ class SqliteFile:
             return list(self._execute(query))
         except DAMAGE:
             return []
+
+    def _check_log(self, log: Path, *, is_read: bool) -> None:
+        """Report a write-ahead log whose messages are lost."""
+        if not is_read:
+            self.damage.add(
+                f"has a write-ahead log, '{log.name}', which cannot be read here: the messages "
+                'in it are lost; copy both to a folder of yours, and read them there'
+            )
+        elif self._salvaged is not None and log.is_file() and log.stat().st_size:
+            self.damage.add(
+                f"has a write-ahead log, '{log.name}', which is not read with damaged pages: the "
+                'messages in it are lost'
+            )
 
     def _check_tables(self) -> None:
         """Raise NothingThereError for tables with computed rows or columns, maybe without end."""
