@@ -19,6 +19,7 @@ from s2m2_ros.inference.errors import DeviceMemoryError, InferenceError
 from s2m2_ros.inference.hardware.device_memory import is_out_of_memory
 from s2m2_ros.inference.other_networks.fitting import fit_for
 from s2m2_ros.inference.other_networks.foreign_network import ForeignNetwork
+from s2m2_ros.inference.other_networks.recognition import Recognized
 from s2m2_ros.weights.other_networks import NetworkDescription, description_path
 
 _logger = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ def _fitting_settings(
     disparity passes for the left one's.
     """
     seen = []
-    for changed, how in _alternatives(network.recognized.description):
+    for changed, how in _alternatives(network.recognized):
         other = replace(network, recognized=replace(network.recognized, description=changed))
         finding = measure(other, scene, device) if how else found
         settings = _output_settings(finding, scene, changed, with_edge=True)
@@ -203,8 +204,9 @@ def _usual(scale: float) -> float:
     return power if abs(scale / power - 1) < TOLERANCE / 2 else scale
 
 
-def _alternatives(given: NetworkDescription) -> Iterator[tuple[NetworkDescription, str]]:
+def _alternatives(found: Recognized) -> Iterator[tuple[NetworkDescription, str]]:
     """Yield other descriptions of the inputs, and what to set for them; '' for the given one."""
+    given = found.description
     yield given, ''
     swapped = replace(given, left=given.right, right=given.left)
     is_color = given.channels != 'gray'
@@ -216,6 +218,8 @@ def _alternatives(given: NetworkDescription) -> Iterator[tuple[NetworkDescriptio
             continue
         if names:
             yield order, names
+        if found.element == 'uint8':
+            continue
         for low, high in ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)):
             plain = replace(order, range=(low, high), mean=(), std=())
             if plain != order:

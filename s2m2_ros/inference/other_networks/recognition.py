@@ -12,6 +12,7 @@ from s2m2_ros.inference.other_networks.onnx_model import OnnxFileError, OnnxMode
 from s2m2_ros.inference.other_networks.two_files import second_model
 from s2m2_ros.text_safety import safe_text
 from s2m2_ros.weights.other_networks import (
+    DescriptionError,
     NetworkDescription,
     description_path,
     find_description,
@@ -25,6 +26,8 @@ ELEMENTS_IN = ('float32', 'float16', 'float64', 'uint8')
 ELEMENTS_OUT = ('float32', 'float16', 'float64', 'int32', 'int64', 'uint8')
 COLORS = {1: 'gray', 3: 'rgb'}
 CHANNELS = {'gray': 1, 'rgb': 3, 'bgr': 3}
+BYTES = (0.0, 255.0)
+LARGEST_HALF = 65504.0
 DOCUMENT = 'doc/other_networks.md'
 # Words of names, between digits, signs and changes of case.
 WORD = re.compile(r'[A-Z]?[a-z]+|[A-Z]+')
@@ -154,6 +157,7 @@ def _completed(
     found = _with_inputs(model, given, assumed)
     found = _with_outputs(model, found, assumed)
     found = _with_shape(model, found)
+    _check_values(model, found)
     if not given.left and not given.pair:
         low, high = found.range
         assumed.append(f'values {low:g} to {high:g}, channels {found.channels}')
@@ -267,6 +271,30 @@ def _with_shape(model: OnnxModel, given: NetworkDescription) -> NetworkDescripti
         )
     )
     return replace(given, layout=layout, channels=channels, height=height, width=width)
+
+
+def _check_values(model: OnnxModel, given: NetworkDescription) -> None:
+    """Raise DescriptionError if inputs cannot hold the values that black and white become."""
+    port = next(port for port in model.inputs if port.name in (given.pair, given.left))
+    file = description_path(model.path)
+    if port.element == 'uint8' and (given.range != BYTES or given.mean or given.std):
+        raise DescriptionError(
+            f"{file}: the input '{port}' takes whole numbers of 0 to 255, as cameras give them: "
+            'remove inputs.range, inputs.mean and inputs.std, since such a network normalizes '
+            'images itself'
+        )
+    if port.element == 'float16':
+        largest = max(
+            abs((value - offset) / divisor)
+            for value in given.range
+            for offset in given.offset
+            for divisor in given.divisor
+        )
+        if largest > LARGEST_HALF:
+            raise DescriptionError(
+                f"{file}: the input '{port}' holds values up to {LARGEST_HALF:g}, and images "
+                f'become up to {largest:g}: correct inputs.range, inputs.mean and inputs.std'
+            )
 
 
 def _side(fixed: int | None, wished: int, name: str) -> int:

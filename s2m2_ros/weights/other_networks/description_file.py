@@ -30,11 +30,6 @@ RANGE_TEXT = re.compile(r'(-?[\d.]+)\s*\.\.\s*(-?[\d.]+)')
 Node = yaml.Node
 
 
-def description_path(model: Path) -> Path:
-    """Return where the description of an ONNX file belongs."""
-    return model.with_suffix(SUFFIXES[0])
-
-
 def find_description(model: Path) -> Path | None:
     """Return the description beside an ONNX file, or None. Raises DescriptionError for two."""
     beside = [model.with_suffix(suffix) for suffix in SUFFIXES]
@@ -43,6 +38,14 @@ def find_description(model: Path) -> Path | None:
         names = ' and '.join(path.name for path in present)
         raise DescriptionError(f'{model}: both {names} are beside it: delete one')
     return present[0] if present else None
+
+
+def description_path(model: Path) -> Path:
+    """Return the description beside an ONNX file, or where it belongs.
+
+    Raises DescriptionError for two.
+    """
+    return find_description(model) or model.with_suffix(SUFFIXES[0])
 
 
 def read_description(path: Path) -> NetworkDescription:

@@ -184,6 +184,38 @@ def test_descriptions_that_do_not_fit_the_file(write: Writer, text: str, reason:
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize('name', ['net.yaml', 'net.yml'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        'inputs: {range: 0..1}',
+        'inputs: {mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375]}',
+        'inputs: {std: 2}',
+    ],
+)
+def test_bytes_cannot_hold_normalized_images(write: Writer, text: str, name: str) -> None:
+    path = write(BlockMatcher(element=TensorProto.UINT8))
+    (path.parent / name).write_text(text)
+    with pytest.raises(DescriptionError) as caught:
+        StereoMatcher.open(path, device='cpu')
+    message = str(caught.value)
+    assert message.startswith(f"{path.parent / name}: the input 'left uint8 (1, 3, ?, ?)' takes")
+    assert 'remove inputs.range, inputs.mean and inputs.std' in message
+    assert '\n' not in message
+
+
+def test_bytes_may_be_described_as_what_they_are(write: Writer) -> None:
+    path = write(BlockMatcher(element=TensorProto.UINT8), 'inputs: {range: 0..255}')
+    assert recognize(read_onnx(path)).description.range == (0, 255)
+
+
+def test_half_floats_cannot_hold_values_of_sixteen_bits(write: Writer) -> None:
+    # White becomes (65535 - 0) / 0.5.
+    path = write(BlockMatcher(element=TensorProto.FLOAT16), 'inputs: {range: 0..65535, std: 0.5}')
+    with pytest.raises(DescriptionError, match=r'net\.yaml: .* up to 65504, .* up to 131070'):
+        StereoMatcher.open(path, device='cpu')
+
+
 def test_a_wrong_description_file_is_named(write: Writer) -> None:
     path = write(BlockMatcher(), 'inputs: {lefft: a}')
     with pytest.raises(DescriptionError, match=r"net\.yaml: line 1: unknown key 'inputs\.lefft'"):
