@@ -35,7 +35,7 @@ class BlockMatcher:
         of_width: give fractions of the width.
         scale: what the disparity is multiplied by.
         rank: axes of the output: 4, 3 or 2.
-        with_confidence: a second output, 0.75 everywhere.
+        with_confidence: a second output, `confidence` everywhere.
         with_visibility, with_occlusion: another one, 1 (0) right of column `count`.
         nhwc: channels last.
         pair: one input of six channels.
@@ -58,6 +58,7 @@ class BlockMatcher:
     scale: float = 1.0
     rank: int = 4
     with_confidence: bool = False
+    confidence: float = 0.75
     with_visibility: bool = False
     with_occlusion: bool = False
     nhwc: bool = False
@@ -149,7 +150,7 @@ class _Builder:
         outputs = []
         if recipe.with_confidence:
             level = self.add('Mul', found, self.constant(0.0))
-            level = self.add('Add', level, self.constant(0.75))
+            level = self.add('Add', level, self.constant(recipe.confidence))
             outputs.append(self.finished(level, 'confidence'))
         for name, wanted in (
             ('visibility', recipe.with_visibility),

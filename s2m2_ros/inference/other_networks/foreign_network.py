@@ -51,6 +51,18 @@ class ForeignNetwork:
             InferenceError: the model gives something else than described.
 
         """
+        given = self.recognized.description
+        disparity, *others = self.unclamped(left, right)
+        others = [values.clamp(0, 1) for values in others]
+        if given.occlusion:
+            others[0] = 1 - others[0]
+        return [disparity, *others]
+
+    def unclamped(self, left: torch.Tensor, right: torch.Tensor) -> list[torch.Tensor]:
+        """Return the same with visibility, or occlusion, and confidence as the model gives them.
+
+        Raises InferenceError.
+        """
         found = self.recognized
         given = found.description
         images = [as_input(image, given, found.element) for image in (left, right)]
@@ -70,10 +82,7 @@ class ForeignNetwork:
             disparity = disparity * size[1]
         if given.sign == 'negative':
             disparity = -disparity
-        others = [values.clamp(0, 1) for values in maps[1:]]
-        if given.occlusion:
-            others[0] = 1 - others[0]
-        return [disparity, *others]
+        return [disparity, *maps[1:]]
 
 
 def as_input(images: torch.Tensor, given: NetworkDescription, element: str) -> torch.Tensor:

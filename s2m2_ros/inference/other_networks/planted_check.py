@@ -19,6 +19,7 @@ from s2m2_ros.inference.errors import DeviceMemoryError, InferenceError
 from s2m2_ros.inference.hardware.device_memory import is_out_of_memory
 from s2m2_ros.inference.other_networks.fitting import fit_for
 from s2m2_ros.inference.other_networks.foreign_network import ForeignNetwork
+from s2m2_ros.inference.other_networks.planted_outputs import BORDER, RIM, wrong_outputs
 from s2m2_ros.inference.other_networks.recognition import Recognized
 from s2m2_ros.weights.other_networks import NetworkDescription, description_path
 
@@ -28,10 +29,6 @@ _logger = logging.getLogger(__name__)
 HEIGHT, WIDTH = 256, 384
 # An estimate is right within so many pixels, or this fraction of the disparity.
 TOLERANCE_PX, TOLERANCE = 1.0, 0.15
-# Pixels beside depth edges that do not count.
-RIM = 3
-# Rows and columns beside the border that do not count, as a fraction.
-BORDER = 1 / 16
 # The mean and standard deviation of ImageNet's images, which many networks were trained with.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -73,19 +70,21 @@ def check_description(network: ForeignNetwork, device: torch.device) -> None:
     """Match the planted pair.
 
     Raises DescriptionMismatchError if it comes out wrong, with a description that fits if there
-    is one; logs a warning instead if the description asks for that. Raises DeviceMemoryError if
-    the memory does not suffice.
+    is one, or if visibility and confidence do not mean what the description says; logs a warning
+    instead if the description asks for that. Raises DeviceMemoryError if the memory does not
+    suffice.
     """
     given = network.recognized.description
     scene = scene_for(given)
     try:
-        found = measure(network, scene, device)
+        disparity, *others = planted_maps(network, scene, device)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         raise DeviceMemoryError(
             height=scene.height, width=scene.width, max_width=0, device=str(device)
         ) from error
+    found = finding_of(disparity, scene)
     settings: list[str] | None = []
     if not found.is_right(scene, with_edge=True):
         _logger.info('the planted pair comes out wrong: trying other conventions')
@@ -95,14 +94,20 @@ def check_description(network: ForeignNetwork, device: torch.device) -> None:
             'planted pair of %d and %d px: %.2f and %.2f px',
             *(scene.behind, scene.front, found.behind, found.front),
         )
-        return
     path = network.recognized.model.path
-    text = (
-        f'{path}: a planted pair of {scene.behind} and {scene.front} px comes out as '
-        f'{found.behind:.3g} and {found.front:.3g} px: the description '
-        f'({network.recognized.origin}) is wrong, or the network fails on it. '
-        + _advice(settings, found, scene, description_path(path).name)
-    )
+    file = description_path(path).name
+    if settings == []:
+        wrong = list(wrong_outputs(disparity, others, given, scene, file))
+        if not wrong:
+            return
+        text = f'{path}: in a planted pair {"; ".join(wrong)}'
+    else:
+        text = (
+            f'{path}: a planted pair of {scene.behind} and {scene.front} px comes out as '
+            f'{found.behind:.3g} and {found.front:.3g} px: the description '
+            f'({network.recognized.origin}) is wrong, or the network fails on it. '
+            + _advice(settings, found, scene, file)
+        )
     if given.planted_check == 'error':
         raise DescriptionMismatchError(text)
     _logger.warning('%s', text)
@@ -116,8 +121,19 @@ def scene_for(given: NetworkDescription) -> PlantedScene:
 
 def measure(network: ForeignNetwork, scene: PlantedScene, device: torch.device) -> Finding:
     """Return what a network makes of the planted pair."""
+    return finding_of(planted_maps(network, scene, device)[0], scene)
+
+
+def planted_maps(
+    network: ForeignNetwork, scene: PlantedScene, device: torch.device
+) -> list[torch.Tensor]:
+    """Return the maps (H, W) of the planted pair on the host; see `ForeignNetwork.unclamped`."""
     left, right = (image.to(device) for image in scene.images())
-    disparity = network(left, right)[0][0, 0].cpu()
+    return [values[0, 0].cpu() for values in network.unclamped(left, right)]
+
+
+def finding_of(disparity: torch.Tensor, scene: PlantedScene) -> Finding:
+    """Return what matters in a disparity (H, W) of the planted pair."""
     # Noise would be taken for an estimate where only some values are NaN.
     disparity = disparity.nan_to_num(torch.inf)
     first, last = scene.columns.start, scene.columns.stop

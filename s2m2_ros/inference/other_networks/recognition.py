@@ -39,6 +39,8 @@ WORDS = {
     'visibility': {'visibility', 'vis', 'visible'},
     'occlusion': {'occlusion', 'occ', 'occluded'},
 }
+# An output with one of these in its name may be the opposite: it is not taken without being named.
+NEGATIONS = {'non', 'not', 'no', 'un', 'in', 'inv', 'inverse', 'inverted', 'anti', 'neg'}
 
 
 @dataclass(frozen=True)
@@ -220,10 +222,10 @@ def _with_obvious_outputs(
         raise OnnxFileError(
             f'{len(maps)} of its outputs can be maps, and not exactly one is called disparity'
         )
-    others = {
-        key: names[0] if len(names := called(key)) == 1 and names != disparity else ''
-        for key in ('confidence', 'visibility', 'occlusion')
-    }
+    others = {}
+    for key in ('confidence', 'visibility', 'occlusion'):
+        names = [name for name in called(key) if not _words(name) & NEGATIONS]
+        others[key] = names[0] if len(names) == 1 and names != disparity else ''
     if given.visibility or given.occlusion:
         others['visibility'] = others['occlusion'] = ''
     elif others['visibility']:

@@ -108,6 +108,11 @@ def test_a_yaml_beside_it_overrides_the_ready_made_description(write: Writer) ->
             '',
         ),
         ({'y': (1, 96, 160, 1)}, 'y', '', '', ''),
+        # What may be the opposite is not taken.
+        ({'disp': None, 'non_occluded': None, 'inv_conf': None}, 'disp', '', '', ''),
+        ({'disp': None, 'notVisible': None, 'un-occluded': None}, 'disp', '', '', ''),
+        ({'disp': None, 'invisible': None, 'uncertainty': None}, 'disp', '', '', ''),
+        ({'disp': None, 'occluded': None, 'non_occluded': None}, 'disp', '', '', 'occluded'),
     ],
 )
 def test_outputs_by_shape_and_name(
