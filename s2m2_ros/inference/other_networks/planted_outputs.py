@@ -94,8 +94,8 @@ def _opposite(key: str, name: str, seen: float, hidden: float) -> str:
             'an uncertainty; export 1 minus it'
         )
     _logger.warning(
-        "outputs.confidence '%s' is %.2f where a planted pair is matched rightly: if it is not the "
-        'probability of a small error, leave it out',
+        "outputs.confidence '%s' is %.2f where a planted pair is matched rightly: if it is not "
+        'the probability of a small error, leave it out',
         *(name, seen),
     )
     return ''
