@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
+from s2m2_ros.inference.other_networks.assumptions import assumed_conventions
 from s2m2_ros.inference.other_networks.onnx_model import OnnxFileError, OnnxModel, Port
+from s2m2_ros.inference.other_networks.ports import (
+    ELEMENTS_OUT,
+    NEGATIONS,
+    WORDS,
+    by_side,
+    image_channels,
+    image_shape,
+    may_be_map,
+    words,
+)
 from s2m2_ros.inference.other_networks.two_files import second_model
 from s2m2_ros.text_safety import safe_text
 from s2m2_ros.weights.other_networks import (
@@ -16,31 +27,18 @@ from s2m2_ros.weights.other_networks import (
     NetworkDescription,
     description_path,
     find_description,
-    read_description,
+    read_values,
     ready_made,
 )
 
 _logger = logging.getLogger(__name__)
 
 ELEMENTS_IN = ('float32', 'float16', 'float64', 'uint8')
-ELEMENTS_OUT = ('float32', 'float16', 'float64', 'int32', 'int64', 'uint8')
 COLORS = {1: 'gray', 3: 'rgb'}
 CHANNELS = {'gray': 1, 'rgb': 3, 'bgr': 3}
 BYTES = (0.0, 255.0)
 LARGEST_HALF = 65504.0
 DOCUMENT = 'doc/other_networks.md'
-# Words of names, between digits, signs and changes of case.
-WORD = re.compile(r'[A-Z]?[a-z]+|[A-Z]+')
-WORDS = {
-    'left': {'left', 'l'},
-    'right': {'right', 'r'},
-    'disparity': {'disparity', 'disp', 'disparities'},
-    'confidence': {'confidence', 'conf'},
-    'visibility': {'visibility', 'vis', 'visible'},
-    'occlusion': {'occlusion', 'occ', 'occluded'},
-}
-# An output with one of these in its name may be the opposite: it is not taken without being named.
-NEGATIONS = {'non', 'not', 'no', 'un', 'in', 'inv', 'inverse', 'inverted', 'anti', 'neg'}
 
 
 @dataclass(frozen=True)
@@ -118,13 +116,13 @@ def recognize(model: OnnxModel) -> Recognized:
     Raises OnnxFileError if that leaves something open, with inputs, outputs and what to write;
     DescriptionError if the description is wrong.
     """
-    given, origin = _given(model)
+    given, origin, stated = _given(model)
     files = None
     try:
         if given.second_file:
             files = (model, second_model(model, given))
             model = replace(model, outputs=files[1].outputs)
-        description, assumed = _completed(model, given)
+        description, assumed = _completed(model, given, stated)
     except OnnxFileError as error:
         raise OnnxFileError(
             f'{model.path}: {error}. It has {model.describe()}. Describe them in '
@@ -134,36 +132,36 @@ def recognize(model: OnnxModel) -> Recognized:
     return Recognized(model, description, origin, assumed, files)
 
 
-def _given(model: OnnxModel) -> tuple[NetworkDescription, str]:
-    """Return what is known of a model before it is inspected, and from where."""
+def _given(model: OnnxModel) -> tuple[NetworkDescription, str, Collection[str]]:
+    """Return what is known of a model before it is inspected, from where, and its fields."""
     beside = find_description(model.path)
     if beside is not None:
-        return read_description(beside), beside.name
+        values = read_values(beside)
+        return NetworkDescription(**values), beside.name, values.keys()
     published = ready_made(model.path.stem)
     if published is None:
-        return NetworkDescription(), 'its inputs and outputs'
+        return NetworkDescription(), 'its inputs and outputs', ()
     inputs, outputs = ([port.name for port in ports] for ports in (model.inputs, model.outputs))
     if not published.fits(inputs, outputs):
         _logger.warning(
             '%s is named like %s, but has other inputs or outputs: taken as an unknown network',
             *(model.path, published.description.name),
         )
-        return NetworkDescription(), 'its inputs and outputs'
-    return published.description, f'the ready-made description of {published.description.name}'
+        return NetworkDescription(), 'its inputs and outputs', ()
+    origin = f'the ready-made description of {published.description.name}'
+    return published.description, origin, [field.name for field in fields(NetworkDescription)]
 
 
 def _completed(
-    model: OnnxModel, given: NetworkDescription
+    model: OnnxModel, given: NetworkDescription, stated: Collection[str]
 ) -> tuple[NetworkDescription, tuple[str, ...]]:
     assumed: list[str] = []
     found = _with_inputs(model, given, assumed)
     found = _with_outputs(model, found, assumed)
     found = _with_shape(model, found)
-    _check_values(model, found)
-    if not given.left and not given.pair:
-        low, high = found.range
-        assumed.append(f'values {low:g} to {high:g}, channels {found.channels}')
-    return found, tuple(assumed)
+    image = next(port for port in model.inputs if port.name in (found.pair, found.left))
+    _check_values(image, found, model.path)
+    return found, (*assumed, *assumed_conventions(image, found, stated))
 
 
 def _with_inputs(
@@ -171,15 +169,15 @@ def _with_inputs(
 ) -> NetworkDescription:
     found = given
     if not (given.left or given.pair):
-        images = [port for port in model.inputs if _image_channels(port) in (1, 2, 3, 6)]
+        images = [port for port in model.inputs if image_channels(port) in (1, 2, 3, 6)]
         others = [port for port in model.inputs if port not in images]
         if others:
             raise OnnxFileError(f"its input '{safe_text(others[0].name, 60)}' is no image")
-        if len(images) == 1 and _image_channels(images[0]) in (2, 6):
+        if len(images) == 1 and image_channels(images[0]) in (2, 6):
             found = replace(given, pair=images[0].name)
             assumed.append(f"'{images[0].name}' takes both images, the left one first")
-        elif len(images) == 2 and all(_image_channels(port) in (1, 3) for port in images):
-            left, right, sure = _by_side(images)
+        elif len(images) == 2 and all(image_channels(port) in (1, 3) for port in images):
+            left, right, sure = by_side(images)
             found = replace(given, left=left, right=right)
             how = '' if sure else ' (by their order)'
             assumed.append(f"left image to '{left}', right image to '{right}'{how}")
@@ -204,7 +202,7 @@ def _with_outputs(
     for name in (found.disparity, found.confidence, found.visibility, found.occlusion):
         if name:
             port = _require(name, model.outputs, ELEMENTS_OUT, 'output')
-            if not _may_be_map(port):
+            if not may_be_map(port):
                 raise OnnxFileError(f"its output '{port}' is no map of one value for each pixel")
     return found
 
@@ -212,10 +210,10 @@ def _with_outputs(
 def _with_obvious_outputs(
     model: OnnxModel, given: NetworkDescription, assumed: list[str]
 ) -> NetworkDescription:
-    maps = [port for port in model.outputs if _may_be_map(port)]
+    maps = [port for port in model.outputs if may_be_map(port)]
 
     def called(key: str) -> list[str]:
-        return [port.name for port in maps if _words(port.name) & WORDS[key]]
+        return [port.name for port in maps if words(port.name) & WORDS[key]]
 
     disparity = [maps[0].name] if len(maps) == 1 else called('disparity')
     if len(disparity) != 1:
@@ -224,16 +222,13 @@ def _with_obvious_outputs(
         )
     others = {}
     for key in ('confidence', 'visibility', 'occlusion'):
-        names = [name for name in called(key) if not _words(name) & NEGATIONS]
+        names = [name for name in called(key) if not words(name) & NEGATIONS]
         others[key] = names[0] if len(names) == 1 and names != disparity else ''
     if given.visibility or given.occlusion:
         others['visibility'] = others['occlusion'] = ''
     elif others['visibility']:
         others['occlusion'] = ''
     assumed += [f"{key} from '{name}'" for key, name in others.items() if name]
-    assumed.append(
-        f"disparity from '{disparity[0]}', in pixels of its input, positive for x_left - x_right"
-    )
     return replace(
         given,
         disparity=disparity[0],
@@ -246,7 +241,7 @@ def _with_obvious_outputs(
 def _with_shape(model: OnnxModel, given: NetworkDescription) -> NetworkDescription:
     """Return the description with layout, channels and size of the model's inputs."""
     ports = [p for p in model.inputs if p.name in (given.pair, given.left, given.right)]
-    shape, other = (_image_shape(port) for port in (ports[0], ports[-1]))
+    shape, other = (image_shape(port) for port in (ports[0], ports[-1]))
     if shape is None or other is None:
         raise OnnxFileError(f"its input '{ports[0]}' has neither 3 nor 4 axes")
     if len(ports[0].shape or ()) != len(ports[-1].shape or ()) or any(
@@ -275,10 +270,9 @@ def _with_shape(model: OnnxModel, given: NetworkDescription) -> NetworkDescripti
     return replace(given, layout=layout, channels=channels, height=height, width=width)
 
 
-def _check_values(model: OnnxModel, given: NetworkDescription) -> None:
+def _check_values(port: Port, given: NetworkDescription, model: Path) -> None:
     """Raise DescriptionError if inputs cannot hold the values that black and white become."""
-    port = next(port for port in model.inputs if port.name in (given.pair, given.left))
-    file = description_path(model.path)
+    file = description_path(model)
     if port.element == 'uint8' and (given.range != BYTES or given.mean or given.std):
         raise DescriptionError(
             f"{file}: the input '{port}' takes whole numbers of 0 to 255, as cameras give them: "
@@ -320,50 +314,3 @@ def _require(name: str, ports: Sequence[Port], elements: Sequence[str], what: st
             f"its {what} '{port}' has values of type {port.element}, not {', '.join(elements)}"
         )
     return port
-
-
-def _image_channels(port: Port) -> int:
-    """Return how many channels an input has if it can be an image, else 0."""
-    shape = _image_shape(port)
-    if shape is None or shape[0] not in (1, None):
-        return 0
-    for axis in (1, 3):
-        if shape[axis] in (1, 2, 3, 6):
-            return shape[axis] or 0
-    return 3 if shape[1] is None else 0
-
-
-def _image_shape(port: Port) -> tuple[int | None, ...] | None:
-    """Return the four axes of an input, the first one 1 where the file has three; else None."""
-    if port.shape is None or len(port.shape) not in (3, 4):
-        return None
-    return port.shape if len(port.shape) == 4 else (1, *port.shape)
-
-
-def _may_be_map(port: Port) -> bool:
-    """Return whether an output can hold one value for each pixel of one pair."""
-    if port.element not in ELEMENTS_OUT:
-        return False
-    if port.shape is None:
-        return True
-    if len(port.shape) < 2:
-        return False
-    # Besides rows and columns there may be axes of 1, first or last.
-    if all(size in (1, None) for size in port.shape[:-2]):
-        return True
-    return len(port.shape) == 4 and port.shape[3] == 1 and port.shape[0] in (1, None)
-
-
-def _by_side(ports: Sequence[Port]) -> tuple[str, str, bool]:
-    """Return the names of the left and the right input, and whether they say so."""
-    sides = [
-        {side for side in ('left', 'right') if _words(port.name) & WORDS[side]} for port in ports
-    ]
-    first, second = (port.name for port in ports)
-    if sides == [{'right'}, {'left'}]:
-        return second, first, True
-    return first, second, sides == [{'left'}, {'right'}]
-
-
-def _words(name: str) -> set[str]:
-    return {word.lower() for word in WORD.findall(name)}

@@ -49,7 +49,12 @@ def description_path(model: Path) -> Path:
 
 
 def read_description(path: Path) -> NetworkDescription:
-    """Return the description in a YAML file.
+    """Return the description in a YAML file. Raises DescriptionError; see `read_values`."""
+    return NetworkDescription(**read_values(path))
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Return the fields of a description that a YAML file states.
 
     Raises DescriptionError, naming file, line and what to write, if it cannot be read.
     """
@@ -62,13 +67,21 @@ def read_description(path: Path) -> NetworkDescription:
     except UnicodeDecodeError as error:
         raise DescriptionError(f'{path}: not a UTF-8 text') from error
     try:
-        return parse_description(text)
+        values = parse_values(text)
+        # Values are checked beside each other too.
+        NetworkDescription(**values)
     except DescriptionError as error:
         raise DescriptionError(f'{path}: {error}') from error
+    return values
 
 
 def parse_description(text: str) -> NetworkDescription:
     """Return the description in a YAML text. Raises DescriptionError."""
+    return NetworkDescription(**parse_values(text))
+
+
+def parse_values(text: str) -> dict[str, Any]:
+    """Return the fields that a YAML text states. Raises DescriptionError."""
     root = _root(text)
     values: dict[str, Any] = {}
     for key, node in _items(root, LAYOUT, ''):
@@ -79,7 +92,7 @@ def parse_description(text: str) -> NetworkDescription:
         for inner, value in _items(node, entry, f'{key}.'):
             field, reader = entry[inner]
             values[field] = reader(value, f'{key}.{inner}')
-    return NetworkDescription(**values)
+    return values
 
 
 def to_yaml(description: NetworkDescription, *, comments: tuple[str, ...] = ()) -> str:

@@ -47,9 +47,91 @@ def test_what_was_assumed_is_logged(write: Writer, caplog: pytest.LogCaptureFixt
     assert "left image to 'x', right image to 'y' (by their order)" in caplog.text
     assert "disparity from 'disparity', in pixels of its input" in caplog.text
     assert "confidence from 'confidence'" in caplog.text
-    assert 'values 0 to 255, channels rgb' in caplog.text
+    assert 'values 0 to 255, channels rgb, without mean and std' in caplog.text
+    assert 'open sides in multiples of 32' in caplog.text
     assert 'license: unknown' in caplog.text
     assert 'each pair takes two runs' in caplog.text
+
+
+NAMES = "left image to 'left', right image to 'right'"
+OUT = "disparity from 'disparity', in pixels of its input, positive for x_left - x_right"
+VALUES = 'values 0 to 255, channels rgb, without mean and std'
+SIZE = 'open sides in multiples of 32'
+
+
+@pytest.mark.parametrize(
+    ('text', 'network', 'assumed'),
+    [
+        ('', BlockMatcher(), [NAMES, OUT, VALUES, SIZE]),
+        # Each key that is stated is assumed no longer, even with the default's value.
+        (
+            'disparity: {sign: positive}',
+            BlockMatcher(),
+            [NAMES, "disparity from 'disparity', in pixels of its input", VALUES, SIZE],
+        ),
+        (
+            'disparity: {sign: negative, unit: fraction_of_width}',
+            BlockMatcher(),
+            [NAMES, "disparity from 'disparity'", VALUES, SIZE],
+        ),
+        (
+            'disparity: {unit: pixels, scale: 4}',
+            BlockMatcher(),
+            [NAMES, "disparity from 'disparity', positive for x_left - x_right", VALUES, SIZE],
+        ),
+        (
+            'outputs: {disparity: disparity}',
+            BlockMatcher(),
+            [
+                NAMES,
+                'disparity in pixels of its input, positive for x_left - x_right',
+                VALUES,
+                SIZE,
+            ],
+        ),
+        # Names of inputs say nothing of their values.
+        ('inputs: {left: left, right: right}', BlockMatcher(), [OUT, VALUES, SIZE]),
+        (
+            'inputs: {range: 0..1}',
+            BlockMatcher(),
+            [NAMES, OUT, 'channels rgb, without mean and std', SIZE],
+        ),
+        (
+            'inputs: {mean: 0.5, channels: bgr}',
+            BlockMatcher(),
+            [NAMES, OUT, 'values 0 to 255, without std', SIZE],
+        ),
+        (
+            'inputs: {range: 0..1, mean: 0.5, std: 1, channels: rgb}\nsize: {multiple: 16}',
+            BlockMatcher(),
+            [NAMES, OUT],
+        ),
+        # What the file itself says is not assumed.
+        ('', BlockMatcher(shape=(1, 3, 96, 160)), [NAMES, OUT, VALUES]),
+        (
+            '',
+            BlockMatcher(shape=(1, 1, 0, 0)),
+            [NAMES, OUT, 'values 0 to 255, without mean and std', SIZE],
+        ),
+        ('', BlockMatcher(element=TensorProto.UINT8), [NAMES, OUT, 'channels rgb', SIZE]),
+        ('', BlockMatcher(shape=(1, 0, 0, 0)), [NAMES, OUT, VALUES, f'layout nchw, {SIZE}']),
+        (
+            'outputs: {disparity: disparity}\ndisparity: {sign: positive, unit: pixels}\n'
+            'inputs: {left: left, right: right, range: 0..255, mean: 0, std: 1, channels: rgb}\n'
+            'size: {multiple: 32}',
+            BlockMatcher(),
+            [],
+        ),
+    ],
+)
+def test_only_what_nothing_states_is_assumed(
+    write: Writer, text: str, network: BlockMatcher, assumed: list[str]
+) -> None:
+    assert list(recognize(read_onnx(write(network, text))).assumed) == assumed
+
+
+def test_a_ready_made_description_leaves_nothing_to_assume(write: Writer) -> None:
+    assert recognize(read_onnx(write(BlockMatcher(), name='las2_s.onnx'))).assumed == ()
 
 
 def test_license_and_name_are_logged(write: Writer, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,8 @@ from s2m2_ros.inference import (
     StereoMatcher,
 )
 from s2m2_ros.inference.backends import foreign_tensorrt
+from s2m2_ros.inference.other_networks.onnx_model import read_onnx
+from s2m2_ros.inference.other_networks.recognition import recognize
 from s2m2_ros.inference.other_networks.two_files import cost_volume
 from s2m2_ros.weights.other_networks import NetworkDescription
 from support.onnx_networks import write_two_files
@@ -51,6 +53,17 @@ def test_another_second_file_is_another_network(tmp_path: Path) -> None:
         with StereoMatcher.open(path, device='cpu') as matcher:
             digests.append(matcher.network_description['sha256'])
     assert digests[0] != digests[1]
+
+
+def test_what_is_assumed_of_the_volume(tmp_path: Path) -> None:
+    path = write_two_files(tmp_path)
+    # `normalize: yes` is stated there, kind and groups are not.
+    expected = 'cost volume group_correlation, groups 1'
+    assert recognize(read_onnx(path)).assumed[-1] == expected
+    text = path.with_suffix('.yaml').read_text()
+    path.with_suffix('.yaml').write_text(text.replace('normalize: yes', 'groups: 1'))
+    expected = 'cost volume group_correlation, features not normalized'
+    assert recognize(read_onnx(path)).assumed[-1] == expected
 
 
 def test_a_correlation_by_hand() -> None:
