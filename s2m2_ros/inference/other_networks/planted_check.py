@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,8 +18,8 @@ from s2m2_ros.inference.errors import DeviceMemoryError, InferenceError
 from s2m2_ros.inference.hardware.device_memory import is_out_of_memory
 from s2m2_ros.inference.other_networks.fitting import fit_for
 from s2m2_ros.inference.other_networks.foreign_network import ForeignNetwork
+from s2m2_ros.inference.other_networks.input_conventions import input_orders, joined
 from s2m2_ros.inference.other_networks.planted_outputs import BORDER, RIM, wrong_outputs
-from s2m2_ros.inference.other_networks.recognition import Recognized
 from s2m2_ros.weights.other_networks import NetworkDescription, description_path
 
 _logger = logging.getLogger(__name__)
@@ -29,8 +28,6 @@ _logger = logging.getLogger(__name__)
 HEIGHT, WIDTH = 256, 384
 # An estimate is right within so many pixels, or this fraction of the disparity.
 TOLERANCE_PX, TOLERANCE = 1.0, 0.15
-# The mean and standard deviation of ImageNet's images, which many networks were trained with.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class DescriptionMismatchError(InferenceError):
@@ -66,6 +63,10 @@ class Finding:
         )
 
 
+# A description, what to set for it, and what came out with it.
+Attempt = tuple[NetworkDescription, str, Finding]
+
+
 def check_description(network: ForeignNetwork, device: torch.device) -> None:
     """Match the planted pair.
 
@@ -85,18 +86,21 @@ def check_description(network: ForeignNetwork, device: torch.device) -> None:
             height=scene.height, width=scene.width, max_width=0, device=str(device)
         ) from error
     found = finding_of(disparity, scene)
-    settings: list[str] | None = []
-    if not found.is_right(scene, with_edge=True):
+    is_right = found.is_right(scene, with_edge=True)
+    ways: list[str] = []
+    if not is_right:
         _logger.info('the planted pair comes out wrong: trying other conventions')
-        settings = _fitting_settings(network, scene, found, device)
-    if settings == []:
+        ways = _fitting_settings(network, scene, found, device)
+        # As it is, where edges are soft.
+        is_right = ways == ['']
+    if is_right:
         _logger.info(
             'planted pair of %d and %d px: %.2f and %.2f px',
             *(scene.behind, scene.front, found.behind, found.front),
         )
     path = network.recognized.model.path
     file = description_path(path).name
-    if settings == []:
+    if is_right:
         wrong = list(wrong_outputs(disparity, others, given, scene, file))
         if not wrong:
             return
@@ -106,7 +110,7 @@ def check_description(network: ForeignNetwork, device: torch.device) -> None:
             f'{path}: a planted pair of {scene.behind} and {scene.front} px comes out as '
             f'{found.behind:.3g} and {found.front:.3g} px: the description '
             f'({network.recognized.origin}) is wrong, or the network fails on it. '
-            + _advice(settings, found, scene, file)
+            + _advice(ways, found, scene, file)
         )
     if given.planted_check == 'error':
         raise DescriptionMismatchError(text)
@@ -148,31 +152,54 @@ def finding_of(disparity: torch.Tensor, scene: PlantedScene) -> Finding:
 
 def _fitting_settings(
     network: ForeignNetwork, scene: PlantedScene, found: Finding, device: torch.device
-) -> list[str] | None:
-    """Return what to set for the pair to come out right, nothing if it does, None if none fits.
+) -> list[str]:
+    """Return what to set for the pair to come out right, each a way of its own; none if none fits.
 
     What is right at the edge of the nearer plane too comes first: without it, the right view's
-    disparity passes for the left one's.
+    disparity passes for the left one's. Of one order of inputs, all normalizations that fit with
+    as few other settings are returned: many networks match under several, but were made for one.
     """
-    seen = []
-    for changed, how in _alternatives(network.recognized):
-        other = replace(network, recognized=replace(network.recognized, description=changed))
-        finding = measure(other, scene, device) if how else found
-        settings = _output_settings(finding, scene, changed, with_edge=True)
-        if settings is not None:
-            return [how, *settings] if how else settings
-        seen.append((changed, how, finding))
+    orders: list[list[Attempt]] = []
+    for order in input_orders(network.recognized):
+        seen: list[Attempt] = []
+        for changed, how in order:
+            other = replace(network, recognized=replace(network.recognized, description=changed))
+            seen.append((changed, how, measure(other, scene, device) if how else found))
+            # The normalization described is as good as any that fits.
+            if _fitting(seen[:1], scene, with_edge=True):
+                break
+        orders.append(seen)
+        if ways := _fitting(seen, scene, with_edge=True):
+            return ways
+    for seen in orders:
+        if ways := _fitting(seen, scene, with_edge=False):
+            return ways
+    return []
+
+
+def _fitting(seen: list[Attempt], scene: PlantedScene, *, with_edge: bool) -> list[str]:
+    """Return what to set for one order of inputs to fit; the first is as described."""
+    ways = []
     for changed, how, finding in seen:
-        settings = _output_settings(finding, scene, changed, with_edge=False)
+        settings = _output_settings(finding, scene, changed, with_edge=with_edge)
         if settings is not None:
-            return [how, *settings] if how else settings
-    return None
+            ways.append((len(settings), joined(how, *settings)))
+            if (changed, how, finding) == seen[0]:
+                break
+    fewest = min((count for count, _ in ways), default=0)
+    return [way for count, way in ways if count == fewest]
 
 
-def _advice(settings: list[str] | None, found: Finding, scene: PlantedScene, file: str) -> str:
+def _advice(ways: list[str], found: Finding, scene: PlantedScene, file: str) -> str:
     """Return what to do, in a sentence; `file` is where descriptions are written to."""
-    if settings:
-        return f'This would fit; set it in {file}: {", ".join(settings)}'
+    if len(ways) == 1:
+        return f'This would fit; set it in {file}: {ways[0]}'
+    if ways:
+        listed = '; or '.join(f'({number}) {way}' for number, way in enumerate(ways, 1))
+        return (
+            'Several normalizations would fit, and this pair cannot show which the network was '
+            f'trained with: look that up where it comes from, and set in {file} {listed}'
+        )
     if abs(found.behind - scene.behind) <= TOLERANCE_PX:
         return (
             f'The farther plane is right: if the network finds no {scene.front} px, set '
@@ -218,43 +245,3 @@ def _usual(scale: float) -> float:
     """Return the power of two that an estimated scale stands for, or the scale itself."""
     power = 2.0 ** round(math.log2(scale))
     return power if abs(scale / power - 1) < TOLERANCE / 2 else scale
-
-
-def _alternatives(found: Recognized) -> Iterator[tuple[NetworkDescription, str]]:
-    """Yield other descriptions of the inputs, and what to set for them; '' for the given one."""
-    given = found.description
-    yield given, ''
-    swapped = replace(given, left=given.right, right=given.left)
-    is_color = given.channels != 'gray'
-    for order, names in (
-        (given, ''),
-        (swapped, f'inputs.left: {given.right}, inputs.right: {given.left}'),
-    ):
-        if names and given.pair:
-            continue
-        if names:
-            yield order, names
-        if found.element == 'uint8':
-            continue
-        for low, high in ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)):
-            plain = replace(order, range=(low, high), mean=(), std=())
-            if plain != order:
-                yield (
-                    plain,
-                    _joined(names, f'inputs.range: [{low:g}, {high:g}] without mean and std'),
-                )
-        if is_color:
-            usual = replace(order, range=(0.0, 1.0), mean=MEAN, std=STD)
-            if usual != order:
-                yield (
-                    usual,
-                    _joined(
-                        names,
-                        f'inputs.range: [0, 1], inputs.mean: {list(MEAN)}, '
-                        f'inputs.std: {list(STD)}',
-                    ),
-                )
-
-
-def _joined(*settings: str) -> str:
-    return ', '.join(setting for setting in settings if setting)

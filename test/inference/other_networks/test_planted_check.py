@@ -79,6 +79,41 @@ def test_a_wrong_description_is_an_error_that_says_what_fits(
     assert '\n' not in message
 
 
+@pytest.mark.parametrize(
+    ('low', 'high', 'ways'),
+    [
+        # Wants -1..1 or what ImageNet's mean and deviation make of white: -2.1 to 2.6; more than
+        # one of the usual normalizations stays inside of that.
+        (-2.2, 2.7, ('[0, 1] without mean and std', '[-1, 1] without', 'inputs.mean: [0.485, 0')),
+        (-1, 1, ('[0, 1] without mean and std', '[-1, 1] without mean and std')),
+    ],
+)
+def test_all_normalizations_that_fit_are_listed(
+    write: Writer, low: float, high: float, ways: tuple[str, ...]
+) -> None:
+    with pytest.raises(DescriptionMismatchError) as caught:
+        StereoMatcher.open(write(BlockMatcher(low=low, high=high)), device='cpu')
+    message = str(caught.value)
+    assert 'this pair cannot show which the network was trained with' in message
+    assert 'set in net.yaml (1) inputs.range' in message
+    assert all(way in message for way in ways)
+
+
+def test_of_exchanged_inputs_too_all_normalizations_are_listed(write: Writer) -> None:
+    network = BlockMatcher(inputs=('a', 'b'), left='b', low=-2.2, high=2.7)
+    with pytest.raises(DescriptionMismatchError) as caught:
+        StereoMatcher.open(write(network), device='cpu')
+    assert str(caught.value).count('inputs.left: b, inputs.right: a, inputs.range: ') == 3
+
+
+def test_the_normalization_described_is_kept_if_it_fits(write: Writer) -> None:
+    # Others would fit as well: the sign alone is wrong.
+    path = write(BlockMatcher(low=-2.2, high=2.7, sign=-1), 'inputs: {range: -1..1}')
+    with pytest.raises(DescriptionMismatchError) as caught:
+        StereoMatcher.open(path, device='cpu')
+    assert str(caught.value).endswith('set it in net.yaml: disparity.sign: negative')
+
+
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), 50.0])
 def test_nonsense_that_nothing_fits(write: Writer, value: float) -> None:
     # The nearer plane has the smaller disparity.
