@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 from s2m2_ros.inference.other_networks.assumptions import assumed_conventions
+from s2m2_ros.inference.other_networks.input_shapes import (
+    CHANNELS,
+    IMAGES,
+    check_values,
+    with_shape,
+)
 from s2m2_ros.inference.other_networks.onnx_model import OnnxFileError, OnnxModel, Port
 from s2m2_ros.inference.other_networks.ports import (
     ELEMENTS_OUT,
@@ -34,10 +39,10 @@ from s2m2_ros.weights.other_networks import (
 _logger = logging.getLogger(__name__)
 
 ELEMENTS_IN = ('float32', 'float16', 'float64', 'uint8')
-COLORS = {1: 'gray', 3: 'rgb'}
-CHANNELS = {'gray': 1, 'rgb': 3, 'bgr': 3}
-BYTES = (0.0, 255.0)
-LARGEST_HALF = 65504.0
+NO_MAP = (
+    'no map of one value for each pixel: export it with the disparity as an output of shape '
+    '(1, 1, rows, columns), of an optical flow the horizontal part alone'
+)
 DOCUMENT = 'doc/other_networks.md'
 
 
@@ -118,17 +123,17 @@ def recognize(model: OnnxModel) -> Recognized:
     """
     given, origin, stated = _given(model)
     files = None
+    if given.second_file:
+        files = (model, second_model(model, given))
+        model = replace(model, outputs=files[1].outputs)
     try:
-        if given.second_file:
-            files = (model, second_model(model, given))
-            model = replace(model, outputs=files[1].outputs)
         description, assumed = _completed(model, given, stated)
     except OnnxFileError as error:
         raise OnnxFileError(
-            f'{model.path}: {error}. It has {model.describe()}. Describe them in '
-            f'{description_path(model.path).name} beside it, e.g. inputs: {{left: NAME, right: '
-            f'NAME}} and outputs: {{disparity: NAME}}; {DOCUMENT} has all keys'
+            f'{model.path}: {error}. It has {model.describe()}; {DOCUMENT} says what can be run'
         ) from error
+    except DescriptionError as error:
+        raise DescriptionError(f'{description_path(model.path)}: {error}') from error
     return Recognized(model, description, origin, assumed, files)
 
 
@@ -158,9 +163,9 @@ def _completed(
     assumed: list[str] = []
     found = _with_inputs(model, given, assumed)
     found = _with_outputs(model, found, assumed)
-    found = _with_shape(model, found)
+    found = with_shape(model, found)
     image = next(port for port in model.inputs if port.name in (found.pair, found.left))
-    _check_values(image, found, model.path)
+    check_values(image, found)
     return found, (*assumed, *assumed_conventions(image, found, stated))
 
 
@@ -172,7 +177,7 @@ def _with_inputs(
         images = [port for port in model.inputs if image_channels(port) in (1, 2, 3, 6)]
         others = [port for port in model.inputs if port not in images]
         if others:
-            raise OnnxFileError(f"its input '{safe_text(others[0].name, 60)}' is no image")
+            raise OnnxFileError(_no_image(others[0], len(images)))
         if len(images) == 1 and image_channels(images[0]) in (2, 6):
             found = replace(given, pair=images[0].name)
             assumed.append(f"'{images[0].name}' takes both images, the left one first")
@@ -182,15 +187,18 @@ def _with_inputs(
             how = '' if sure else ' (by their order)'
             assumed.append(f"left image to '{left}', right image to '{right}'{how}")
         else:
-            raise OnnxFileError(f'{len(images)} of its inputs can be images, not 2')
-    names = [found.pair] if found.pair else [found.left, found.right]
-    for name in names:
-        _require(name, model.inputs, ELEMENTS_IN, 'input')
+            raise OnnxFileError(
+                f'{len(images)} of its inputs can be images, not 2: export it with two images as '
+                'inputs, or with one of 6 channels'
+            )
+    keys = ['pair'] if found.pair else ['left', 'right']
+    names = [_require('inputs', key, found, model).name for key in keys]
     unfed = [port.name for port in model.inputs if port.name not in names]
     if unfed:
         raise OnnxFileError(
             f"nothing is known to give to its input '{safe_text(unfed[0], 60)}': only the two "
-            'images are given to a network'
+            'images are given to a network. Correct inputs.left and inputs.right, or inputs.pair, '
+            f'in {description_path(model.path).name}, or export it with that input fixed'
         )
     return found
 
@@ -199,11 +207,11 @@ def _with_outputs(
     model: OnnxModel, given: NetworkDescription, assumed: list[str]
 ) -> NetworkDescription:
     found = given if given.disparity else _with_obvious_outputs(model, given, assumed)
-    for name in (found.disparity, found.confidence, found.visibility, found.occlusion):
-        if name:
-            port = _require(name, model.outputs, ELEMENTS_OUT, 'output')
+    for key in ('disparity', 'confidence', 'visibility', 'occlusion'):
+        if getattr(found, key):
+            port = _require('outputs', key, found, model)
             if not may_be_map(port):
-                raise OnnxFileError(f"its output '{port}' is no map of one value for each pixel")
+                raise OnnxFileError(f"its output '{port}' is {NO_MAP}")
     return found
 
 
@@ -216,9 +224,14 @@ def _with_obvious_outputs(
         return [port.name for port in maps if words(port.name) & WORDS[key]]
 
     disparity = [maps[0].name] if len(maps) == 1 else called('disparity')
+    if not maps:
+        raise OnnxFileError(_no_maps(model))
     if len(disparity) != 1:
+        how_many = f'{len(disparity)} of them are' if disparity else 'none of them is'
+        file = description_path(model.path).name
         raise OnnxFileError(
-            f'{len(maps)} of its outputs can be maps, and not exactly one is called disparity'
+            f'{len(maps)} of its outputs can be maps, and {how_many} called disparity: in {file} '
+            'set outputs.disparity to the name of the right one'
         )
     others = {}
     for key in ('confidence', 'visibility', 'occlusion'):
@@ -238,79 +251,49 @@ def _with_obvious_outputs(
     )
 
 
-def _with_shape(model: OnnxModel, given: NetworkDescription) -> NetworkDescription:
-    """Return the description with layout, channels and size of the model's inputs."""
-    ports = [p for p in model.inputs if p.name in (given.pair, given.left, given.right)]
-    shape, other = (image_shape(port) for port in (ports[0], ports[-1]))
-    if shape is None or other is None:
-        raise OnnxFileError(f"its input '{ports[0]}' has neither 3 nor 4 axes")
-    if len(ports[0].shape or ()) != len(ports[-1].shape or ()) or any(
-        one != two and None not in (one, two) for one, two in zip(shape, other, strict=True)
-    ):
-        raise OnnxFileError(f"its inputs '{ports[0]}' and '{ports[-1]}' differ in shape")
-    if shape[0] not in (1, None):
-        raise OnnxFileError(
-            f"its input '{ports[0]}' wants {shape[0]} pairs at once: export it for 1"
-        )
-    images = 2 if given.pair else 1
-    layout = given.layout or _layout(shape, images)
-    axes = shape[1:] if layout == 'nchw' else (shape[3], *shape[1:3])
-    channels = given.channels or COLORS.get((axes[0] or 3 * images) // images, '')
-    wanted = CHANNELS.get(channels, 0) * images
-    if not channels or axes[0] not in (wanted, None):
-        raise OnnxFileError(
-            f"its input '{ports[0]}' has {axes[0]} channels in layout {layout}, not {wanted or 3}"
-        )
-    height, width = (
-        _side(fixed, wished, name)
-        for fixed, wished, name in zip(
-            axes[1:], (given.height, given.width), ('height', 'width'), strict=True
-        )
-    )
-    return replace(given, layout=layout, channels=channels, height=height, width=width)
-
-
-def _check_values(port: Port, given: NetworkDescription, model: Path) -> None:
-    """Raise DescriptionError if inputs cannot hold the values that black and white become."""
-    file = description_path(model)
-    if port.element == 'uint8' and (given.range != BYTES or given.mean or given.std):
-        raise DescriptionError(
-            f"{file}: the input '{port}' takes whole numbers of 0 to 255, as cameras give them: "
-            'remove inputs.range, inputs.mean and inputs.std, since such a network normalizes '
-            'images itself'
-        )
-    if port.element == 'float16':
-        largest = max(
-            abs((value - offset) / divisor)
-            for value in given.range
-            for offset in given.offset
-            for divisor in given.divisor
-        )
-        if largest > LARGEST_HALF:
-            raise DescriptionError(
-                f"{file}: the input '{port}' holds values up to {LARGEST_HALF:g}, and images "
-                f'become up to {largest:g}: correct inputs.range, inputs.mean and inputs.std'
-            )
-
-
-def _side(fixed: int | None, wished: int, name: str) -> int:
-    """Return a side of the input in pixels, 0 for an open one."""
-    if wished and fixed and wished != fixed:
-        raise OnnxFileError(f'its {name} is {fixed} pixels, not {wished} as described')
-    return fixed or wished
-
-
-def _layout(shape: Sequence[int | None], images: int) -> str:
-    counts = {1 * images, 3 * images}
-    return 'nhwc' if shape[1] not in counts and shape[3] in counts else 'nchw'
-
-
-def _require(name: str, ports: Sequence[Port], elements: Sequence[str], what: str) -> Port:
+def _require(section: str, key: str, given: NetworkDescription, model: OnnxModel) -> Port:
+    """Return the input or output that a key of the description names."""
+    ports, elements, what = {
+        'inputs': (model.inputs, ELEMENTS_IN, 'input'),
+        'outputs': (model.outputs, ELEMENTS_OUT, 'output'),
+    }[section]
+    name = getattr(given, key)
     port = next((port for port in ports if port.name == name), None)
     if port is None:
-        raise OnnxFileError(f"it has no {what} '{safe_text(name, 60)}'")
+        raise OnnxFileError(
+            f"it has no {what} '{safe_text(name, 60)}': correct {section}.{key} in "
+            f'{description_path(model.path).name}'
+        )
     if port.element not in elements:
         raise OnnxFileError(
-            f"its {what} '{port}' has values of type {port.element}, not {', '.join(elements)}"
+            f"its {what} '{port}' has values of type {port.element}, not {', '.join(elements)}: "
+            'export it with float32'
         )
     return port
+
+
+def _no_image(port: Port, images: int) -> str:
+    """Return why an input cannot be an image, and how to export the network instead."""
+    start = f"its input '{safe_text(port.name, 60)}' is no image"
+    shape = image_shape(port)
+    if images == 2:
+        return (
+            f'{start}, and only two images are given to a network: export it with that input '
+            'fixed to a constant'
+        )
+    if shape is not None and shape[0] not in (1, None):
+        return (
+            f'{start}, but {shape[0]} in one batch: export it for one pair at a time, with two '
+            'inputs or one of 6 channels'
+        )
+    return f'{start}: {IMAGES}'
+
+
+def _no_maps(model: OnnxModel) -> str:
+    """Return why no output can be a disparity, and how to export the network instead."""
+    if others := [port for port in model.outputs if port.element not in ELEMENTS_OUT]:
+        return (
+            f"its output '{others[0]}' has values of type {others[0].element}, not "
+            f'{", ".join(ELEMENTS_OUT)}: export it as float32'
+        )
+    return f"its output '{model.outputs[0]}' is {NO_MAP}"

@@ -66,7 +66,7 @@ def painted(seen: float, hidden: float) -> torch.Tensor:
     ],
 )
 def test_what_is_wrong_with_an_output(key: str, seen: float, hidden: float, text: str) -> None:
-    given = replace(NetworkDescription(disparity='d'), **{key: 'o'})
+    given = replace(NetworkDescription(disparity='d'), **{key: 'o'})  # type: ignore[arg-type]
     wrong = list(wrong_outputs(disparity(), [painted(seen, hidden)], given, SCENE, 'net.yaml'))
     assert len(wrong) == bool(text)
     if text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -212,33 +213,92 @@ def test_outputs_by_shape_and_name(
 @pytest.mark.parametrize(
     ('inputs', 'outputs', 'reason'),
     [
-        ({'left': OPEN}, {'d': None}, '1 of its inputs can be images, not 2'),
-        ({**PAIR, 'third': OPEN}, {'d': None}, '3 of its inputs can be images'),
-        ({**PAIR, 'iters': (1,)}, {'d': None}, "its input 'iters' is no image"),
-        ({'features': (1, 64, 8, 8), 'g': (1, 64, 8, 8)}, {'d': None}, 'is no image'),
-        ({'left': (4, 3, 8, 8), 'right': (4, 3, 8, 8)}, {'d': None}, 'is no image'),
-        ({'left': None, 'right': None}, {'d': None}, 'is no image'),
-        ({'left': OPEN, 'right': (3, None, None)}, {'d': None}, 'differ in shape'),
-        (PAIR, {'d': (1, 2, None, None)}, '0 of its outputs can be maps'),
-        (PAIR, {'a': None, 'b': None}, '2 of its outputs can be maps'),
-        (PAIR, {'disp1': None, 'disp2': None}, 'not exactly one is called disparity'),
-        ({'a': (1, 3, 96, 160), 'b': (1, 3, 96, 128)}, {'d': None}, 'differ in shape'),
+        ({'left': OPEN}, {'d': None}, '1 of its inputs can be images, not 2: export it with two'),
+        ({**PAIR, 'third': OPEN}, {'d': None}, '3 of its inputs can be images, not 2: export it'),
+        (
+            {**PAIR, 'iters': (1,)},
+            {'d': None},
+            "its input 'iters' is no image, and only two images are given to a network: export it "
+            'with that input fixed',
+        ),
+        (
+            {'features': (1, 64, 8, 8), 'g': (1, 64, 8, 8)},
+            {'d': None},
+            'is no image: export it with images of 1 or 3 channels',
+        ),
+        (
+            {'images': (2, 3, 96, 160)},
+            {'d': None},
+            "'images' is no image, but 2 in one batch: export it for one pair at a time",
+        ),
+        ({'left': (4, 3, 8, 8), 'right': (4, 3, 8, 8)}, {'d': None}, 'but 4 in one batch: export'),
+        ({'left': None, 'right': None}, {'d': None}, 'is no image: export it with images'),
+        (
+            {'left': OPEN, 'right': (3, None, None)},
+            {'d': None},
+            'differ in shape: export it with images of one shape',
+        ),
+        ({'a': (1, 3, 96, 160), 'b': (1, 3, 96, 128)}, {'d': None}, 'differ in shape: export it'),
+        (
+            PAIR,
+            {'flow': (1, 2, None, None)},
+            "'flow float32 (1, 2, ?, ?)' is no map of one value for each pixel: export it with "
+            'the disparity as an output of shape (1, 1, rows, columns), of an optical flow the',
+        ),
     ],
 )
-def test_what_is_not_obvious_is_asked_for(
+def test_what_no_description_can_help_says_how_to_export_it(
     inputs: dict[str, tuple[int | None, ...] | None],
     outputs: dict[str, tuple[int | None, ...] | None],
     reason: str,
 ) -> None:
+    message = said_of(inputs, outputs)
+    assert reason in message
+    assert 'net.yaml' not in message
+
+
+def test_values_of_no_known_type_are_to_be_exported_again() -> None:
+    found = model(dict(PAIR), {})
+    output = Port('d', (1, 1, None, None), 'int16')
+    with pytest.raises(OnnxFileError, match=r"'d int16 .* export it as float32"):
+        recognize(replace(found, outputs=(output,)))
+
+
+def test_types_have_names(write: Writer) -> None:
+    path = write(BlockMatcher(element_out=TensorProto.INT16))
+    with pytest.raises(OnnxFileError, match=r"'disparity int16 .*export it as float32"):
+        recognize(read_onnx(path))
+
+
+@pytest.mark.parametrize(
+    ('outputs', 'reason'),
+    [
+        ({'a': None, 'b': None}, '2 of its outputs can be maps, and none of them is called disp'),
+        ({'disp1': None, 'disp2': None, 'x': None}, '3 of its outputs can be maps, and 2 of them'),
+    ],
+)
+def test_which_output_is_the_disparity_is_asked_for(
+    outputs: dict[str, tuple[int | None, ...] | None], reason: str
+) -> None:
+    message = said_of(dict(PAIR), outputs)
+    assert reason in message
+    assert 'in net.yaml set outputs.disparity to the name of the right one' in message
+
+
+def said_of(
+    inputs: dict[str, tuple[int | None, ...] | None],
+    outputs: dict[str, tuple[int | None, ...] | None],
+) -> str:
+    """Return what is said of a model: in one line, with the file and what it has, once."""
     with pytest.raises(OnnxFileError) as caught:
         recognize(model(dict(inputs), outputs))
     message = str(caught.value)
-    assert reason in message
-    assert 'net.yaml beside it' in message
+    assert message.startswith('/nowhere/net.onnx: ')
     assert 'doc/other_networks.md' in message
-    # Inputs and outputs are listed.
+    assert message.count('It has inputs: ') == 1
     assert all(name in message for name in (*inputs, *outputs))
     assert '\n' not in message
+    return message
 
 
 def test_many_ports_are_not_all_listed() -> None:
@@ -255,18 +315,31 @@ def test_wrong_types_are_named() -> None:
 @pytest.mark.parametrize(
     ('text', 'reason'),
     [
-        ('inputs: {left: a, right: right}', "has no input 'a'"),
-        ('outputs: {disparity: depth}', "has no output 'depth'"),
-        ('outputs: {disparity: disparity, confidence: conf}', "has no output 'conf'"),
-        ('inputs: {channels: gray}', 'has 3 channels in layout nchw, not 1'),
-        ('inputs: {layout: nhwc}', 'channels in layout nhwc'),
-        ('size: {height: 100}', 'its height is 96 pixels, not 100 as described'),
-        ('inputs: {pair: left}', "nothing is known to give to its input 'right'"),
+        ('inputs: {left: a, right: right}', "has no input 'a': correct inputs.left in net.yaml"),
+        (
+            'outputs: {disparity: depth}',
+            "no output 'depth': correct outputs.disparity in net.yaml",
+        ),
+        ('outputs: {disparity: disparity, confidence: conf}', 'correct outputs.confidence in net'),
+        ('inputs: {channels: gray}', 'has 3 channels in layout nchw, not 1: set inputs.channels'),
+        (
+            'inputs: {layout: nhwc}',
+            'channels in layout nhwc, not 3: set inputs.channels and input',
+        ),
+        ('size: {height: 100}', 'net.yaml: its height is 96 pixels, not 100 as described: remove'),
+        (
+            'inputs: {pair: left}',
+            "its input 'right': only the two images are given to a network. ",
+        ),
+        (
+            'outputs: {confidence: disparity}',
+            "net.yaml: outputs.disparity and outputs.confidence are both 'disparity': each must",
+        ),
     ],
 )
 def test_descriptions_that_do_not_fit_the_file(write: Writer, text: str, reason: str) -> None:
     path = write(BlockMatcher(shape=(1, 3, 96, 160)), text)
-    with pytest.raises(OnnxFileError) as caught:
+    with pytest.raises((OnnxFileError, DescriptionError)) as caught:
         StereoMatcher.open(path, device='cpu')
     assert reason in str(caught.value)
 
