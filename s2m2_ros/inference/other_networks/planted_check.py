@@ -19,13 +19,16 @@ from s2m2_ros.inference.hardware.device_memory import is_out_of_memory
 from s2m2_ros.inference.other_networks.fitting import fit_for
 from s2m2_ros.inference.other_networks.foreign_network import ForeignNetwork
 from s2m2_ros.inference.other_networks.input_conventions import input_orders, joined
+from s2m2_ros.inference.other_networks.onnx_model import OnnxFileError
 from s2m2_ros.inference.other_networks.planted_outputs import BORDER, RIM, wrong_outputs
 from s2m2_ros.weights.other_networks import NetworkDescription, description_path
 
 _logger = logging.getLogger(__name__)
 
-# Size in pixels of the pair where the network takes any.
+# Size in pixels of the pair where the network takes any, and a little more: see `scene_for`.
 HEIGHT, WIDTH = 256, 384
+# Multiples that are tried for a network which does not run at the one described.
+MULTIPLES = (8, 14, 16, 32, 64, 96, 128, 192, 256)
 # An estimate is right within so many pixels, or this fraction of the disparity.
 TOLERANCE_PX, TOLERANCE = 1.0, 0.15
 
@@ -79,6 +82,10 @@ def check_description(network: ForeignNetwork, device: torch.device) -> None:
     scene = scene_for(given)
     try:
         disparity, *others = planted_maps(network, scene, device)
+    except OnnxFileError as error:
+        if advice := _multiple_that_runs(network, device):
+            raise OnnxFileError(f'{error}. {advice}') from error
+        raise
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -108,7 +115,7 @@ def check_description(network: ForeignNetwork, device: torch.device) -> None:
     else:
         text = (
             f'{path}: a planted pair of {scene.behind} and {scene.front} px comes out as '
-            f'{found.behind:.3g} and {found.front:.3g} px: the description '
+            f'{_in_pixels(found.behind)} and {_in_pixels(found.front)}: the description '
             f'({network.recognized.origin}) is wrong, or the network fails on it. '
             + _advice(ways, found, scene, file)
         )
@@ -118,9 +125,34 @@ def check_description(network: ForeignNetwork, device: torch.device) -> None:
 
 
 def scene_for(given: NetworkDescription) -> PlantedScene:
-    """Return the planted pair for a network, at the network's own size."""
-    fit = fit_for(given, given.height or HEIGHT, given.width or WIDTH)
+    """Return the planted pair for a network, at the network's own size.
+
+    Open sides are odd multiples: a network that needs larger multiples than described fails here,
+    not at the first images of such a size.
+    """
+    step = given.multiple
+    height, width = ((-(-side // step) | 1) * step for side in (HEIGHT, WIDTH))
+    fit = fit_for(given, given.height or height, given.width or width)
     return planted_scene(*fit.outer, given.largest)
+
+
+def _multiple_that_runs(network: ForeignNetwork, device: torch.device) -> str:
+    """Return what to set for a network to run whose sides are open, or nothing."""
+    given = network.recognized.description
+    if given.height and given.width:
+        return ''
+    file = description_path(network.recognized.model.path).name
+    for multiple in MULTIPLES:
+        other = replace(given, multiple=multiple)
+        changed = replace(network, recognized=replace(network.recognized, description=other))
+        try:
+            planted_maps(changed, scene_for(other), device)
+        except InferenceError:
+            continue
+        return (
+            f'It runs on sides in multiples of {multiple}: set size.multiple: {multiple} in {file}'
+        )
+    return ''
 
 
 def measure(network: ForeignNetwork, scene: PlantedScene, device: torch.device) -> Finding:
@@ -138,8 +170,8 @@ def planted_maps(
 
 def finding_of(disparity: torch.Tensor, scene: PlantedScene) -> Finding:
     """Return what matters in a disparity (H, W) of the planted pair."""
-    # Noise would be taken for an estimate where only some values are NaN.
-    disparity = disparity.nan_to_num(torch.inf)
+    # Noise would be taken for an estimate where only some values are unknown.
+    disparity = torch.where(disparity.isfinite(), disparity, torch.inf)
     first, last = scene.columns.start, scene.columns.stop
     rows = slice(scene.rows.start + RIM, scene.rows.stop - RIM)
     border = round(scene.width * BORDER)
@@ -200,6 +232,12 @@ def _advice(ways: list[str], found: Finding, scene: PlantedScene, file: str) -> 
             'Several normalizations would fit, and this pair cannot show which the network was '
             f'trained with: look that up where it comes from, and set in {file} {listed}'
         )
+    if math.inf in (found.behind, found.front):
+        return (
+            'The network gives NaN or infinite values for most of a plane: check inputs.range, '
+            f'mean and std in {file}; if they are right, it fails on these images or in this '
+            'precision, so export it again'
+        )
     if abs(found.behind - scene.behind) <= TOLERANCE_PX:
         return (
             f'The farther plane is right: if the network finds no {scene.front} px, set '
@@ -214,6 +252,10 @@ def _advice(ways: list[str], found: Finding, scene: PlantedScene, file: str) -> 
         f'No other sign, scale, range or order of inputs fits: check the description in {file}, '
         'or set planted_check: warning there to use it all the same'
     )
+
+
+def _in_pixels(value: float) -> str:
+    return f'{value:.3g} px' if math.isfinite(value) else 'NaN or infinite'
 
 
 def _output_settings(

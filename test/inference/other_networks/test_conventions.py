@@ -265,5 +265,5 @@ def test_a_lack_of_memory_at_the_opening_is_an_error_in_words(
         raise RuntimeError('Failed to allocate memory for requested buffer of size 1')
 
     monkeypatch.setattr(HostSession, '__call__', fail)
-    with pytest.raises(DeviceMemoryError, match='cpu ran out of memory at 384x256'):
+    with pytest.raises(DeviceMemoryError, match='cpu ran out of memory at 416x288'):
         StereoMatcher.open(write(BlockMatcher()), device='cpu')

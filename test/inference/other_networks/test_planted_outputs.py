@@ -90,7 +90,8 @@ def test_what_has_no_disparity_may_have_no_confidence() -> None:
 
 
 def test_both_outputs_are_checked(write: Writer) -> None:
-    found = recognize(read_onnx(write(BlockMatcher(with_confidence=True, with_occlusion=True))))
+    path = write(BlockMatcher(shape=(1, 3, 256, 384), with_confidence=True, with_occlusion=True))
+    found = recognize(read_onnx(path))
     maps = [disparity(), painted(1.0, 0.0), painted(NAN, NAN)]
     network = ForeignNetwork(found, lambda _: [values[None, None] for values in maps])
     with pytest.raises(DescriptionMismatchError) as caught:
