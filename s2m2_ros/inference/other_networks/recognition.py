@@ -115,13 +115,15 @@ class Recognized:
         return bool(given.confidence and (given.visibility or given.occlusion))
 
 
-def recognize(model: OnnxModel) -> Recognized:
+def recognize(model: OnnxModel, name: str = '') -> Recognized:
     """Return a model with the description beside it, a ready-made one, or what is obvious.
+
+    Ready-made descriptions are found by the name of the file, or by `name`, which it will have.
 
     Raises OnnxFileError if that leaves something open, with inputs, outputs and what to write;
     DescriptionError if the description is wrong.
     """
-    given, origin, stated = _given(model)
+    given, origin, stated = _given(model, name)
     files = None
     if given.second_file:
         files = (model, second_model(model, given))
@@ -137,20 +139,20 @@ def recognize(model: OnnxModel) -> Recognized:
     return Recognized(model, description, origin, assumed, files)
 
 
-def _given(model: OnnxModel) -> tuple[NetworkDescription, str, Collection[str]]:
+def _given(model: OnnxModel, name: str) -> tuple[NetworkDescription, str, Collection[str]]:
     """Return what is known of a model before it is inspected, from where, and its fields."""
     beside = find_description(model.path)
     if beside is not None:
         values = read_values(beside)
         return NetworkDescription(**values), beside.name, values.keys()
-    published = ready_made(model.path.stem)
+    published = ready_made(model.path.stem) or ready_made(name)
     if published is None:
         return NetworkDescription(), 'its inputs and outputs', ()
     inputs, outputs = ([port.name for port in ports] for ports in (model.inputs, model.outputs))
     if not published.fits(inputs, outputs):
         _logger.warning(
             '%s is named like %s, but has other inputs or outputs: taken as an unknown network',
-            *(model.path, published.description.name),
+            *(name or model.path, published.description.name),
         )
         return NetworkDescription(), 'its inputs and outputs', ()
     origin = f'the ready-made description of {published.description.name}'
