@@ -151,7 +151,7 @@ def test_lite_any_stereo_needs_no_description(
     with caplog.at_level(logging.INFO), StereoMatcher.open(path, device='cpu') as matcher:
         remarks = matcher.remarks(192, 1280)
     assert 'the ready-made description of LiteAnyStereo V2 M; license: MIT' in caplog.text
-    assert '1280x192 are matched at 640x96' in remarks[0]
+    assert '1280x192 are scaled to 640x96 inside of the backend' in remarks[0]
     assert 'up to 384 px' in remarks[1]
     assert 'nearer than fx * baseline / 384' in remarks[1]
 
