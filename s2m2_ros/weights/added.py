@@ -40,7 +40,8 @@ class AddedCheckpoint:
         license: of the weights, empty if unknown.
         source: the file it was copied from.
         size_bytes: of the file.
-        companions: SHA-256 of other files that belong to it, by their names in the folder.
+        companions: SHA-256 of other files that belong to it, its description among them, by their
+            names in the folder.
 
     """
 
@@ -115,10 +116,11 @@ def add_file(
                 )
             target = folder / f'{name}{suffix}'
             _remove(previous, folder)
-            for other, data in (companions or {}).items():
-                write_atomically(folder / other, data)
+            beside = dict(companions or {})
             if description:
-                write_atomically(target.with_suffix('.yaml'), description.encode())
+                beside[target.with_suffix('.yaml').name] = description.encode()
+            for other, data in beside.items():
+                write_atomically(folder / other, data)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -129,7 +131,7 @@ def add_file(
             license,
             str(file.absolute()),
             target.stat().st_size,
-            {n: hashlib.sha256(data).hexdigest() for n, data in (companions or {}).items()},
+            {other: hashlib.sha256(data).hexdigest() for other, data in beside.items()},
         )
         text = json.dumps(asdict(record), indent=2) + '\n'
         write_atomically(folder / f'{name}{RECORD_SUFFIX}', text.encode())

@@ -35,11 +35,12 @@ class BlockMatcher:
         of_width: give fractions of the width.
         scale: what the disparity is multiplied by.
         rank: axes of the output: 4, 3 or 2.
-        with_confidence: a second output, 0.75 everywhere.
+        with_confidence: a second output, `confidence` everywhere.
         with_visibility, with_occlusion: another one, 1 (0) right of column `count`.
         nhwc: channels last.
         pair: one input of six channels.
         step: give every so manieth row and column only.
+        coarse: average over squares of this side on the way, so that only its multiples run.
         element: type of inputs and output.
         element_out: type of outputs; 0: that of the inputs, float32 for bytes.
         zero_is_nan: give NaN instead of 0.
@@ -58,11 +59,13 @@ class BlockMatcher:
     scale: float = 1.0
     rank: int = 4
     with_confidence: bool = False
+    confidence: float = 0.75
     with_visibility: bool = False
     with_occlusion: bool = False
     nhwc: bool = False
     pair: bool = False
     step: int = 1
+    coarse: int = 1
     element: int = TensorProto.FLOAT
     zero_is_nan: bool = False
     element_out: int = 0
@@ -146,10 +149,12 @@ class _Builder:
         recipe = self.recipe
         left, right = self.views()
         found = self.disparity(left, right)
+        if recipe.coarse > 1:
+            found = self.through_coarse(found)
         outputs = []
         if recipe.with_confidence:
             level = self.add('Mul', found, self.constant(0.0))
-            level = self.add('Add', level, self.constant(0.75))
+            level = self.add('Add', level, self.constant(recipe.confidence))
             outputs.append(self.finished(level, 'confidence'))
         for name, wanted in (
             ('visibility', recipe.with_visibility),
@@ -188,6 +193,14 @@ class _Builder:
         model.ir_version = IR_VERSION
         onnx.checker.check_model(model)
         return model
+
+    def through_coarse(self, found: str) -> str:
+        """Add nothing, at the size of the squares, so that other sizes cannot be added."""
+        side = self.recipe.coarse
+        small = self.add('AveragePool', found, kernel_shape=[side] * 2, strides=[side] * 2)
+        small = self.add('Mul', small, self.constant(0.0))
+        scales = self.constant([1, 1, side, side])
+        return self.add('Add', found, self.add('Resize', small, '', scales, mode='nearest'))
 
     def finished(self, values: str, name: str) -> onnx.ValueInfoProto:
         recipe = self.recipe

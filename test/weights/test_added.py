@@ -66,6 +66,7 @@ def test_an_added_network_is_found_by_its_name(
 def test_a_damaged_copy_is_reported(
     cache: Path, network: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    describe(network, 'inputs: {left: b, right: a}\n')
     assert main(['weights', 'add', str(network)]) == 0
     assert main(['weights', 'verify']) == 0
     assert 'net      intact' in capsys.readouterr().out
@@ -80,6 +81,51 @@ def test_a_damaged_copy_is_reported(
     assert main(['weights', 'add', str(network), '--replace']) == 0
     (found,) = added_files()
     assert found.health is Health.GOOD
+
+
+def test_a_changed_description_is_reported(
+    cache: Path, network: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    describe(network, 'inputs: {left: b, right: a}\n')
+    assert main(['weights', 'add', str(network)]) == 0
+    copy = cache / 'weights' / 'added' / 'net.yaml'
+    copy.write_text(copy.read_text().replace('positive', 'negative'))
+    assert main(['weights', 'verify']) == 1
+    assert 'net      DAMAGED' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('network_of', 'reason'),
+    [
+        (BlockMatcher(count=28, sign=-1), 'set it in net.yaml: disparity.sign: negative'),
+        (BlockMatcher(count=28, coarse=64), 'set size.multiple: 64 in net.yaml'),
+        (
+            BlockMatcher(count=28, with_confidence=True, confidence=9),
+            "outputs.confidence 'confidence' has values of 9 to 9, not 0 to 1",
+        ),
+    ],
+)
+def test_a_network_that_does_not_match_is_not_added(
+    cache: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    network_of: BlockMatcher,
+    reason: str,
+) -> None:
+    path = network_of.write(tmp_path / 'net.onnx')
+    assert main(['weights', 'add', str(path), '--name', 'mine']) == 2
+    assert reason in capsys.readouterr().err
+    assert not list(cache.rglob('mine*'))
+
+
+def test_a_published_network_is_known_by_the_name_it_gets(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = BlockMatcher(count=28).write(tmp_path / 'net.onnx')
+    assert main(['weights', 'add', str(path), '--name', 'LAS2-S']) == 0
+    shown = capsys.readouterr().out
+    assert 'described by the ready-made description of LiteAnyStereo V2 S' in shown
+    assert 'license: MIT' in shown
 
 
 def test_weights_in_other_files_become_part_of_the_copy(cache: Path, tmp_path: Path) -> None:

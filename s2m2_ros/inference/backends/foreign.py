@@ -111,8 +111,8 @@ class ForeignBackend:
         texts = []
         if (fit.inner_height, fit.inner_width) != (height, width):
             texts.append(
-                f'images of {width}x{height} are matched at {fit.inner_width}x'
-                f'{fit.inner_height}, which this network was exported for'
+                f'images of {width}x{height} are scaled to {fit.inner_width}x{fit.inner_height} '
+                'inside of the backend, the size that this network works at'
             )
         if given.largest:
             largest = given.largest * fit.disparity_scale

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from s2m2_ros.inference.errors import InferenceError
-from s2m2_ros.inference.other_networks.onnx_model import Port
+from s2m2_ros.inference.other_networks.onnx_model import OnnxFileError, Port
 from s2m2_ros.inference.other_networks.recognition import Recognized
 from s2m2_ros.inference.scaling import resize_maps
 from s2m2_ros.weights.other_networks import NetworkDescription
@@ -48,8 +48,20 @@ class ForeignNetwork:
             the network has them; each (1, 1, H, W) float32.
 
         Raises:
-            InferenceError: the model gives something else than described.
+            OnnxFileError: the model gives something else than described.
 
+        """
+        given = self.recognized.description
+        disparity, *others = self.unclamped(left, right)
+        others = [values.clamp(0, 1) for values in others]
+        if given.occlusion:
+            others[0] = 1 - others[0]
+        return [disparity, *others]
+
+    def unclamped(self, left: torch.Tensor, right: torch.Tensor) -> list[torch.Tensor]:
+        """Return the same with visibility, or occlusion, and confidence as the model gives them.
+
+        Raises OnnxFileError.
         """
         found = self.recognized
         given = found.description
@@ -62,7 +74,7 @@ class ForeignNetwork:
         size = (left.shape[-2], left.shape[-1])
         ports = [next(p for p in found.model.outputs if p.name == n) for n in found.outputs]
         maps = [
-            _as_map(values, port, size)
+            _as_map(values, port, size, found.model.path)
             for values, port in zip(self.run(inputs), ports, strict=True)
         ]
         disparity = maps[0] * given.scale
@@ -70,10 +82,7 @@ class ForeignNetwork:
             disparity = disparity * size[1]
         if given.sign == 'negative':
             disparity = -disparity
-        others = [values.clamp(0, 1) for values in maps[1:]]
-        if given.occlusion:
-            others[0] = 1 - others[0]
-        return [disparity, *others]
+        return [disparity, *maps[1:]]
 
 
 def as_input(images: torch.Tensor, given: NetworkDescription, element: str) -> torch.Tensor:
@@ -98,19 +107,28 @@ def as_input(images: torch.Tensor, given: NetworkDescription, element: str) -> t
     return images.to(ELEMENTS[element]).contiguous()
 
 
-def _as_map(values: torch.Tensor, port: Port, size: tuple[int, int]) -> torch.Tensor:
+def _as_map(values: torch.Tensor, port: Port, size: tuple[int, int], file: Path) -> torch.Tensor:
     """Return an output as (1, 1, H, W) float32 of the input's size.
 
-    Outputs at a fraction of the size are enlarged; their values stay as they are.
+    Outputs at a whole fraction of the size are enlarged; their values stay as they are.
     """
     shape = tuple(values.shape)
     rows_first = len(shape) == 4 and shape[3] == 1 and shape[1] != 1
     planes = values[..., 0] if rows_first else values
     if len(shape) < 2 or planes.numel() != planes.shape[-1] * planes.shape[-2]:
-        raise InferenceError(
-            f"its output '{port.name}' has shape {shape}: not one value for each pixel"
+        raise OnnxFileError(
+            f"{file}: its output '{port.name}' has shape {shape}, not one value for each pixel: "
+            'export it with such an output'
         )
     planes = planes.reshape(1, 1, *planes.shape[-2:]).float()
-    if tuple(planes.shape[-2:]) == size:
+    height, width = planes.shape[-2:]
+    if (height, width) == size:
         return planes
+    # Anything else was cropped or padded inside the network, by how much on which side is unknown.
+    if size[0] % height or size[1] % width or size[0] // height != size[1] // width:
+        raise OnnxFileError(
+            f"{file}: its output '{port.name}' is {width}x{height} for images of {size[1]}x"
+            f'{size[0]}: neither that size nor the same whole fraction of both sides. Export it '
+            'without cropping, or for a size that it divides'
+        )
     return resize_maps(planes[0], size)[None]

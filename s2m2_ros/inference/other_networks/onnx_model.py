@@ -24,8 +24,9 @@ MOST_DIMENSIONS = 8
 MOST_SHOWN = 12
 # Names of element types as ONNX counts them; others are shown by their number.
 ELEMENTS = {
-    1: 'float32', 2: 'uint8', 3: 'int8', 6: 'int32', 7: 'int64', 9: 'bool', 10: 'float16',
-    11: 'float64', 16: 'bfloat16',
+    1: 'float32', 2: 'uint8', 3: 'int8', 4: 'uint16', 5: 'int16', 6: 'int32', 7: 'int64',
+    8: 'string', 9: 'bool', 10: 'float16', 11: 'float64', 12: 'uint32', 13: 'uint64',
+    16: 'bfloat16',
 }  # fmt: skip
 
 

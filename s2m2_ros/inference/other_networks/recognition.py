@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
 
+from s2m2_ros.inference.other_networks.assumptions import assumed_conventions
+from s2m2_ros.inference.other_networks.input_shapes import (
+    CHANNELS,
+    IMAGES,
+    check_values,
+    with_shape,
+)
 from s2m2_ros.inference.other_networks.onnx_model import OnnxFileError, OnnxModel, Port
+from s2m2_ros.inference.other_networks.ports import (
+    ELEMENTS_OUT,
+    NEGATIONS,
+    WORDS,
+    by_side,
+    image_channels,
+    image_shape,
+    may_be_map,
+    words,
+)
 from s2m2_ros.inference.other_networks.two_files import second_model
 from s2m2_ros.text_safety import safe_text
 from s2m2_ros.weights.other_networks import (
+    DescriptionError,
     NetworkDescription,
     description_path,
     find_description,
-    read_description,
+    read_values,
     ready_made,
 )
 
 _logger = logging.getLogger(__name__)
 
 ELEMENTS_IN = ('float32', 'float16', 'float64', 'uint8')
-ELEMENTS_OUT = ('float32', 'float16', 'float64', 'int32', 'int64', 'uint8')
-COLORS = {1: 'gray', 3: 'rgb'}
-CHANNELS = {'gray': 1, 'rgb': 3, 'bgr': 3}
+NO_MAP = (
+    'no map of one value for each pixel: export it with the disparity as an output of shape '
+    '(1, 1, rows, columns), of an optical flow the horizontal part alone'
+)
 DOCUMENT = 'doc/other_networks.md'
-# Words of names, between digits, signs and changes of case.
-WORD = re.compile(r'[A-Z]?[a-z]+|[A-Z]+')
-WORDS = {
-    'left': {'left', 'l'},
-    'right': {'right', 'r'},
-    'disparity': {'disparity', 'disp', 'disparities'},
-    'confidence': {'confidence', 'conf'},
-    'visibility': {'visibility', 'vis', 'visible'},
-    'occlusion': {'occlusion', 'occ', 'occluded'},
-}
 
 
 @dataclass(frozen=True)
@@ -107,57 +115,60 @@ class Recognized:
         return bool(given.confidence and (given.visibility or given.occlusion))
 
 
-def recognize(model: OnnxModel) -> Recognized:
+def recognize(model: OnnxModel, name: str = '') -> Recognized:
     """Return a model with the description beside it, a ready-made one, or what is obvious.
+
+    Ready-made descriptions are found by the name of the file, or by `name`, which it will have.
 
     Raises OnnxFileError if that leaves something open, with inputs, outputs and what to write;
     DescriptionError if the description is wrong.
     """
-    given, origin = _given(model)
+    given, origin, stated = _given(model, name)
     files = None
+    if given.second_file:
+        files = (model, second_model(model, given))
+        model = replace(model, outputs=files[1].outputs)
     try:
-        if given.second_file:
-            files = (model, second_model(model, given))
-            model = replace(model, outputs=files[1].outputs)
-        description, assumed = _completed(model, given)
+        description, assumed = _completed(model, given, stated)
     except OnnxFileError as error:
         raise OnnxFileError(
-            f'{model.path}: {error}. It has {model.describe()}. Describe them in '
-            f'{description_path(model.path).name} beside it, e.g. inputs: {{left: NAME, right: '
-            f'NAME}} and outputs: {{disparity: NAME}}; {DOCUMENT} has all keys'
+            f'{model.path}: {error}. It has {model.describe()}; {DOCUMENT} says what can be run'
         ) from error
+    except DescriptionError as error:
+        raise DescriptionError(f'{description_path(model.path)}: {error}') from error
     return Recognized(model, description, origin, assumed, files)
 
 
-def _given(model: OnnxModel) -> tuple[NetworkDescription, str]:
-    """Return what is known of a model before it is inspected, and from where."""
+def _given(model: OnnxModel, name: str) -> tuple[NetworkDescription, str, Collection[str]]:
+    """Return what is known of a model before it is inspected, from where, and its fields."""
     beside = find_description(model.path)
     if beside is not None:
-        return read_description(beside), beside.name
-    published = ready_made(model.path.stem)
+        values = read_values(beside)
+        return NetworkDescription(**values), beside.name, values.keys()
+    published = ready_made(model.path.stem) or ready_made(name)
     if published is None:
-        return NetworkDescription(), 'its inputs and outputs'
+        return NetworkDescription(), 'its inputs and outputs', ()
     inputs, outputs = ([port.name for port in ports] for ports in (model.inputs, model.outputs))
     if not published.fits(inputs, outputs):
         _logger.warning(
             '%s is named like %s, but has other inputs or outputs: taken as an unknown network',
-            *(model.path, published.description.name),
+            *(name or model.path, published.description.name),
         )
-        return NetworkDescription(), 'its inputs and outputs'
-    return published.description, f'the ready-made description of {published.description.name}'
+        return NetworkDescription(), 'its inputs and outputs', ()
+    origin = f'the ready-made description of {published.description.name}'
+    return published.description, origin, [field.name for field in fields(NetworkDescription)]
 
 
 def _completed(
-    model: OnnxModel, given: NetworkDescription
+    model: OnnxModel, given: NetworkDescription, stated: Collection[str]
 ) -> tuple[NetworkDescription, tuple[str, ...]]:
     assumed: list[str] = []
     found = _with_inputs(model, given, assumed)
     found = _with_outputs(model, found, assumed)
-    found = _with_shape(model, found)
-    if not given.left and not given.pair:
-        low, high = found.range
-        assumed.append(f'values {low:g} to {high:g}, channels {found.channels}')
-    return found, tuple(assumed)
+    found = with_shape(model, found)
+    image = next(port for port in model.inputs if port.name in (found.pair, found.left))
+    check_values(image, found)
+    return found, (*assumed, *assumed_conventions(image, found, stated))
 
 
 def _with_inputs(
@@ -165,28 +176,31 @@ def _with_inputs(
 ) -> NetworkDescription:
     found = given
     if not (given.left or given.pair):
-        images = [port for port in model.inputs if _image_channels(port) in (1, 2, 3, 6)]
+        images = [port for port in model.inputs if image_channels(port) in (1, 2, 3, 6)]
         others = [port for port in model.inputs if port not in images]
         if others:
-            raise OnnxFileError(f"its input '{safe_text(others[0].name, 60)}' is no image")
-        if len(images) == 1 and _image_channels(images[0]) in (2, 6):
+            raise OnnxFileError(_no_image(others[0], len(images)))
+        if len(images) == 1 and image_channels(images[0]) in (2, 6):
             found = replace(given, pair=images[0].name)
             assumed.append(f"'{images[0].name}' takes both images, the left one first")
-        elif len(images) == 2 and all(_image_channels(port) in (1, 3) for port in images):
-            left, right, sure = _by_side(images)
+        elif len(images) == 2 and all(image_channels(port) in (1, 3) for port in images):
+            left, right, sure = by_side(images)
             found = replace(given, left=left, right=right)
             how = '' if sure else ' (by their order)'
             assumed.append(f"left image to '{left}', right image to '{right}'{how}")
         else:
-            raise OnnxFileError(f'{len(images)} of its inputs can be images, not 2')
-    names = [found.pair] if found.pair else [found.left, found.right]
-    for name in names:
-        _require(name, model.inputs, ELEMENTS_IN, 'input')
+            raise OnnxFileError(
+                f'{len(images)} of its inputs can be images, not 2: export it with two images as '
+                'inputs, or with one of 6 channels'
+            )
+    keys = ['pair'] if found.pair else ['left', 'right']
+    names = [_require('inputs', key, found, model).name for key in keys]
     unfed = [port.name for port in model.inputs if port.name not in names]
     if unfed:
         raise OnnxFileError(
             f"nothing is known to give to its input '{safe_text(unfed[0], 60)}': only the two "
-            'images are given to a network'
+            'images are given to a network. Correct inputs.left and inputs.right, or inputs.pair, '
+            f'in {description_path(model.path).name}, or export it with that input fixed'
         )
     return found
 
@@ -195,39 +209,41 @@ def _with_outputs(
     model: OnnxModel, given: NetworkDescription, assumed: list[str]
 ) -> NetworkDescription:
     found = given if given.disparity else _with_obvious_outputs(model, given, assumed)
-    for name in (found.disparity, found.confidence, found.visibility, found.occlusion):
-        if name:
-            port = _require(name, model.outputs, ELEMENTS_OUT, 'output')
-            if not _may_be_map(port):
-                raise OnnxFileError(f"its output '{port}' is no map of one value for each pixel")
+    for key in ('disparity', 'confidence', 'visibility', 'occlusion'):
+        if getattr(found, key):
+            port = _require('outputs', key, found, model)
+            if not may_be_map(port):
+                raise OnnxFileError(f"its output '{port}' is {NO_MAP}")
     return found
 
 
 def _with_obvious_outputs(
     model: OnnxModel, given: NetworkDescription, assumed: list[str]
 ) -> NetworkDescription:
-    maps = [port for port in model.outputs if _may_be_map(port)]
+    maps = [port for port in model.outputs if may_be_map(port)]
 
     def called(key: str) -> list[str]:
-        return [port.name for port in maps if _words(port.name) & WORDS[key]]
+        return [port.name for port in maps if words(port.name) & WORDS[key]]
 
     disparity = [maps[0].name] if len(maps) == 1 else called('disparity')
+    if not maps:
+        raise OnnxFileError(_no_maps(model))
     if len(disparity) != 1:
+        how_many = f'{len(disparity)} of them are' if disparity else 'none of them is'
+        file = description_path(model.path).name
         raise OnnxFileError(
-            f'{len(maps)} of its outputs can be maps, and not exactly one is called disparity'
+            f'{len(maps)} of its outputs can be maps, and {how_many} called disparity: in {file} '
+            'set outputs.disparity to the name of the right one'
         )
-    others = {
-        key: names[0] if len(names := called(key)) == 1 and names != disparity else ''
-        for key in ('confidence', 'visibility', 'occlusion')
-    }
+    others = {}
+    for key in ('confidence', 'visibility', 'occlusion'):
+        names = [name for name in called(key) if not words(name) & NEGATIONS]
+        others[key] = names[0] if len(names) == 1 and names != disparity else ''
     if given.visibility or given.occlusion:
         others['visibility'] = others['occlusion'] = ''
     elif others['visibility']:
         others['occlusion'] = ''
     assumed += [f"{key} from '{name}'" for key, name in others.items() if name]
-    assumed.append(
-        f"disparity from '{disparity[0]}', in pixels of its input, positive for x_left - x_right"
-    )
     return replace(
         given,
         disparity=disparity[0],
@@ -237,103 +253,49 @@ def _with_obvious_outputs(
     )
 
 
-def _with_shape(model: OnnxModel, given: NetworkDescription) -> NetworkDescription:
-    """Return the description with layout, channels and size of the model's inputs."""
-    ports = [p for p in model.inputs if p.name in (given.pair, given.left, given.right)]
-    shape, other = (_image_shape(port) for port in (ports[0], ports[-1]))
-    if shape is None or other is None:
-        raise OnnxFileError(f"its input '{ports[0]}' has neither 3 nor 4 axes")
-    if len(ports[0].shape or ()) != len(ports[-1].shape or ()) or any(
-        one != two and None not in (one, two) for one, two in zip(shape, other, strict=True)
-    ):
-        raise OnnxFileError(f"its inputs '{ports[0]}' and '{ports[-1]}' differ in shape")
-    if shape[0] not in (1, None):
-        raise OnnxFileError(
-            f"its input '{ports[0]}' wants {shape[0]} pairs at once: export it for 1"
-        )
-    images = 2 if given.pair else 1
-    layout = given.layout or _layout(shape, images)
-    axes = shape[1:] if layout == 'nchw' else (shape[3], *shape[1:3])
-    channels = given.channels or COLORS.get((axes[0] or 3 * images) // images, '')
-    wanted = CHANNELS.get(channels, 0) * images
-    if not channels or axes[0] not in (wanted, None):
-        raise OnnxFileError(
-            f"its input '{ports[0]}' has {axes[0]} channels in layout {layout}, not {wanted or 3}"
-        )
-    height, width = (
-        _side(fixed, wished, name)
-        for fixed, wished, name in zip(
-            axes[1:], (given.height, given.width), ('height', 'width'), strict=True
-        )
-    )
-    return replace(given, layout=layout, channels=channels, height=height, width=width)
-
-
-def _side(fixed: int | None, wished: int, name: str) -> int:
-    """Return a side of the input in pixels, 0 for an open one."""
-    if wished and fixed and wished != fixed:
-        raise OnnxFileError(f'its {name} is {fixed} pixels, not {wished} as described')
-    return fixed or wished
-
-
-def _layout(shape: Sequence[int | None], images: int) -> str:
-    counts = {1 * images, 3 * images}
-    return 'nhwc' if shape[1] not in counts and shape[3] in counts else 'nchw'
-
-
-def _require(name: str, ports: Sequence[Port], elements: Sequence[str], what: str) -> Port:
+def _require(section: str, key: str, given: NetworkDescription, model: OnnxModel) -> Port:
+    """Return the input or output that a key of the description names."""
+    ports, elements, what = {
+        'inputs': (model.inputs, ELEMENTS_IN, 'input'),
+        'outputs': (model.outputs, ELEMENTS_OUT, 'output'),
+    }[section]
+    name = getattr(given, key)
     port = next((port for port in ports if port.name == name), None)
     if port is None:
-        raise OnnxFileError(f"it has no {what} '{safe_text(name, 60)}'")
+        raise OnnxFileError(
+            f"it has no {what} '{safe_text(name, 60)}': correct {section}.{key} in "
+            f'{description_path(model.path).name}'
+        )
     if port.element not in elements:
         raise OnnxFileError(
-            f"its {what} '{port}' has values of type {port.element}, not {', '.join(elements)}"
+            f"its {what} '{port}' has values of type {port.element}, not {', '.join(elements)}: "
+            'export it with float32'
         )
     return port
 
 
-def _image_channels(port: Port) -> int:
-    """Return how many channels an input has if it can be an image, else 0."""
-    shape = _image_shape(port)
-    if shape is None or shape[0] not in (1, None):
-        return 0
-    for axis in (1, 3):
-        if shape[axis] in (1, 2, 3, 6):
-            return shape[axis] or 0
-    return 3 if shape[1] is None else 0
+def _no_image(port: Port, images: int) -> str:
+    """Return why an input cannot be an image, and how to export the network instead."""
+    start = f"its input '{safe_text(port.name, 60)}' is no image"
+    shape = image_shape(port)
+    if images == 2:
+        return (
+            f'{start}, and only two images are given to a network: export it with that input '
+            'fixed to a constant'
+        )
+    if shape is not None and shape[0] not in (1, None):
+        return (
+            f'{start}, but {shape[0]} in one batch: export it for one pair at a time, with two '
+            'inputs or one of 6 channels'
+        )
+    return f'{start}: {IMAGES}'
 
 
-def _image_shape(port: Port) -> tuple[int | None, ...] | None:
-    """Return the four axes of an input, the first one 1 where the file has three; else None."""
-    if port.shape is None or len(port.shape) not in (3, 4):
-        return None
-    return port.shape if len(port.shape) == 4 else (1, *port.shape)
-
-
-def _may_be_map(port: Port) -> bool:
-    """Return whether an output can hold one value for each pixel of one pair."""
-    if port.element not in ELEMENTS_OUT:
-        return False
-    if port.shape is None:
-        return True
-    if len(port.shape) < 2:
-        return False
-    # Besides rows and columns there may be axes of 1, first or last.
-    if all(size in (1, None) for size in port.shape[:-2]):
-        return True
-    return len(port.shape) == 4 and port.shape[3] == 1 and port.shape[0] in (1, None)
-
-
-def _by_side(ports: Sequence[Port]) -> tuple[str, str, bool]:
-    """Return the names of the left and the right input, and whether they say so."""
-    sides = [
-        {side for side in ('left', 'right') if _words(port.name) & WORDS[side]} for port in ports
-    ]
-    first, second = (port.name for port in ports)
-    if sides == [{'right'}, {'left'}]:
-        return second, first, True
-    return first, second, sides == [{'left'}, {'right'}]
-
-
-def _words(name: str) -> set[str]:
-    return {word.lower() for word in WORD.findall(name)}
+def _no_maps(model: OnnxModel) -> str:
+    """Return why no output can be a disparity, and how to export the network instead."""
+    if others := [port for port in model.outputs if port.element not in ELEMENTS_OUT]:
+        return (
+            f"its output '{others[0]}' has values of type {others[0].element}, not "
+            f'{", ".join(ELEMENTS_OUT)}: export it as float32'
+        )
+    return f"its output '{model.outputs[0]}' is {NO_MAP}"

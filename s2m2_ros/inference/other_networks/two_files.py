@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from s2m2_ros.inference.errors import InferenceError
 from s2m2_ros.inference.other_networks.onnx_model import OnnxFileError, OnnxModel, read_onnx
 from s2m2_ros.text_safety import safe_text
-from s2m2_ros.weights.other_networks import NetworkDescription
+from s2m2_ros.weights.other_networks import NetworkDescription, description_path
 
 TYPES = {'float32': torch.float32, 'float16': torch.float16}
 # Products of features of length 0 stay 0.
@@ -25,27 +26,43 @@ SMALLEST_LENGTH = 1e-6
 def second_model(first: OnnxModel, given: NetworkDescription) -> OnnxModel:
     """Return the second file of a network.
 
-    Raises OnnxFileError if it cannot be read, or if an input of it comes from nowhere.
+    Raises OnnxFileError, with the key of the description, if it cannot be read, or if an input of
+    it comes from nowhere.
     """
-    second = read_onnx(first.path.parent / given.second_file)
-    made = {port.name for port in (*first.inputs, *first.outputs)}
-    for name in (given.second_left, given.second_right):
-        if name not in {port.name for port in first.outputs}:
-            raise OnnxFileError(f"its first file has no output '{safe_text(name, 60)}'")
-    names = [port.name for port in second.inputs]
-    if given.second_volume not in names:
+    description = description_path(first.path)
+    path = first.path.parent / given.second_file
+    if path.resolve() == first.path.resolve():
         raise OnnxFileError(
-            f"{second.path.name} has no input '{safe_text(given.second_volume, 60)}' for the cost "
-            f'volume; it has {second.describe()}'
+            f'{description}: second.file is {path.name}, the first file itself: set it to the '
+            'file that gives the disparity'
         )
+    try:
+        second = read_onnx(path)
+    except OnnxFileError as error:
+        raise OnnxFileError(f'{description}: second.file: {error}') from error
+    for key, name in (('left', given.second_left), ('right', given.second_right)):
+        if name not in {port.name for port in first.outputs}:
+            raise OnnxFileError(
+                f"{description}: second.{key} is '{safe_text(name, 60)}', but {first.path.name} "
+                f'has no such output; it has {first.describe()}'
+            )
+    if given.second_volume not in [port.name for port in second.inputs]:
+        raise OnnxFileError(
+            f"{description}: second.volume is '{safe_text(given.second_volume, 60)}', but "
+            f'{path.name} has no such input; it has {second.describe()}'
+        )
+    made = {port.name for port in (*first.inputs, *first.outputs)}
     for port in second.inputs:
         if port.name != given.second_volume and port.name not in made:
             raise OnnxFileError(
-                f"the input '{port}' of {second.path.name} is neither an output nor an input of "
-                'its first file'
+                f"{path}: its input '{port}' is neither an output nor an input of "
+                f'{first.path.name}: export both with the same names; {first.path.name} has '
+                f'{first.describe()}'
             )
         if port.element not in TYPES:
-            raise OnnxFileError(f"the input '{port}' of {second.path.name} is no float")
+            raise OnnxFileError(
+                f"{path}: its input '{port}' is no float: export it as {' or '.join(TYPES)}"
+            )
     return second
 
 
@@ -55,6 +72,7 @@ class TwoFiles:
 
     Attributes:
         given: how the volume is made.
+        description: its file.
         between: the outputs of the first file that are read, in their order.
         inputs: type of each input of the second file, by name.
         first, second: run the files.
@@ -62,6 +80,7 @@ class TwoFiles:
     """
 
     given: NetworkDescription
+    description: Path
     between: Sequence[str]
     inputs: Mapping[str, torch.dtype]
     first: Callable[[Mapping[str, torch.Tensor]], Sequence[torch.Tensor]]
@@ -71,7 +90,11 @@ class TwoFiles:
         """Return the outputs of the second file."""
         given = self.given
         features = dict(zip(self.between, self.first(images), strict=True))
-        volume = cost_volume(features[given.second_left], features[given.second_right], given)
+        views = (features[given.second_left], features[given.second_right])
+        try:
+            volume = cost_volume(*views, given)
+        except InferenceError as error:
+            raise OnnxFileError(f'{self.description}: {error}') from error
         known = {**images, **features, given.second_volume: volume}
         return self.second(
             {name: known[name].to(element).contiguous() for name, element in self.inputs.items()}
@@ -100,10 +123,15 @@ def cost_volume(
     Raises InferenceError if the features do not fit.
 
     """
-    if left.ndim != 4 or left.shape != right.shape or left.shape[1] % given.second_groups:
+    if left.ndim != 4 or left.shape != right.shape:
         raise InferenceError(
-            f'features of shapes {tuple(left.shape)} and {tuple(right.shape)} make no cost volume '
-            f'of {given.second_groups} groups'
+            f'second.left and second.right are features of shapes {tuple(left.shape)} and '
+            f'{tuple(right.shape)}: they must be (1, channels, rows, columns), both the same'
+        )
+    if left.shape[1] % given.second_groups:
+        raise InferenceError(
+            f'second.groups is {given.second_groups}, which does not divide the {left.shape[1]} '
+            'channels of the features: set it to the number that the network was made with'
         )
     left, right = left.float(), right.float()
     if given.second_normalize:

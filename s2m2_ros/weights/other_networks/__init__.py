@@ -9,6 +9,7 @@ from s2m2_ros.weights.other_networks.description_file import (
     description_path,
     find_description,
     read_description,
+    read_values,
     to_yaml,
 )
 from s2m2_ros.weights.other_networks.ready_made import READY_MADE, ReadyMade, ready_made
@@ -22,6 +23,7 @@ __all__ = [
     'find_description',
     'is_onnx_file',
     'read_description',
+    'read_values',
     'ready_made',
     'to_yaml',
 ]

@@ -149,10 +149,15 @@ class NetworkDescription:
             raise DescriptionError(f"left and right are the same input '{self.left}'")
         if self.visibility and self.occlusion:
             raise DescriptionError('give visibility or its opposite, occlusion, not both')
-        outputs = [self.disparity, self.confidence, self.visibility, self.occlusion]
-        named = [name for name in outputs if name]
-        if len(named) != len(set(named)):
-            raise DescriptionError('one output is named twice among the outputs')
+        keys: dict[str, str] = {}
+        for key in ('disparity', 'confidence', 'visibility', 'occlusion'):
+            name = getattr(self, key)
+            if name and name in keys:
+                raise DescriptionError(
+                    f"outputs.{keys[name]} and outputs.{key} are both '{name}': each must be an "
+                    'output of its own, or be left out'
+                )
+            keys[name] = key
 
     def _check_values(self) -> None:
         values = (*self.range, *self.mean, *self.std, self.scale, self.largest)

@@ -30,11 +30,6 @@ RANGE_TEXT = re.compile(r'(-?[\d.]+)\s*\.\.\s*(-?[\d.]+)')
 Node = yaml.Node
 
 
-def description_path(model: Path) -> Path:
-    """Return where the description of an ONNX file belongs."""
-    return model.with_suffix(SUFFIXES[0])
-
-
 def find_description(model: Path) -> Path | None:
     """Return the description beside an ONNX file, or None. Raises DescriptionError for two."""
     beside = [model.with_suffix(suffix) for suffix in SUFFIXES]
@@ -45,8 +40,21 @@ def find_description(model: Path) -> Path | None:
     return present[0] if present else None
 
 
+def description_path(model: Path) -> Path:
+    """Return the description beside an ONNX file, or where it belongs.
+
+    Raises DescriptionError for two.
+    """
+    return find_description(model) or model.with_suffix(SUFFIXES[0])
+
+
 def read_description(path: Path) -> NetworkDescription:
-    """Return the description in a YAML file.
+    """Return the description in a YAML file. Raises DescriptionError; see `read_values`."""
+    return NetworkDescription(**read_values(path))
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Return the fields of a description that a YAML file states.
 
     Raises DescriptionError, naming file, line and what to write, if it cannot be read.
     """
@@ -59,13 +67,21 @@ def read_description(path: Path) -> NetworkDescription:
     except UnicodeDecodeError as error:
         raise DescriptionError(f'{path}: not a UTF-8 text') from error
     try:
-        return parse_description(text)
+        values = parse_values(text)
+        # Values are checked beside each other too.
+        NetworkDescription(**values)
     except DescriptionError as error:
         raise DescriptionError(f'{path}: {error}') from error
+    return values
 
 
 def parse_description(text: str) -> NetworkDescription:
     """Return the description in a YAML text. Raises DescriptionError."""
+    return NetworkDescription(**parse_values(text))
+
+
+def parse_values(text: str) -> dict[str, Any]:
+    """Return the fields that a YAML text states. Raises DescriptionError."""
     root = _root(text)
     values: dict[str, Any] = {}
     for key, node in _items(root, LAYOUT, ''):
@@ -76,7 +92,7 @@ def parse_description(text: str) -> NetworkDescription:
         for inner, value in _items(node, entry, f'{key}.'):
             field, reader = entry[inner]
             values[field] = reader(value, f'{key}.{inner}')
-    return NetworkDescription(**values)
+    return values
 
 
 def to_yaml(description: NetworkDescription, *, comments: tuple[str, ...] = ()) -> str:

@@ -11,7 +11,9 @@ import torch
 from onnx import TensorProto
 
 from s2m2_ros.inference import DeviceMemoryError, StereoMatcher
-from s2m2_ros.inference.other_networks.foreign_network import as_input
+from s2m2_ros.inference.other_networks.foreign_network import ForeignNetwork, as_input
+from s2m2_ros.inference.other_networks.onnx_model import OnnxFileError, read_onnx
+from s2m2_ros.inference.other_networks.recognition import recognize
 from s2m2_ros.inference.other_networks.sessions import HostSession
 from s2m2_ros.weights.other_networks import NetworkDescription
 from support.onnx_networks import BlockMatcher
@@ -90,6 +92,52 @@ def test_an_output_of_a_fraction_of_the_size_is_enlarged(write: Writer) -> None:
     found = matched(path, shifted_pair())
     assert found.disparity.shape == (96, 160)
     assert float((found.disparity[8:-8, 24:-8] - SHIFT).abs().max()) < 0.01
+
+
+@pytest.mark.parametrize(
+    'shape',
+    [
+        (256, 320),  # cut off at the right
+        (252, 380),  # 2 px cut off at each side
+        (128, 96),  # a half and a quarter
+        (512, 768),  # larger than the input
+        (170, 256),  # two thirds
+        (255, 383),
+    ],
+)
+def test_an_output_of_another_shape_is_not_stretched(
+    write: Writer, shape: tuple[int, int]
+) -> None:
+    found = recognize(read_onnx(write(BlockMatcher())))
+    network = ForeignNetwork(found, lambda _: [torch.zeros(1, 1, *shape)])
+    images = [torch.zeros(1, 3, 256, 384)] * 2
+    with pytest.raises(OnnxFileError) as caught:
+        network(*images)
+    message = str(caught.value)
+    assert message.startswith(
+        f"{found.model.path}: its output 'disparity' is {shape[1]}x{shape[0]}"
+    )
+    assert 'for images of 384x256' in message
+    assert 'Export it without cropping' in message
+
+
+@pytest.mark.parametrize('shape', [(256, 384), (128, 192), (64, 96), (2, 3)])
+def test_an_output_of_a_whole_fraction_is_taken(write: Writer, shape: tuple[int, int]) -> None:
+    network = ForeignNetwork(
+        recognize(read_onnx(write(BlockMatcher()))), lambda _: [torch.full((1, 1, *shape), 7.0)]
+    )
+    disparity = network(*[torch.zeros(1, 3, 256, 384)] * 2)[0]
+    assert disparity.shape == (1, 1, 256, 384)
+    assert (disparity == 7).all()
+
+
+def test_an_output_of_several_values_per_pixel_names_the_file(write: Writer) -> None:
+    found = recognize(read_onnx(write(BlockMatcher())))
+    network = ForeignNetwork(found, lambda _: [torch.zeros(1, 2, 32, 48)])
+    with pytest.raises(
+        OnnxFileError, match=r"net\.onnx: its output 'disparity' has shape \(1, 2,"
+    ):
+        network(*[torch.zeros(1, 3, 32, 48)] * 2)
 
 
 @pytest.mark.parametrize(
@@ -217,5 +265,5 @@ def test_a_lack_of_memory_at_the_opening_is_an_error_in_words(
         raise RuntimeError('Failed to allocate memory for requested buffer of size 1')
 
     monkeypatch.setattr(HostSession, '__call__', fail)
-    with pytest.raises(DeviceMemoryError, match='cpu ran out of memory at 384x256'):
+    with pytest.raises(DeviceMemoryError, match='cpu ran out of memory at 416x288'):
         StereoMatcher.open(write(BlockMatcher()), device='cpu')

@@ -12,10 +12,11 @@ import torch
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.inference.engines.made_pairs import PlantedScene, planted_scene
 from s2m2_ros.inference.other_networks.foreign_network import ForeignNetwork
-from s2m2_ros.inference.other_networks.onnx_model import read_onnx
+from s2m2_ros.inference.other_networks.onnx_model import OnnxFileError, read_onnx
 from s2m2_ros.inference.other_networks.planted_check import (
     DescriptionMismatchError,
     check_description,
+    scene_for,
 )
 from s2m2_ros.inference.other_networks.recognition import recognize
 from support.onnx_networks import BlockMatcher
@@ -79,24 +80,111 @@ def test_a_wrong_description_is_an_error_that_says_what_fits(
     assert '\n' not in message
 
 
-@pytest.mark.parametrize('value', [float('nan'), float('inf'), 50.0])
-def test_nonsense_that_nothing_fits(write: Writer, value: float) -> None:
+@pytest.mark.parametrize(
+    ('low', 'high', 'ways'),
+    [
+        # Wants -1..1 or what ImageNet's mean and deviation make of white: -2.1 to 2.6; more than
+        # one of the usual normalizations stays inside of that.
+        (-2.2, 2.7, ('[0, 1] without mean and std', '[-1, 1] without', 'inputs.mean: [0.485, 0')),
+        (-1, 1, ('[0, 1] without mean and std', '[-1, 1] without mean and std')),
+    ],
+)
+def test_all_normalizations_that_fit_are_listed(
+    write: Writer, low: float, high: float, ways: tuple[str, ...]
+) -> None:
+    with pytest.raises(DescriptionMismatchError) as caught:
+        StereoMatcher.open(write(BlockMatcher(low=low, high=high)), device='cpu')
+    message = str(caught.value)
+    assert 'this pair cannot show which the network was trained with' in message
+    assert 'set in net.yaml (1) inputs.range' in message
+    assert all(way in message for way in ways)
+
+
+def test_of_exchanged_inputs_too_all_normalizations_are_listed(write: Writer) -> None:
+    network = BlockMatcher(inputs=('a', 'b'), left='b', low=-2.2, high=2.7)
+    with pytest.raises(DescriptionMismatchError) as caught:
+        StereoMatcher.open(write(network), device='cpu')
+    assert str(caught.value).count('inputs.left: b, inputs.right: a, inputs.range: ') == 3
+
+
+def test_the_normalization_described_is_kept_if_it_fits(write: Writer) -> None:
+    # Others would fit as well: the sign alone is wrong.
+    path = write(BlockMatcher(low=-2.2, high=2.7, sign=-1), 'inputs: {range: -1..1}')
+    with pytest.raises(DescriptionMismatchError) as caught:
+        StereoMatcher.open(path, device='cpu')
+    assert str(caught.value).endswith('set it in net.yaml: disparity.sign: negative')
+
+
+def test_nonsense_that_nothing_fits(write: Writer) -> None:
     # The nearer plane has the smaller disparity.
-    nonsense = torch.full((1, 1, 256, 384), value)
+    nonsense = torch.full((1, 1, 256, 384), 50.0)
     nonsense[..., 64:192, 144:288] = 7.0
-    network = ForeignNetwork(recognize(read_onnx(write(BlockMatcher()))), lambda _: [nonsense])
+    path = write(BlockMatcher(shape=(1, 3, 256, 384)))
+    network = ForeignNetwork(recognize(read_onnx(path)), lambda _: [nonsense])
     with pytest.raises(DescriptionMismatchError, match='No other sign, scale, range or order'):
         check_description(network, torch.device('cpu'))
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), float('-inf')])
+@pytest.mark.parametrize(
+    ('start', 'said'), [(0, 'NaN or infinite and NaN or infinite'), (100, '12 px and NaN or inf')]
+)
+def test_unknown_values_are_called_so(write: Writer, value: float, start: int, said: str) -> None:
+    # From the first row on, or from one in the upper half of the nearer plane on.
+    found = torch.full((1, 1, 256, 384), 12.0)
+    found[..., 64:192, 144:288] = 24.0
+    found[..., start:, :] = value
+    path = write(BlockMatcher(shape=(1, 3, 256, 384)))
+    network = ForeignNetwork(recognize(read_onnx(path)), lambda _: [found])
+    with pytest.raises(DescriptionMismatchError) as caught:
+        check_description(network, torch.device('cpu'))
+    assert f'comes out as {said}' in str(caught.value)
+    assert 'gives NaN or infinite values for most of a plane: check inputs.range' in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize(
+    ('multiple', 'text', 'height', 'width'),
+    [
+        # The least odd number of multiples that is at least 256 and 384.
+        (0, '', 288, 416),
+        (1, '', 257, 385),
+        (16, '', 272, 400),
+        (64, '', 320, 448),
+        (0, 'size: {height: 240, width: 320}', 240, 320),
+    ],
+)
+def test_open_sides_are_odd_multiples(
+    write: Writer, multiple: int, text: str, height: int, width: int
+) -> None:
+    path = write(BlockMatcher(), text or (f'size: {{multiple: {multiple}}}' if multiple else ''))
+    scene = scene_for(recognize(read_onnx(path)).description)
+    assert (scene.height, scene.width) == (height, width)
+
+
+@pytest.mark.parametrize(('needed', 'given'), [(64, ''), (128, ''), (16, 'size: {multiple: 8}')])
+def test_a_network_of_larger_multiples_says_which(write: Writer, needed: int, given: str) -> None:
+    path = write(BlockMatcher(coarse=needed), given)
+    with pytest.raises(OnnxFileError) as caught:
+        StereoMatcher.open(path, device='cpu')
+    message = str(caught.value)
+    assert 'cannot run it on 1x3x' in message
+    advice = f'It runs on sides in multiples of {needed}: set size.multiple: {needed} in net.yaml'
+    assert message.endswith(advice)
+    path.with_suffix('.yaml').write_text(f'size: {{multiple: {needed}}}')
+    assert median(matched(path, shifted_pair()).disparity) == SHIFT
+
+
 def test_a_network_of_soft_edges_is_right_all_the_same(write: Writer) -> None:
     # Beside its right edge the nearer plane has the disparity of the farther one.
+    path = write(BlockMatcher(shape=(1, 3, 256, 384)))
     soft = torch.full((1, 1, 256, 384), 12.0)
     soft[..., 64:192, 144:268] = 24.0
     planted, _ = PlantedScene(256, 384, 12, 24).images()
     # Of exchanged views, or of values in another range, this network makes nothing.
     network = ForeignNetwork(
-        recognize(read_onnx(write(BlockMatcher()))),
+        recognize(read_onnx(path)),
         lambda images: [soft if torch.equal(images['left'], planted) else soft * 0],
     )
     check_description(network, torch.device('cpu'))
@@ -138,7 +226,7 @@ def test_the_result_of_the_check_is_logged(
 ) -> None:
     with caplog.at_level(logging.INFO):
         StereoMatcher.open(write(BlockMatcher()), device='cpu').close()
-    assert 'planted pair of 12 and 24 px: 12.00 and 24.00 px' in caplog.text
+    assert 'planted pair of 13 and 26 px: 13.00 and 26.00 px' in caplog.text
 
 
 def test_a_network_of_few_disparities_is_checked_with_smaller_ones(write: Writer) -> None:

@@ -16,6 +16,8 @@ from s2m2_ros.inference import (
     StereoMatcher,
 )
 from s2m2_ros.inference.backends import foreign_tensorrt
+from s2m2_ros.inference.other_networks.onnx_model import read_onnx
+from s2m2_ros.inference.other_networks.recognition import recognize
 from s2m2_ros.inference.other_networks.two_files import cost_volume
 from s2m2_ros.weights.other_networks import NetworkDescription
 from support.onnx_networks import write_two_files
@@ -51,6 +53,17 @@ def test_another_second_file_is_another_network(tmp_path: Path) -> None:
         with StereoMatcher.open(path, device='cpu') as matcher:
             digests.append(matcher.network_description['sha256'])
     assert digests[0] != digests[1]
+
+
+def test_what_is_assumed_of_the_volume(tmp_path: Path) -> None:
+    path = write_two_files(tmp_path)
+    # `normalize: yes` is stated there, kind and groups are not.
+    expected = 'cost volume group_correlation, groups 1'
+    assert recognize(read_onnx(path)).assumed[-1] == expected
+    text = path.with_suffix('.yaml').read_text()
+    path.with_suffix('.yaml').write_text(text.replace('normalize: yes', 'groups: 1'))
+    expected = 'cost volume group_correlation, features not normalized'
+    assert recognize(read_onnx(path)).assumed[-1] == expected
 
 
 def test_a_correlation_by_hand() -> None:
@@ -90,25 +103,38 @@ def test_more_disparities_than_columns_stay_empty() -> None:
 
 
 @pytest.mark.parametrize(
-    'shapes', [((1, 6, 4, 4), (1, 6, 4, 5)), ((1, 5, 4, 4), (1, 5, 4, 4)), ((6, 4, 4), (6, 4, 4))]
+    ('shapes', 'reason'),
+    [
+        (((1, 6, 4, 4), (1, 6, 4, 5)), 'second.left and second.right are features of shapes'),
+        (((6, 4, 4), (6, 4, 4)), 'they must be'),
+        (((1, 5, 4, 4), (1, 5, 4, 4)), 'second.groups is 2, which does not divide the 5 channels'),
+    ],
 )
-def test_features_that_do_not_fit(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+def test_features_that_do_not_fit(
+    shapes: tuple[tuple[int, ...], tuple[int, ...]], reason: str
+) -> None:
     left, right = (torch.zeros(shape) for shape in shapes)
-    with pytest.raises(InferenceError, match='make no cost volume of 2 groups'):
+    with pytest.raises(InferenceError, match=reason):
         cost_volume(left, right, description(second_groups=2, second_count=2))
 
 
 @pytest.mark.parametrize(
     ('old', 'new', 'reason'),
     [
-        ('post.onnx', 'missing.onnx', r'missing\.onnx: cannot be read'),
+        ('post.onnx', 'missing.onnx', r'net\.yaml: second\.file: .*missing\.onnx: cannot be read'),
+        ('post.onnx', 'net.onnx', r'net\.yaml: second\.file is net\.onnx, the first file itself'),
+        (
+            'count: 40',
+            'count: 40, groups: 7',
+            r'net\.yaml: second\.groups is 7, .* the 9 channels',
+        ),
         ('post.onnx', '../post.onnx', 'a file in the same folder'),
-        ('volume: volume', 'volume: gwc', "post.onnx has no input 'gwc' for the cost volume"),
-        ('left: features_left', 'left: f', "its first file has no output 'f'"),
+        ('volume: volume', 'volume: gwc', r"net\.yaml: second\.volume is 'gwc', but post"),
+        ('left: features_left', 'left: f', r"net\.yaml: second\.left is 'f', but net\.onnx has"),
         ('volume: volume, ', '', 'a second file needs second.volume'),
         ('file: post.onnx, ', '', 'second.file is missing'),
         ('count: 40', 'count: 4000', 'must be 1 to 1024'),
-        ('count: 40', 'count: 39', 'cannot run it'),
+        ('count: 40', 'count: 39', r'run it on 1x1x39x\d+x\d+, .* the keys of second'),
         ('normalize: yes', 'normalize: maybe', 'must be yes or no'),
         ('normalize: yes', 'kind: difference', 'group_correlation, concatenation'),
     ],
@@ -121,6 +147,8 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, reason: str)
     with pytest.raises(S2M2Error, match=reason) as caught:
         StereoMatcher.open(path, device='cpu')
     assert '\n' not in str(caught.value)
+    # Inputs and outputs of one file are listed, once.
+    assert str(caught.value).count('inputs: ') <= 1
 
 
 def test_the_first_file_alone_says_what_it_lacks(tmp_path: Path) -> None:

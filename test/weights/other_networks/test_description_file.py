@@ -125,7 +125,10 @@ def test_words_of_yaml_for_truth_and_numbers_stay_text() -> None:
         ('inputs: {left: a}', 'both inputs'),
         ('inputs: {left: a, right: a}', 'the same input'),
         ('inputs: {left: a, right: b, pair: c}', 'give it, or left and right'),
-        ('outputs: {disparity: a, confidence: a}', 'named twice'),
+        (
+            'outputs: {disparity: a, confidence: a}',
+            "outputs.disparity and outputs.confidence are both 'a'",
+        ),
         ('outputs: {visibility: a, occlusion: b}', 'not both'),
         ('planted_check: never', 'planted_check must be one of error, warning'),
         ('', 'it is empty'),
