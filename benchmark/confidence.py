@@ -1,9 +1,11 @@
 """Fit what confidence means, and check it on other pairs with truth.
 
-Prints, for each network, the knots of `s2m2_ros.geometry.uncertainty` (isotonic: each bin at least
-as likely, and at most as uncertain, as the one below), and a reliability table of the pairs to
-check. Pairs are named as `s2m2 evaluate` takes them, or `scenes:SEED:COUNTxHEIGHTxWIDTH` for
-procedural scenes of any seed. All sets count alike, whatever their size.
+Prints, for each network, its line of `TABLES` in `s2m2_ros/geometry/uncertainty.py` (isotonic:
+each bin at least as likely, and at most as uncertain, as the one below), and a reliability table
+of the pairs to check. Only networks that the package knows by name have a line there; of others,
+check what their confidence is worth. Pairs are named as `s2m2 evaluate` takes them, or
+`scenes:SEED:COUNTxHEIGHTxWIDTH` for procedural scenes of any seed. All sets count alike, whatever
+their size.
 
     python -m benchmark.confidence --networks starter sgbm left_right_check \
         --fit motorcycle scenes:20271126:10x256x512 --check FOLDER scenes:20271127:6x256x512
@@ -25,6 +27,7 @@ import torch
 
 from s2m2_ros.cli.evaluate import dataset_pairs
 from s2m2_ros.cli.sizes import three_numbers
+from s2m2_ros.errors import S2M2Error
 from s2m2_ros.evaluation.pairs import Picture, StereoPair
 from s2m2_ros.geometry.uncertainty import calibrated_confidence, disparity_deviation
 from s2m2_ros.inference import MatchResult, StereoMatcher
@@ -162,13 +165,20 @@ def isotonic(values: FloatArray, weights: FloatArray) -> FloatArray:
 
 
 def print_fit(name: str, found: Sample) -> None:
-    """Print the knots of both maps."""
+    """Print the table of both maps as it stands in the code."""
     rows = _bins(found, CONFIDENCE_EDGES, _fit_of_bin)
+    if not rows:
+        raise S2M2Error(f'--fit: no bin of confidence holds {MIN_PIXELS} pixels with truth')
     mean, likely, deviation, weight = (np.array(column) for column in zip(*rows, strict=True))
-    print(f'{name}: confidence, fraction within {ERROR_LIMIT:g} px, deviation in px')
-    print('  ', tuple(float(x) for x in mean.round(4)))
-    print('  ', tuple(float(x) for x in isotonic(likely, weight).round(4)))
-    print('  ', tuple(float(x) for x in -isotonic(-deviation, weight).round(3)))
+    fields = {
+        'confidence': mean.round(4),
+        'likely': isotonic(likely, weight).round(4),
+        'deviation': -isotonic(-deviation, weight).round(3),
+    }
+    print(f'{name!r}: ConfidenceTable(')
+    for field, knots in fields.items():
+        print(f'    {field}={tuple(float(x) for x in knots)},')
+    print('),')
 
 
 def print_check(network: str, found: Sample) -> None:
@@ -225,8 +235,16 @@ def main() -> None:
     """Print fits and checks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--networks', nargs='+', default=['starter', 'sgbm'])
-    parser.add_argument('--fit', nargs='*', default=[], metavar='DATASET')
-    parser.add_argument('--check', nargs='*', default=[], metavar='DATASET')
+    parser.add_argument(
+        '--fit', nargs='*', default=[], metavar='DATASET', help='print the table of these pairs'
+    )
+    parser.add_argument(
+        '--check',
+        nargs='*',
+        default=[],
+        metavar='DATASET',
+        help=f'print how right each confidence was, where {MIN_PIXELS} pixels had it',
+    )
     parser.add_argument('--cache', type=Path, help='folder that keeps what was matched')
     arguments = parser.parse_args()
     if arguments.cache:

@@ -81,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Preview, export, or train."""
     import torch
 
+    _check(arguments)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if arguments.export:
@@ -90,6 +91,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.preview:
         return _preview(arguments, options, device)
     return _train(arguments, options, device)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Check the numbers that are no part of `TrainOptions`. Raises TrainingError."""
+    from s2m2_ros.training.options import TrainingError
+
+    for option in ('scenes_fraction', 'margins'):
+        value = getattr(arguments, option)
+        if not 0 <= value <= 1:
+            raise TrainingError(f'--{option.replace("_", "-")} must be from 0 to 1, not {value:g}')
+    if arguments.threads < 0:
+        raise TrainingError(f'--threads must be 0 or more, not {arguments.threads}')
 
 
 def _train(arguments: argparse.Namespace, options: TrainOptions, device: torch.device) -> int:
@@ -106,11 +119,11 @@ def _train(arguments: argparse.Namespace, options: TrainOptions, device: torch.d
         validate_every=arguments.validate_every,
         save_every=arguments.save_every,
     )
-    default = '24x256x512' if device.type == 'cuda' else '16x192x384'
-    pairs = validation_pairs(*three_numbers(arguments.validation or default))
     source = RandomMargins(
         _source(arguments, options, device), fraction=arguments.margins, seed=options.seed
     )
+    default = '24x256x512' if device.type == 'cuda' else '16x192x384'
+    pairs = validation_pairs(*three_numbers(arguments.validation or default))
     group = ProcessGroup.join(device)
     try:
         trainer = Trainer(options, settings, source, pairs, init=arguments.init, group=group)
@@ -125,7 +138,13 @@ def _train(arguments: argparse.Namespace, options: TrainOptions, device: torch.d
 def _options(arguments: argparse.Namespace, device: torch.device) -> TrainOptions:
     from s2m2_ros.network import S2M2Config
     from s2m2_ros.training.checkpoints import load_last
-    from s2m2_ros.training.options import CPU_CROPS, GPU_CROPS, TrainingError, TrainOptions
+    from s2m2_ros.training.options import (
+        CPU_CROPS,
+        GPU_CROPS,
+        TrainingError,
+        TrainOptions,
+        validate,
+    )
 
     if arguments.resume:
         return TrainOptions.from_dictionary(load_last(arguments.folder)['options'])
@@ -151,6 +170,7 @@ def _options(arguments: argparse.Namespace, device: torch.device) -> TrainOption
     )
     if arguments.crops:
         options = replace(options, crops=tuple(_crop(c) for c in arguments.crops.split(',')))
+    validate(options)  # before textures are drawn, which takes seconds
     return options
 
 
@@ -193,6 +213,19 @@ def _source(
 ) -> BatchSource:
     from s2m2_ros.training.procedural.scenes import SceneGenerator, scene_options
 
+    folders: list[BatchSource] = []
+    if arguments.data or arguments.unlabeled:
+        from s2m2_ros.training.folders import (  # which need OpenCV
+            FolderSource,
+            Mixture,
+            UnlabeledSource,
+        )
+
+        # First, since drawing the textures of scenes takes seconds.
+        if arguments.data:
+            folders.append(FolderSource(arguments.data, seed=options.seed))
+        if arguments.unlabeled:
+            folders.append(UnlabeledSource(arguments.unlabeled, seed=options.seed))
     photographs: Sequence[torch.Tensor] = ()
     if arguments.photographs:
         from s2m2_ros.training.procedural.photographs import read_photographs  # which needs OpenCV
@@ -206,19 +239,8 @@ def _source(
         bank_size=bank,
         photographs=photographs,
     )
-    if not arguments.data and not arguments.unlabeled:
+    if not folders:
         return scenes
-    from s2m2_ros.training.folders import (  # which need OpenCV
-        FolderSource,
-        Mixture,
-        UnlabeledSource,
-    )
-
-    folders: list[BatchSource] = []
-    if arguments.data:
-        folders.append(FolderSource(arguments.data, seed=options.seed))
-    if arguments.unlabeled:
-        folders.append(UnlabeledSource(arguments.unlabeled, seed=options.seed))
     return Mixture(folders, scenes, scenes_fraction=arguments.scenes_fraction, seed=options.seed)
 
 

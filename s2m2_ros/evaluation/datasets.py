@@ -14,7 +14,9 @@ Images may have any format that `read_raw` reads. What the numbers of the truth 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from s2m2_ros.evaluation.pairs import DatasetError, StereoFiles
@@ -37,20 +39,35 @@ SCENE_FLOW_PASSES = ('frames_cleanpass', 'frames_finalpass', 'image_clean', 'ima
 def find_labeled_pairs(folder: Path) -> list[StereoFiles]:
     """Return all pairs below ``folder``, of whatever layout, in the order of their names.
 
+    No two have the same name: it is what scores and pictures of a pair are filed under.
+
     Raises:
         DatasetError: if there is no such folder or it holds no pair with truth.
     """
     if not folder.is_dir():
         raise DatasetError(f'{folder}: no such folder')
     found = sorted(
-        (pair for layout in LAYOUTS for pair in layout(folder)), key=lambda pair: pair.name
+        (pair for layout in LAYOUTS for pair in layout(folder)),
+        key=lambda pair: (pair.name, pair.left),
     )
     if not found:
         raise DatasetError(
             f'{folder}: no pair with ground truth in the layout of Middlebury, ETH3D, KITTI or '
             f'Scene Flow was found below it{_unknown_truth(folder)}'
         )
-    return found
+    return _named_apart(found)
+
+
+def _named_apart(pairs: list[StereoFiles]) -> list[StereoFiles]:
+    """Return the pairs, numbered where an earlier one has the name, as a file without folders."""
+    taken: set[str] = set()
+    apart = []
+    for pair in pairs:
+        names = itertools.chain([pair.name], (f'{pair.name} ({n})' for n in itertools.count(2)))
+        name = next(n for n in names if n.replace('/', '_').casefold() not in taken)
+        taken.add(name.replace('/', '_').casefold())
+        apart.append(replace(pair, name=name))
+    return apart
 
 
 def _unknown_truth(folder: Path) -> str:

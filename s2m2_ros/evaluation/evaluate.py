@@ -82,7 +82,10 @@ def evaluate_pairs(
     """Yield a report per pair; a matcher that is None is skipped.
 
     `sgbm`, a matcher that leaves holes, is scored twice: holes counted as wrong, and filled.
+    A network that has the name of one of both gets ' (network)' after it.
     """
+    if name.casefold() in (SGBM.casefold(), FILLED.casefold()):
+        name = f'{name} (network)'
     for pair in pairs:
         estimates: dict[str, FloatMap] = {}
         scores: dict[str, MethodScores] = {}

@@ -46,6 +46,20 @@ class Learner:
     average: MovingAverage
 
 
+def require_no_run(folder: Path, *results: str) -> None:
+    """Check that a new run in this folder, with files of other ``results``, overwrites nothing.
+
+    Raises:
+        TrainingError: naming what is there.
+    """
+    for name in (LAST, BEST, *results):
+        if (folder / name).exists():
+            raise TrainingError(
+                f"'{folder}' holds a run already ({name}), which a new one would overwrite: go on "
+                'with it by --resume, or give another folder'
+            )
+
+
 def save_last(folder: Path, learner: Learner, state: RunState, options: TrainOptions) -> None:
     """Write everything that an exact continuation needs to ``folder / LAST``."""
     content = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -110,5 +111,12 @@ def validate(options: TrainOptions) -> None:
                 f'crop {crop.height}x{crop.width}x{crop.batch}: height and width must be '
                 'multiples of 32, the batch at least 1'
             )
-    if options.steps < 0 or (options.steps == 0 and options.minutes <= 0):
+    # Written so that NaN is refused as well.
+    if options.steps < 0 or (options.steps == 0 and not 0 < options.minutes < math.inf):
         raise TrainingError('give the length of the run: --steps or --minutes above 0')
+    if not 0 < options.learning_rate < math.inf:
+        raise TrainingError(f'--learning-rate must be above 0, not {options.learning_rate:g}')
+    if not 0 <= options.average < 1:
+        raise TrainingError(f'--average must be from 0 to below 1, not {options.average:g}')
+    if options.seed < 0:
+        raise TrainingError(f'--seed must be 0 or more, not {options.seed}')

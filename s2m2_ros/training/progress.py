@@ -63,8 +63,8 @@ class Progress:
         self._line('validation', state.step, {**numbers, 'elapsed': state.elapsed})
         sgbm = f' (SGBM {self._baseline.bad_2:.1%})' if self._baseline else ''
         _logger.info(
-            'step %d, %.0f s: bad 2.0 %.1f %%%s, EPE %.2f px, visible %.1f %%, '
-            'AP visibility %.3f, AP confidence %.3f%s',
+            'step %d, %.0f s, on generated scenes: bad 2.0 %.1f %%%s, EPE %.2f px, '
+            'visible %.1f %%, AP visibility %.3f, AP confidence %.3f%s',
             state.step,
             state.elapsed,
             100 * numbers['bad_2'],

@@ -87,6 +87,7 @@ class Trainer:
         self.group = group or ProcessGroup()
         self.state = RunState()
         self._saved = self._validated = 0.0
+        self._resumed = False
         self.learner = _make_learner(options, settings, init)
         self._forward: Callable[..., Any] = self.learner.network.forward_all
         if settings.compile:
@@ -105,9 +106,16 @@ class Trainer:
                 'give the same ones, or start from its weights with --init'
             )
         checkpoints.restore(content, self.learner, self.state)
+        self._resumed = True
 
     def run(self) -> None:
-        """Train to the end, saving and validating on the way."""
+        """Train to the end, saving and validating on the way.
+
+        Raises:
+            TrainingError: if this is a new run, and the folder holds another one.
+        """
+        if self.group.is_main and not self._resumed:
+            checkpoints.require_no_run(self.settings.folder)
         self.settings.folder.mkdir(parents=True, exist_ok=True)
         progress = Progress(self.settings.folder, self.options) if self.group.is_main else None
         started, before = time.monotonic(), self.state.elapsed

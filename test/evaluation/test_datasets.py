@@ -147,3 +147,16 @@ def test_sizes_that_differ_are_refused(tmp_path: Path) -> None:
     (files,) = find_labeled_pairs(tmp_path)
     with pytest.raises(DatasetError, match='truth is 15x6, the left image 16x6'):
         load_pair(files)
+
+
+def test_no_two_pairs_have_the_same_name_nor_the_same_file_of_a_picture(tmp_path: Path) -> None:
+    # A scene with images of two formats, the data set itself beside a folder of its name, and
+    # a folder 'a' with 'b' in it beside 'a_b'.
+    folder = tmp_path / 'set'
+    for scene in (folder, folder / 'set', folder / 'a' / 'b', folder / 'a_b'):
+        for image in ('im0.png', 'im1.png'):
+            write_image(scene / image)
+        write_truth(scene / 'disp0.pfm', DISPARITY)
+    write_image(folder / 'a_b' / 'im0.jpg')
+    names = [files.name for files in find_labeled_pairs(folder)]
+    assert names == ['a/b', 'a_b (2)', 'a_b (3)', 'set', 'set (2)']

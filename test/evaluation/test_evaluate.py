@@ -80,6 +80,16 @@ def test_sgbm_stands_beside_it_with_holes_wrong_and_filled(report: PairReport) -
     assert filled.every.bad_2 <= raw.every.bad_2
 
 
+@pytest.mark.parametrize('name', ['SGBM', 'SGBM filled', 'sgbm'])
+def test_a_network_of_the_name_of_the_baseline_keeps_its_row(name: str) -> None:
+    with open_baseline() as sgbm:
+        (found,) = evaluate_pairs([make_pair()], match, name=name, sgbm=sgbm.match)
+    assert list(found.scores) == [f'{name} (network)', 'SGBM', 'SGBM filled']
+    assert list(found.estimates) == list(found.scores)
+    # The known estimate of `match`: 12 of 120 columns are wrong.
+    assert found.scores[f'{name} (network)'].every.bad_2 == pytest.approx(12 / 120)
+
+
 def test_table_json_and_picture(report: PairReport, tmp_path: Path) -> None:
     lines = table([report, report]).splitlines()
     assert len(lines) == 2 + 6 + 3

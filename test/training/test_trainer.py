@@ -149,6 +149,14 @@ def test_resuming_without_a_checkpoint_says_so(tmp_path: Path) -> None:
         make_trainer(tmp_path).resume()
 
 
+@pytest.mark.parametrize('kept', [checkpoints.LAST, checkpoints.BEST])
+def test_a_new_run_overwrites_no_other_one(tmp_path: Path, kept: str) -> None:
+    (tmp_path / kept).write_bytes(b'hours of work')
+    with pytest.raises(TrainingError, match=rf'holds a run already \({kept}\).*--resume'):
+        make_trainer(tmp_path).run()
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [(kept, b'hours of work')]
+
+
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / checkpoints.LAST).write_bytes(b'PK\x03\x04 half of it')
     with pytest.raises(TrainingError, match='not a whole training checkpoint'):
