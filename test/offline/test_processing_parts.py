@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcap.reader import make_reader
 
-from s2m2_ros.io.recordings.recording_topics import RecordedTopics
+from s2m2_ros.io.recordings.recorded_infos import RecordedTopics
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMetadata
 from s2m2_ros.offline.processing import stages
 from s2m2_ros.offline.processing.inputs import input_name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.recordings.pairing import PairingRule, measured_rule
-from s2m2_ros.io.recordings.recording_topics import INFO_TYPE, RecordedTopics
+from s2m2_ros.io.recordings.recorded_infos import INFO_TYPE, RecordedTopics
 
 if TYPE_CHECKING:
     from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage
@@ -20,11 +20,12 @@ SURVEYED_IMAGES = 60
 
 @dataclass(frozen=True)
 class RigSurvey:
-    """The rule for pairs, the first calibrations by topic, and the first timestamps."""
+    """The rule for pairs, first calibrations and frames by topic, and the first timestamps."""
 
     rule: PairingRule
     infos: dict[str, Any]
     stamps_ns: tuple[Sequence[int], Sequence[int]]
+    frames: dict[str, str]
 
     def has_own_infos(self, topics: RecordedTopics) -> bool:
         """Return whether each camera has a calibration of its own in the recording."""
@@ -41,8 +42,10 @@ def survey(contents: Iterable[tuple[StoredMessage, Any]], topics: RecordedTopics
         topic: deque(maxlen=2 * SURVEYED_IMAGES) for topic in (topics.left, topics.right)
     }
     infos: dict[str, Any] = {}
+    frames: dict[str, str] = {}
     awaited = {topics.left_info, topics.right_info} - {''}
     for message, content in contents:
+        frames.setdefault(message.topic.topic, str(content.header.frame_id))
         if message.topic.type_name == INFO_TYPE:
             infos.setdefault(message.topic.topic, content)
         else:
@@ -51,7 +54,7 @@ def survey(contents: Iterable[tuple[StoredMessage, Any]], topics: RecordedTopics
         if surveyed >= SURVEYED_IMAGES and awaited <= infos.keys():
             break
     left, right = timestamps[topics.left], timestamps[topics.right]
-    return RigSurvey(measured_rule(left, right), infos, (left, right))
+    return RigSurvey(measured_rule(left, right), infos, (left, right), frames)
 
 
 def stamp_of(message: StoredMessage, content: Any) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from s2m2_ros.io.recordings.recording_topics import VARIANT_WORDS, RecordedTopics
+from s2m2_ros.io.recordings.recorded_infos import RecordedTopics
+from s2m2_ros.io.recordings.topic_names import VARIANT_WORDS
 from s2m2_ros.io.sources.side_words import tokens
 from s2m2_ros.ros_names import FORBIDDEN
 

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from s2m2_ros.io.recordings.recorded_infos import INFO_TYPE, RecordedTopics
 from s2m2_ros.io.recordings.recording_topics import (
     COMPRESSED_TYPE,
     IMAGE_TYPE,
-    INFO_TYPE,
-    RecordedTopics,
     choose_all_pairs,
-    choose_shared_topic,
+    choose_shared_topics,
     choose_topics,
 )
 from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic
@@ -178,11 +177,11 @@ def test_images_of_other_kinds_are_named(kind: str, encoding: str, words: str) -
 
 def test_the_topic_of_both_views_is_found_or_asked_for() -> None:
     recorded = topics(['/webcam/image_raw', '/webcam/image_raw/compressed'])
-    assert choose_shared_topic(recorded).left == '/webcam/image_raw'
+    assert choose_shared_topics(recorded)[0].left == '/webcam/image_raw'
     several = topics(['/webcam/image_raw', '/other/image_raw'], ['/left/info', '/right/info'])
     with pytest.raises(PlaybackError, match='name it by recorded_left'):
-        choose_shared_topic(several, input_layout='side_by_side')
-    chosen = choose_shared_topic(several, named='/other/image_raw')
+        choose_shared_topics(several, input_layout='side_by_side')
+    [chosen] = choose_shared_topics(several, named=['/other/image_raw'])
     assert chosen == RecordedTopics(
         '/other/image_raw', '/other/image_raw', '/left/info', '/right/info'
     )
