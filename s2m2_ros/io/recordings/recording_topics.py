@@ -122,11 +122,12 @@ def left_out(
     rigs: Sequence[RecordedTopics],
     *,
     others: Collection[str] = (),
-    names: SettingNames = PARAMETERS,
+    setting: str = 'recorded_left and recorded_right',
 ) -> Iterator[str]:
     """Yield which images of a recording are in none of the rigs found in it, and why.
 
     Not of images that serve otherwise (``others``), nor of copies that are only compressed.
+    ``setting`` is what names images.
     """
     pairs = [rig.images for rig in rigs]
     used = {without_transport(image) for pair in pairs for image in pair}
@@ -148,7 +149,7 @@ def left_out(
         if found:
             yield (
                 f'not processed, since they {reason}: {", ".join(found)}; '
-                f'{names("pairs")} names pairs'
+                f'name what to process by {setting}'
             )
     for topic in topics:
         if (

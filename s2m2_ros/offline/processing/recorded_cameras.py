@@ -111,9 +111,9 @@ def find_cameras(
         _logger.error("'%s': %s; the other rigs are processed", path, text)
     remarks: list[str] = []
     if not options.pairs:
-        remarks += left_out(
-            topics, rigs, others=_color_images(topics, options), names=options.names
-        )
+        setting = options.names('shared_topic' if options.layout.in_one_image else 'pairs')
+        others = _color_images(topics, options)
+        remarks += left_out(topics, rigs, others=others, setting=setting)
         cameras, more = _without_guesses(cameras, options)
         remarks += more
     remarks += _rule_remarks(cameras)
@@ -143,7 +143,7 @@ def _without_guesses(
     remarks = [
         f'{camera.topics.left} and {camera.topics.right} are not processed: by their camera_info '
         f'they are no stereo pair (P[3] of both is the same, so there is no baseline); '
-        f'{options.names("pairs")} names pairs'
+        f'name pairs by {options.names("pairs")}'
         for camera in guesses
     ]
     return [camera for camera in cameras if camera not in guesses], remarks
