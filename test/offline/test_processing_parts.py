@@ -68,6 +68,7 @@ class TestNames:
             (['/a/left/image', '/b/left/image'], '/all', ['/all/a', '/all/b']),
             (['/front_left/image', '/rear_left/image'], None, ['/front', '/rear']),
             (['/left/image', '/left/image_2'], None, ['', '/rig_2']),
+            (['/r/gray_left/image', '/r/color_left/image'], None, ['/r/gray', '/r/color']),
             (['/a-b.c/2d/left/image'], None, ['/a_b_c/rig_2d']),
         ],
     )

@@ -137,18 +137,18 @@ def left_out(
     rest = [image for image in images if without_transport(image) not in used]
     rest = sorted(image for image in rest if image not in others)
     reasons = {
-        'are other versions of images that are processed': [
+        'other versions of them are taken': [
             image for image in rest if camera_of(image) in cameras and not shows_result(image)
         ],
-        'are no stereo pair by their names': [
+        'their names make no stereo pair': [
             image for image in rest if camera_of(image) not in cameras and not shows_result(image)
         ],
-        'show no camera image by their names': [image for image in rest if image in results],
+        'their names say that they are results': [image for image in rest if image in results],
     }
     for reason, found in reasons.items():
         if found:
             yield (
-                f'not processed, since they {reason}: {", ".join(found)}; '
+                f'not processed, since {reason}: {", ".join(found)}; '
                 f'name what to process by {setting}'
             )
     for topic in topics:

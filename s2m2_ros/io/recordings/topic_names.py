@@ -112,7 +112,7 @@ def side_pairs(names: Sequence[str], *, with_places: bool = False) -> list[tuple
 
 
 def differ_in_numbers(pair: tuple[str, str]) -> bool:
-    """Return whether numbers alone tell two names apart: cam0 and cam1."""
+    """Return whether two names differ in numbers alone: cam0 and cam1."""
     left, right = (re.sub(r'\d+', '0', name.lower()) for name in pair)
     return left == right
 
@@ -164,7 +164,10 @@ def _without_variant(words: Sequence[str]) -> list[str]:
             run.append(word)
             continue
         is_end = not kept or not word
-        if NOUNS.isdisjoint(run) and not (is_end and RECTIFICATION.issuperset(run)):
+        if not NOUNS.isdisjoint(run):
+            noun = next(index for index, word in enumerate(run) if word in NOUNS)
+            kept += [word for word in run[:noun] if word in COLORS]
+        elif not is_end or not RECTIFICATION.issuperset(run):
             kept += run
         run = []
         kept += [word] if word else []

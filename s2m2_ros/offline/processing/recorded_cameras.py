@@ -150,7 +150,7 @@ def _without_guesses(
 
 
 def _color_images(topics: Sequence[StoredTopic], options: ProcessOptions) -> set[str]:
-    """Return the images that the color camera may be of, which need no partner."""
+    """Return the images that the color camera may be of, which is in no pair."""
     color = {t.topic for t in topics if options.color_info in info_names(t.topic)}
     return {options.color_image} | color
 

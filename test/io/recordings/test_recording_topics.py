@@ -123,6 +123,7 @@ def test_several_rigs_are_listed_with_the_parameters_to_set() -> None:
         ('/mono16/SIDE/image_rect', '/rgb16/SIDE/image_rect'),
         ('/kitti/camera_gray_SIDE/image_raw', '/kitti/camera_color_SIDE/image_raw'),
         ('/robot/main_gray_SIDE', '/robot/main_color_SIDE'),
+        ('/robot/main_gray_image_SIDE', '/robot/main_color_image_SIDE'),
         ('/SIDE_gray/image', '/SIDE_color/image'),
         ('/mono/image_SIDE', '/color/image_SIDE'),
         ('/SIDE/camera/image_raw', '/SIDE/image_raw'),
@@ -158,7 +159,7 @@ def test_versions_of_the_same_images_are_one_rig_and_named(taken: str, other: st
     rigs = choose_all_pairs(recorded)
     assert [rig.images for rig in rigs] == [tuple(both(taken))]
     [remark] = left_out(recorded, rigs)
-    assert f'other versions of images that are processed: {", ".join(both(other))};' in remark
+    assert f'since other versions of them are taken: {", ".join(both(other))};' in remark
 
 
 def test_words_of_results_exclude_no_camera_of_such_a_name() -> None:
@@ -181,7 +182,10 @@ def test_results_are_no_images_unless_they_are_named(result: str) -> None:
     rigs = choose_all_pairs(recorded)
     assert [rig.left for rig in rigs] == ['/stereo/left/image_rect']
     [remark] = left_out(recorded, rigs)
-    assert f'show no camera image by their names: {", ".join(sorted(both(result)))};' in remark
+    assert (
+        f'since their names say that they are results: {", ".join(sorted(both(result)))};'
+        in remark
+    )
     left, right = both(result)
     assert choose_topics(recorded, left=left, right=right).images == (left, right)
 
@@ -193,7 +197,7 @@ def test_numbered_cameras_are_pairs_two_by_two_and_the_rest_is_named() -> None:
         ('/cam0/image_raw', '/cam1/image_raw'), ('/cam2/image_raw', '/cam3/image_raw'),
     ]  # fmt: skip
     [remark] = left_out(recorded, rigs)
-    assert 'are no stereo pair by their names: /cam4/image_raw;' in remark
+    assert 'since their names make no stereo pair: /cam4/image_raw;' in remark
     # Of a gap nobody knows whose it is.
     gap = topics([f'/cam{number}/image_raw' for number in (1, 2, 4, 5)])
     rigs = choose_all_pairs(gap)
@@ -209,7 +213,9 @@ def test_the_only_two_cameras_at_corners_are_a_pair() -> None:
     recorded = topics([*front, *both('/stereo/SIDE/image')])
     rigs = choose_all_pairs(recorded)
     assert [rig.left for rig in rigs] == ['/stereo/left/image']
-    assert f'no stereo pair by their names: {", ".join(front)};' in next(left_out(recorded, rigs))
+    assert f'their names make no stereo pair: {", ".join(front)};' in next(
+        left_out(recorded, rigs)
+    )
 
 
 def test_images_of_other_kinds_beside_a_rig_are_named() -> None:
