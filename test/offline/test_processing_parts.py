@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcap.reader import make_reader
 
-from s2m2_ros.io.recordings.recording_topics import RecordedTopics
+from s2m2_ros.io.recordings.recorded_infos import RecordedTopics
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMetadata
 from s2m2_ros.offline.processing import stages
 from s2m2_ros.offline.processing.inputs import input_name
@@ -68,6 +68,7 @@ class TestNames:
             (['/a/left/image', '/b/left/image'], '/all', ['/all/a', '/all/b']),
             (['/front_left/image', '/rear_left/image'], None, ['/front', '/rear']),
             (['/left/image', '/left/image_2'], None, ['', '/rig_2']),
+            (['/r/gray_left/image', '/r/color_left/image'], None, ['/r/gray', '/r/color']),
             (['/a-b.c/2d/left/image'], None, ['/a_b_c/rig_2d']),
         ],
     )

@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.geometry import CameraModel
 from s2m2_ros.io.recordings.pairing import PairMaker
-from s2m2_ros.io.recordings.recording_topics import (
-    INFO_TYPE,
-    RecordedTopics,
-    choose_shared_topic,
-    choose_topics,
-    is_rectified,
-)
+from s2m2_ros.io.recordings.recorded_infos import INFO_TYPE, RecordedTopics, listed_infos
+from s2m2_ros.io.recordings.recording_topics import choose_shared_topics, choose_topics
 from s2m2_ros.io.recordings.rig_survey import stamp_of, survey, timestamps_remark
+from s2m2_ros.io.recordings.topic_names import is_rectified
 from s2m2_ros.io.sources.calibration_search import CalibrationLookup, no_calibration
 from s2m2_ros.io.sources.stereo_frame import (
     PlaybackError,
@@ -100,8 +96,8 @@ class Recording:
         topics = self._files.topics()
         if not self._layout.in_one_image:
             return choose_topics(topics, left=left_topic, right=right_topic)
-        named = left_topic or right_topic
-        return choose_shared_topic(topics, named=named, input_layout=self._layout.value)
+        named = [name for name in (left_topic or right_topic,) if name]
+        return choose_shared_topics(topics, named=named, input_layout=self._layout.value)[0]
 
     def _contents(self) -> Iterator[tuple[StoredMessage, Any]]:
         """Yield the messages of the pair as stored and deserialized; damaged ones are skipped."""
@@ -168,7 +164,8 @@ class Recording:
             return PlaybackError(_one_info(left, self._survey.infos.get(left)))
         lacking = self.topics.left if not left else self.topics.right
         return PlaybackError(
-            f'no camera_info is recorded for {lacking}; {no_calibration(self._path)}'
+            f'no camera_info is recorded for {lacking} ({listed_infos(self._files.topics())}); '
+            f'{no_calibration(self._path)}'
         )
 
     def _report(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.recordings.pairing import PairingRule, measured_rule
-from s2m2_ros.io.recordings.recording_topics import INFO_TYPE, RecordedTopics
+from s2m2_ros.io.recordings.recorded_infos import INFO_TYPE, RecordedTopics
 
 if TYPE_CHECKING:
     from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage
@@ -20,7 +20,7 @@ SURVEYED_IMAGES = 60
 
 @dataclass(frozen=True)
 class RigSurvey:
-    """The rule for pairs, the first calibrations by topic, and the first timestamps.
+    """The rule for pairs, first calibrations and frames by topic, and the first timestamps.
 
     ``unstamped`` are the topics whose images have none: when they were recorded stands for that.
     """
@@ -28,6 +28,7 @@ class RigSurvey:
     rule: PairingRule
     infos: dict[str, Any]
     stamps_ns: tuple[Sequence[int], Sequence[int]]
+    frames: dict[str, str]
     unstamped: frozenset[str] = frozenset()
 
     def has_own_infos(self, topics: RecordedTopics) -> bool:
@@ -46,8 +47,10 @@ def survey(contents: Iterable[tuple[StoredMessage, Any]], topics: RecordedTopics
     }
     infos: dict[str, Any] = {}
     unstamped = {topics.left, topics.right}
+    frames: dict[str, str] = {}
     awaited = {topics.left_info, topics.right_info} - {''}
     for message, content in contents:
+        frames.setdefault(message.topic.topic, str(content.header.frame_id))
         if message.topic.type_name == INFO_TYPE:
             infos.setdefault(message.topic.topic, content)
         else:
@@ -59,7 +62,7 @@ def survey(contents: Iterable[tuple[StoredMessage, Any]], topics: RecordedTopics
             break
     left, right = timestamps[topics.left], timestamps[topics.right]
     rule = measured_rule(left, right)
-    return RigSurvey(rule, infos, (left, right), frozenset(unstamped))
+    return RigSurvey(rule, infos, (left, right), frames, frozenset(unstamped))
 
 
 def stamp_of(message: StoredMessage, content: Any) -> int:

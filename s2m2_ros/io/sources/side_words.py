@@ -95,9 +95,18 @@ def tokens(name: str) -> list[str]:
 class Sides:
     """Knows the side marks of a set of names; numbers only count as such beside their siblings."""
 
-    def __init__(self, names: Iterable[Components], *, files: bool) -> None:
-        """Take all names; of ``files``, the last component is a stem and not a folder."""
-        self._files = files
+    def __init__(
+        self,
+        names: Iterable[Components],
+        *,
+        files: bool,
+        places: frozenset[str] = PLACES,
+    ) -> None:
+        """Take all names; of ``files``, the last component is a stem and not a folder.
+
+        Beside words of ``places``, left and right mean no pair (in a stem, beside limbs).
+        """
+        self._files, self._places = files, places
         self._numbers: dict[tuple[str, ...], set[int]] = defaultdict(set)
         seen: set[Components] = set()
         for name in names:
@@ -154,7 +163,7 @@ class Sides:
         marks = []
         for index, component in enumerate(name):
             is_stem = self._files and index == len(name) - 1
-            found = list(_word_marks(index, component, LIMBS if is_stem else PLACES))
+            found = list(_word_marks(index, component, LIMBS if is_stem else self._places))
             taken = [(m.start, m.end) for m in found]
             for mark in (*self._number_marks(name, index), *self._suffix_marks(name, index)):
                 if all(mark.end <= start or mark.start >= end for start, end in taken):
@@ -173,9 +182,17 @@ class Sides:
             numbers = self._numbers[_template(name[: index + 1], match)]
             is_stem = self._files and index == len(name) - 1
             pair = _chosen_pair(match[1].lower(), numbers, is_stem=is_stem)
-            if pair and int(match[3]) == pair[0]:
-                right = str(pair[1]).zfill(len(match[3]))
+            left = int(match[3])
+            if pair and (left == pair[0] or self._is_further(left, pair, numbers)):
+                right = str(left - pair[0] + pair[1]).zfill(len(match[3]))
                 yield Mark(index, match.start(), *match.span(3), right, Kind.NUMBER)
+
+    def _is_further(self, left: int, pair: tuple[int, int], numbers: set[int]) -> bool:
+        """Return whether a topic is the left one of another pair: cam2 and cam3 after cam0, cam1.
+
+        Of folders of files, one pair is taken.
+        """
+        return not self._files and left + 1 in numbers and (left - pair[0]) % 2 == 0
 
     def _suffix_marks(self, name: Components, index: int) -> Iterator[Mark]:
         if not self._files or index != len(name) - 1:

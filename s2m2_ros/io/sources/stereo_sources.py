@@ -29,7 +29,7 @@ RESULTS = frozenset({
     'disp', 'disparity', 'disparities', 'depth', 'confidence', 'conf', 'occlusion', 'occ',
     'noc', 'nonocc', 'mask', 'masks', 'gt', 'label', 'labels', 'seg', 'semantic',
     'segmentation', 'instance', 'flow', 'normal', 'normals', 'visibility', 'error', 'errors',
-    'thumb', 'thumbs', 'thumbnail', 'thumbnails'
+    'thumb', 'thumbs', 'thumbnail', 'thumbnails', 'uncertainty'
 })  # fmt: skip
 # Words that say nothing of what an image shows, when one looks for a result's name.
 NEUTRAL = frozenset({

@@ -8,13 +8,9 @@ from typing import Any
 
 from s2m2_ros.geometry import TargetCamera
 from s2m2_ros.geometry.rectification import needs_rectification, raw_calibration
-from s2m2_ros.io.recordings.recording_topics import (
-    IMAGE_TYPES,
-    VIDEO_TYPES,
-    info_names,
-    is_rectified,
-)
+from s2m2_ros.io.recordings.recording_topics import IMAGE_TYPES, VIDEO_TYPES
 from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic
+from s2m2_ros.io.recordings.topic_names import info_names, is_rectified
 from s2m2_ros.io.ros_calibration import camera_model, shows_raw
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.offline.processing.frames import STATIC_TRANSFORMS, FrameTree

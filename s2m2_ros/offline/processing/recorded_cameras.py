@@ -7,18 +7,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from s2m2_ros.io.recordings.recorded_infos import RecordedTopics, listed_infos
 from s2m2_ros.io.recordings.recording_topics import (
-    RecordedTopics,
     choose_all_pairs,
-    choose_shared_topic,
-    choose_topics,
+    choose_named_pairs,
+    choose_shared_topics,
+    left_out,
 )
 from s2m2_ros.io.recordings.rig_survey import RigSurvey, survey, timestamps_remark
 from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic, TimeWindow
+from s2m2_ros.io.recordings.topic_names import differ_in_numbers, info_names
 from s2m2_ros.io.sources.calibration_search import CalibrationLookup, no_calibration
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.offline.processing.options import ProcessOptions
 from s2m2_ros.offline.processing.recorded_messages import RecordedMessages
+from s2m2_ros.text_safety import safe_text
 
 _logger = logging.getLogger(__name__)
 
@@ -55,54 +58,119 @@ class StereoCamera:
             return self.topics.left_info, self.topics.right_info
         return 'the left calibration', 'the right calibration'
 
+    @property
+    def has_baseline(self) -> bool:
+        """Return False if the first calibrations say that both cameras are in one place."""
+        if self.lookup is not None:
+            return True
+        left, right = (self.survey.infos[name].p for name in self.info_names)
+        return not right[0] or bool(left[3] != right[3])
+
+    def differing_frames(self) -> Iterator[str]:
+        """Yield words on frames of an image and its calibration that are not the same."""
+        frames = self.survey.frames
+        for image, info in zip(self.topics.images, self.info_names, strict=True):
+            names = [frames.get(topic, '').lstrip('/') for topic in (image, info)]
+            if self.lookup is None and names[0] != names[1]:
+                yield (
+                    f"{image} has the frame_id '{safe_text(names[0])}' and {info} "
+                    f"'{safe_text(names[1])}': does the calibration belong to this camera?"
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class FoundCameras:
+    """The stereo cameras of a recording.
+
+    Attributes:
+        cameras: those that are processed.
+        unusable: why other rigs cannot be.
+        remarks: which images are in no rig and why, and what is doubtful; whole sentences.
+
+    """
+
+    cameras: Sequence[StereoCamera]
+    unusable: Sequence[str]
+    remarks: Sequence[str]
+
 
 def find_cameras(
     path: Path, topics: Sequence[StoredTopic], messages: RecordedMessages, options: ProcessOptions
-) -> tuple[list[StereoCamera], list[str]]:
-    """Return the cameras of a recording, and why others cannot be processed.
-
-    Raises PlaybackError if there is none.
-    """
-    cameras, errors = [], []
-    for rig in _chosen(topics, options):
+) -> FoundCameras:
+    """Return the cameras of a recording. Raises PlaybackError if there is none."""
+    rigs = _chosen(topics, options)
+    cameras, unusable = [], []
+    for rig in rigs:
         try:
-            cameras.append(_surveyed(path, rig, messages, options))
+            cameras.append(_surveyed(path, rig, topics, messages, options))
         except PlaybackError as error:
-            errors.append(str(error))
+            unusable.append(str(error))
     if not cameras:
-        raise PlaybackError('; '.join(errors))
-    for text in errors:
+        raise PlaybackError('; '.join(unusable))
+    for text in unusable:
         _logger.error("'%s': %s; the other rigs are processed", path, text)
-    return cameras, errors
+    remarks: list[str] = []
+    if not options.pairs:
+        setting = options.names('shared_topic' if options.layout.in_one_image else 'pairs')
+        others = _color_images(topics, options)
+        remarks += left_out(topics, rigs, others=others, setting=setting)
+        cameras, more = _without_guesses(cameras, options)
+        remarks += more
+    remarks += _rule_remarks(cameras)
+    for camera in cameras:
+        remarks += camera.differing_frames()
+    return FoundCameras(cameras, unusable, remarks)
 
 
-def rule_remarks(cameras: Sequence[StereoCamera]) -> Iterator[str]:
+def _rule_remarks(cameras: Sequence[StereoCamera]) -> Iterator[str]:
     """Yield how pairs are found where timestamps are not equal."""
     for camera in cameras:
         if text := timestamps_remark(camera.topics, camera.survey):
             yield text
 
 
+def _without_guesses(
+    cameras: Sequence[StereoCamera], options: ProcessOptions
+) -> tuple[list[StereoCamera], list[str]]:
+    """Leave out cameras that only neighboring numbers make a pair, where P says they are none."""
+    guesses = [c for c in cameras if differ_in_numbers(c.topics.images) and not c.has_baseline]
+    if len(guesses) == len(cameras):
+        return list(cameras), []
+    remarks = [
+        f'{camera.topics.left} and {camera.topics.right} are not processed: by their camera_info '
+        f'they are no stereo pair (P[3] of both is the same, so there is no baseline); '
+        f'name pairs by {options.names("pairs")}'
+        for camera in guesses
+    ]
+    return [camera for camera in cameras if camera not in guesses], remarks
+
+
+def _color_images(topics: Sequence[StoredTopic], options: ProcessOptions) -> set[str]:
+    """Return the images that the color camera may be of, which is in no pair."""
+    color = {t.topic for t in topics if options.color_info in info_names(t.topic)}
+    return {options.color_image} | color
+
+
 def _chosen(topics: Sequence[StoredTopic], options: ProcessOptions) -> list[RecordedTopics]:
     if options.layout.in_one_image:
-        named = [left for left, _ in options.pairs] or ['']
-        layout = options.layout.value
-        return [
-            choose_shared_topic(
-                topics, named=n, input_layout=layout, video=True, names=options.names
-            )
-            for n in named
-        ]
+        return choose_shared_topics(
+            topics,
+            named=[left for left, _ in options.pairs],
+            input_layout=options.layout.value,
+            video=True,
+            names=options.names,
+        )
     if options.pairs:
-        return [
-            choose_topics(topics, left=left, right=right, video=True, names=options.names)
-            for left, right in options.pairs
-        ]
+        return choose_named_pairs(topics, options.pairs, video=True, names=options.names)
     return choose_all_pairs(topics, video=True, names=options.names)
 
 
 def _surveyed(
-    path: Path, topics: RecordedTopics, messages: RecordedMessages, options: ProcessOptions
+    path: Path,
+    topics: RecordedTopics,
+    recorded: Sequence[StoredTopic],
+    messages: RecordedMessages,
+    options: ProcessOptions,
 ) -> StereoCamera:
     wanted = {topics.left, topics.right, topics.left_info, topics.right_info} - {''}
     found = survey(messages.contents(wanted, TimeWindow()), topics)
@@ -111,7 +179,7 @@ def _surveyed(
     lookup = CalibrationLookup(options.calibration, names=options.names)
     if not lookup.files(path):
         raise PlaybackError(
-            f'no camera_info is recorded for both {topics.left} and {topics.right}; '
-            f'{no_calibration(path, options.names)}'
+            f'no camera_info is recorded for both {topics.left} and {topics.right} '
+            f'({listed_infos(recorded)}); {no_calibration(path, options.names)}'
         )
     return StereoCamera(topics, found, lookup)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from s2m2_ros.io.recordings.recording_topics import INFO_TYPE
+from s2m2_ros.io.recordings.recorded_infos import INFO_TYPE
 from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic, TimeWindow
 from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, PlaybackError
 from s2m2_ros.messages.output_topics import CLOUDS

@@ -26,7 +26,7 @@ from s2m2_ros.offline.processing.fingerprints import file_fingerprint
 from s2m2_ros.offline.processing.kept_topics import KeptTopics
 from s2m2_ros.offline.processing.namespaces import rig_namespaces
 from s2m2_ros.offline.processing.options import ProcessOptions
-from s2m2_ros.offline.processing.recorded_cameras import find_cameras, rule_remarks
+from s2m2_ros.offline.processing.recorded_cameras import FoundCameras, find_cameras
 from s2m2_ros.offline.processing.recorded_extras import MARGIN_NS, RecordedExtras
 from s2m2_ros.offline.processing.recorded_messages import RecordedMessages, widened
 from s2m2_ros.offline.processing.rig_reader import RecordedImage, RigPlace, RigReader
@@ -52,16 +52,15 @@ class RecordedStream:
         damage = self._files.take_damage()
         try:
             self._messages = RecordedMessages(self._files)
-            unusable = self._open_rigs()
-            self.losses: Sequence[str] = [*damage, *unusable]
+            found = self._open_rigs()
+            self.losses: Sequence[str] = [*damage, *found.unusable]
             outputs = {rig.topic(output) for rig in self.rigs for output in output_topics}
             self._kept = KeptTopics(self._files.channels(), options, outputs)
             self.kept: Sequence[StoredTopic] = self._kept.topics
-            cameras = [place.camera for place in self._places]
-            self.remarks: Sequence[str] = [*rule_remarks(cameras), *self._kept.remarks]
+            self.remarks: Sequence[str] = [*found.remarks, *self._kept.remarks]
             length_ns = round(options.segment_seconds * NANOSECONDS)
             self.segments: Sequence[Segment] = time_segments(self._files.spans(), length_ns)
-            self._messages.note_video(set[str]().union(*(c.image_topics for c in cameras)))
+            self._messages.note_video(set[str]().union(*(c.image_topics for c in found.cameras)))
             self._ranges = self._found_ranges()
             self._open_extras()
         except BaseException:
@@ -117,10 +116,11 @@ class RecordedStream:
         """Close the files."""
         self._files.close()
 
-    def _open_rigs(self) -> list[str]:
-        """Find the rigs; return why others cannot be processed."""
+    def _open_rigs(self) -> FoundCameras:
+        """Find the rigs; return them, and why others are not processed."""
         topics, options = self._files.topics(), self._options
-        cameras, unusable = find_cameras(self._path, topics, self._messages, options)
+        found = find_cameras(self._path, topics, self._messages, options)
+        cameras = found.cameras
         names = rig_namespaces([c.topics for c in cameras], options.namespace)
         self.rigs: Sequence[Rig] = [
             Rig(name, StereoTopics(c.topics.left, c.topics.right, *c.info_names))
@@ -134,7 +134,7 @@ class RecordedStream:
         self.expected_pairs = sum(
             min(counts.get(name, 0) for name in camera.image_topics) for camera in cameras
         )
-        return unusable
+        return found
 
     def _open_extras(self) -> None:
         self._extras = RecordedExtras(self._files.topics(), self._messages, self._options)

@@ -11,7 +11,7 @@ from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError
 from s2m2_ros.io.images.pixel_range import PixelRange
 from s2m2_ros.io.recordings.pairing import PairMaker
-from s2m2_ros.io.recordings.recording_topics import INFO_TYPE
+from s2m2_ros.io.recordings.recorded_infos import INFO_TYPE
 from s2m2_ros.io.recordings.rig_survey import stamp_of
 from s2m2_ros.io.recordings.storage.stored_messages import StoredMessage, TimeWindow
 from s2m2_ros.io.sources.calibration_search import no_calibration

@@ -6,17 +6,23 @@ from collections.abc import Sequence
 
 import pytest
 
+from s2m2_ros.io.recordings.recorded_infos import INFO_TYPE, RecordedTopics
 from s2m2_ros.io.recordings.recording_topics import (
     COMPRESSED_TYPE,
     IMAGE_TYPE,
-    INFO_TYPE,
-    RecordedTopics,
     choose_all_pairs,
-    choose_shared_topic,
+    choose_named_pairs,
+    choose_shared_topics,
     choose_topics,
+    left_out,
 )
 from s2m2_ros.io.recordings.storage.stored_messages import StoredTopic
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
+
+
+def both(*names: str) -> list[str]:
+    """Return the names with `SIDE` replaced by left and by right."""
+    return [name.replace('SIDE', side) for name in names for side in ('left', 'right')]
 
 
 def topics(names: Sequence[str], infos: Sequence[str] = ()) -> list[StoredTopic]:
@@ -104,6 +110,125 @@ def test_several_rigs_are_listed_with_the_parameters_to_set() -> None:
     assert (chosen.left, chosen.right) == (names[2], names[3])
 
 
+@pytest.mark.parametrize(
+    ('one', 'other'),
+    [
+        ('/front_gray/SIDE/image_rect', '/front_color/SIDE/image_rect'),
+        ('/cam/mono/SIDE/image_rect', '/cam/color/SIDE/image_rect'),
+        ('/drone/rect/SIDE/image_rect', '/drone/raw/SIDE/image_rect'),
+        ('/stereo_raw/SIDE/image_raw', '/stereo_rect/SIDE/image_raw'),
+        ('/front_camera/SIDE/image_rect', '/front/SIDE/image_rect'),
+        ('/camera/SIDE/image_rect', '/SIDE/image_rect'),
+        ('/info/SIDE/image_rect', '/SIDE/image_rect'),
+        ('/mono16/SIDE/image_rect', '/rgb16/SIDE/image_rect'),
+        ('/kitti/camera_gray_SIDE/image_raw', '/kitti/camera_color_SIDE/image_raw'),
+        ('/robot/main_gray_SIDE', '/robot/main_color_SIDE'),
+        ('/robot/main_gray_image_SIDE', '/robot/main_color_image_SIDE'),
+        ('/SIDE_gray/image', '/SIDE_color/image'),
+        ('/mono/image_SIDE', '/color/image_SIDE'),
+        ('/SIDE/camera/image_raw', '/SIDE/image_raw'),
+        ('/前/SIDE/image', '/後/SIDE/image'),
+    ],
+)
+@pytest.mark.parametrize('prefix', ['', '/robot1'])
+def test_cameras_whose_names_hold_words_of_variants_are_different_rigs(
+    prefix: str, one: str, other: str
+) -> None:
+    recorded = topics(both(prefix + one, prefix + other))
+    rigs = choose_all_pairs(recorded)
+    expected = [tuple(both(prefix + name)) for name in (one, other)]
+    assert sorted(rig.images for rig in rigs) == sorted(expected)
+    assert list(left_out(recorded, rigs)) == []
+
+
+@pytest.mark.parametrize(
+    ('taken', 'other'),
+    [
+        ('/stereo/SIDE/image_rect', '/stereo/SIDE/image_raw'),
+        ('/stereo/SIDE_image_rect', '/stereo/SIDE_image_raw'),
+        ('/stereo/image_SIDE_rect', '/stereo/image_SIDE'),
+        ('/stereo/SIDE_rect', '/stereo/SIDE_raw'),
+        ('/stereo/SIDE/image_color', '/stereo/SIDE/image_mono'),
+        ('/stereo/SIDE/color/rect/image', '/stereo/SIDE/gray/rect/image'),
+        # ZED's driver.
+        ('/zed_node/SIDE/image_rect_color', '/zed_node/SIDE_raw/image_raw_color'),
+    ],
+)
+def test_versions_of_the_same_images_are_one_rig_and_named(taken: str, other: str) -> None:
+    recorded = topics([*both(taken, other), *both(f'{taken}/compressed')])
+    rigs = choose_all_pairs(recorded)
+    assert [rig.images for rig in rigs] == [tuple(both(taken))]
+    [remark] = left_out(recorded, rigs)
+    assert f'since other versions of them are taken: {", ".join(both(other))};' in remark
+
+
+def test_words_of_results_exclude_no_camera_of_such_a_name() -> None:
+    for camera in ('depth_camera', 'flow', 'mask', 'error_cam', 'normal', 'seg'):
+        names = both(f'/{camera}/SIDE/image_rect', '/front/SIDE/image_rect')
+        rigs = choose_all_pairs(topics(names))
+        assert [rig.images[0].split('/')[1] for rig in rigs] == sorted([camera, 'front'])
+
+
+@pytest.mark.parametrize(
+    'result',
+    [
+        '/SIDE/depth', '/SIDE/image_mask', '/camera_SIDE/depth/image_rect_raw', '/SIDE_seg/image',
+        '/SIDE/aligned_depth_to_color/image_raw', '/depth/SIDE', '/SIDE/depth/compressed',
+        '/SIDE/depth/uncertainty',
+    ],
+)  # fmt: skip
+def test_results_are_no_images_unless_they_are_named(result: str) -> None:
+    recorded = topics(both('/stereo/SIDE/image_rect', result))
+    rigs = choose_all_pairs(recorded)
+    assert [rig.left for rig in rigs] == ['/stereo/left/image_rect']
+    [remark] = left_out(recorded, rigs)
+    assert (
+        f'since their names say that they are results: {", ".join(sorted(both(result)))};'
+        in remark
+    )
+    left, right = both(result)
+    assert choose_topics(recorded, left=left, right=right).images == (left, right)
+
+
+def test_numbered_cameras_are_pairs_two_by_two_and_the_rest_is_named() -> None:
+    recorded = topics([f'/cam{number}/image_raw' for number in range(5)])
+    rigs = choose_all_pairs(recorded)
+    assert [rig.images for rig in rigs] == [
+        ('/cam0/image_raw', '/cam1/image_raw'), ('/cam2/image_raw', '/cam3/image_raw'),
+    ]  # fmt: skip
+    [remark] = left_out(recorded, rigs)
+    assert 'since their names make no stereo pair: /cam4/image_raw;' in remark
+    # Of a gap nobody knows whose it is.
+    gap = topics([f'/cam{number}/image_raw' for number in (1, 2, 4, 5)])
+    rigs = choose_all_pairs(gap)
+    assert [rig.images for rig in rigs] == [('/cam1/image_raw', '/cam2/image_raw')]
+    assert '/cam4/image_raw, /cam5/image_raw' in next(left_out(gap, rigs))
+
+
+def test_the_only_two_cameras_at_corners_are_a_pair() -> None:
+    front = both('/front_SIDE/image_rect')
+    assert choose_topics(topics(front)).images == tuple(front)
+    with pytest.raises(PlaybackError, match='is unclear'):
+        choose_topics(topics([*front, *both('/rear_SIDE/image_rect')]))
+    recorded = topics([*front, *both('/stereo/SIDE/image')])
+    rigs = choose_all_pairs(recorded)
+    assert [rig.left for rig in rigs] == ['/stereo/left/image']
+    assert f'their names make no stereo pair: {", ".join(front)};' in next(
+        left_out(recorded, rigs)
+    )
+
+
+def test_images_of_other_kinds_beside_a_rig_are_named() -> None:
+    recorded = topics(both('/stereo/SIDE/image'))
+    theora = 'theora_image_transport/msg/Packet'
+    for name in ('/rear/left/image/theora', '/stereo/left/image/theora'):
+        recorded.append(StoredTopic(name, theora, 'cdr', 5))
+    remarks = list(left_out(recorded, choose_all_pairs(recorded)))
+    assert remarks == [
+        'not processed: /rear/left/image/theora holds Theora packets: republish them as raw'
+    ]
+
+
 def test_arms_are_no_cameras_of_a_pair() -> None:
     with pytest.raises(PlaybackError, match='is unclear'):
         choose_topics(topics(['/left_arm/camera/image', '/right_arm/camera/image']))
@@ -151,6 +276,45 @@ def test_no_rig_takes_the_calibration_of_another() -> None:
     assert (chosen.left_info, chosen.right_info) == tuple(other)
 
 
+def test_a_namespace_that_differs_in_a_variant_has_its_own_calibration() -> None:
+    names = both('/mono/SIDE/image_rect', '/color/SIDE/image_rect')
+    infos = both('/mono/SIDE/camera_info')
+    found = choose_all_pairs(topics(names, infos))
+    assert [(rig.left_info, rig.right_info) for rig in found] == [('', ''), tuple(infos)]
+    odd = topics(names, both('/mono/SIDE/info'))
+    assert [rig.left_info for rig in choose_all_pairs(odd)] == ['', '/mono/left/info']
+
+
+def test_a_calibration_of_no_camera_goes_only_where_nothing_else_can_be_meant() -> None:
+    names = both('/front/SIDE/image', '/rear/SIDE/image')
+    anybodys = both('/calibration/SIDE/camera_info')
+    # Of two rigs that lack one, either may be meant, also where one is named.
+    assert {r.left_info for r in choose_all_pairs(topics(names, anybodys))} == {''}
+    assert choose_topics(topics(names, anybodys), left=names[0], right=names[1]).left_info == ''
+    # Rear has its own, so it is that of front.
+    rear = both('/rear/SIDE/camera_info')
+    found = choose_all_pairs(topics(names, [*anybodys, *rear]))
+    assert [rig.left_info for rig in found] == [anybodys[0], rear[0]]
+    # Of odd names, those in the rig's own namespace.
+    within = both('/rear/calibration/SIDE', '/front/calibration/SIDE')
+    found = choose_all_pairs(topics(names, within))
+    assert [rig.left_info for rig in found] == [within[2], within[0]]
+
+
+def test_what_lies_above_both_cameras_is_not_the_own_calibration_of_one() -> None:
+    names = both('/stereo/SIDE/image')
+    chosen = choose_topics(topics(names, ['/stereo/left/camera_info', '/camera_info']))
+    assert (chosen.left_info, chosen.right_info) == ('/stereo/left/camera_info', '')
+
+
+def test_pairs_that_are_named_are_told_apart_too() -> None:
+    recorded = topics(['/a', '/b', '/c', '/d'], both('/calibration/SIDE/camera_info'))
+    found = choose_named_pairs(recorded, [('/a', '/b'), ('/c', '/d')])
+    assert [rig.left_info for rig in found] == ['', '']
+    [one] = choose_named_pairs(recorded, [('/a', '/b')])
+    assert one.left_info == '/calibration/left/camera_info'
+
+
 def test_topics_without_messages_and_results_are_no_images() -> None:
     names = ['/left/image_rect', '/right/image_rect', '/left/depth', '/right/depth']
     recorded = topics(
@@ -178,11 +342,24 @@ def test_images_of_other_kinds_are_named(kind: str, encoding: str, words: str) -
 
 def test_the_topic_of_both_views_is_found_or_asked_for() -> None:
     recorded = topics(['/webcam/image_raw', '/webcam/image_raw/compressed'])
-    assert choose_shared_topic(recorded).left == '/webcam/image_raw'
+    assert choose_shared_topics(recorded)[0].left == '/webcam/image_raw'
     several = topics(['/webcam/image_raw', '/other/image_raw'], ['/left/info', '/right/info'])
     with pytest.raises(PlaybackError, match='name it by recorded_left'):
-        choose_shared_topic(several, input_layout='side_by_side')
-    chosen = choose_shared_topic(several, named='/other/image_raw')
+        choose_shared_topics(several, input_layout='side_by_side')
+    [chosen] = choose_shared_topics(several, named=['/other/image_raw'])
     assert chosen == RecordedTopics(
         '/other/image_raw', '/other/image_raw', '/left/info', '/right/info'
     )
+
+
+def test_of_several_topics_with_both_views_each_has_the_calibration_of_its_namespace() -> None:
+    names = ['/front/image_raw', '/rear/image_raw']
+    infos = both('/front/SIDE/camera_info', '/rear/SIDE/camera_info')
+    found = choose_shared_topics(topics(names, infos), named=names)
+    assert [(rig.left_info, rig.right_info) for rig in found] == [
+        tuple(infos[:2]), tuple(infos[2:]),
+    ]  # fmt: skip
+    # Also where the views are recorded one by one as well.
+    recorded = topics([names[0], *both('/front/SIDE/image_rect')], infos[:2])
+    [chosen] = choose_shared_topics(recorded, named=names[:1])
+    assert (chosen.left_info, chosen.right_info) == tuple(infos[:2])
