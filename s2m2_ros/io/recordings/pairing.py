@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -13,9 +15,33 @@ from s2m2_ros.io.sources.stereo_frame import NANOSECONDS
 
 Item = TypeVar('Item')
 
-# Messages of one side that wait for the other one; more means that the other side has no messages.
-QUEUE_LENGTH = 64
+# An image waits so long for the other one of its pair, by the times of recording.
+LONGEST_WAIT_NS = 10 * NANOSECONDS
+# Of both sides together. Ten seconds of one camera of 2 MB an image at 25 Hz
+# are about as much.
 QUEUE_BYTES = 512 << 20
+# By so many images the order of recording may differ from that of the timestamps before pairs
+# come out of order; a step back that is larger, and on both sides, is a jump of the clock.
+REORDERED = 8
+# Timestamps of images that were given up, to tell those whose counterpart comes after all.
+MOST_REMEMBERED = 10_000
+# A counterpart that was recorded before reading began is earlier by so little less than the limit.
+SURE_NS = NANOSECONDS
+# Why left images are lost.
+_WAIT = f'{LONGEST_WAIT_NS / NANOSECONDS:g} s'
+TOO_LATE = (
+    f'the right image of the same timestamp is not recorded within {_WAIT} of the left one; those '
+    'that are have other times (were they recorded late, or the timestamps set by different '
+    'clocks?)'
+)
+TOO_MANY = (
+    'the right image of the same timestamp is recorded so much earlier or later that more than '
+    f'{QUEUE_BYTES >> 20} MiB of images were between them'
+)
+NOT_EQUAL = (
+    'a right image is near, but its timestamp is not equal, as those of the pairs at the start of '
+    'the recording are (was the trigger lost?)'
+)
 # Less than half a period: at half, an image has two equally near neighbors.
 PERIOD_FRACTION = 0.45
 DEFAULT_PERIOD_NS = NANOSECONDS // 30
@@ -51,41 +77,134 @@ def _period(timestamps: Sequence[int]) -> int:
 
 
 @dataclass
+class _Fate:
+    """What became of an image: known longer than the image is kept."""
+
+    is_paired: bool = False
+
+
+@dataclass(eq=False)
 class _Waiting(Generic[Item]):
+    side: int
     stamp_ns: int
+    log_ns: int
     item: Item
     size: int
+    note: Any
+    number: int
+    fate: _Fate = field(default_factory=_Fate)
+    near: _Fate | None = None
+    reason: str = ''
+    is_gone: bool = False
+
+    @property
+    def why_lost(self) -> str:
+        """Return why it is no pair, if it can be said."""
+        is_near = self.near is not None and not self.near.is_paired
+        return NOT_EQUAL if is_near else self.reason
+
+
+_ByStamp = dict[int, list[_Waiting[Item]]]
 
 
 class PairMaker(Generic[Item]):
-    """Joins left and right images by a rule; memory is bounded whatever one side does."""
+    """Joins left and right images by a rule; memory is bounded whatever one side does.
+
+    Images of equal timestamps are a pair however late, and in whatever order, one of them was
+    recorded, within `LONGEST_WAIT_NS` and `QUEUE_BYTES`. Pairs come in the order of their
+    timestamps, but for images that more than `REORDERED` later ones overtook.
+
+    Attributes:
+        unpaired: how many images have no counterpart.
+        lost: notes of left images whose counterpart is recorded, or seems to be, and why they are
+            no pair all the same; the owner takes them out.
+
+    """
 
     def __init__(self, rule: PairingRule) -> None:
         """Take the rule; both sides are empty."""
-        self._tolerance = rule.tolerance_ns
-        self._sides: tuple[deque[_Waiting[Item]], deque[_Waiting[Item]]] = (deque(), deque())
+        self._rule = rule
+        # Without a tolerance, so near is a pair whose trigger or clock was lost.
+        self._near_ns = 0 if rule.tolerance_ns else int(PERIOD_FRACTION * rule.period_ns)
+        # In the order of their timestamps; and those that others overtook, by timestamp.
+        self._sides: tuple[list[_Waiting[Item]], list[_Waiting[Item]]] = ([], [])
+        self._overtaken: tuple[_ByStamp[Item], _ByStamp[Item]] = ({}, {})
+        self._arrivals: deque[_Waiting[Item]] = deque()
+        self._bytes = self._count = 0
+        self._seen = (_Seen(), _Seen())
+        self._given_up: tuple[dict[int, tuple[Any, str]], dict[int, tuple[Any, str]]] = ({}, {})
         self.unpaired = 0
+        self.lost: list[tuple[Any, str]] = []
 
     def add(
-        self, side: int, stamp_ns: int, item: Item, *, size: int = 0
+        self,
+        side: int,
+        stamp_ns: int,
+        item: Item,
+        *,
+        log_ns: int | None = None,
+        size: int = 0,
+        note: Any = None,
     ) -> Iterator[tuple[Item, Item]]:
-        """Add an image of side 0 (left) or 1 (right) of ``size`` bytes; yield complete pairs."""
-        queue = self._sides[side]
-        if queue and stamp_ns < queue[-1].stamp_ns:
-            # Time jumped back, as a recording of a loop does: what waited has no counterpart.
-            yield from self.finish()
-        queue.append(_Waiting(stamp_ns, item, size))
-        yield from self._pairs(at_end=False)
-        while len(queue) > QUEUE_LENGTH or sum(w.size for w in queue) > QUEUE_BYTES:
-            queue.popleft()
-            self.unpaired += 1
+        """Add an image of side 0 (left) or 1 (right) of ``size`` bytes; yield complete pairs.
+
+        ``log_ns`` is when it was recorded, by default its timestamp; `lost` holds the ``note``.
+        """
+        log_ns = stamp_ns if log_ns is None else log_ns
+        self._expire(log_ns)
+        self._count += 1
+        added = _Waiting(side, stamp_ns, log_ns, item, size, note, self._count)
+        self._seen[side].see(added, REORDERED * self._rule.period_ns)
+        if all(seen.jump for seen in self._seen):
+            # Both clocks jumped back, as in a recording of a loop: what is from before that has
+            # no counterpart in what comes.
+            yield from self._begin_anew()
+        yield from self._insert(added)
+        while self._bytes > QUEUE_BYTES:
+            self._give_up(self._arrivals.popleft(), TOO_MANY)
+
+    def waiting(self) -> Iterator[Item]:
+        """Yield the left images of which it is open whether they have a counterpart."""
+        for found in self._arrivals:
+            if not (found.side or found.is_gone or found.why_lost):
+                yield found.item
 
     def finish(self) -> Iterator[tuple[Item, Item]]:
         """Yield the last pairs; images that are left have no counterpart."""
         yield from self._pairs(at_end=True)
-        for queue in self._sides:
-            self.unpaired += len(queue)
-            queue.clear()
+        while self._arrivals:
+            self._give_up(self._arrivals.popleft())
+
+    def _insert(self, added: _Waiting[Item]) -> Iterator[tuple[Item, Item]]:
+        stamp_ns, side = added.stamp_ns, added.side
+        others = self._overtaken[1 - side].get(stamp_ns)
+        if others:
+            yield self._pair(added, others[0])
+            return
+        before = self._given_up[1 - side].pop(stamp_ns, None)
+        if before and side:
+            self.lost.append(before)
+        elif before:
+            added.reason = before[1]
+        insort(self._sides[side], added, key=attrgetter('stamp_ns'))
+        self._arrivals.append(added)
+        self._bytes += added.size
+        yield from self._pairs(at_end=False)
+
+    def _begin_anew(self) -> Iterator[tuple[Item, Item]]:
+        after = [
+            found
+            for found in self._arrivals
+            if not found.is_gone and found.number >= self._seen[found.side].jump
+        ]
+        for found in after:
+            self._remove(found)
+        yield from self.finish()
+        for found in after:
+            found.is_gone = False
+            yield from self._insert(found)
+        for seen in self._seen:
+            seen.begin_anew()
 
     def _pairs(self, *, at_end: bool) -> Iterator[tuple[Item, Item]]:
         left, right = self._sides
@@ -93,17 +212,105 @@ class PairMaker(Generic[Item]):
             apart = left[0].stamp_ns - right[0].stamp_ns
             earlier, later = (left, right) if apart <= 0 else (right, left)
             if apart == 0:
-                yield left.popleft().item, right.popleft().item
+                yield self._pair(left[0], right[0])
                 continue
-            if abs(apart) > self._tolerance:
-                earlier.popleft()
-                self.unpaired += 1
+            if abs(apart) > self._rule.tolerance_ns:
+                if abs(apart) <= self._near_ns:
+                    left[0].near = right[0].fate
+                # Its counterpart may come after these, if one side is recorded out of order.
+                if len(later) <= REORDERED and not at_end:
+                    return
+                self._overtake(earlier[0])
                 continue
             # Whether the next of the earlier side is nearer shows only when it is there.
             if len(earlier) < 2 and not at_end:
                 return
             if len(earlier) > 1 and abs(earlier[1].stamp_ns - later[0].stamp_ns) < abs(apart):
-                earlier.popleft()
-                self.unpaired += 1
+                self._overtake(earlier[0])
                 continue
-            yield left.popleft().item, right.popleft().item
+            yield self._pair(left[0], right[0])
+
+    def _overtake(self, found: _Waiting[Item]) -> None:
+        self._sides[found.side].remove(found)
+        self._overtaken[found.side].setdefault(found.stamp_ns, []).append(found)
+
+    def _pair(self, one: _Waiting[Item], other: _Waiting[Item]) -> tuple[Item, Item]:
+        for found in (one, other):
+            found.fate.is_paired = True
+            self._remove(found)
+        return (other.item, one.item) if one.side else (one.item, other.item)
+
+    def _remove(self, found: _Waiting[Item]) -> None:
+        """Remove an image from wherever it waits, if it does."""
+        found.is_gone = True
+        overtaken = self._overtaken[found.side]
+        same = overtaken.get(found.stamp_ns, [])
+        for place in (self._sides[found.side], same):
+            if found in place:
+                place.remove(found)
+                self._bytes -= found.size
+        if not same:
+            overtaken.pop(found.stamp_ns, None)
+        while self._arrivals and self._arrivals[0].is_gone:
+            self._arrivals.popleft()
+
+    def _expire(self, log_ns: int) -> None:
+        while self._arrivals and self._arrivals[0].log_ns < log_ns - LONGEST_WAIT_NS:
+            found = self._arrivals.popleft()
+            if not (found.is_gone or found.side or found.reason):
+                found.reason = self._seen[1].why_none(found)
+            self._give_up(found, TOO_LATE)
+
+    def _give_up(self, found: _Waiting[Item], why_not_yet: str = '') -> None:
+        """Count an image as one without a counterpart; ``why_not_yet`` holds if one comes."""
+        if found.is_gone:
+            return
+        self._remove(found)
+        self.unpaired += 1
+        if found.why_lost and not found.side:
+            self.lost.append((found.note, found.why_lost))
+        elif why_not_yet:
+            given_up = self._given_up[found.side]
+            given_up[found.stamp_ns] = found.note, why_not_yet
+            if len(given_up) > MOST_REMEMBERED:
+                del given_up[next(iter(given_up))]
+
+
+@dataclass
+class _Seen:
+    """What came of one side.
+
+    Attributes:
+        jump: number of the image that stepped back by more than a few, 0 without; a late one did
+            as well, but only a jump of the clock shows on both sides.
+
+    """
+
+    newest_ns: int | None = None
+    jump: int = 0
+    _first: _Waiting[Any] | None = None
+    _last: _Waiting[Any] | None = None
+
+    def see(self, added: _Waiting[Any], step_ns: int) -> None:
+        self._first, self._last = self._first or added, added
+        if self.newest_ns is None or added.stamp_ns >= self.newest_ns:
+            self.newest_ns, self.jump = added.stamp_ns, 0
+        elif self.newest_ns - added.stamp_ns > step_ns and not self.jump:
+            self.jump = added.number
+
+    def begin_anew(self) -> None:
+        """Forget the time before a jump."""
+        self.newest_ns = self._last.stamp_ns if self._last else None
+        self.jump, self._first = 0, None
+
+    def why_none(self, found: _Waiting[Any]) -> str:
+        """Return why an image of the other side got none in time, if that shows."""
+        first, last = self._first, self._last
+        if last is None or first is None or self.newest_ns is None or self.jump:
+            return ''
+        comes_later = last.log_ns > found.log_ns and self.newest_ns < found.stamp_ns
+        came_before = (
+            first.log_ns < found.log_ns - LONGEST_WAIT_NS + SURE_NS
+            and first.stamp_ns > found.stamp_ns
+        )
+        return TOO_LATE if comes_later or came_before else ''

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,8 @@ class Recording:
             raise PlaybackError(self._why_empty())
         if pairs.unpaired:
             _logger.info("'%s': %d images have no counterpart", self._path, pairs.unpaired)
+        for reason, count in Counter(reason for _, reason in pairs.lost).items():
+            _logger.warning("'%s': %d left images are lost: %s", self._path, count, reason)
 
     def close(self) -> None:
         """Close the files and remove what was unpacked; garbage collection does so as well."""
@@ -133,7 +136,9 @@ class Recording:
             yield (stamp, left), (stamp, right)
             return
         side = 0 if message.topic.topic == self.topics.left else 1
-        yield from pairs.add(side, stamp, (stamp, content), size=len(message.data))
+        yield from pairs.add(
+            side, stamp, (stamp, content), log_ns=message.log_ns, size=len(message.data)
+        )
 
     def _frame(
         self, left: tuple[int, Any], right: tuple[int, Any], infos: dict[str, Any]

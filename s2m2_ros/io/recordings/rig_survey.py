@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.io.message_data import stamp_ns
-from s2m2_ros.io.recordings.pairing import PairingRule, measured_rule
+from s2m2_ros.io.recordings.pairing import EQUAL_FRACTION, PairingRule, measured_rule
 from s2m2_ros.io.recordings.recording_topics import INFO_TYPE, RecordedTopics
 
 if TYPE_CHECKING:
@@ -16,15 +16,26 @@ if TYPE_CHECKING:
 
 # Images of each side whose timestamps decide how pairs are matched.
 SURVEYED_IMAGES = 60
+# Timestamps that are compared: one side, or the calibrations, may be recorded seconds later.
+COMPARED = 20_000
 
 
 @dataclass(frozen=True)
 class RigSurvey:
-    """The rule for pairs, the first calibrations by topic, and the first timestamps."""
+    """What the beginning shows.
+
+    Attributes:
+        rule: for pairs.
+        infos: the first calibrations by topic.
+        stamps_ns: the first timestamps of both sides.
+        stamped_infos: topics of calibrations whose timestamps are those of their images.
+
+    """
 
     rule: PairingRule
     infos: dict[str, Any]
     stamps_ns: tuple[Sequence[int], Sequence[int]]
+    stamped_infos: frozenset[str] = frozenset()
 
     def has_own_infos(self, topics: RecordedTopics) -> bool:
         """Return whether each camera has a calibration of its own in the recording."""
@@ -38,20 +49,32 @@ def survey(contents: Iterable[tuple[StoredMessage, Any]], topics: RecordedTopics
     ``contents`` are messages of these topics, as stored and deserialized.
     """
     timestamps: dict[str, deque[int]] = {
-        topic: deque(maxlen=2 * SURVEYED_IMAGES) for topic in (topics.left, topics.right)
+        topic: deque(maxlen=COMPARED) for topic in (topics.left, topics.right)
     }
+    of_infos: dict[str, set[int]] = {}
     infos: dict[str, Any] = {}
     awaited = {topics.left_info, topics.right_info} - {''}
     for message, content in contents:
         if message.topic.type_name == INFO_TYPE:
             infos.setdefault(message.topic.topic, content)
+            of_infos.setdefault(message.topic.topic, set()).add(stamp_ns(content.header))
         else:
             timestamps[message.topic.topic].append(stamp_of(message, content))
         surveyed = min(len(side) for side in timestamps.values())
         if surveyed >= SURVEYED_IMAGES and awaited <= infos.keys():
             break
     left, right = timestamps[topics.left], timestamps[topics.right]
-    return RigSurvey(measured_rule(left, right), infos, (left, right))
+    stamped = frozenset(
+        info
+        for info, images in ((topics.left_info, left), (topics.right_info, right))
+        if _are_common(of_infos.get(info, set()), images)
+    )
+    return RigSurvey(measured_rule(left, right), infos, (left, right), stamped)
+
+
+def _are_common(stamps_ns: set[int], images_ns: Sequence[int]) -> bool:
+    common = stamps_ns.intersection(images_ns)
+    return bool(common) and len(common) >= EQUAL_FRACTION * len(stamps_ns)
 
 
 def stamp_of(message: StoredMessage, content: Any) -> int:

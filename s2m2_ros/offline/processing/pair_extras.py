@@ -34,6 +34,11 @@ class PairExtras:
     targets: Sequence[ColorTarget | None]
     colors: ColorImages | None
 
+    @property
+    def is_settled(self) -> bool:
+        """Return whether no pair waits for the image of its colors."""
+        return self.colors is None or self.colors.is_settled
+
     def add_color(self, message: Any, log_ns: int) -> Iterator[StampedPair]:
         """Take an image of the color camera; yield the pairs that waited for it."""
         if self.colors is not None:

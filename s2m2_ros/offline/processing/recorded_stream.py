@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from s2m2_ros.io.images.pixel_range import PixelRange
+from s2m2_ros.io.recordings.pairing import LONGEST_WAIT_NS
 from s2m2_ros.io.recordings.rig_survey import stamp_of
 from s2m2_ros.io.recordings.storage.file_names import recording_files
 from s2m2_ros.io.recordings.storage.recording_files import RecordingFiles
@@ -26,6 +27,7 @@ from s2m2_ros.offline.processing.fingerprints import file_fingerprint
 from s2m2_ros.offline.processing.kept_topics import KeptTopics
 from s2m2_ros.offline.processing.namespaces import rig_namespaces
 from s2m2_ros.offline.processing.options import ProcessOptions
+from s2m2_ros.offline.processing.pair_extras import PairExtras
 from s2m2_ros.offline.processing.recorded_cameras import find_cameras, rule_remarks
 from s2m2_ros.offline.processing.recorded_extras import MARGIN_NS, RecordedExtras
 from s2m2_ros.offline.processing.recorded_messages import RecordedMessages, widened
@@ -75,7 +77,7 @@ class RecordedStream:
         """Yield what belongs to a segment: a pair does by the time of its left image."""
         window = TimeWindow(segment.start, segment.end)
         extras = self._extras.of_window(window, self.targets)
-        for item in self._items(window, self._ranges, colors=self._extras.color_topic):
+        for item in self._items(window, self._ranges, extras=extras):
             if isinstance(item, StampedPair):
                 yield from extras.take(item)
             elif isinstance(item, RecordedImage):
@@ -173,10 +175,11 @@ class RecordedStream:
         ranges: Sequence[PixelRange],
         *,
         only: int | None = None,
-        colors: str = '',
+        extras: PairExtras | None = None,
     ) -> Iterator[Item | RecordedImage]:
-        wide = widened(window, MARGIN_NS, MARGIN_NS)
         places = self._places if only is None else [self._places[only]]
+        before_ns = max(self._reach_before(place, window) for place in places)
+        wide = widened(window, before_ns, LONGEST_WAIT_NS + MARGIN_NS)
         readers = [
             RigReader(
                 place,
@@ -186,10 +189,16 @@ class RecordedStream:
             )
             for place in places
         ]
+        colors = self._extras.color_topic if extras else ''
         images = {colors}.union(*(place.camera.image_topics for place in places)) - {''}
         infos = set[str]().union(*(place.camera.info_topics for place in places)) - {''}
         kept = frozenset[str]() if only is not None else self._kept.names
+        others = (extras,) if extras else ()
+        enough = widened(window, 0, MARGIN_NS).end_ns
         for message, content in self._messages.images(images, infos, kept, wide):
+            is_beyond = enough is not None and message.log_ns >= enough
+            if is_beyond and all(waits.is_settled for waits in (*readers, *others)):
+                break
             if content is None:
                 if window.holds(message.log_ns):
                     yield from self._carried(message)
@@ -200,6 +209,32 @@ class RecordedStream:
                 yield from reader.add(message, content)
         for reader in readers:
             yield from reader.finish()
+
+    def _reach_before(self, place: RigPlace, window: TimeWindow) -> int:
+        """Return how much earlier than a window what belongs to its first left image may be."""
+        if window.start_ns is None:
+            return 0
+        topics = place.camera.topics
+        left = self._first_stamp(topics.left, window)
+        wanted = {topics.right} - {topics.left}
+        if place.camera.has_info_of_each_image:
+            wanted |= place.camera.info_topics
+        reach_ns = MARGIN_NS
+        for topic in sorted(wanted):
+            before_ns = MARGIN_NS
+            while before_ns < LONGEST_WAIT_NS:
+                before = TimeWindow(window.start_ns - before_ns, window.start_ns)
+                first = self._first_stamp(topic, before)
+                if first is None or left is None or first <= left:
+                    break
+                before_ns = min(2 * before_ns, LONGEST_WAIT_NS)
+            reach_ns = max(reach_ns, before_ns)
+        # What is out of order may be still earlier.
+        return reach_ns if reach_ns == MARGIN_NS else reach_ns + MARGIN_NS
+
+    def _first_stamp(self, topic: str, window: TimeWindow) -> int | None:
+        found = self._messages.contents({topic}, window)
+        return next((stamp_of(message, content) for message, content in found), None)
 
     def _carried(self, message: StoredMessage) -> Iterator[KeptMessage]:
         try:
