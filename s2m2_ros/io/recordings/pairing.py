@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
@@ -23,25 +23,9 @@ QUEUE_BYTES = 512 << 20
 # By so many images the order of recording may differ from that of the timestamps before pairs
 # come out of order; a step back that is larger, and on both sides, is a jump of the clock.
 REORDERED = 8
-# Timestamps of images that were given up, to tell those whose counterpart comes after all.
-MOST_REMEMBERED = 10_000
-# A counterpart that was recorded before reading began is earlier by so little less than the limit.
-SURE_NS = NANOSECONDS
-# Why left images are lost.
-_WAIT = f'{LONGEST_WAIT_NS / NANOSECONDS:g} s'
-TOO_LATE = (
-    f'the right image of the same timestamp is not recorded within {_WAIT} of the left one; those '
-    'that are have other times (were they recorded late, or the timestamps set by different '
-    'clocks?)'
-)
-TOO_MANY = (
-    'the right image of the same timestamp is recorded so much earlier or later that more than '
-    f'{QUEUE_BYTES >> 20} MiB of images were between them'
-)
-NOT_EQUAL = (
-    'a right image is near, but its timestamp is not equal, as those of the pairs at the start of '
-    'the recording are (was the trigger lost?)'
-)
+# An image that others overtook waits at least so long, by the times of recording, or twice as long
+# as one did that was found.
+SHORTEST_WAIT_NS = NANOSECONDS
 # Less than half a period: at half, an image has two equally near neighbors.
 PERIOD_FRACTION = 0.45
 DEFAULT_PERIOD_NS = NANOSECONDS // 30
@@ -76,6 +60,27 @@ def _period(timestamps: Sequence[int]) -> int:
     return int(np.median(steps)) if len(steps) else 0
 
 
+@dataclass(frozen=True)
+class Alone:
+    """An image that is in no pair.
+
+    Attributes:
+        side: 0 for left, 1 for right.
+        stamp_ns: its timestamp.
+        log_ns: when it was recorded.
+        note: what `PairMaker.add` was given.
+        is_near: whether one of the other side that is in no pair is near, but not equal though
+            the rule wants it so, as where the trigger or a clock was lost.
+
+    """
+
+    side: int
+    stamp_ns: int
+    log_ns: int
+    note: Any
+    is_near: bool
+
+
 @dataclass
 class _Fate:
     """What became of an image: known longer than the image is kept."""
@@ -94,14 +99,16 @@ class _Waiting(Generic[Item]):
     number: int
     fate: _Fate = field(default_factory=_Fate)
     near: _Fate | None = None
-    reason: str = ''
+    is_overtaken: bool = False
     is_gone: bool = False
 
     @property
-    def why_lost(self) -> str:
-        """Return why it is no pair, if it can be said."""
-        is_near = self.near is not None and not self.near.is_paired
-        return NOT_EQUAL if is_near else self.reason
+    def is_decided(self) -> bool:
+        return self.is_gone or self.is_overtaken
+
+    @property
+    def is_near(self) -> bool:
+        return self.near is not None and not self.near.is_paired
 
 
 _ByStamp = dict[int, list[_Waiting[Item]]]
@@ -115,9 +122,7 @@ class PairMaker(Generic[Item]):
     timestamps, but for images that more than `REORDERED` later ones overtook.
 
     Attributes:
-        unpaired: how many images have no counterpart.
-        lost: notes of left images whose counterpart is recorded, or seems to be, and why they are
-            no pair all the same; the owner takes them out.
+        unpaired: how many images are in no pair.
 
     """
 
@@ -132,9 +137,9 @@ class PairMaker(Generic[Item]):
         self._arrivals: deque[_Waiting[Item]] = deque()
         self._bytes = self._count = 0
         self._seen = (_Seen(), _Seen())
-        self._given_up: tuple[dict[int, tuple[Any, str]], dict[int, tuple[Any, str]]] = ({}, {})
+        self._alone: list[Alone] = []
+        self._longest_wait_ns = SHORTEST_WAIT_NS
         self.unpaired = 0
-        self.lost: list[tuple[Any, str]] = []
 
     def add(
         self,
@@ -148,10 +153,10 @@ class PairMaker(Generic[Item]):
     ) -> Iterator[tuple[Item, Item]]:
         """Add an image of side 0 (left) or 1 (right) of ``size`` bytes; yield complete pairs.
 
-        ``log_ns`` is when it was recorded, by default its timestamp; `lost` holds the ``note``.
+        ``log_ns`` is when it was recorded, by default its timestamp; `Alone` has the ``note``.
         """
         log_ns = stamp_ns if log_ns is None else log_ns
-        self._expire(log_ns)
+        yield from self._expire(log_ns)
         self._count += 1
         added = _Waiting(side, stamp_ns, log_ns, item, size, note, self._count)
         self._seen[side].see(added, REORDERED * self._rule.period_ns)
@@ -161,19 +166,30 @@ class PairMaker(Generic[Item]):
             yield from self._begin_anew()
         yield from self._insert(added)
         while self._bytes > QUEUE_BYTES:
-            self._give_up(self._arrivals.popleft(), TOO_MANY)
+            yield from self._give_up(self._arrivals[0])
 
-    def waiting(self) -> Iterator[Item]:
-        """Yield the left images of which it is open whether they have a counterpart."""
-        for found in self._arrivals:
-            if not (found.side or found.is_gone or found.why_lost):
-                yield found.item
+    def take_alone(self) -> list[Alone]:
+        """Return the images that turned out to be in no pair since the last call."""
+        taken, self._alone = self._alone, []
+        return taken
+
+    def is_settled(self, holds: Callable[[int], bool], now_ns: int) -> bool:
+        """Return whether no counterpart is expected of the left images of certain times.
+
+        ``holds`` says of which times of recording; it is ``now_ns`` by the same clock.
+        """
+        overtaken_ns = now_ns - self._longest_wait_ns
+        return not any(
+            holds(found.log_ns) and not (found.is_overtaken and found.log_ns < overtaken_ns)
+            for found in self._arrivals
+            if not (found.side or found.is_gone or found.is_near)
+        )
 
     def finish(self) -> Iterator[tuple[Item, Item]]:
         """Yield the last pairs; images that are left have no counterpart."""
         yield from self._pairs(at_end=True)
         while self._arrivals:
-            self._give_up(self._arrivals.popleft())
+            yield from self._give_up(self._arrivals[0])
 
     def _insert(self, added: _Waiting[Item]) -> Iterator[tuple[Item, Item]]:
         stamp_ns, side = added.stamp_ns, added.side
@@ -181,11 +197,6 @@ class PairMaker(Generic[Item]):
         if others:
             yield self._pair(added, others[0])
             return
-        before = self._given_up[1 - side].pop(stamp_ns, None)
-        if before and side:
-            self.lost.append(before)
-        elif before:
-            added.reason = before[1]
         insort(self._sides[side], added, key=attrgetter('stamp_ns'))
         self._arrivals.append(added)
         self._bytes += added.size
@@ -201,14 +212,16 @@ class PairMaker(Generic[Item]):
             self._remove(found)
         yield from self.finish()
         for found in after:
-            found.is_gone = False
+            found.is_gone = found.is_overtaken = False
             yield from self._insert(found)
         for seen in self._seen:
             seen.begin_anew()
 
-    def _pairs(self, *, at_end: bool) -> Iterator[tuple[Item, Item]]:
+    def _pairs(
+        self, *, at_end: bool, until: _Waiting[Item] | None = None
+    ) -> Iterator[tuple[Item, Item]]:
         left, right = self._sides
-        while left and right:
+        while left and right and not (until and until.is_decided):
             apart = left[0].stamp_ns - right[0].stamp_ns
             earlier, later = (left, right) if apart <= 0 else (right, left)
             if apart == 0:
@@ -231,10 +244,13 @@ class PairMaker(Generic[Item]):
             yield self._pair(left[0], right[0])
 
     def _overtake(self, found: _Waiting[Item]) -> None:
+        found.is_overtaken = True
         self._sides[found.side].remove(found)
         self._overtaken[found.side].setdefault(found.stamp_ns, []).append(found)
 
     def _pair(self, one: _Waiting[Item], other: _Waiting[Item]) -> tuple[Item, Item]:
+        wait_ns = 2 * abs(one.log_ns - other.log_ns)
+        self._longest_wait_ns = max(self._longest_wait_ns, wait_ns)
         for found in (one, other):
             found.fate.is_paired = True
             self._remove(found)
@@ -254,26 +270,18 @@ class PairMaker(Generic[Item]):
         while self._arrivals and self._arrivals[0].is_gone:
             self._arrivals.popleft()
 
-    def _expire(self, log_ns: int) -> None:
+    def _expire(self, log_ns: int) -> Iterator[tuple[Item, Item]]:
         while self._arrivals and self._arrivals[0].log_ns < log_ns - LONGEST_WAIT_NS:
-            found = self._arrivals.popleft()
-            if not (found.is_gone or found.side or found.reason):
-                found.reason = self._seen[1].why_none(found)
-            self._give_up(found, TOO_LATE)
+            yield from self._give_up(self._arrivals[0])
 
-    def _give_up(self, found: _Waiting[Item], why_not_yet: str = '') -> None:
-        """Count an image as one without a counterpart; ``why_not_yet`` holds if one comes."""
-        if found.is_gone:
-            return
-        self._remove(found)
-        self.unpaired += 1
-        if found.why_lost and not found.side:
-            self.lost.append((found.note, found.why_lost))
-        elif why_not_yet:
-            given_up = self._given_up[found.side]
-            given_up[found.stamp_ns] = found.note, why_not_yet
-            if len(given_up) > MOST_REMEMBERED:
-                del given_up[next(iter(given_up))]
+    def _give_up(self, found: _Waiting[Item]) -> Iterator[tuple[Item, Item]]:
+        """Decide about an image now; yield the pairs up to it."""
+        yield from self._pairs(at_end=True, until=found)
+        if not found.is_gone:
+            self._remove(found)
+            self.unpaired += 1
+            alone = Alone(found.side, found.stamp_ns, found.log_ns, found.note, found.is_near)
+            self._alone.append(alone)
 
 
 @dataclass
@@ -288,11 +296,10 @@ class _Seen:
 
     newest_ns: int | None = None
     jump: int = 0
-    _first: _Waiting[Any] | None = None
-    _last: _Waiting[Any] | None = None
+    _last_ns: int = 0
 
     def see(self, added: _Waiting[Any], step_ns: int) -> None:
-        self._first, self._last = self._first or added, added
+        self._last_ns = added.stamp_ns
         if self.newest_ns is None or added.stamp_ns >= self.newest_ns:
             self.newest_ns, self.jump = added.stamp_ns, 0
         elif self.newest_ns - added.stamp_ns > step_ns and not self.jump:
@@ -300,17 +307,4 @@ class _Seen:
 
     def begin_anew(self) -> None:
         """Forget the time before a jump."""
-        self.newest_ns = self._last.stamp_ns if self._last else None
-        self.jump, self._first = 0, None
-
-    def why_none(self, found: _Waiting[Any]) -> str:
-        """Return why an image of the other side got none in time, if that shows."""
-        first, last = self._first, self._last
-        if last is None or first is None or self.newest_ns is None or self.jump:
-            return ''
-        comes_later = last.log_ns > found.log_ns and self.newest_ns < found.stamp_ns
-        came_before = (
-            first.log_ns < found.log_ns - LONGEST_WAIT_NS + SURE_NS
-            and first.stamp_ns > found.stamp_ns
-        )
-        return TOO_LATE if comes_later or came_before else ''
+        self.newest_ns, self.jump = self._last_ns, 0

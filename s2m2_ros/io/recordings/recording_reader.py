@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,8 +91,6 @@ class Recording:
             raise PlaybackError(self._why_empty())
         if pairs.unpaired:
             _logger.info("'%s': %d images have no counterpart", self._path, pairs.unpaired)
-        for reason, count in Counter(reason for _, reason in pairs.lost).items():
-            _logger.warning("'%s': %d left images are lost: %s", self._path, count, reason)
 
     def close(self) -> None:
         """Close the files and remove what was unpacked; garbage collection does so as well."""

@@ -34,9 +34,8 @@ class PairExtras:
     targets: Sequence[ColorTarget | None]
     colors: ColorImages | None
 
-    @property
-    def is_settled(self) -> bool:
-        """Return whether no pair waits for the image of its colors."""
+    def is_settled(self, _: int) -> bool:
+        """Return whether no pair waits for the image of its colors, whatever the time."""
         return self.colors is None or self.colors.is_settled
 
     def add_color(self, message: Any, log_ns: int) -> Iterator[StampedPair]:

@@ -193,11 +193,11 @@ class RecordedStream:
         images = {colors}.union(*(place.camera.image_topics for place in places)) - {''}
         infos = set[str]().union(*(place.camera.info_topics for place in places)) - {''}
         kept = frozenset[str]() if only is not None else self._kept.names
-        others = (extras,) if extras else ()
+        waiting: list[RigReader | PairExtras] = [*readers, *([extras] if extras else [])]
         enough = widened(window, 0, MARGIN_NS).end_ns
         for message, content in self._messages.images(images, infos, kept, wide):
             is_beyond = enough is not None and message.log_ns >= enough
-            if is_beyond and all(waits.is_settled for waits in (*readers, *others)):
+            if is_beyond and all(w.is_settled(message.log_ns) for w in waiting):
                 break
             if content is None:
                 if window.holds(message.log_ns):

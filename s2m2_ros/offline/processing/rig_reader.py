@@ -26,6 +26,12 @@ from s2m2_ros.offline.processing.recorded_cameras import StereoCamera
 from s2m2_ros.offline.processing.recorded_infos import PairTime, RecordedInfos
 from s2m2_ros.offline.processing.streams import ImageCount, StampedPair
 
+# Why an image is in no pair though another one is near.
+NOT_EQUAL = (
+    'a right image is near, but its timestamp is not equal, as those of the pairs at the start of '
+    'the recording are (was the common trigger lost?)'
+)
+
 
 @dataclass(frozen=True)
 class RecordedImage:
@@ -88,13 +94,11 @@ class RigReader:
         self._complete: deque[tuple[RecordedImage, RecordedImage]] = deque()
         self._bytes = 0
         self._counts = [0, 0]
+        self._alone_ns: tuple[list[int], list[int]] = ([], [])
 
-    @property
-    def is_settled(self) -> bool:
+    def is_settled(self, now_ns: int) -> bool:
         """Return whether nothing that comes may belong to the images of the window."""
-        return not self._complete and not any(
-            self._window.holds(left.stored.log_ns) for left in self._pairs.waiting()
-        )
+        return not self._complete and self._pairs.is_settled(self._window.holds, now_ns)
 
     def add(self, message: StoredMessage, content: Any) -> Iterator[StampedPair]:
         """Take a message, which may be of other rigs; yield the pairs that it completes."""
@@ -105,15 +109,16 @@ class RigReader:
             for left, right in self._added(message, content):
                 self._keep(left, right)
         yield from self._calibrated(message.log_ns)
-        yield from self._lost()
+        yield from self._alone()
 
     def finish(self) -> Iterator[StampedPair | ImageCount]:
         """Yield the last pairs, and how many images there were."""
         for left, right in self._pairs.finish():
             self._keep(left, right)
         yield from self._calibrated(None)
-        yield from self._lost()
-        yield ImageCount(self._rig.number, *self._counts)
+        yield from self._alone()
+        (lefts, rights), (left_ns, right_ns) = self._counts, self._alone_ns
+        yield ImageCount(self._rig.number, lefts, rights, tuple(left_ns), tuple(right_ns))
 
     def _added(
         self, message: StoredMessage, content: Any
@@ -160,12 +165,15 @@ class RigReader:
             self._bytes -= _size(left) + _size(right)
             yield found
 
-    def _lost(self) -> Iterator[StampedPair]:
-        """Yield the left images that are no pair although their counterpart is recorded."""
-        lost, self._pairs.lost = self._pairs.lost, []
-        for left, reason in lost:
-            if self._window.holds(left.log_ns):
-                yield self._failed(left, reason)
+    def _alone(self) -> Iterator[StampedPair]:
+        """Take note of the images without a pair; yield those that lost the common trigger."""
+        for found in self._pairs.take_alone():
+            if not self._window.holds(found.log_ns):
+                continue
+            if found.is_near and found.note:
+                yield self._failed(found.note, NOT_EQUAL)
+            else:
+                self._alone_ns[found.side].append(found.stamp_ns)
 
     def _failed(self, left: _LeftImage, reason: str) -> StampedPair:
         name, number = seconds_text(left.stamp_ns), self._rig.number
