@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 
+from s2m2_ros.errors import S2M2Error
 from s2m2_ros.offline.processing import Processed, ProcessOptions, Processor
 from s2m2_ros.offline.processing.recorded_infos import PairTime, RecordedInfos
 from support import sgbm_processing
@@ -172,6 +173,20 @@ class TestInfos:
         for topic in 'LR':
             self.add(infos, topic, 3, 4)
         assert self.find(infos, 2, 2, 4) == (1, 1)
+
+    def test_one_that_comes_more_than_ten_seconds_later_is_told(self) -> None:
+        infos = self.infos(wait=True)
+        for topic in 'LR':
+            self.add(infos, topic, 1, 12)
+        assert self.find(infos, 3, 3, 13) is None
+        with pytest.raises(S2M2Error, match='camera_info is not recorded within 10 s'):
+            self.find(infos, 3, 3, 14)
+
+    def test_where_they_end_the_last_ones_count_on(self) -> None:
+        infos = self.infos(wait=True)
+        for topic in 'LR':
+            self.add(infos, topic, 1, 1)
+        assert self.find(infos, 3, 3, 14) == (1, 1)
 
 
 def test_a_pose_lies_between_recorded_ones_that_are_seconds_apart(tmp_path: Path) -> None:

@@ -219,18 +219,23 @@ class RecordedStream:
         wanted = {topics.right} - {topics.left}
         if place.camera.has_info_of_each_image:
             wanted |= place.camera.info_topics
-        reach_ns = MARGIN_NS
-        for topic in sorted(wanted):
-            before_ns = MARGIN_NS
-            while before_ns < LONGEST_WAIT_NS:
-                before = TimeWindow(window.start_ns - before_ns, window.start_ns)
-                first = self._first_stamp(topic, before)
-                if first is None or left is None or first <= left:
-                    break
-                before_ns = min(2 * before_ns, LONGEST_WAIT_NS)
-            reach_ns = max(reach_ns, before_ns)
+        reaches = [self._reach_of(topic, left, window.start_ns) for topic in sorted(wanted)]
+        reach_ns = max(reaches, default=0)
         # What is out of order may be still earlier.
-        return reach_ns if reach_ns == MARGIN_NS else reach_ns + MARGIN_NS
+        return reach_ns + MARGIN_NS
+
+    def _reach_of(self, topic: str, left_ns: int | None, start_ns: int) -> int:
+        """Return how much earlier than a time a topic has what belongs to a left image."""
+        if left_ns is None:
+            return 0
+        before_ns = 0
+        while before_ns < LONGEST_WAIT_NS:
+            before_ns = min(max(2 * before_ns, MARGIN_NS), LONGEST_WAIT_NS)
+            first = self._first_stamp(topic, TimeWindow(start_ns - before_ns, start_ns))
+            if first is not None and first <= left_ns:
+                return before_ns if before_ns > MARGIN_NS else 0
+        # Either there is nothing, or it is further away.
+        return 0 if first is None else before_ns
 
     def _first_stamp(self, topic: str, window: TimeWindow) -> int | None:
         found = self._messages.contents({topic}, window)
