@@ -14,7 +14,7 @@ from rosbags.highlevel import AnyReader
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.offline.processing import Processed, ProcessOptions, Processor
-from s2m2_ros.offline.processing.recorded_infos import PairTime, RecordedInfos
+from s2m2_ros.offline.processing.pair_infos import PairInfos, PairTime
 from support import sgbm_processing
 from support.recorded_pairs import SECOND, Written, write_mcap
 from support.sgbm_processing import SGBM
@@ -140,13 +140,13 @@ class TestInfos:
     """Topics L and R; contents are told by their focal lengths."""
 
     @staticmethod
-    def infos(*, wait: bool) -> RecordedInfos:
-        return RecordedInfos(('L', 'R'), {}, 100 * MS, wait=wait)
+    def infos(*, wait: bool) -> PairInfos:
+        return PairInfos(('L', 'R'), {}, 100 * MS, wait=wait)
 
-    def add(self, infos: RecordedInfos, topic: str, stamp: int, log: int) -> None:
+    def add(self, infos: PairInfos, topic: str, stamp: int, log: int) -> None:
         infos.add(topic, scene_info(stamp * SECOND), log * SECOND)
 
-    def find(self, infos: RecordedInfos, stamp: int, log: int, now: int) -> tuple[int, int] | None:
+    def find(self, infos: PairInfos, stamp: int, log: int, now: int) -> tuple[int, int] | None:
         time = PairTime((stamp * SECOND, stamp * SECOND), log * SECOND)
         found = infos.find(time, now * SECOND)
         return found and (found[0].header.stamp.sec, found[1].header.stamp.sec)

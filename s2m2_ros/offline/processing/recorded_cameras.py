@@ -114,14 +114,14 @@ def _chosen(topics: Sequence[StoredTopic], options: ProcessOptions) -> list[Reco
 def _surveyed(
     path: Path,
     topics: RecordedTopics,
-    stored: Sequence[StoredTopic],
+    recorded: Sequence[StoredTopic],
     messages: RecordedMessages,
     options: ProcessOptions,
 ) -> StereoCamera:
     wanted = {topics.left, topics.right, topics.left_info, topics.right_info} - {''}
     found = survey(messages.contents(wanted, TimeWindow()), topics)
     if found.has_own_infos(topics) and not options.calibration:
-        return StereoCamera(topics, found, None, _has_info_of_each_image(topics, found, stored))
+        return StereoCamera(topics, found, None, _has_info_of_each_image(topics, found, recorded))
     lookup = CalibrationLookup(options.calibration, names=options.names)
     if not lookup.files(path):
         raise PlaybackError(
@@ -132,10 +132,10 @@ def _surveyed(
 
 
 def _has_info_of_each_image(
-    topics: RecordedTopics, found: RigSurvey, stored: Sequence[StoredTopic]
+    topics: RecordedTopics, found: RigSurvey, recorded: Sequence[StoredTopic]
 ) -> bool:
     """Return whether there are about as many calibrations as images, of their timestamps."""
-    counts = {topic.topic: topic.count for topic in stored}
+    counts = {topic.topic: topic.count for topic in recorded}
     return all(
         info in found.stamped_infos and counts.get(info, 0) >= INFOS_OF_EACH * counts.get(image, 0)
         for info, image in (

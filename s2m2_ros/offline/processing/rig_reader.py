@@ -22,8 +22,8 @@ from s2m2_ros.messages.camera_info import camera_info_message
 from s2m2_ros.messages.pair_decoder import StereoTopics, decode_pair
 from s2m2_ros.messages.plain_messages import plain_header
 from s2m2_ros.offline.processing.options import ProcessOptions
+from s2m2_ros.offline.processing.pair_infos import PairInfos, PairTime
 from s2m2_ros.offline.processing.recorded_cameras import StereoCamera
-from s2m2_ros.offline.processing.recorded_infos import PairTime, RecordedInfos
 from s2m2_ros.offline.processing.streams import ImageCount, StampedPair
 
 # Why an image is in no pair though another one is near.
@@ -83,7 +83,7 @@ class RigReader:
         self._rig, self._camera, self._window = rig, rig.camera, window
         rule, topics = rig.camera.survey.rule, rig.camera.topics
         self._pairs: PairMaker[RecordedImage] = PairMaker(rule)
-        self._infos = RecordedInfos(
+        self._infos = PairInfos(
             (topics.left_info, topics.right_info),
             infos,
             rule.period_ns,

@@ -167,3 +167,31 @@ def test_shifted_cameras_are_joined_frame_by_frame(
         for a, b in joined(rule, lefts, rights)
     ]
     assert frames == [(frame, frame) for frame in sorted(left & right)]
+
+
+@given(
+    st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.sampled_from([0, 1]),
+    st.lists(st.integers(0, 9_900), min_size=61, max_size=61),
+    st.lists(st.integers(0, 700), min_size=61, max_size=61),
+)  # fmt: skip
+def test_in_whatever_order_one_eye_comes_all_pairs_are_found(
+    left: set[int], right: set[int], late_side: int, late_ms: list[int], jitter_ms: list[int]
+) -> None:
+    """Frames every 100 ms; one eye up to ten seconds late each, both out of order by some."""
+    arrivals = [
+        (100 * n + jitter_ms[n] // (1 + side) + late_ms[n] * (side == late_side), side, n)
+        for side, frames in enumerate((left, right))
+        for n in frames
+    ]
+    maker: PairMaker[int] = PairMaker(EXACT)
+    found = []
+    for log_ms, side, frame in sorted(arrivals):
+        found += list(maker.add(side, frame * 100 * MS, frame, log_ns=log_ms * MS))
+    found += list(maker.finish())
+    common = left & right
+    close = {n for n in common if abs(jitter_ms[n] - jitter_ms[n] // 2) + late_ms[n] <= 10_000}
+    assert {(n, n) for n in close} <= set(found) <= {(n, n) for n in common}
+    assert len(found) == len(set(found))
+    alone = sorted((a.side, a.stamp_ns // MS // 100) for a in maker.take_alone())
+    paired = {n for n, _ in found}
+    assert alone == sorted([(0, n) for n in left - paired] + [(1, n) for n in right - paired])

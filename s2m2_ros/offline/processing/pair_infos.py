@@ -49,7 +49,7 @@ class _Side:
                 del self.by_stamp[old.stamp_ns]
 
 
-class RecordedInfos:
+class PairInfos:
     """Finds the calibrations of a pair: those of its timestamps, else the last before it.
 
     Left and right are of one timestamp wherever calibrations have common ones.
