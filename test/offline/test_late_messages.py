@@ -202,16 +202,23 @@ def test_a_pose_lies_between_recorded_ones_that_are_seconds_apart(tmp_path: Path
     assert (found.pairs, found.incomplete, list(found.losses)) == (31, 0, [])
 
 
-def test_colors_of_a_late_camera_are_found(tmp_path: Path) -> None:
-    """It shows blue and is recorded three seconds after its timestamps."""
+@pytest.mark.parametrize(('color_s', 'pair_s'), [(3, 0), (0, 3)])
+def test_colors_are_found_whichever_camera_is_late(
+    tmp_path: Path, color_s: int, pair_s: int
+) -> None:
+    """One of them is recorded three seconds after its timestamps."""
     pixels = np.full((SCENE.height, SCENE.width), 77, np.uint8)
     color = [
-        Written('/color/image_rect', START + n * PERIOD_NS + 3 * SECOND,
-                scene_image(pixels, START + n * PERIOD_NS))
+        Written(
+            '/color/image_rect',
+            START + n * PERIOD_NS + color_s * SECOND,
+            scene_image(pixels, START + n * PERIOD_NS),
+        )
         for n in range(20)
-    ]  # fmt: skip
+    ]
+    pairs = late(scene_pairs(20), lambda topic, _: 1000 * pair_s)
     info = Written('/color/image_rect/camera_info', START, scene_info(START))
-    path = write_mcap(tmp_path / 'run.mcap', in_order(scene_pairs(20), color, [info]))
+    path = write_mcap(tmp_path / 'run.mcap', in_order(pairs, color, [info]))
     options = ProcessOptions(
         outputs=('points',),
         color_info='/color/image_rect/camera_info',

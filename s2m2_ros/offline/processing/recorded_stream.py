@@ -178,7 +178,8 @@ class RecordedStream:
         extras: PairExtras | None = None,
     ) -> Iterator[Item | RecordedImage]:
         places = self._places if only is None else [self._places[only]]
-        before_ns = max(self._reach_before(place, window) for place in places)
+        colors = self._extras.color_topic if extras else ''
+        before_ns = max(self._reach_before(place, window, colors) for place in places)
         wide = widened(window, before_ns, LONGEST_WAIT_NS + MARGIN_NS)
         readers = [
             RigReader(
@@ -189,7 +190,6 @@ class RecordedStream:
             )
             for place in places
         ]
-        colors = self._extras.color_topic if extras else ''
         images = {colors}.union(*(place.camera.image_topics for place in places)) - {''}
         infos = set[str]().union(*(place.camera.info_topics for place in places)) - {''}
         kept = frozenset[str]() if only is not None else self._kept.names
@@ -210,13 +210,13 @@ class RecordedStream:
         for reader in readers:
             yield from reader.finish()
 
-    def _reach_before(self, place: RigPlace, window: TimeWindow) -> int:
+    def _reach_before(self, place: RigPlace, window: TimeWindow, colors: str) -> int:
         """Return how much earlier than a window what belongs to its first left image may be."""
         if window.start_ns is None:
             return 0
         topics = place.camera.topics
         left = self._first_stamp(topics.left, window)
-        wanted = {topics.right} - {topics.left}
+        wanted = {topics.right, colors} - {topics.left, ''}
         if place.camera.has_info_of_each_image:
             wanted |= place.camera.info_topics
         reaches = [self._reach_of(topic, left, window.start_ns) for topic in sorted(wanted)]
