@@ -81,6 +81,24 @@ def test_every_pair_is_found(tmp_path: Path, delays_ms: Callable[[str, int], int
     assert f'{COUNT}, 0 without a counterpart' in found.report.read_text()
 
 
+def test_messages_do_not_depend_on_where_segments_end(tmp_path: Path) -> None:
+    """One eye comes late, and every fourth image of it out of order; calibrations as well."""
+
+    def delays_ms(topic: str, number: int) -> int:
+        return 900 * ('info' in topic) + (2000 + 500 * (number % 4 == 1)) * (
+            'right/image' in topic
+        )
+
+    path = write_mcap(tmp_path / 'run.mcap', late(scene_pairs(20), delays_ms))
+    found = []
+    for seconds in (1.3, 100.0):
+        result = processed(path, tmp_path / f'{seconds}', segment_seconds=seconds).output
+        with AnyReader([result]) as reader:
+            found.append([(c.topic, time, bytes(data)) for c, time, data in reader.messages()])
+    assert len(found[0]) == 20
+    assert found[0] == found[1]
+
+
 def test_what_is_too_late_is_counted_and_dated(tmp_path: Path) -> None:
     """Right images from 105 s on are recorded 12 s later; that of pair 3 is not at all."""
 
