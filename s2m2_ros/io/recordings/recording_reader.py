@@ -129,7 +129,9 @@ class Recording:
             yield (stamp, left), (stamp, right)
             return
         side = 0 if message.topic.topic == self.topics.left else 1
-        yield from pairs.add(side, stamp, (stamp, content), size=len(message.data))
+        yield from pairs.add(
+            side, stamp, (stamp, content), log_ns=message.log_ns, size=len(message.data)
+        )
 
     def _frame(
         self, left: tuple[int, Any], right: tuple[int, Any], infos: dict[str, Any]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from s2m2_ros.io.message_data import stamp_ns
-from s2m2_ros.io.recordings.pairing import PairingRule, measured_rule
+from s2m2_ros.io.recordings.pairing import EQUAL_FRACTION, PairingRule, measured_rule
 from s2m2_ros.io.recordings.recorded_infos import INFO_TYPE, RecordedTopics
 
 if TYPE_CHECKING:
@@ -16,19 +16,29 @@ if TYPE_CHECKING:
 
 # Images of each side whose timestamps decide how pairs are matched.
 SURVEYED_IMAGES = 60
+# Timestamps that are compared: one side, or the calibrations, may be recorded seconds later.
+COMPARED = 20_000
 
 
 @dataclass(frozen=True)
 class RigSurvey:
-    """The rule for pairs, first calibrations and frames by topic, and the first timestamps.
+    """What the beginning shows.
 
-    ``unstamped`` are the topics whose images have none: when they were recorded stands for that.
+    Attributes:
+        rule: for pairs.
+        infos: the first calibrations by topic.
+        stamps_ns: the first timestamps of both sides.
+        frames: the first frame by topic.
+        stamped_infos: topics of calibrations whose timestamps are those of their images.
+        unstamped: topics whose images have none: when they were recorded stands for that.
+
     """
 
     rule: PairingRule
     infos: dict[str, Any]
     stamps_ns: tuple[Sequence[int], Sequence[int]]
     frames: dict[str, str]
+    stamped_infos: frozenset[str] = frozenset()
     unstamped: frozenset[str] = frozenset()
 
     def has_own_infos(self, topics: RecordedTopics) -> bool:
@@ -43,8 +53,9 @@ def survey(contents: Iterable[tuple[StoredMessage, Any]], topics: RecordedTopics
     ``contents`` are messages of these topics, as stored and deserialized.
     """
     timestamps: dict[str, deque[int]] = {
-        topic: deque(maxlen=2 * SURVEYED_IMAGES) for topic in (topics.left, topics.right)
+        topic: deque(maxlen=COMPARED) for topic in (topics.left, topics.right)
     }
+    of_infos: dict[str, set[int]] = {}
     infos: dict[str, Any] = {}
     unstamped = {topics.left, topics.right}
     frames: dict[str, str] = {}
@@ -53,6 +64,7 @@ def survey(contents: Iterable[tuple[StoredMessage, Any]], topics: RecordedTopics
         frames.setdefault(message.topic.topic, str(content.header.frame_id))
         if message.topic.type_name == INFO_TYPE:
             infos.setdefault(message.topic.topic, content)
+            of_infos.setdefault(message.topic.topic, set()).add(stamp_ns(content.header))
         else:
             timestamps[message.topic.topic].append(stamp_of(message, content))
             if stamp_ns(content.header):
@@ -61,8 +73,18 @@ def survey(contents: Iterable[tuple[StoredMessage, Any]], topics: RecordedTopics
         if surveyed >= SURVEYED_IMAGES and awaited <= infos.keys():
             break
     left, right = timestamps[topics.left], timestamps[topics.right]
+    stamped = frozenset(
+        info
+        for info, images in ((topics.left_info, left), (topics.right_info, right))
+        if _are_common(of_infos.get(info, set()), images)
+    )
     rule = measured_rule(left, right)
-    return RigSurvey(rule, infos, (left, right), frames, frozenset(unstamped))
+    return RigSurvey(rule, infos, (left, right), frames, stamped, frozenset(unstamped))
+
+
+def _are_common(stamps_ns: set[int], images_ns: Sequence[int]) -> bool:
+    common = stamps_ns.intersection(images_ns)
+    return bool(common) and len(common) >= EQUAL_FRACTION * len(stamps_ns)
 
 
 def stamp_of(message: StoredMessage, content: Any) -> int:

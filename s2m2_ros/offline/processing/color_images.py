@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.geometry import CalibrationError, TargetCamera
 from s2m2_ros.io.images.ros_images import decode_compressed_image, decode_image
 from s2m2_ros.io.message_data import stamp_ns
+from s2m2_ros.io.recordings.pairing import LONGEST_WAIT_NS
 from s2m2_ros.io.sources.stereo_frame import NANOSECONDS
 from s2m2_ros.offline.processing.options import ProcessOptions
 from s2m2_ros.offline.processing.streams import StampedPair
 
-# Images that are kept, and pairs that wait: a camera whose clock is behind holds up no more.
-MOST_IMAGES, LARGEST_KEPT = 64, 256 << 20
-MOST_PAIRS = 32
+# Images that are kept, and pairs that wait, in bytes.
+LARGEST_KEPT = LARGEST_WAITING = 256 << 20
+# A pair may come so much after a later one.
+OUT_OF_ORDER_NS = NANOSECONDS
 LEFT_COLORS = 'the cloud keeps the left colors'
+
+
+@dataclass(frozen=True, eq=False)
+class _ColorImage:
+    stamp_ns: int
+    log_ns: int
+    message: Any
 
 
 class ColorImages:
@@ -28,42 +37,64 @@ class ColorImages:
         """Take the topic; the options say how far apart the timestamps may be."""
         self._topic, self._slop_ns = topic, round(options.color_slop * NANOSECONDS)
         self._slop = f'{options.names("color_slop")} = {options.color_slop:g} s'
-        self._images: deque[tuple[int, Any]] = deque()
+        self._images: deque[_ColorImage] = deque()
         self._pairs: deque[tuple[StampedPair, TargetCamera]] = deque()
+        self._log_ns = self._newest_ns = 0
+        self._last_pair_ns = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Return whether no pair waits."""
+        return not self._pairs
 
     def add(self, message: Any, log_ns: int) -> None:
         """Take an image."""
-        self._images.append((stamp_ns(message.header) or log_ns, message))
-        while len(self._images) > 1 and (
-            len(self._images) > MOST_IMAGES
-            or sum(len(m.data) for _, m in self._images) > LARGEST_KEPT
-        ):
+        time_ns = stamp_ns(message.header) or log_ns
+        self._images.append(_ColorImage(time_ns, log_ns, message))
+        self._newest_ns = max(self._newest_ns, time_ns)
+        self._log_ns = max(self._log_ns, log_ns)
+        while len(self._images) > 1 and self._is_over(self._images[0]):
             self._images.popleft()
 
     def wait(self, pair: StampedPair, camera: TargetCamera) -> None:
         """Have a pair wait for its image."""
         self._pairs.append((pair, camera))
+        self._log_ns = max(self._log_ns, pair.log_ns)
 
     def ready(self, *, at_end: bool = False) -> Iterator[StampedPair]:
         """Yield the pairs, in their order, for which no nearer image can come."""
-        newest = self._images[-1][0] if self._images else None
         while self._pairs:
             pair, camera = self._pairs[0]
-            is_final = newest is not None and newest >= _time(pair)
-            if not (is_final or at_end or len(self._pairs) > MOST_PAIRS):
+            is_final = self._images and self._newest_ns >= _time(pair)
+            if not (is_final or at_end or self._is_too_much(pair)):
                 return
             self._pairs.popleft()
+            self._last_pair_ns = max(self._last_pair_ns, _time(pair))
             yield self._colored(pair, camera)
+
+    def _is_over(self, image: _ColorImage) -> bool:
+        """Return whether an image is of no pair that comes, or there are too many."""
+        return (
+            image.stamp_ns < self._last_pair_ns - self._slop_ns - OUT_OF_ORDER_NS
+            or image.log_ns < self._log_ns - LONGEST_WAIT_NS - OUT_OF_ORDER_NS
+            or sum(len(kept.message.data) for kept in self._images) > LARGEST_KEPT
+        )
+
+    def _is_too_much(self, pair: StampedPair) -> bool:
+        """Return whether a pair waits too long, or too many do: the camera may be behind."""
+        waiting = (waits.pair for waits, _ in self._pairs)
+        size = sum(w.left.nbytes + w.right.nbytes for w in waiting if w)
+        return size > LARGEST_WAITING or self._log_ns > pair.log_ns + LONGEST_WAIT_NS
 
     def _colored(self, pair: StampedPair, camera: TargetCamera) -> StampedPair:
         if pair.pair is None:
             return pair
         time_ns = _time(pair)
-        found = min(self._images, key=lambda item: abs(item[0] - time_ns), default=None)
-        if found is None or abs(found[0] - time_ns) > self._slop_ns:
+        found = min(self._images, key=lambda i: abs(i.stamp_ns - time_ns), default=None)
+        if found is None or abs(found.stamp_ns - time_ns) > self._slop_ns:
             return _warned(pair, f'{self._topic} has no image within {self._slop}')
         try:
-            image = _decoded(found[1], (camera.width, camera.height))
+            image = _decoded(found.message, (camera.width, camera.height))
             camera.require_size(image.shape[1], image.shape[0], self._topic)
         except (ImageError, CalibrationError) as error:
             return _warned(pair, f'{self._topic}: {error}')

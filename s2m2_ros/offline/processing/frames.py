@@ -15,9 +15,9 @@ from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, PlaybackError
 
 MOVING_TRANSFORMS, STATIC_TRANSFORMS = '/tf', '/tf_static'
-# A transform between two recorded ones counts if the earlier is no older, as in tf2's buffer,
-# and the later no later.
-LONGEST_BEFORE_NS, LONGEST_AFTER_NS = 10 * NANOSECONDS, NANOSECONDS
+# A transform between two recorded ones counts if both are no further away: tf2's buffer holds as
+# much.
+LONGEST_APART_NS = 10 * NANOSECONDS
 # Longer chains hold a loop.
 MOST_FRAMES = 1000
 
@@ -102,7 +102,7 @@ class FrameTree:
         if index in (0, len(times)):
             return None
         before, after = times[index - 1], times[index]
-        if time_ns - before > LONGEST_BEFORE_NS or after - time_ns > LONGEST_AFTER_NS:
+        if max(time_ns - before, after - time_ns) > LONGEST_APART_NS:
             return None
         part = (time_ns - before) / (after - before)
         return _between(edge.poses[before], edge.poses[after], part)

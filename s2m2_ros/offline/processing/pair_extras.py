@@ -35,6 +35,10 @@ class PairExtras:
     targets: Sequence[ColorTarget | None]
     colors: ColorImages | None
 
+    def is_settled(self, _: int) -> bool:
+        """Return whether no pair waits for the image of its colors, whatever the time."""
+        return self.colors is None or self.colors.is_settled
+
     def add_color(self, message: Any, log_ns: int) -> Iterator[StampedPair]:
         """Take an image of the color camera; yield the pairs that waited for it."""
         if self.colors is not None and not isinstance(message, LostPicture):

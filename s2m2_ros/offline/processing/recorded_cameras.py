@@ -25,6 +25,9 @@ from s2m2_ros.text_safety import safe_text
 
 _logger = logging.getLogger(__name__)
 
+# Calibrations for each image from which on they come with the images, though some are lost.
+INFOS_OF_EACH = 0.5
+
 
 @dataclass(frozen=True, eq=False)
 class StereoCamera:
@@ -34,12 +37,15 @@ class StereoCamera:
         topics: of its images and calibrations.
         survey: what its beginning shows.
         lookup: of calibration files; None if the recorded calibration counts.
+        has_info_of_each_image: whether the recorded ones come with the images, each of the
+            timestamp of one.
 
     """
 
     topics: RecordedTopics
     survey: RigSurvey
     lookup: CalibrationLookup | None
+    has_info_of_each_image: bool = False
 
     @property
     def info_topics(self) -> set[str]:
@@ -175,7 +181,7 @@ def _surveyed(
     wanted = {topics.left, topics.right, topics.left_info, topics.right_info} - {''}
     found = survey(messages.contents(wanted, TimeWindow()), topics)
     if found.has_own_infos(topics) and not options.calibration:
-        return StereoCamera(topics, found, None)
+        return StereoCamera(topics, found, None, _has_info_of_each_image(topics, found, recorded))
     lookup = CalibrationLookup(options.calibration, names=options.names)
     if not lookup.files(path):
         raise PlaybackError(
@@ -183,3 +189,17 @@ def _surveyed(
             f'({listed_infos(recorded)}); {no_calibration(path, options.names)}'
         )
     return StereoCamera(topics, found, lookup)
+
+
+def _has_info_of_each_image(
+    topics: RecordedTopics, found: RigSurvey, recorded: Sequence[StoredTopic]
+) -> bool:
+    """Return whether there are about as many calibrations as images, of their timestamps."""
+    counts = {topic.topic: topic.count for topic in recorded}
+    return all(
+        info in found.stamped_infos and counts.get(info, 0) >= INFOS_OF_EACH * counts.get(image, 0)
+        for info, image in (
+            (topics.left_info, topics.left),
+            (topics.right_info, topics.right),
+        )
+    )

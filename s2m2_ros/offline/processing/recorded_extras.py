@@ -17,8 +17,7 @@ from s2m2_ros.offline.processing.color_target import (
     color_target,
 )
 from s2m2_ros.offline.processing.frames import (
-    LONGEST_AFTER_NS,
-    LONGEST_BEFORE_NS,
+    LONGEST_APART_NS,
     MOVING_TRANSFORMS,
     STATIC_TRANSFORMS,
     FrameTree,
@@ -29,7 +28,7 @@ from s2m2_ros.offline.processing.recorded_messages import RecordedMessages, wide
 
 # The latter is that of bags of ROS 1 before 2013.
 TRANSFORM_TYPES = ('tf2_msgs/msg/TFMessage', 'tf/msg/tfMessage')
-# What is read around a segment, so that pairs at its ends are complete.
+# What is read around a segment at least, so that pairs at its ends are complete.
 MARGIN_NS = NANOSECONDS
 
 
@@ -127,7 +126,8 @@ class RecordedExtras:
         options = self._options
         moving: list[Any] = []
         if self.needs_transforms:
-            around = widened(window, LONGEST_BEFORE_NS + MARGIN_NS, LONGEST_AFTER_NS + MARGIN_NS)
+            margin_ns = LONGEST_APART_NS + MARGIN_NS
+            around = widened(window, margin_ns, margin_ns)
             found = self._messages.contents(self._of_transforms(MOVING_TRANSFORMS), around)
             moving = [content for _, content in found]
         colors = ColorImages(self.color_topic, options) if self.color_topic else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from s2m2_ros.io.images.pixel_range import PixelRange
+from s2m2_ros.io.recordings.pairing import LONGEST_WAIT_NS
 from s2m2_ros.io.recordings.rig_survey import stamp_of
 from s2m2_ros.io.recordings.storage.file_names import recording_files
 from s2m2_ros.io.recordings.storage.recording_files import RecordingFiles
@@ -26,7 +27,11 @@ from s2m2_ros.offline.processing.fingerprints import file_fingerprint
 from s2m2_ros.offline.processing.kept_topics import KeptTopics
 from s2m2_ros.offline.processing.namespaces import rig_namespaces
 from s2m2_ros.offline.processing.options import ProcessOptions
-from s2m2_ros.offline.processing.recorded_cameras import FoundCameras, find_cameras
+from s2m2_ros.offline.processing.pair_extras import PairExtras
+from s2m2_ros.offline.processing.recorded_cameras import (
+    FoundCameras,
+    find_cameras,
+)
 from s2m2_ros.offline.processing.recorded_extras import MARGIN_NS, RecordedExtras
 from s2m2_ros.offline.processing.recorded_messages import RecordedMessages, widened
 from s2m2_ros.offline.processing.rig_reader import RecordedImage, RigPlace, RigReader
@@ -74,7 +79,7 @@ class RecordedStream:
         """Yield what belongs to a segment: a pair does by the time of its left image."""
         window = TimeWindow(segment.start, segment.end)
         extras = self._extras.of_window(window, self.targets)
-        for item in self._items(window, self._ranges, colors=self._extras.color_topic):
+        for item in self._items(window, self._ranges, extras=extras):
             if isinstance(item, StampedPair):
                 yield from extras.take(item)
             elif isinstance(item, RecordedImage):
@@ -173,10 +178,12 @@ class RecordedStream:
         ranges: Sequence[PixelRange],
         *,
         only: int | None = None,
-        colors: str = '',
+        extras: PairExtras | None = None,
     ) -> Iterator[Item | RecordedImage]:
-        wide = widened(window, MARGIN_NS, MARGIN_NS)
         places = self._places if only is None else [self._places[only]]
+        colors = self._extras.color_topic if extras else ''
+        before_ns = max(self._reach_before(place, window, colors) for place in places)
+        wide = widened(window, before_ns, LONGEST_WAIT_NS + MARGIN_NS)
         readers = [
             RigReader(
                 place,
@@ -189,7 +196,12 @@ class RecordedStream:
         images = {colors}.union(*(place.camera.image_topics for place in places)) - {''}
         infos = set[str]().union(*(place.camera.info_topics for place in places)) - {''}
         kept = frozenset[str]() if only is not None else self._kept.names
+        waiting: list[RigReader | PairExtras] = [*readers, *([extras] if extras else [])]
+        enough = widened(window, 0, MARGIN_NS).end_ns
         for message, content in self._messages.images(images, infos, kept, wide):
+            is_beyond = enough is not None and message.log_ns >= enough
+            if is_beyond and all(w.is_settled(message.log_ns) for w in waiting):
+                break
             if content is None:
                 if window.holds(message.log_ns):
                     yield from self._carried(message)
@@ -200,6 +212,37 @@ class RecordedStream:
                 yield from reader.add(message, content)
         for reader in readers:
             yield from reader.finish()
+
+    def _reach_before(self, place: RigPlace, window: TimeWindow, colors: str) -> int:
+        """Return how much earlier than a window what belongs to its first left image may be."""
+        if window.start_ns is None:
+            return 0
+        topics = place.camera.topics
+        left = self._first_stamp(topics.left, window)
+        wanted = {topics.right, colors} - {topics.left, ''}
+        if place.camera.has_info_of_each_image:
+            wanted |= place.camera.info_topics
+        reaches = [self._reach_of(topic, left, window.start_ns) for topic in sorted(wanted)]
+        reach_ns = max(reaches, default=0)
+        # What is out of order may be still earlier.
+        return reach_ns + MARGIN_NS
+
+    def _reach_of(self, topic: str, left_ns: int | None, start_ns: int) -> int:
+        """Return how much earlier than a time a topic has what belongs to a left image."""
+        if left_ns is None:
+            return 0
+        before_ns = 0
+        while before_ns < LONGEST_WAIT_NS:
+            before_ns = min(max(2 * before_ns, MARGIN_NS), LONGEST_WAIT_NS)
+            first = self._first_stamp(topic, TimeWindow(start_ns - before_ns, start_ns))
+            if first is not None and first <= left_ns:
+                return before_ns if before_ns > MARGIN_NS else 0
+        # Either there is nothing, or it is further away.
+        return 0 if first is None else before_ns
+
+    def _first_stamp(self, topic: str, window: TimeWindow) -> int | None:
+        found = self._messages.contents({topic}, window)
+        return next((stamp_of(message, content) for message, content in found), None)
 
     def _carried(self, message: StoredMessage) -> Iterator[KeptMessage]:
         try:

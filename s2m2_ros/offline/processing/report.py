@@ -16,7 +16,7 @@ from typing import Any
 
 from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, seconds_text
 from s2m2_ros.offline.processing.report_charts import Curve, chart
-from s2m2_ros.offline.processing.segment_facts import RigFacts
+from s2m2_ros.offline.processing.segment_facts import RigFacts, recorded_apart
 from s2m2_ros.offline.processing.streams import Rig, Stream
 from s2m2_ros.offline.processing.summary import Summary
 
@@ -117,10 +117,12 @@ def _inputs(rig: Rig, segments: Sequence[RigFacts]) -> Iterable[tuple[str, str]]
     left = sum(facts.left_images for facts in segments)
     right = sum(facts.right_images for facts in segments)
     pairs = sum(len(facts.pairs) + facts.failed for facts in segments)
-    yield 'left images', f'{rig.topics.left}: {left}, {left - pairs} without a counterpart'
-    yield 'right images', f'{rig.topics.right}: {right}, {right - pairs} without a counterpart'
+    apart = recorded_apart(segments)
+    matched = pairs + (apart.count if apart else 0)
+    yield 'left images', f'{rig.topics.left}: {left}, {left - matched} without a counterpart'
+    yield 'right images', f'{rig.topics.right}: {right}, {right - matched} without a counterpart'
     yield 'calibrations', f'{rig.topics.left_info}, {rig.topics.right_info}'
-    failed = sum(facts.failed for facts in segments)
+    failed = sum(facts.failed for facts in segments) + (apart.count if apart else 0)
     if failed:
         yield 'pairs that could not be processed', str(failed)
 

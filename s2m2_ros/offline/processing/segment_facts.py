@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -34,6 +35,7 @@ class RigFacts:
 
     Attributes:
         left_images, right_images: how many there are.
+        left_alone, right_alone: timestamps of those that are in no pair of this segment.
         pairs: (timestamp, mean confidence or None) of each processed pair.
         failed: how many pairs could not be processed.
         failures: why, of pairs that could not be processed.
@@ -50,6 +52,8 @@ class RigFacts:
 
     left_images: int = 0
     right_images: int = 0
+    left_alone: list[int] = field(default_factory=list)
+    right_alone: list[int] = field(default_factory=list)
     pairs: list[tuple[int, float | None]] = field(default_factory=list)
     failed: int = 0
     failures: dict[str, Occurrences] = field(default_factory=dict)
@@ -94,6 +98,16 @@ class SegmentFacts:
     def from_json(cls, content: dict[str, Any]) -> SegmentFacts:
         """Return what `to_json` gave."""
         return cls([_rig_facts(rig) for rig in content['rigs']], content['damage'])
+
+
+def recorded_apart(segments: Iterable[RigFacts]) -> Occurrences | None:
+    """Return how many images of a rig have their counterpart elsewhere in the recording."""
+    left, right = Counter[int](), Counter[int]()
+    for facts in segments:
+        left.update(facts.left_alone)
+        right.update(facts.right_alone)
+    both = left & right
+    return Occurrences(both.total(), min(both), max(both)) if both else None
 
 
 def _count(found: dict[str, Occurrences], reason: str, stamp_ns: int) -> None:

@@ -279,6 +279,7 @@ class _Writer:
         elif isinstance(item, ImageCount):
             facts = self._facts.rigs[item.rig]
             facts.left_images, facts.right_images = item.left, item.right
+            facts.left_alone, facts.right_alone = list(item.left_alone), list(item.right_alone)
         elif isinstance(item, StampedPair):
             self._facts.rigs[item.rig].fail(_stamp_ns(item), item.error)
             self._processed()

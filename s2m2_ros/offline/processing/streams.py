@@ -82,11 +82,20 @@ class KeptMessage:
 
 @dataclass(frozen=True)
 class ImageCount:
-    """How many images of a rig a segment holds on each side, for the report."""
+    """How many images of a rig a segment holds on each side, for the report.
+
+    Attributes:
+        rig: index of the rig.
+        left, right: how many there are.
+        left_alone, right_alone: timestamps of those that are in no pair here.
+
+    """
 
     rig: int
     left: int
     right: int
+    left_alone: tuple[int, ...] = ()
+    right_alone: tuple[int, ...] = ()
 
 
 Item = StampedPair | KeptMessage | ImageCount

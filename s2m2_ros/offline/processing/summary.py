@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from s2m2_ros.io.sources.stereo_frame import seconds_text
-from s2m2_ros.offline.processing.segment_facts import Occurrences, SegmentFacts
+from s2m2_ros.io.recordings.pairing import LONGEST_WAIT_NS, QUEUE_BYTES, SHORTEST_WAIT_NS
+from s2m2_ros.io.sources.stereo_frame import NANOSECONDS, seconds_text
+from s2m2_ros.offline.processing.segment_facts import Occurrences, SegmentFacts, recorded_apart
+
+# Why pairs are none though both images are recorded.
+APART = (
+    'both images are recorded, but too far from each other: more than '
+    f'{LONGEST_WAIT_NS / NANOSECONDS:g} s, with more than {QUEUE_BYTES >> 20} MiB of images '
+    'between them, or after later ones by more than twice the usual delay '
+    f'(at least {SHORTEST_WAIT_NS / NANOSECONDS:g} s)'
+)
 
 
 @dataclass(frozen=True)
@@ -38,17 +47,20 @@ def summarized(facts: Sequence[SegmentFacts], losses: Sequence[str]) -> Summary:
     known = dict.fromkeys([*losses, *damage])
     failures = _joined(rig.failures for rig in rigs)
     lacks = _joined(rig.lacks for rig in rigs)
+    by_rig = zip(*(segment.rigs for segment in facts), strict=True)
+    apart = [found for found in map(recorded_apart, by_rig) if found]
     return Summary(
         facts,
         sum(len(rig.pairs) for rig in rigs),
-        sum(rig.failed for rig in rigs),
+        sum(rig.failed for rig in rigs) + sum(found.count for found in apart),
         sum(rig.incomplete for rig in rigs),
         [
             *known,
             *(f'{_counted(found)} lost: {reason}' for reason, found in failures.items()),
+            *(f'{_counted(found)} lost: {APART}' for found in apart),
             *(f'{_counted(found)} {reason}' for reason, found in lacks.items()),
         ],
-        [*known, *failures],
+        [*known, *failures, *([APART] if apart else [])],
     )
 
 
