@@ -155,7 +155,7 @@ class RigReader:
                         'its camera_info is recorded so much later that more than '
                         f'{QUEUE_BYTES >> 20} MiB of images were between them'
                     )
-            except (CalibrationError, PlaybackError) as error:
+            except (ImageError, CalibrationError, PlaybackError) as error:
                 found = self._failed(_left_image(left), str(error))
             else:
                 if infos is None:
