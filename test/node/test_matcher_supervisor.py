@@ -138,6 +138,8 @@ def test_a_second_size_is_that_of_the_parameters_and_is_said() -> None:
     assert Settings(upsampling=1.5).matcher_options().upsampling == 1.5
     matchers = MatcherSupervisor(FaultLog(lambda level, text: None))
     matchers.open(Settings(preset='finest', device='cpu'))
+    assert matchers.description().endswith(', and at 2 times the size, refined by sgbm')
+    matchers.open(Settings(preset='finest', device='cpu', sgbm_refinement='never'))
     assert matchers.description().endswith(', and at 2 times the size')
     matchers.close()
 
