@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import sgbm_refinement
@@ -101,13 +102,17 @@ class MatcherOptions:
         except ValueError as error:
             raise S2M2Error(str(error)) from error
 
-    def _config(self) -> S2M2Config | None:
-        """Return the sizes of the network; None if it is not one of ours."""
+    def _file(self) -> Path | None:
+        """Return the file of the network; None if the backend needs none."""
         entry = BACKENDS.get(self.backend)
         if entry is not None and not entry.needs_checkpoint:
             return None
-        file = find_checkpoint(self.checkpoint)
-        return None if is_onnx_file(file) else read_config(file)
+        return find_checkpoint(self.checkpoint)
+
+    def _config(self) -> S2M2Config | None:
+        """Return the sizes of the network; None if it is not one of ours."""
+        file = self._file()
+        return None if file is None or is_onnx_file(file) else read_config(file)
 
     def _chosen_refinement(self) -> str:
         """Return 'always' or 'never', and log what 'auto' is; raises S2M2Error."""
@@ -116,10 +121,11 @@ class MatcherOptions:
             raise S2M2Error(f"sgbm_refinement must be one of {allowed}, not '{given}'")
         if self.sgbm_refinement != REFINE_AUTO:
             return self.sgbm_refinement
+        file = self._file()
         serves = (
-            self._config() is not None
+            file is not None
             and resolve_device(self.device).type == 'cpu'
-            and has_baseline_weights(find_checkpoint(self.checkpoint))
+            and has_baseline_weights(file)
             and sgbm_refinement.is_available()
         )
         if not serves:

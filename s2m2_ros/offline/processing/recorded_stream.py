@@ -28,10 +28,7 @@ from s2m2_ros.offline.processing.kept_topics import KeptTopics
 from s2m2_ros.offline.processing.namespaces import rig_namespaces
 from s2m2_ros.offline.processing.options import ProcessOptions
 from s2m2_ros.offline.processing.pair_extras import PairExtras
-from s2m2_ros.offline.processing.recorded_cameras import (
-    FoundCameras,
-    find_cameras,
-)
+from s2m2_ros.offline.processing.recorded_cameras import FoundCameras, find_cameras
 from s2m2_ros.offline.processing.recorded_extras import MARGIN_NS, RecordedExtras
 from s2m2_ros.offline.processing.recorded_messages import RecordedMessages, widened
 from s2m2_ros.offline.processing.rig_reader import RecordedImage, RigPlace, RigReader

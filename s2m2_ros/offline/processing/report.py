@@ -117,12 +117,13 @@ def _inputs(rig: Rig, segments: Sequence[RigFacts]) -> Iterable[tuple[str, str]]
     left = sum(facts.left_images for facts in segments)
     right = sum(facts.right_images for facts in segments)
     pairs = sum(len(facts.pairs) + facts.failed for facts in segments)
-    apart = recorded_apart(segments)
-    matched = pairs + (apart.count if apart else 0)
+    found_apart = recorded_apart(segments)
+    apart = found_apart.count if found_apart else 0
+    matched = pairs + apart
     yield 'left images', f'{rig.topics.left}: {left}, {left - matched} without a counterpart'
     yield 'right images', f'{rig.topics.right}: {right}, {right - matched} without a counterpart'
     yield 'calibrations', f'{rig.topics.left_info}, {rig.topics.right_info}'
-    failed = sum(facts.failed for facts in segments) + (apart.count if apart else 0)
+    failed = sum(facts.failed for facts in segments) + apart
     if failed:
         yield 'pairs that could not be processed', str(failed)
 
