@@ -21,6 +21,7 @@ from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from sensor_msgs_py.point_cloud2 import create_cloud_xyz32
 from std_msgs.msg import Header
 
+from s2m2_ros.confidence_tables import meaning_of
 from s2m2_ros.geometry import (
     CloudOptions,
     FlyingPixelFilter,
@@ -95,7 +96,9 @@ def cloud_cases() -> dict[str, Case]:
                 estimate,
                 {Output.POINTS},
                 image=image,
-                deviation=lambda confidence: disparity_deviation(confidence, 'starter'),
+                deviation=lambda confidence: disparity_deviation(
+                    confidence, meaning_of('starter')
+                ),
                 options=chosen,
                 workspace=memory,
             )

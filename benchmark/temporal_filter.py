@@ -12,6 +12,7 @@ from itertools import count
 import torch
 
 from benchmark.registration import milliseconds, room, stereo
+from s2m2_ros.confidence_tables import meaning_of
 from s2m2_ros.geometry import RigidTransform, registration_kernel
 from s2m2_ros.geometry.target_camera import IDENTITY_ROTATION
 from s2m2_ros.geometry.uncertainty import disparity_deviation
@@ -48,7 +49,9 @@ def main() -> None:
             place = (step * (number % 2), 0.0, 0.0)  # noqa: B023
             measurement = Measurement(
                 result=result,
-                deviation=lambda confidence: disparity_deviation(confidence, 'starter'),
+                deviation=lambda confidence: disparity_deviation(
+                    confidence, meaning_of('starter')
+                ),
                 camera=camera,
                 source=(),
                 scale=1.0,

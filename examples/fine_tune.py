@@ -234,6 +234,9 @@ def train(arguments: argparse.Namespace) -> int:
     for name, values in before.items():
         print(f'{name}: {values.mean():.2f} before, {after[name].mean():.2f} after')
     print(f'{verdict(before, after)}: {tuned}')
+    if labeled:
+        words = f's2m2 weights fit-confidence {arguments.check} --checkpoint {tuned}'
+        print(f'if you use it, count what its confidence is worth: {words}')
     return 0
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from s2m2_ros.inference import StereoMatcher
 
 SUMMARY = 'score a checkpoint on pairs with ground truth, beside OpenCV SGBM'
+PROCEDURAL_SIZE = '24x256x512'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_matcher_arguments(parser)
     parser.add_argument('--limit', type=int, default=0, help='only so many pairs; 0: all')
-    parser.add_argument('--size', default='24x256x512', help='COUNTxHEIGHTxWIDTH, procedural only')
+    parser.add_argument(
+        '--size', default=PROCEDURAL_SIZE, help='COUNTxHEIGHTxWIDTH, procedural only'
+    )
     parser.add_argument(
         '--no-sgbm', action='store_true', help='skip SGBM (ignored with --backend sgbm)'
     )

@@ -1,10 +1,11 @@
-"""`s2m2 weights`: list, download, add, locate and verify checkpoints."""
+"""`s2m2 weights`: list, download, add, locate and verify checkpoints, count their confidence."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from s2m2_ros.cli import fit_confidence
 from s2m2_ros.weights import (
     CHECKPOINTS,
     Checkpoint,
@@ -23,7 +24,7 @@ from s2m2_ros.weights import (
 )
 from s2m2_ros.weights.other_networks import READY_MADE, is_onnx_file
 
-SUMMARY = 'list, download, add, locate and verify checkpoints'
+SUMMARY = 'list, download, add, locate and verify checkpoints, count their confidence'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     locating = actions.add_parser('path', help='print the path of a checkpoint')
     locating.add_argument('name')
     verifying = actions.add_parser('verify', help='verify the checksums of downloaded files')
+    fitting = actions.add_parser(
+        'fit-confidence',
+        help=fit_confidence.SUMMARY,
+        description=f'{fit_confidence.SUMMARY}, and write the table beside it',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    fit_confidence.add_arguments(fitting)
     for action in (listing, fetching, adding, locating, verifying):
         action.add_argument(
             '--cache-folder', type=Path, help='instead of $S2M2_ROS_CACHE or ~/.cache/s2m2_ros'
@@ -64,6 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _download(CHECKPOINTS[arguments.name], folder, agreed=arguments.accept_license)
     if arguments.action == 'add':
         return _add(arguments.file, arguments.name, folder, replace=arguments.replace)
+    if arguments.action == 'fit-confidence':
+        return fit_confidence.run(arguments)
     if arguments.action == 'path':
         print(find_checkpoint(arguments.name, folder=folder))
         return 0

@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 
+from s2m2_ros.confidence_tables import ConfidenceMeaning, meaning_of
 from s2m2_ros.inference import selection
 from s2m2_ros.inference.backend import Backend, Maps
 from s2m2_ros.inference.backends.devices import on_device
+from s2m2_ros.inference.counted_confidence import counted_meaning
 from s2m2_ros.inference.errors import ClosedError, DeviceMemoryError, OptionError
 from s2m2_ros.inference.hardware.device_memory import is_out_of_memory, release, width_that_fits
 from s2m2_ros.inference.hardware.timing import StageTimings, mark
@@ -47,6 +49,8 @@ class StereoMatcher:
             as `max_width` allows, and each pixel is taken from the finer result unless the other
             one is much more trusted.
         refinement: what refines the disparity by semi-global matching; None: nothing does.
+        confidence_meaning: what the confidence of the results means, for
+            `geometry.uncertainty`.
 
     Calls from several threads are run one after the other. Closing (also by `with`) frees the
     device memory.
@@ -61,6 +65,7 @@ class StereoMatcher:
         max_width: int = 0,
         upsampling: float = 1.0,
         refinement: SgbmRefinement | None = None,
+        confidence_meaning: ConfidenceMeaning | None = None,
     ) -> None:
         """Wrap an opened backend; use `open` unless you wrote the backend yourself."""
         if max_width < 0:
@@ -75,6 +80,7 @@ class StereoMatcher:
         self.upsampling = upsampling
         self.refinement = refinement
         self._backend: Backend | None = backend
+        self.confidence_meaning = confidence_meaning or meaning_of(self.confidence_table)
         self._uploader = Uploader(backend.device)
         self._lock = threading.Lock()
 
@@ -93,6 +99,7 @@ class StereoMatcher:
         sgbm_refinement: bool = False,
         cache_folder: Path | None = None,
         sgbm: SgbmOptions | None = None,
+        counted_confidence: bool = True,
     ) -> StereoMatcher:
         """Load a checkpoint and return a matcher.
 
@@ -119,12 +126,16 @@ class StereoMatcher:
                 the `sgbm` backend is not refined by itself.
             cache_folder: where engines are kept between runs; default: the user's cache folder.
             sgbm: how the `sgbm` backend and the refinement match; default: `SgbmOptions()`.
+            counted_confidence: take what the confidence means from the table beside the
+                checkpoint (`s2m2 weights fit-confidence`), where there is one.
 
         Raises:
             WeightsError: the checkpoint is not known or does not exist.
             CheckpointError: the file is not a checkpoint of this network.
             InferenceError, DescriptionError: an ONNX file cannot be used, or its description is
                 wrong.
+            ConfidenceTableError: the table of confidence beside the checkpoint is damaged, or was
+                counted for other weights.
             BackendUnavailableError: backend or device cannot be used here; says what is missing.
             OptionError: an option is out of range; also a ValueError.
 
@@ -147,6 +158,9 @@ class StereoMatcher:
             upsampling=upsampling,
             refinement=SgbmRefinement(sgbm, allow_negative=allow_negative)
             if sgbm_refinement and is_network
+            else None,
+            confidence_meaning=counted_meaning(checkpoint, opened)
+            if is_network and counted_confidence
             else None,
         )
 
@@ -222,7 +236,7 @@ class StereoMatcher:
 
     @property
     def confidence_table(self) -> str:
-        """The name under which `geometry.uncertainty` knows where the confidence comes from."""
+        """The name under which `confidence_tables` knows where the confidence comes from."""
         own = getattr(self._backend, 'confidence_table', '')
         return str(own) or self.checkpoint or self.backend
 

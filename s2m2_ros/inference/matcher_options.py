@@ -83,8 +83,8 @@ class MatcherOptions:
             _logger.info('preset %s is ignored: it is for S2M2 networks', self.preset)
         return replace(self, preset=AUTO, **filled)
 
-    def open(self) -> StereoMatcher:
-        """Return a matcher; raises S2M2Error."""
+    def open(self, *, counted_confidence: bool = True) -> StereoMatcher:
+        """Return a matcher; see `StereoMatcher.open`. Raises S2M2Error."""
         options = self.resolved()
         try:
             return StereoMatcher.open(
@@ -98,6 +98,7 @@ class MatcherOptions:
                 upsampling=options.upsampling,
                 sgbm_refinement=options.sgbm_refinement == REFINE_ALWAYS,
                 sgbm=options.sgbm,
+                counted_confidence=counted_confidence,
             )
         except ValueError as error:
             raise S2M2Error(str(error)) from error

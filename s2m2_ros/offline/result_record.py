@@ -52,6 +52,8 @@ class Recipe:
             'network': dict(matcher.network_description),
             **matcher_options,
         }
+        if matcher.confidence_meaning.sha256:
+            facts['confidence_table_sha256'] = matcher.confidence_meaning.sha256
         return cls(s2m2_ros.__version__, facts, dict(options), {})
 
     def with_inputs(self, digests: Mapping[str, Sequence[str]]) -> Recipe:

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from s2m2_ros.confidence_tables import ConfidenceMeaning
 from s2m2_ros.geometry import HostOutputs, Output, OutputOptions, compute_outputs
 from s2m2_ros.geometry.pair_findings import Finding, content_findings, findings
 from s2m2_ros.geometry.rectification_check import Examination, examine
@@ -115,18 +116,18 @@ class StereoPipeline:
         pose = moment.pose() if options.temporal.mode == 'tf' else None
         matched = result.timings
         started = mark(self.matcher.device)
-        network = self.matcher.confidence_table
-        result = _trusted(result, prepared, network)
+        meaning = self.matcher.confidence_meaning
+        result = _trusted(result, prepared, meaning)
         if kept is not None:
             result = _restricted(result, kept)
         working_size = self.matcher.working_size(height, width)
         scale = width / self.matcher.matched_width(height, width)
-        deviation = partial(disparity_deviation, network=network, scale=scale)
+        deviation = partial(disparity_deviation, meaning=meaning, scale=scale)
         measurement = Measurement(
             result=result,
             deviation=deviation,
             camera=prepared.camera,
-            source=(network, self.matcher.backend, scale, outputs.rectified),
+            source=(self.matcher.confidence_table, self.matcher.backend, scale, outputs.rectified),
             scale=scale,
             stamp_ns=moment.stamp_ns,
             pose=pose,
@@ -195,11 +196,13 @@ def _in_phase(
     return replace(options, clearing=replace(options.clearing, phase=state.clearing_phase))
 
 
-def _trusted(result: MatchResult, prepared: PreparedPair, network: str) -> MatchResult:
+def _trusted(
+    result: MatchResult, prepared: PreparedPair, meaning: ConfidenceMeaning
+) -> MatchResult:
     """Return the result with calibrated confidence, 0 where there is nothing to match."""
     if prepared.content.nothing_to_match:
         return replace(result, confidence=torch.zeros_like(result.confidence))
-    confidence = calibrated_confidence(result.confidence, network)
+    confidence = calibrated_confidence(result.confidence, meaning)
     if prepared.valid is None:
         return replace(result, confidence=confidence)
     return replace(

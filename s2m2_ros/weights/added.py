@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from s2m2_ros.atomic_files import write_atomically
+from s2m2_ros.confidence_files import has_table, read_table, table_path
 from s2m2_ros.regular_files import read_regular_file
 from s2m2_ros.text_safety import safe_text
 from s2m2_ros.weights.errors import WeightsError
@@ -83,6 +84,8 @@ def add_file(
 ) -> AddedCheckpoint:
     """Copy a file into the weights folder, so that it is found by its name.
 
+    What the file's confidence is worth is copied too, where there is a table beside it.
+
     Args:
         file: what is copied.
         name: what it is called from now on.
@@ -95,7 +98,7 @@ def add_file(
         replace: whether another file of that name may be replaced.
 
     Raises WeightsError if the name is taken or invalid, the file is not of a known kind, or the
-    disk does not take it.
+    disk does not take it; ConfidenceTableError if the table beside it is damaged.
 
     """
     check_name(name)
@@ -106,6 +109,7 @@ def add_file(
         )
     folder = private_folder(cache_folder, *FOLDERS)
     previous = find_record(name, cache_folder)
+    table = read_table(table_path(file)).to_yaml() if has_table(file) else b''
     try:
         temporary, digest = _copied(file, folder, content)
         try:
@@ -117,6 +121,8 @@ def add_file(
             target = folder / f'{name}{suffix}'
             _remove(previous, folder)
             beside = dict(companions or {})
+            if table:
+                beside[table_path(target).name] = table
             if description:
                 beside[target.with_suffix('.yaml').name] = description.encode()
             for other, data in beside.items():
@@ -193,7 +199,7 @@ def _remove(record: AddedCheckpoint | None, folder: Path) -> None:
     (folder / f'{record.name}{RECORD_SUFFIX}').unlink(missing_ok=True)
     main = folder / record.filename
     others = (folder / name for name in record.companions)
-    for path in (main, main.with_suffix('.yaml'), *others):
+    for path in (main, main.with_suffix('.yaml'), table_path(main), *others):
         path.unlink(missing_ok=True)
 
 

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s2m2_ros.confidence_tables import TABLES, meaning_of
 from s2m2_ros.geometry.uncertainty import (
-    TABLES,
     calibrated_confidence,
     depth_deviation,
     disparity_deviation,
@@ -51,11 +51,11 @@ def test_tables_are_monotone(network: str) -> None:
 @pytest.mark.parametrize('network', NETWORKS)
 def test_maps_are_monotone_and_bounded(network: str) -> None:
     steps = torch.linspace(0, 1, 10_001)
-    confidence = calibrated_confidence(steps, network)
+    confidence = calibrated_confidence(steps, meaning_of(network))
     assert (confidence.diff() >= 0).all()
     assert confidence.min() == 0
     assert confidence.max() <= 1
-    deviation = disparity_deviation(steps, network)
+    deviation = disparity_deviation(steps, meaning_of(network))
     assert (deviation[1:].diff() <= 0).all()
     assert (deviation > 0).all()
 
@@ -63,40 +63,43 @@ def test_maps_are_monotone_and_bounded(network: str) -> None:
 def test_the_tables_hold_at_their_knots() -> None:
     table = TABLES['starter']
     knots = torch.tensor(table.confidence)
-    likely = calibrated_confidence(knots, 'starter')
+    likely = calibrated_confidence(knots, meaning_of('starter'))
     assert likely.tolist() == pytest.approx(table.likely, abs=2e-3)
-    deviation = disparity_deviation(torch.tensor(table.likely), 'starter')
+    deviation = disparity_deviation(torch.tensor(table.likely), meaning_of('starter'))
     assert deviation.tolist() == pytest.approx(table.deviation, rel=0.05)
 
 
 def test_confidence_zero_stays_zero_and_is_infinitely_uncertain() -> None:
     for network in (*NETWORKS, 'L', 'mine.safetensors'):
         zero = torch.zeros(2, 3)
-        assert (calibrated_confidence(zero, network) == 0).all()
-        assert disparity_deviation(zero, network).isinf().all()
+        assert (calibrated_confidence(zero, meaning_of(network)) == 0).all()
+        assert disparity_deviation(zero, meaning_of(network)).isinf().all()
         unknown = torch.full((2, 3), torch.nan)
-        assert disparity_deviation(unknown, network).isinf().all()
+        assert disparity_deviation(unknown, meaning_of(network)).isinf().all()
 
 
 def test_other_networks_keep_their_confidence_and_take_the_starters_deviation() -> None:
     confidence = torch.rand(4, 5)
-    assert calibrated_confidence(confidence, 'L') is confidence
-    assert calibrated_confidence(confidence, 'sgbm') is confidence
+    assert calibrated_confidence(confidence, meaning_of('L')) is confidence
+    assert calibrated_confidence(confidence, meaning_of('sgbm')) is confidence
     assert torch.equal(
-        disparity_deviation(confidence, 'L'), disparity_deviation(confidence, 'starter')
+        disparity_deviation(confidence, meaning_of('L')),
+        disparity_deviation(confidence, meaning_of('starter')),
     )
 
 
 def test_matching_at_half_the_width_doubles_the_deviation() -> None:
     confidence = torch.tensor([0.5, 0.9])
-    once, twice = (disparity_deviation(confidence, 'starter', scale=s) for s in (1.0, 2.0))
+    once, twice = (
+        disparity_deviation(confidence, meaning_of('starter'), scale=s) for s in (1.0, 2.0)
+    )
     assert torch.equal(twice, 2 * once)
 
 
 @given(st.floats(0, 1, width=32))
 def test_the_same_confidence_gives_the_same_bits(value: float) -> None:
-    one = calibrated_confidence(torch.tensor([value]), 'starter')
-    many = calibrated_confidence(torch.full((3, 1000), value), 'starter')
+    one = calibrated_confidence(torch.tensor([value]), meaning_of('starter'))
+    many = calibrated_confidence(torch.full((3, 1000), value), meaning_of('starter'))
     assert one.dtype == torch.float32
     assert (many == one).all()
 
@@ -114,9 +117,9 @@ def test_confidence_and_deviation_hold_on_a_real_pair(network: str) -> None:
     if network == 'left_right_check':
         mirror = matcher.match(right[:, ::-1].copy(), left[:, ::-1].copy())
         own = check(result.disparity, mirrored(mirror.disparity)).confidence
-    confidence = calibrated_confidence(own, network)
+    confidence = calibrated_confidence(own, meaning_of(network))
     error = np.abs(result.disparity.numpy() - truth)
-    deviation = disparity_deviation(confidence, network).numpy()
+    deviation = disparity_deviation(confidence, meaning_of(network)).numpy()
     likely = confidence.numpy()
     # Where views differ by 1 to 2 px, scenes differ more than in a network's own confidence.
     allowed = 0.12 if network == 'left_right_check' else 0.1

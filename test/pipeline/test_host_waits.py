@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from s2m2_ros.confidence_tables import meaning_of
 from s2m2_ros.geometry import CameraModel, Output, RegionOfInterest, outputs
 from s2m2_ros.geometry.download import Downloaded, copy_from_cuda
 from s2m2_ros.geometry.image_mask import ImageMask
@@ -79,6 +80,7 @@ class FakeMatcher:
 
     device = META
     confidence_table = 'S'
+    confidence_meaning = meaning_of('S')
     backend = 'torch'
 
     def __init__(self, fake: FakeDevice) -> None:

@@ -45,6 +45,7 @@ ELSEWHERE: Mapping[str, str] = {
     r's2m2 doctor': 'test/test_doctor.py',
     r'make latency': 'test/ros/test_latency_script.py',
     r'python examples/fine_tune\.py': 'test/training/test_fine_tune_example.py',
+    r's2m2 weights fit-confidence': 'test/cli/test_fit_confidence.py',
     r'python -m benchmark\.confidence': 'test/geometry/test_uncertainty.py',
     r'pip install \.': 'test/ros/test_installation.py',
     r'(python3 -m )?colcon build': 'test/ros/test_installation.py',

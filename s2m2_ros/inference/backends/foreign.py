@@ -31,7 +31,7 @@ from s2m2_ros.inference.other_networks.sessions import HostSession, runner_for
 
 _logger = logging.getLogger(__name__)
 
-# The table of `geometry.uncertainty` for confidence that comes from the left-right check.
+# The table of `confidence_tables` for confidence that comes from the left-right check.
 CHECKED = 'left_right_check'
 REFERENCE = 'ONNX Runtime on the processor'
 

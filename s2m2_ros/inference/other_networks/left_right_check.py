@@ -32,7 +32,7 @@ def check(of_left: torch.Tensor, of_right: torch.Tensor, *, scale: float = 1.0) 
 
     Visible is a pixel x with ``|d_left(x) - d_right(x - d_left(x))|`` of at most 1 px of the
     width at which was matched. Confidence is ``exp(-difference)`` in these pixels, 0 where the
-    right view does not show the point; `geometry.uncertainty` knows what that is worth.
+    right view does not show the point; `confidence_tables` knows what that is worth.
 
     Args:
         of_left: (..., H, W) disparity of the left view in pixels.

@@ -1,0 +1,92 @@
+"""`s2m2 weights fit-confidence`: count what the confidence of a checkpoint is worth."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from s2m2_ros.cli.evaluate import PROCEDURAL_SIZE, dataset_pairs
+from s2m2_ros.cli.matcher_options import add_matcher_arguments, matcher_options
+from s2m2_ros.errors import S2M2Error
+
+if TYPE_CHECKING:
+    from s2m2_ros.evaluation.confidence_fit import MatchedPair, Sample
+    from s2m2_ros.inference import StereoMatcher
+
+SUMMARY = 'count what the confidence of a checkpoint is worth on pairs with truth'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of this action."""
+    parser.add_argument(
+        'data',
+        nargs='+',
+        help='pairs with truth that no training saw, as `s2m2 evaluate` takes them; each set '
+        'counts alike',
+    )
+    parser.add_argument(
+        '--check',
+        nargs='+',
+        default=[],
+        metavar='DATA',
+        help='other pairs: print how often the errors there are what the confidence says',
+    )
+    parser.add_argument('--replace', action='store_true', help='replace an earlier table')
+    add_matcher_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the table beside the checkpoint; print what it is worth."""
+    from s2m2_ros.confidence_files import CountedConfidence, table_path, write_table
+    from s2m2_ros.confidence_tables import TABLES, ConfidenceMeaning
+    from s2m2_ros.evaluation.confidence_fit import Sample, fit_table, reliability_table
+    from s2m2_ros.inference.counted_confidence import weights_sha256
+    from s2m2_ros.weights import find_checkpoint
+
+    if arguments.checkpoint in TABLES or arguments.backend == 'sgbm':
+        name = 'sgbm' if arguments.backend == 'sgbm' else arguments.checkpoint
+        raise S2M2Error(
+            f"'{name}' has a table in this package: name by --checkpoint the weights that you "
+            'trained or added'
+        )
+    file = find_checkpoint(arguments.checkpoint)
+    path = table_path(file)
+    if os.path.lexists(path) and not arguments.replace:
+        raise S2M2Error(f'{path}: there is a table already: --replace replaces it')
+    with matcher_options(arguments).open(counted_confidence=False) as matcher:
+        samples = [_sample(matcher, name) for name in arguments.data]
+        table = fit_table(Sample.joined(samples))
+        counted_on = tuple(
+            f'{name}: {len(sample.error)} pixels'
+            for name, sample in zip(arguments.data, samples, strict=True)
+        )
+        weights = weights_sha256(file, matcher.network_description)
+        write_table(path, CountedConfidence(table, weights, counted_on))
+        print(f'{path}: corrects the confidence of {arguments.checkpoint} from now on')
+        meaning = ConfidenceMeaning(str(path), table)
+        for name in arguments.check:
+            print(f'\n{name}:\n{reliability_table(_sample(matcher, name), meaning)}')
+    return 0
+
+
+def _sample(matcher: StereoMatcher, dataset: str) -> Sample:
+    from s2m2_ros.evaluation.confidence_fit import Sample
+
+    return Sample.of_pairs(_matched(matcher, dataset))
+
+
+def _matched(matcher: StereoMatcher, dataset: str) -> Iterator[MatchedPair]:
+    """Match the pairs of a set one by one."""
+    from s2m2_ros.evaluation.confidence_fit import MatchedPair
+
+    for pair in dataset_pairs(dataset, size=PROCEDURAL_SIZE):
+        result = matcher.match(pair.left, pair.right).cpu()
+        height, width = pair.disparity.shape
+        yield MatchedPair(
+            result.disparity.numpy(),
+            result.confidence.numpy(),
+            pair.disparity,
+            width / matcher.matched_width(height, width),
+        )

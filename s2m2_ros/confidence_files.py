@@ -1,0 +1,136 @@
+"""The table of confidence beside a checkpoint: `NAME.confidence.yaml` for `NAME.pth`.
+
+It names the weights that it was counted for by their SHA-256, so that it is never used for
+others that took their place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from s2m2_ros.atomic_files import write_atomically, write_errors
+from s2m2_ros.confidence_tables import ConfidenceTable, ConfidenceTableError
+from s2m2_ros.regular_files import read_regular_file
+from s2m2_ros.text_safety import safe_text
+
+SUFFIX = '.confidence.yaml'
+LARGEST_FILE = 1 << 16
+COLUMNS = ('confidence', 'likely', 'deviation')
+WEIGHTS, COUNTED_ON = 'weights', 'counted_on'
+SHA256 = re.compile('[0-9a-f]{64}')
+
+
+@dataclass(frozen=True)
+class CountedConfidence:
+    """The content of a file.
+
+    Attributes:
+        table: what was counted.
+        weights: SHA-256 of the network that it was counted for; see `weights_sha256` of the
+            matcher.
+        counted_on: the sets of pairs, in words.
+        sha256: of the file that was read; empty if there is none yet.
+
+    """
+
+    table: ConfidenceTable
+    weights: str
+    counted_on: tuple[str, ...] = ()
+    sha256: str = ''
+
+    def to_yaml(self) -> bytes:
+        """Return the content of the file."""
+        values: dict[str, str | list[str] | list[float]] = {
+            COUNTED_ON: list(self.counted_on),
+            WEIGHTS: self.weights,
+            **{name: list(getattr(self.table, name)) for name in COLUMNS},
+        }
+        head = '# What the confidence of these weights is worth: see `s2m2 weights --help`.\n'
+        body = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=95)
+        return (head + body).encode()
+
+
+def table_path(checkpoint: Path) -> Path:
+    """Return where the table of a checkpoint belongs, whether it is there or not."""
+    return checkpoint.with_name(checkpoint.stem + SUFFIX)
+
+
+def has_table(checkpoint: Path) -> bool:
+    """Return whether there is a table beside a checkpoint, readable or not."""
+    path = table_path(checkpoint)
+    return path.exists() or path.is_symlink()
+
+
+def read_table(path: Path) -> CountedConfidence:
+    """Return what a file holds.
+
+    Raises ConfidenceTableError, naming the file and what is wrong with it.
+    """
+    try:
+        content = read_regular_file(path, max_bytes=LARGEST_FILE)
+    except OSError as error:
+        raise ConfidenceTableError(
+            f'{path}: cannot be read ({error.strerror or error})'
+        ) from error
+    try:
+        return _parsed(content)
+    except ConfidenceTableError as error:
+        raise ConfidenceTableError(
+            f'{path}: {error}: delete it, or count again by `s2m2 weights fit-confidence`'
+        ) from error
+
+
+def write_table(path: Path, counted: CountedConfidence) -> None:
+    """Write a file atomically. Raises FileWriteError."""
+    with write_errors(path):
+        write_atomically(path, counted.to_yaml())
+
+
+def _parsed(content: bytes) -> CountedConfidence:
+    try:
+        # Aliases only share what they name, so nothing grows beyond the size of the file.
+        values = yaml.safe_load(content.decode('utf-8-sig'))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfidenceTableError('no readable YAML') from error
+    if not isinstance(values, dict):
+        raise ConfidenceTableError(f'it must hold {WEIGHTS}, {", ".join(COLUMNS)}')
+    known = {COUNTED_ON, WEIGHTS, *COLUMNS}
+    if unknown := [key for key in values if key not in known]:
+        raise ConfidenceTableError(f"unknown key '{safe_text(unknown[0], 60)}'")
+    return CountedConfidence(
+        ConfidenceTable(*(_numbers(values, name) for name in COLUMNS)),
+        _digest(values, WEIGHTS),
+        _texts(values, COUNTED_ON),
+        hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _numbers(values: Mapping[str, Any], name: str) -> tuple[float, ...]:
+    found = values.get(name)
+    if not isinstance(found, list) or not all(type(one) in (int, float) for one in found):
+        raise ConfidenceTableError(f"'{name}' must be a list of numbers")
+    try:
+        return tuple(float(one) for one in found)
+    except OverflowError as error:
+        raise ConfidenceTableError(f"'{name}' holds a number that is too large") from error
+
+
+def _texts(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    found = values.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise ConfidenceTableError(f"'{name}' must be a list of texts")
+    return tuple(found)
+
+
+def _digest(values: Mapping[str, Any], name: str) -> str:
+    found = values.get(name)
+    if not isinstance(found, str) or not SHA256.fullmatch(found):
+        raise ConfidenceTableError(f"'{name}' must be the SHA-256 of the weights, 64 digits")
+    return found
