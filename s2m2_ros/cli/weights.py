@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 
 from s2m2_ros.cli import fit_confidence
@@ -91,8 +92,8 @@ def _list(folder: Path | None) -> int:
             f'{checkpoint.name:8} {checkpoint.variant:8} {size / 1e6:6.0f} MB  '
             f'{checkpoint.licence:13} {where}'
         )
-    _list_other_networks()
     added = list(added_checkpoints(folder or cache_folder()))
+    _list_other_networks({record.name for record in added})
     if added:
         print('\nadded files')
     for record in added:
@@ -103,9 +104,12 @@ def _list(folder: Path | None) -> int:
     return 0
 
 
-def _list_other_networks() -> None:
-    print('\nother networks that need no description: ONNX files with these names')
-    for name, network in READY_MADE.items():
+def _list_other_networks(added: Collection[str]) -> None:
+    """List the networks known by name that are not here yet."""
+    missing = {name: network for name, network in READY_MADE.items() if name not in added}
+    if missing:
+        print('\nother networks that need no description: ONNX files with these names')
+    for name, network in missing.items():
         description = network.description
         print(
             f'{name:8} {description.name:20} {description.license:13} {network.how}, then '

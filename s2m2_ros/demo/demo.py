@@ -34,6 +34,7 @@ from s2m2_ros.player.ros_serialization import serialized
 from s2m2_ros.shared_files import shared_file
 from s2m2_ros.topic_viewer.topic_viewer import ViewOptions, view_topics
 from s2m2_ros.weights import find_checkpoint
+from s2m2_ros.weights.other_networks import is_onnx_file
 
 _logger = logging.getLogger(__name__)
 
@@ -245,7 +246,7 @@ def _write_results(
 ) -> dict[str, Any]:
     nodes = {name: node_summary(pairs) for name, pairs in results.items()}
     pair_of = {NETWORK: shown, CLASSIC: _pair_of(results[CLASSIC], shown.content)}
-    methods = [MethodOutputs(_label(nodes[name]), pair) for name, pair in pair_of.items()]
+    methods = [MethodOutputs(label(nodes[name]), pair) for name, pair in pair_of.items()]
     draw_all(methods, options.output)
     for name, pair in pair_of.items():
         write_ply(options.output / f'points_{name}.ply', read_cloud(pair.messages['points']))
@@ -261,9 +262,11 @@ def _write_results(
     return summary
 
 
-def _label(node: Mapping[str, Any]) -> str:
+def label(node: Mapping[str, Any]) -> str:
     """Return what made a picture, e.g. 'S2M2 starter (torch, float32, 640x480)'."""
     if node['backend'] == CLASSIC:
         return 'OpenCV semi-global matching (sgbm)'
     details = f'{node["backend"]}, {node["precision"]}, {node["width"]}x{node["height"]}'
-    return f'S2M2 {Path(node["checkpoint"]).name} ({details})'
+    checkpoint = node['checkpoint']
+    family = '' if is_onnx_file(find_checkpoint(checkpoint)) else 'S2M2 '
+    return f'{family}{Path(checkpoint).name} ({details})'

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 from stereo_msgs.msg import DisparityImage
 
+from s2m2_ros.demo.demo import label
 from s2m2_ros.demo.subscriber import ReceivedPair, disparity
 from s2m2_ros.demo.summary import agreement
 from s2m2_ros.io.message_data import fill
@@ -53,3 +56,16 @@ def test_unknown_disparities_are_nan() -> None:
     values = np.array([[0.0, -1.0, 3.5]])
     message = DisparityImage(image=image(values), min_disparity=0.0)
     assert disparity(message)[0] == pytest.approx([0.0, np.nan, 3.5], nan_ok=True)
+
+
+def test_a_network_of_others_is_not_called_s2m2(tmp_path: Path) -> None:
+    file = tmp_path / 'blocks.onnx'
+    file.touch()
+    facts = {'backend': 'onnxruntime', 'precision': 'float32', 'width': 640, 'height': 480}
+    assert label({**facts, 'checkpoint': str(file)}) == (
+        'blocks.onnx (onnxruntime, float32, 640x480)'
+    )
+    assert label({**facts, 'checkpoint': 'starter'}) == (
+        'S2M2 starter (onnxruntime, float32, 640x480)'
+    )
+    assert label({'backend': 'sgbm'}) == 'OpenCV semi-global matching (sgbm)'

@@ -126,6 +126,11 @@ def test_a_published_network_is_known_by_the_name_it_gets(
     shown = capsys.readouterr().out
     assert 'described by the ready-made description of LiteAnyStereo V2 S' in shown
     assert 'license: MIT' in shown
+    # It is listed as what is here, no longer as what could be got.
+    assert main(['weights', 'list']) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith('LAS2-')]
+    assert [row.split()[0] for row in rows] == ['LAS2-M', 'LAS2-L', 'LAS2-H', 'LAS2-S']
+    assert str(cache) in rows[-1]
 
 
 def test_weights_in_other_files_become_part_of_the_copy(cache: Path, tmp_path: Path) -> None:
