@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from s2m2_ros.inference.matcher import StereoMatcher
+from s2m2_ros.inference.neighborhoods import farther_neighbors
 
 
 def open_baseline() -> StereoMatcher:
@@ -22,15 +24,5 @@ def fill_holes(disparity: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     That is the usual guess for occlusions (Middlebury's own scripts do it). A row without any
     estimate becomes 0.
     """
-    filled = np.empty_like(disparity)
-    columns = np.arange(disparity.shape[1])
-    for row, values in enumerate(disparity):
-        known = np.flatnonzero(np.isfinite(values))
-        if known.size == 0:
-            filled[row] = 0.0
-            continue
-        place = np.searchsorted(known, columns)
-        after = values[known[np.minimum(place, known.size - 1)]]
-        before = values[known[np.maximum(np.where(place < known.size, place, known.size) - 1, 0)]]
-        filled[row] = np.where(np.isfinite(values), values, np.minimum(before, after))
-    return filled
+    filled = farther_neighbors(torch.from_numpy(disparity)).nan_to_num(0.0)
+    return np.asarray(filled.numpy())

@@ -2,11 +2,14 @@
 
 Semi-global matching places what has texture to a fraction of a pixel, at the images' own size. A
 network that was trained briefly, or that sees the images smaller, does not, but knows the surface;
-so the one is taken where it agrees with the other, and where the other doubts itself. Good weights
-are finer than semi-global matching, and it makes them worse.
+so the one is taken where it agrees with the other, and where the other doubts itself. By how much
+the network is off where they agree is known then, and it is off by as much beside that, on the
+same surface. Good weights are finer than semi-global matching, and it makes them worse.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import torch
@@ -14,13 +17,20 @@ import torch
 from s2m2_ros.inference.backend import Maps
 from s2m2_ros.inference.backends import sgbm
 from s2m2_ros.inference.errors import BackendUnavailableError
+from s2m2_ros.inference.neighborhoods import farther_neighbors, mean_on_surface
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 
 # Pixels of the size that the network matched at: so far a network is off that knows the surface.
 # Of 1 to 6, 4 leaves the fewest wrong pixels of real pairs without more of procedural scenes.
 AGREEMENT_PX = 4.0
-# Below this confidence of the network, any estimate that both views agree on is more likely.
-DOUBT = 0.5
+# Below this confidence of the network, the other estimate is the likelier one where they disagree.
+DOUBT = 0.8
+# Below this visibility, what a pixel shows is hidden in the right view.
+VISIBLE = 0.5
+# Cells in which the network's errors are averaged: of the width, and of `AGREEMENT_PX`.
+CELLS_IN_WIDTH = 100
+LEAST_CELL_PX = 4.0
+CELL_OF_AGREEMENT = 0.75
 # In a window of this side, so many pixels must have texture: on blank surfaces both views agree
 # on whatever costs least.
 TEXTURE_WINDOW = 15
@@ -35,8 +45,10 @@ class SgbmRefinement:
     """Refines the disparity of a network by semi-global matching, which runs on the processor.
 
     What semi-global matching found counts where it agrees with the network, and where there is
-    texture and the network doubts itself; the network's disparity counts elsewhere, and everywhere
-    if semi-global matching knows too little of the pair.
+    texture and the network doubts itself. What only the left view shows continues the farther
+    surface beside it, if the network agrees. Elsewhere the network's disparity counts, corrected
+    as on the same surface around; and it counts as it is everywhere if semi-global matching knows
+    too little of the pair.
     """
 
     def __init__(
@@ -50,6 +62,7 @@ class SgbmRefinement:
         if missing:
             raise BackendUnavailableError('sgbm_refinement', missing, subject='option')
         self._matcher = sgbm.SemiGlobalBackend(options, allow_negative=allow_negative)
+        self._lowest = -math.inf if allow_negative else 0.0
 
     def refine(
         self, maps: Maps, left: torch.Tensor, right: torch.Tensor, *, matched_width: int
@@ -63,15 +76,39 @@ class SgbmRefinement:
             matched_width: the width that the network saw the images at.
 
         """
-        found = self._matcher.infer(left.cpu(), right.cpu()).disparity.to(maps.disparity.device)
+        host = Maps(*(one.cpu() for one in maps))
+        found = self._matcher.infer(left.cpu(), right.cpu()).disparity
+        serves = _serves(found.isfinite(), host)
         limit = AGREEMENT_PX * left.shape[-1] / matched_width
-        # A comparison with NaN, which is unknown, is false.
-        agreeing = (found - maps.disparity).abs() < limit
-        known = found.isfinite()
-        doubted = known & (maps.confidence < DOUBT)
-        taken = agreeing | (doubted & _has_texture(left).to(found.device))
-        taken &= _serves(known, maps)[:, None, None]
-        return maps._replace(disparity=torch.where(taken, found, maps.disparity))
+        refined = host.disparity.clone()
+        for index in serves.nonzero().flatten().tolist():
+            network = Maps(*(one[index] for one in host))
+            textured = _has_texture(left[index : index + 1])[0]
+            refined[index] = _combined(network, found[index], textured, limit)
+        refined = refined.clamp_min(self._lowest)
+        return maps._replace(disparity=refined.to(maps.disparity.device))
+
+
+def _combined(
+    network: Maps, found: torch.Tensor, textured: torch.Tensor, limit: float
+) -> torch.Tensor:
+    """Return the disparity of both, (H, W); those that differ by less than `limit` agree."""
+    disparity, hidden = network.disparity, network.visibility < VISIBLE
+    known = found.isfinite()
+    # A comparison with NaN, which is unknown, is false.
+    agreeing = (found - disparity).abs() < limit
+    taken = agreeing | (known & textured & (network.confidence < DOUBT))
+    behind = farther_neighbors(found)
+    continued = ~known & hidden & ((behind - disparity).abs() < limit)
+    correction = mean_on_surface(
+        found - disparity,
+        agreeing,
+        disparity.nan_to_num(0.0, 0.0, 0.0),
+        cell=max(found.shape[-1] / CELLS_IN_WIDTH, LEAST_CELL_PX),
+        step=CELL_OF_AGREEMENT * limit,
+    )
+    corrected = torch.where(hidden, disparity, disparity + correction)
+    return torch.where(taken, found, torch.where(continued, behind, corrected))
 
 
 def _serves(known: torch.Tensor, maps: Maps) -> torch.Tensor:
