@@ -7,7 +7,7 @@ of their own by `s2m2 weights fit-confidence`. Pairs are named as `s2m2 evaluate
 `scenes:SEED:COUNTxHEIGHTxWIDTH` for procedural scenes of any seed. All sets count alike, whatever
 their size.
 
-    python -m benchmark.confidence --networks starter sgbm left_right_check \
+    python -m benchmark.confidence --networks starter starter_refined sgbm left_right_check \
         --fit motorcycle scenes:20271126:10x256x512 --check FOLDER scenes:20271127:6x256x512
 
 Run it again whenever the weights of `starter` change.
@@ -17,20 +17,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import fields, replace
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from s2m2_ros.cli.evaluate import PROCEDURAL_SIZE, dataset_pairs
 from s2m2_ros.cli.sizes import three_numbers
-from s2m2_ros.confidence_tables import ConfidenceTable, meaning_of
+from s2m2_ros.confidence_tables import meaning_of
 from s2m2_ros.evaluation.confidence_fit import (
     MIN_PIXELS,
     MatchedPair,
     Sample,
+    fit_refined,
     fit_table,
     reliability_table,
 )
@@ -39,6 +37,8 @@ from s2m2_ros.inference import MatchResult, StereoMatcher
 from s2m2_ros.inference.other_networks.left_right_check import check, mirrored
 from s2m2_ros.training.procedural.placement import SceneOptions
 from s2m2_ros.training.procedural.scenes import SceneGenerator
+
+REFINED_STARTER = 'starter_refined'
 
 
 def pairs_of(name: str) -> Iterator[StereoPair]:
@@ -83,48 +83,41 @@ class LeftRightCheck:
 
 
 def open_network(name: str) -> StereoMatcher | LeftRightCheck:
-    """Return the matcher of `sgbm`, of `left_right_check` or of a checkpoint."""
+    """Return the matcher of `sgbm`, `left_right_check`, `starter_refined` or a checkpoint."""
     if name == 'sgbm':
         return StereoMatcher.open(backend='sgbm')
     if name == 'left_right_check':
         return LeftRightCheck()
+    if name == REFINED_STARTER:
+        return StereoMatcher.open('starter', sgbm_refinement=True)
     return StereoMatcher.open(name)
 
 
-def sample(
-    matcher: StereoMatcher | LeftRightCheck, datasets: list[str], cache: Path | None
-) -> Sample:
-    """Match all pairs of some sets; maps are kept in the folder `cache`, if there is one."""
+def sample(matcher: StereoMatcher | LeftRightCheck, datasets: list[str]) -> Sample:
+    """Match all pairs of some sets."""
     return Sample.joined(
-        Sample.of_pairs(
-            MatchedPair(*_maps(matcher, pair, dataset, cache), pair.disparity)
-            for pair in pairs_of(dataset)
-        )
+        Sample.of_pairs(measure(matcher, pair) for pair in pairs_of(dataset))
         for dataset in datasets
     )
 
 
-def _maps(
-    matcher: StereoMatcher | LeftRightCheck, pair: StereoPair, dataset: str, cache: Path | None
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    name = f'{matcher.checkpoint or matcher.backend}-{dataset}-{pair.name}'.replace('/', '_')
-    file = cache / f'{name}.npz' if cache else None
-    if file and file.is_file():
-        kept = np.load(file)
-        return kept['disparity'], kept['confidence']
+def measure(matcher: StereoMatcher | LeftRightCheck, pair: StereoPair) -> MatchedPair:
+    """Match one pair."""
+    if isinstance(matcher, StereoMatcher):
+        return MatchedPair.of(matcher, pair.left, pair.right, pair.disparity)
     result = matcher.match(pair.left, pair.right).cpu()
-    disparity, confidence = result.disparity.numpy(), result.confidence.numpy()
-    if file:
-        np.savez(file, disparity=disparity, confidence=confidence)
-    return disparity, confidence
+    return MatchedPair(result.disparity.numpy(), result.confidence.numpy(), pair.disparity)
 
 
-def print_fit(name: str, table: ConfidenceTable) -> None:
-    """Print a table as it stands in the code."""
-    print(f'{name!r}: ConfidenceTable(')
-    for field, knots in asdict(table).items():
-        print(f'    {field}={knots},')
-    print('),')
+def print_fit(network: str, found: Sample) -> None:
+    """Print the tables as they stand in the code: of `REFINED_STARTER` those of refined pairs."""
+    if network != REFINED_STARTER:
+        print(f'{network!r}: {fit_table(found)},')
+    elif refined := fit_refined(found):
+        for field in fields(refined):
+            print(f'{field.name}={getattr(refined, field.name)},')
+    else:
+        print('too few pixels of refined pairs')
 
 
 def main() -> None:
@@ -141,17 +134,14 @@ def main() -> None:
         metavar='DATASET',
         help=f'print how right each confidence was, where {MIN_PIXELS} pixels had it',
     )
-    parser.add_argument('--cache', type=Path, help='folder that keeps what was matched')
     arguments = parser.parse_args()
-    if arguments.cache:
-        arguments.cache.mkdir(parents=True, exist_ok=True)
     for network in arguments.networks:
         with open_network(network) as matcher:
             if arguments.fit:
-                print_fit(network, fit_table(sample(matcher, arguments.fit, arguments.cache)))
+                print_fit(network, sample(matcher, arguments.fit))
             for dataset in arguments.check:
                 print(f'{network}, {dataset}:')
-                found = sample(matcher, [dataset], arguments.cache)
+                found = sample(matcher, [dataset])
                 print(reliability_table(found, matcher.confidence_meaning))
 
 

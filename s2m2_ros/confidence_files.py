@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from s2m2_ros.atomic_files import write_atomically, write_errors
-from s2m2_ros.confidence_tables import ConfidenceTable, ConfidenceTableError
+from s2m2_ros.confidence_tables import ConfidenceTable, ConfidenceTableError, RefinedTables
 from s2m2_ros.regular_files import read_regular_file
 from s2m2_ros.text_safety import safe_text
 
 SUFFIX = '.confidence.yaml'
 LARGEST_FILE = 1 << 16
 COLUMNS = ('confidence', 'likely', 'deviation')
-WEIGHTS, COUNTED_ON = 'weights', 'counted_on'
+COLUMNS_TEXT = ', '.join(COLUMNS)
+WEIGHTS, COUNTED_ON, REFINED = 'weights', 'counted_on', 'refined'
+REFINED_TABLES = tuple(field.name for field in fields(RefinedTables))
 SHA256 = re.compile('[0-9a-f]{64}')
 
 
@@ -36,6 +38,7 @@ class CountedConfidence:
         weights: SHA-256 of the network that it was counted for; see `weights_sha256` of the
             matcher.
         counted_on: the sets of pairs, in words.
+        refined: the tables for pairs that semi-global matching refines, if they were counted.
         sha256: of the file that was read; empty if there is none yet.
 
     """
@@ -43,15 +46,20 @@ class CountedConfidence:
     table: ConfidenceTable
     weights: str
     counted_on: tuple[str, ...] = ()
+    refined: RefinedTables | None = None
     sha256: str = ''
 
     def to_yaml(self) -> bytes:
         """Return the content of the file."""
-        values: dict[str, str | list[str] | list[float]] = {
+        values: dict[str, Any] = {
             COUNTED_ON: list(self.counted_on),
             WEIGHTS: self.weights,
-            **{name: list(getattr(self.table, name)) for name in COLUMNS},
+            **_plain(self.table),
         }
+        if self.refined is not None:
+            values[REFINED] = {
+                name: _plain(getattr(self.refined, name)) for name in REFINED_TABLES
+            }
         head = '# What the confidence of these weights is worth: see `s2m2 weights --help`.\n'
         body = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=95)
         return (head + body).encode()
@@ -99,17 +107,41 @@ def _parsed(content: bytes) -> CountedConfidence:
         values = yaml.safe_load(content.decode('utf-8-sig'))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfidenceTableError('no readable YAML') from error
-    if not isinstance(values, dict):
-        raise ConfidenceTableError(f'it must hold {WEIGHTS}, {", ".join(COLUMNS)}')
-    known = {COUNTED_ON, WEIGHTS, *COLUMNS}
-    if unknown := [key for key in values if key not in known]:
-        raise ConfidenceTableError(f"unknown key '{safe_text(unknown[0], 60)}'")
+    _check_keys(values, (COUNTED_ON, WEIGHTS, *COLUMNS, REFINED), f'{WEIGHTS}, {COLUMNS_TEXT}')
+    refined = values.get(REFINED)
     return CountedConfidence(
-        ConfidenceTable(*(_numbers(values, name) for name in COLUMNS)),
+        _table(values),
         _digest(values, WEIGHTS),
         _texts(values, COUNTED_ON),
+        None if refined is None else _refined(refined),
         hashlib.sha256(content).hexdigest(),
     )
+
+
+def _refined(values: Any) -> RefinedTables:
+    _check_keys(values, REFINED_TABLES, ', '.join(REFINED_TABLES), within=REFINED)
+    tables = []
+    for name in REFINED_TABLES:
+        _check_keys(values.get(name), COLUMNS, COLUMNS_TEXT, within=f'{REFINED}.{name}')
+        tables.append(_table(values[name]))
+    return RefinedTables(*tables)
+
+
+def _check_keys(values: Any, known: Collection[str], needed: str, *, within: str = '') -> None:
+    """Raise ConfidenceTableError unless it is a mapping with known keys only."""
+    where = f"'{within}'" if within else 'it'
+    if not isinstance(values, dict):
+        raise ConfidenceTableError(f'{where} must hold {needed}')
+    if unknown := [key for key in values if key not in known]:
+        raise ConfidenceTableError(f"{where} has an unknown key '{safe_text(unknown[0], 60)}'")
+
+
+def _table(values: Mapping[str, Any]) -> ConfidenceTable:
+    return ConfidenceTable(*(_numbers(values, name) for name in COLUMNS))
+
+
+def _plain(table: ConfidenceTable) -> dict[str, list[float]]:
+    return {name: list(getattr(table, name)) for name in COLUMNS}
 
 
 def _numbers(values: Mapping[str, Any], name: str) -> tuple[float, ...]:

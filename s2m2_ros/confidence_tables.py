@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from itertools import pairwise
 
 from s2m2_ros.errors import S2M2Error
@@ -65,6 +65,28 @@ def _rises(values: Sequence[float], *, strictly: bool = False) -> bool:
     return all(a < b if strictly else a <= b for a, b in pairwise(values))
 
 
+class Agreement(IntEnum):
+    """What semi-global matching says of a pixel of a network (`sgbm_refinement`)."""
+
+    NOT_COMPARED = 0
+    """It was not asked, or knows too little of the pair."""
+    CONFIRMED = 1
+    """Both agree."""
+    CONTRADICTED = 2
+    """They do not."""
+    UNCONFIRMED = 3
+    """It does not know the pixel."""
+
+
+@dataclass(frozen=True)
+class RefinedTables:
+    """The tables of a network for pixels of pairs that semi-global matching refined."""
+
+    confirmed: ConfidenceTable
+    contradicted: ConfidenceTable
+    unconfirmed: ConfidenceTable
+
+
 class ConfidenceKind(Enum):
     """What is done with the confidence of a matcher."""
 
@@ -85,6 +107,7 @@ class ConfidenceMeaning:
         table: the table.
         kind: what it is used for.
         sha256: of the file; empty for a table of this package.
+        refined: the tables for pairs that were refined; None: `table` serves them too.
 
     """
 
@@ -92,6 +115,15 @@ class ConfidenceMeaning:
     table: ConfidenceTable
     kind: ConfidenceKind = ConfidenceKind.COUNTED
     sha256: str = ''
+    refined: RefinedTables | None = None
+
+    @property
+    def tables(self) -> tuple[ConfidenceTable, ...]:
+        """The tables in the order of `Agreement`, or the only one."""
+        refined = self.refined
+        if refined is None:
+            return (self.table,)
+        return self.table, refined.confirmed, refined.contradicted, refined.unconfirmed
 
 
 # Fitted on Middlebury's motorcycle (741x500) and ten procedural scenes of 512x256 with seed
@@ -133,6 +165,52 @@ TABLES = {
         ),
     ),
 }
+REFINED: dict[str, RefinedTables] = {
+    'starter': RefinedTables(
+        confirmed=ConfidenceTable(
+            confidence=(
+                0.3604, 0.4568, 0.5568, 0.6549, 0.7556, 0.8574, 0.9286, 0.9679, 0.9859, 0.9934,
+                0.9963, 0.9985,
+            ),
+            likely=(
+                0.8518, 0.8518, 0.8518, 0.874, 0.8801, 0.9073, 0.9354, 0.9603, 0.9734, 0.9886,
+                0.998, 0.9999,
+            ),
+            deviation=(
+                0.442, 0.442, 0.442, 0.421, 0.38, 0.324, 0.311, 0.311, 0.302, 0.244, 0.216,
+                0.216,
+            ),
+        ),
+        contradicted=ConfidenceTable(
+            confidence=(
+                0.0595, 0.1479, 0.2507, 0.3508, 0.451, 0.5512, 0.6509, 0.7529, 0.8532, 0.9283,
+                0.9658, 0.9854, 0.9925, 0.9964,
+            ),
+            likely=(
+                0.6256, 0.6256, 0.6256, 0.6256, 0.6256, 0.6256, 0.6256, 0.6256, 0.6256, 0.6256,
+                0.8333, 0.8343, 0.9743, 0.9976,
+            ),
+            deviation=(
+                5.712, 5.712, 5.712, 5.712, 5.712, 5.712, 5.712, 5.712, 5.712, 5.712, 2.103,
+                2.047, 0.785, 0.652,
+            ),
+        ),
+        unconfirmed=ConfidenceTable(
+            confidence=(
+                0.0635, 0.1525, 0.2454, 0.3521, 0.4551, 0.5504, 0.6519, 0.7521, 0.8533, 0.9281,
+                0.967, 0.9853, 0.9927, 0.9964, 0.9984,
+            ),
+            likely=(
+                0.1639, 0.1639, 0.2116, 0.3082, 0.4766, 0.5894, 0.6116, 0.683, 0.7426, 0.8192,
+                0.9226, 0.9226, 0.9476, 0.9928, 1.0,
+            ),
+            deviation=(
+                26.301, 26.301, 21.786, 13.068, 7.845, 5.715, 5.61, 4.0, 2.666, 1.537, 0.867,
+                0.867, 0.791, 0.679, 0.47,
+            ),
+        ),
+    ),
+}
 # fmt: on
 # Their backend returns calibrated confidence.
 CALIBRATED_ALREADY = ('sgbm',)
@@ -152,4 +230,4 @@ def meaning_of(network: str) -> ConfidenceMeaning:
         return ConfidenceMeaning(FALLBACK, TABLES[FALLBACK], ConfidenceKind.UNCOUNTED)
     is_calibrated = network in CALIBRATED_ALREADY
     kind = ConfidenceKind.CALIBRATED if is_calibrated else ConfidenceKind.COUNTED
-    return ConfidenceMeaning(network, TABLES[network], kind)
+    return ConfidenceMeaning(network, TABLES[network], kind, refined=REFINED.get(network))

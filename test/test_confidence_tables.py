@@ -22,6 +22,7 @@ from s2m2_ros.confidence_tables import (
     ConfidenceKind,
     ConfidenceTable,
     ConfidenceTableError,
+    RefinedTables,
     meaning_of,
 )
 
@@ -89,11 +90,14 @@ def test_what_is_written_is_read(
     rising = tuple(sorted(values))
     table = ConfidenceTable(rising, rising, tuple(10 * value for value in rising[::-1]))
     path = tmp_path_factory.mktemp('tables') / 'net.confidence.yaml'
-    write_table(path, CountedConfidence(table, WEIGHTS, ('Szenen: 12 "é"', '# x')))
+    refined = RefinedTables(table, TABLE, table)
+    counted = CountedConfidence(table, WEIGHTS, ('Szenen: 12 "é"', '# x'), refined)
+    write_table(path, counted)
     found = read_table(path)
     assert found.table == table
     assert found.weights == WEIGHTS
     assert found.counted_on == ('Szenen: 12 "é"', '# x')
+    assert found.refined == refined
 
 
 def test_a_file_of_a_person(tmp_path: Path) -> None:
@@ -120,6 +124,9 @@ def test_a_file_of_a_person(tmp_path: Path) -> None:
         (GOOD.format(weights=WEIGHTS).replace('0.95]', 'yes]'), "'likely' must be a list of"),
         (GOOD.format(weights=WEIGHTS).replace('9,', '9' * 400 + ','), "'deviation' .* too large"),
         (GOOD.format(weights=WEIGHTS).replace('0.2, 0.5', '0.5, 0.2'), "'confidence' must rise"),
+        (GOOD.format(weights=WEIGHTS) + 'refined: 3', "'refined' must hold confirmed"),
+        (GOOD.format(weights=WEIGHTS) + 'refined: {sure: 1}', "'refined' has an unknown key"),
+        (GOOD.format(weights=WEIGHTS) + 'refined: {}', "'refined.confirmed' must hold conf"),
         (GOOD.format(weights=WEIGHTS) + 'counted_on: 3', "'counted_on' must be a list of texts"),
     ],
 )

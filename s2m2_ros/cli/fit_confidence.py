@@ -41,7 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the table beside the checkpoint; print what it is worth."""
     from s2m2_ros.confidence_files import CountedConfidence, table_path, write_table
     from s2m2_ros.confidence_tables import TABLES, ConfidenceMeaning
-    from s2m2_ros.evaluation.confidence_fit import Sample, fit_table, reliability_table
+    from s2m2_ros.evaluation.confidence_fit import (
+        Sample,
+        fit_refined,
+        fit_table,
+        reliability_table,
+    )
     from s2m2_ros.inference.counted_confidence import weights_sha256
     from s2m2_ros.weights import find_checkpoint
 
@@ -57,15 +62,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise S2M2Error(f'{path}: there is a table already: --replace replaces it')
     with matcher_options(arguments).open(counted_confidence=False) as matcher:
         samples = [_sample(matcher, name) for name in arguments.data]
-        table = fit_table(Sample.joined(samples))
+        found = Sample.joined(samples)
+        table, refined = fit_table(found), fit_refined(found)
         counted_on = tuple(
             f'{name}: {len(sample.error)} pixels'
             for name, sample in zip(arguments.data, samples, strict=True)
         )
         weights = weights_sha256(file, matcher.network_description)
-        write_table(path, CountedConfidence(table, weights, counted_on))
+        write_table(path, CountedConfidence(table, weights, counted_on, refined))
         print(f'{path}: corrects the confidence of {arguments.checkpoint} from now on')
-        meaning = ConfidenceMeaning(str(path), table)
+        meaning = ConfidenceMeaning(str(path), table, refined=refined)
         for name in arguments.check:
             print(f'\n{name}:\n{reliability_table(_sample(matcher, name), meaning)}')
     return 0
@@ -82,11 +88,4 @@ def _matched(matcher: StereoMatcher, dataset: str) -> Iterator[MatchedPair]:
     from s2m2_ros.evaluation.confidence_fit import MatchedPair
 
     for pair in dataset_pairs(dataset, size=PROCEDURAL_SIZE):
-        result = matcher.match(pair.left, pair.right).cpu()
-        height, width = pair.disparity.shape
-        yield MatchedPair(
-            result.disparity.numpy(),
-            result.confidence.numpy(),
-            pair.disparity,
-            width / matcher.matched_width(height, width),
-        )
+        yield MatchedPair.of(matcher, pair.left, pair.right, pair.disparity)

@@ -7,20 +7,28 @@ uncertain, as the one below.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from s2m2_ros.confidence_tables import FEWEST_KNOTS, ConfidenceMeaning, ConfidenceTable
+from s2m2_ros.confidence_tables import (
+    FEWEST_KNOTS,
+    Agreement,
+    ConfidenceMeaning,
+    ConfidenceTable,
+    RefinedTables,
+)
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.evaluation.evaluate import RIGHT_ERROR
+from s2m2_ros.evaluation.pairs import FloatMap, Picture
 from s2m2_ros.geometry.uncertainty import calibrated_confidence, disparity_deviation
+from s2m2_ros.inference import StereoMatcher
 
 FloatArray = npt.NDArray[np.float64]
-FloatMap = npt.NDArray[np.float32]
 
 ONE_SIGMA = 0.683
 """Of the errors, this fraction lies within one standard deviation of a normal distribution."""
@@ -42,6 +50,8 @@ class MatchedPair:
         confidence: of the network, as the matcher returned it.
         truth: disparity, not finite where unknown.
         scale: width of the images over the width at which they were matched.
+        agreement: of `Agreement`, where semi-global matching refined the disparity.
+        refined_scale: the scale of semi-global matching.
 
     """
 
@@ -49,6 +59,32 @@ class MatchedPair:
     confidence: FloatMap
     truth: FloatMap
     scale: float = 1.0
+    agreement: npt.NDArray[np.int8] | None = None
+    refined_scale: float = 1.0
+
+    @classmethod
+    def of(
+        cls, matcher: StereoMatcher, left: Picture, right: Picture, truth: FloatMap
+    ) -> MatchedPair:
+        """Match a pair, and return what the matcher makes of it."""
+        result = matcher.match(left, right).cpu()
+        height, width = truth.shape
+        agreement = result.agreement
+        return cls(
+            result.disparity.numpy(),
+            result.confidence.numpy(),
+            truth,
+            width / matcher.matched_width(height, width),
+            None if agreement is None else agreement.numpy(),
+            width / matcher.refined_width(height, width),
+        )
+
+    def matched_error(self) -> FloatMap:
+        """Return the error in pixels of the images as they were matched, (H, W)."""
+        scale = np.full(self.truth.shape, self.scale, np.float32)
+        if self.agreement is not None:
+            scale[self.agreement == Agreement.CONFIRMED] = self.refined_scale
+        return np.asarray(np.abs(self.disparity - self.truth) / scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +96,7 @@ class Sample:
         error: of the disparity in pixels of the images as they came, absolute.
         matched_error: the same in pixels of the images as they were matched.
         weight: how much each pixel counts.
+        agreement: of `Agreement`.
 
     """
 
@@ -67,6 +104,7 @@ class Sample:
     error: FloatArray
     matched_error: FloatArray
     weight: FloatArray
+    agreement: npt.NDArray[np.int8]
 
     @classmethod
     def of_pairs(cls, pairs: Iterable[MatchedPair]) -> Sample:
@@ -75,29 +113,40 @@ class Sample:
         Pixels without an estimate or without truth are left out. Raises S2M2Error if that leaves
         none.
         """
-        confidences, errors, matched = [], [], []
-        for pair in pairs:
-            error = np.abs(pair.disparity - pair.truth).astype(np.float64)
-            known = np.isfinite(error)
-            confidences.append(pair.confidence[known].astype(np.float64))
-            errors.append(error[known])
-            matched.append(error[known] / pair.scale)
-        total = sum(map(len, errors))
+        parts = [cls._of_pair(pair) for pair in pairs]
+        total = sum(len(part.error) for part in parts)
         if not total:
             raise S2M2Error('no pixel of these pairs has both an estimate and a truth')
-        confidence, error, matched_error = map(np.concatenate, (confidences, errors, matched))
-        return cls(confidence, error, matched_error, np.full(total, 1 / total))
+        return replace(cls.joined(parts), weight=np.full(total, 1 / total))
+
+    @classmethod
+    def _of_pair(cls, pair: MatchedPair) -> Sample:
+        error = np.abs(pair.disparity - pair.truth)
+        known = np.isfinite(error)
+        agreement = pair.agreement
+        if agreement is None:
+            agreement = np.full(error.shape, Agreement.NOT_COMPARED, np.int8)
+        return cls(
+            pair.confidence[known].astype(np.float64),
+            error[known].astype(np.float64),
+            pair.matched_error()[known].astype(np.float64),
+            np.ones(np.count_nonzero(known)),
+            agreement[known],
+        )
 
     @classmethod
     def joined(cls, samples: Iterable[Sample]) -> Sample:
         """Return all samples as one, in which each set counts alike, whatever its size."""
-        columns = zip(*(sample.columns for sample in samples), strict=True)
+        columns = zip(*(sample.columns() for sample in samples), strict=True)
         return cls(*(np.concatenate(column) for column in columns))
 
-    @property
-    def columns(self) -> tuple[FloatArray, ...]:
-        """All arrays, in the order of the fields."""
-        return self.confidence, self.error, self.matched_error, self.weight
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        """Return all arrays, in the order of the fields."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def chosen(self, mask: npt.NDArray[np.bool_]) -> Sample:
+        """Return some of the pixels."""
+        return Sample(*(column[mask] for column in self.columns()))
 
 
 def fit_table(found: Sample) -> ConfidenceTable:
@@ -105,20 +154,17 @@ def fit_table(found: Sample) -> ConfidenceTable:
 
     Raises S2M2Error if fewer than `FEWEST_KNOTS` bins of confidence hold `MIN_PIXELS` pixels.
     """
-    parts = list(_bins(found, CONFIDENCE_EDGES))
+    parts = [part for _, part in _bins(found, CONFIDENCE_EDGES)]
     if len(parts) < FEWEST_KNOTS:
         raise S2M2Error(
             f'{len(found.error)} pixels with truth are too few to count what confidence means: '
             f'{len(parts)} of {len(CONFIDENCE_EDGES) - 1} bins of confidence hold {MIN_PIXELS} '
             f'pixels, and {FEWEST_KNOTS} must: give more pairs, with what is hard to match in them'
         )
-    weights = np.array([part.weight.sum() for _, part in parts])
-    knots = [np.average(part.confidence, weights=part.weight) for _, part in parts]
-    likely = isotonic(np.array([_likely(part) for _, part in parts]), weights)
-    deviations = [
-        weighted_quantile(part.matched_error, part.weight, ONE_SIGMA) for _, part in parts
-    ]
-    falling = -isotonic(-np.array(deviations), weights)
+    weights = np.array([part.weight.sum() for part in parts])
+    knots = [np.average(part.confidence, weights=part.weight) for part in parts]
+    likely = isotonic(np.array([_likely(part) for part in parts]), weights)
+    falling = -isotonic(-_deviations(parts, likely), weights)
     return ConfidenceTable(
         confidence=_rounded(knots, 4),
         likely=_rounded(likely, 4),
@@ -126,13 +172,26 @@ def fit_table(found: Sample) -> ConfidenceTable:
     )
 
 
+def fit_refined(found: Sample) -> RefinedTables | None:
+    """Return the tables of refined pairs; None where there are too few pixels for one of them."""
+    kinds = Agreement.CONFIRMED, Agreement.CONTRADICTED, Agreement.UNCONFIRMED
+    parts = [found.chosen(found.agreement == kind) for kind in kinds]
+    if any(len(list(_bins(part, CONFIDENCE_EDGES))) < FEWEST_KNOTS for part in parts):
+        return None
+    return RefinedTables(*map(fit_table, parts))
+
+
 def reliability_table(found: Sample, meaning: ConfidenceMeaning) -> str:
     """Return in Markdown how often the errors of a sample are what its confidence says."""
     raw = torch.from_numpy(found.confidence.astype(np.float32))
-    confidence = calibrated_confidence(raw, meaning)
-    deviation = disparity_deviation(confidence, meaning).double().numpy()
-    sigmas = found.matched_error / deviation
-    checked = Sample(confidence.double().numpy(), found.error, sigmas, found.weight)
+    agreement = torch.from_numpy(found.agreement)
+    confidence = calibrated_confidence(raw, meaning, agreement)
+    deviation = disparity_deviation(confidence, meaning, agreement).double().numpy()
+    checked = replace(
+        found,
+        confidence=confidence.double().numpy(),
+        matched_error=found.matched_error / deviation,
+    )
     lines = [
         '| confidence | of all | mean | within 4 px | within 1 sigma | within 2 sigma |',
         '| --- | ---: | ---: | ---: | ---: | ---: |',
@@ -171,8 +230,20 @@ def _bins(found: Sample, edges: FloatArray) -> Iterator[tuple[str, Sample]]:
     for low, high in itertools.pairwise(edges):
         chosen = (found.confidence >= low) & (found.confidence < high)
         if chosen.sum() >= MIN_PIXELS:
-            part = Sample(*(column[chosen] for column in found.columns))
-            yield f'{low:g} to {min(high, 1):g}', part
+            yield f'{low:g} to {min(high, 1):g}', found.chosen(chosen)
+
+
+def _deviations(parts: Sequence[Sample], likely: FloatArray) -> FloatArray:
+    """Return the deviation of each bin; those that are equally likely share it.
+
+    It is looked up by how likely a pixel is right.
+    """
+    found = np.empty_like(likely)
+    for value in np.unique(likely):
+        alike = [part for part, own in zip(parts, likely, strict=True) if own == value]
+        pooled = Sample.joined(alike)
+        found[likely == value] = weighted_quantile(pooled.matched_error, pooled.weight, ONE_SIGMA)
+    return found
 
 
 def _likely(part: Sample) -> float:

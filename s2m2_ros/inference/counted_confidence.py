@@ -31,7 +31,9 @@ def counted_meaning(checkpoint: str | Path, backend: Backend) -> ConfidenceMeani
             'or count again by `s2m2 weights fit-confidence`'
         )
     _logger.info('confidence is corrected by %s', path)
-    return ConfidenceMeaning(str(path), counted.table, sha256=counted.sha256)
+    return ConfidenceMeaning(
+        str(path), counted.table, sha256=counted.sha256, refined=counted.refined
+    )
 
 
 def weights_sha256(file: Path, network_description: Mapping[str, Any]) -> str:

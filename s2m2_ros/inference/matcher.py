@@ -229,6 +229,10 @@ class StereoMatcher:
         find = getattr(self._backend, 'matched_width', None)
         return int(find(*size)) if find else size[1]
 
+    def refined_width(self, height: int, width: int) -> int:
+        """Return the width at which semi-global matching refines images of this size."""
+        return self.refinement.matched_width(height, width) if self.refinement else width
+
     def remarks(self, height: int, width: int) -> tuple[str, ...]:
         """Return what is worth knowing of matching images of this size, in sentences."""
         find = getattr(self._backend, 'remarks', None)
@@ -295,17 +299,23 @@ class StereoMatcher:
         if finer[1] > left.shape[-1]:
             matched_width = finer[1]
             maps = finer_where_trusted(maps, _at_size(backend, left, right, finer))
+        agreements: Sequence[torch.Tensor | None] = [None] * len(lefts)
         if self.refinement is not None:
-            maps = self.refinement.refine(maps, left, right, matched_width=matched_width)
+            maps, agreement = self.refinement.refine(
+                maps, left, right, matched_width=matched_width
+            )
+            agreements = list(agreement)
         timings = None
         if started is not None and uploaded is not None:
             timings = StageTimings(started, uploaded, mark(self.device))
-        pairs = zip(*maps, strict=True)
-        if self.device.type != 'cuda':
-            return [MatchResult(*one, timings) for one in pairs]
-        images = left.permute(0, 2, 3, 1)
+        images: Sequence[torch.Tensor | None] = [None] * len(lefts)
+        if self.device.type == 'cuda':
+            images = list(left.permute(0, 2, 3, 1))
         return [
-            MatchResult(*one, timings, image) for one, image in zip(pairs, images, strict=True)
+            MatchResult(*one, timings, image, agreement)
+            for one, image, agreement in zip(
+                zip(*maps, strict=True), images, agreements, strict=True
+            )
         ]
 
 

@@ -25,6 +25,8 @@ class MatchResult:
         timings: durations of the stages, if the match was called with `timed=True`.
         image: the left image on a CUDA device, (H, W, C), C 1 or 3, uint8 or float32 in 0..255,
             so that it need not be uploaded again; None elsewhere.
+        agreement: int8 (H, W) of `confidence_tables.Agreement`, what semi-global matching says of
+            each pixel; None where it refines nothing.
 
     """
 
@@ -33,9 +35,14 @@ class MatchResult:
     confidence: torch.Tensor
     timings: StageTimings | None = None
     image: torch.Tensor | None = None
+    agreement: torch.Tensor | None = None
 
     def cpu(self) -> MatchResult:
         """Return the same maps in host memory; waits for the device."""
         return MatchResult(
-            self.disparity.cpu(), self.visibility.cpu(), self.confidence.cpu(), self.timings
+            self.disparity.cpu(),
+            self.visibility.cpu(),
+            self.confidence.cpu(),
+            self.timings,
+            agreement=None if self.agreement is None else self.agreement.cpu(),
         )

@@ -10,10 +10,12 @@ same surface. Good weights are finer than semi-global matching, and it makes the
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from s2m2_ros.confidence_tables import Agreement
 from s2m2_ros.inference.backend import Maps
 from s2m2_ros.inference.backends import sgbm
 from s2m2_ros.inference.errors import BackendUnavailableError
@@ -41,6 +43,13 @@ SURE = 0.9
 KNOWN_FRACTION = 0.85
 
 
+class Refined(NamedTuple):
+    """What refinement makes of the maps of a network."""
+
+    maps: Maps
+    agreement: torch.Tensor  # (B, H, W) int8 of `Agreement`
+
+
 class SgbmRefinement:
     """Refines the disparity of a network by semi-global matching, which runs on the processor.
 
@@ -64,9 +73,13 @@ class SgbmRefinement:
         self._matcher = sgbm.SemiGlobalBackend(options, allow_negative=allow_negative)
         self._lowest = -math.inf if allow_negative else 0.0
 
+    def matched_width(self, height: int, width: int) -> int:
+        """Return the width at which images of a size are matched."""
+        return self._matcher.matched_width(height, width)
+
     def refine(
         self, maps: Maps, left: torch.Tensor, right: torch.Tensor, *, matched_width: int
-    ) -> Maps:
+    ) -> Refined:
         """Return the maps with the disparity refined, the others as they are.
 
         Args:
@@ -81,39 +94,60 @@ class SgbmRefinement:
         serves = _serves(found.isfinite(), host)
         limit = AGREEMENT_PX * left.shape[-1] / matched_width
         refined = host.disparity.clone()
+        agreement = torch.full(refined.shape, Agreement.NOT_COMPARED, dtype=torch.int8)
         for index in serves.nonzero().flatten().tolist():
             network = Maps(*(one[index] for one in host))
             textured = _has_texture(left[index : index + 1])[0]
-            refined[index] = _combined(network, found[index], textured, limit)
-        refined = refined.clamp_min(self._lowest)
-        return maps._replace(disparity=refined.to(maps.disparity.device))
+            agreement[index] = _agreement(network.disparity, found[index], limit)
+            refined[index] = self._combined(
+                network, found[index], agreement[index], textured, limit
+            )
+        device = maps.disparity.device
+        return Refined(maps._replace(disparity=refined.to(device)), agreement.to(device))
+
+    def _combined(
+        self,
+        network: Maps,
+        found: torch.Tensor,
+        agreement: torch.Tensor,
+        textured: torch.Tensor,
+        limit: float,
+    ) -> torch.Tensor:
+        """Return the disparity of both, (H, W)."""
+        disparity, hidden = network.disparity, network.visibility < VISIBLE
+        agreeing = agreement == Agreement.CONFIRMED
+        doubted = textured & (network.confidence < DOUBT)
+        taken = agreeing | ((agreement == Agreement.CONTRADICTED) & doubted)
+        behind = farther_neighbors(found)
+        near = (behind - disparity).abs() < limit
+        continued = hidden & near & (agreement == Agreement.UNCONFIRMED)
+        correction = mean_on_surface(
+            found - disparity,
+            agreeing,
+            disparity.nan_to_num(0.0, 0.0, 0.0),
+            cell=max(found.shape[-1] / CELLS_IN_WIDTH, LEAST_CELL_PX),
+            step=CELL_OF_AGREEMENT * limit,
+        )
+        # Corrected to below what is allowed only as far as it is there.
+        lowest = disparity.clamp_max(self._lowest)
+        corrected = torch.where(hidden, disparity, torch.maximum(disparity + correction, lowest))
+        return torch.where(taken, found, torch.where(continued, behind, corrected))
 
 
-def _combined(
-    network: Maps, found: torch.Tensor, textured: torch.Tensor, limit: float
-) -> torch.Tensor:
-    """Return the disparity of both, (H, W); those that differ by less than `limit` agree."""
-    disparity, hidden = network.disparity, network.visibility < VISIBLE
-    known = found.isfinite()
+def _agreement(disparity: torch.Tensor, found: torch.Tensor, limit: float) -> torch.Tensor:
+    """Return what semi-global matching says of a network: (H, W) int8 of `Agreement`.
+
+    Disparities that differ by less than `limit` agree.
+    """
     # A comparison with NaN, which is unknown, is false.
     agreeing = (found - disparity).abs() < limit
-    taken = agreeing | (known & textured & (network.confidence < DOUBT))
-    behind = farther_neighbors(found)
-    continued = ~known & hidden & ((behind - disparity).abs() < limit)
-    correction = mean_on_surface(
-        found - disparity,
-        agreeing,
-        disparity.nan_to_num(0.0, 0.0, 0.0),
-        cell=max(found.shape[-1] / CELLS_IN_WIDTH, LEAST_CELL_PX),
-        step=CELL_OF_AGREEMENT * limit,
-    )
-    corrected = torch.where(hidden, disparity, disparity + correction)
-    return torch.where(taken, found, torch.where(continued, behind, corrected))
+    kinds = torch.where(agreeing, Agreement.CONFIRMED, Agreement.CONTRADICTED)
+    return torch.where(found.isfinite(), kinds, Agreement.UNCONFIRMED).to(torch.int8)
 
 
 def _serves(known: torch.Tensor, maps: Maps) -> torch.Tensor:
     """Return for each of B pairs whether semi-global matching `known` (B, H, W) is to be used."""
-    sure = (maps.confidence > SURE) & (maps.visibility > 0.5)
+    sure = (maps.confidence > SURE) & (maps.visibility >= VISIBLE)
     both, all_sure = (mask.sum((1, 2)) for mask in (known & sure, sure))
     return (both >= KNOWN_FRACTION * all_sure) & (all_sure > 0)
 

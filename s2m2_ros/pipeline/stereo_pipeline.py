@@ -122,7 +122,13 @@ class StereoPipeline:
             result = _restricted(result, kept)
         working_size = self.matcher.working_size(height, width)
         scale = width / self.matcher.matched_width(height, width)
-        deviation = partial(disparity_deviation, meaning=meaning, scale=scale)
+        deviation = partial(
+            disparity_deviation,
+            meaning=meaning,
+            agreement=result.agreement,
+            scale=scale,
+            refined_scale=width / self.matcher.refined_width(height, width),
+        )
         measurement = Measurement(
             result=result,
             deviation=deviation,
@@ -202,7 +208,7 @@ def _trusted(
     """Return the result with calibrated confidence, 0 where there is nothing to match."""
     if prepared.content.nothing_to_match:
         return replace(result, confidence=torch.zeros_like(result.confidence))
-    confidence = calibrated_confidence(result.confidence, meaning)
+    confidence = calibrated_confidence(result.confidence, meaning, result.agreement)
     if prepared.valid is None:
         return replace(result, confidence=confidence)
     return replace(

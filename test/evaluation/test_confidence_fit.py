@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2m2_ros.confidence_tables import ConfidenceMeaning
+from s2m2_ros.confidence_tables import Agreement, ConfidenceMeaning
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.evaluation.confidence_fit import (
     MatchedPair,
     Sample,
+    fit_refined,
     fit_table,
     isotonic,
     reliability_table,
@@ -21,16 +24,20 @@ from s2m2_ros.evaluation.confidence_fit import (
 # Of each thousand pixels: how confident, how many are off by 10 px, and by how much the rest is.
 PLANTED = ((0.15, 750, 3.0), (0.55, 450, 2.0), (0.97, 70, 0.5))
 
+WORSE = ((0.15, 900, 3.0), (0.55, 790, 2.0), (0.97, 710, 0.5))
 
-def planted(*, thousands: int = 4, scale: float = 1.0) -> MatchedPair:
-    """Return a pair of known errors, one row for each line of `PLANTED`."""
+
+def planted(
+    lines: Sequence[tuple[float, int, float]] = PLANTED, *, thousands: int = 4, scale: float = 1.0
+) -> MatchedPair:
+    """Return a pair of known errors, one row for each line."""
     width = 1000 * thousands
     truth = np.full((3, width), 20.0, np.float32)
     error = np.zeros_like(truth)
-    for row, (_, wrong, small) in zip(error, PLANTED, strict=True):
+    for row, (_, wrong, small) in zip(error, lines, strict=True):
         row[:] = small
         row.reshape(thousands, 1000)[:, :wrong] = -10.0
-    confidence = np.repeat(np.array([[c] for c, _, _ in PLANTED], np.float32), width, axis=1)
+    confidence = np.repeat(np.array([[c] for c, _, _ in lines], np.float32), width, axis=1)
     return MatchedPair(truth + error, confidence, truth, scale)
 
 
@@ -47,6 +54,58 @@ def test_the_deviation_is_that_of_the_images_that_are_matched() -> None:
     table = fit_table(Sample.of_pairs([planted(scale=2.0)]))
     assert table.likely == pytest.approx((0.25, 0.55, 0.93))
     assert table.deviation == pytest.approx((5.0, 5.0, 0.25))
+
+
+def test_bins_that_are_equally_likely_share_a_deviation() -> None:
+    # That at 0.55 is right less often than that at 0.15: they are pooled. Of both, 47.5 % are off
+    # by 10 px.
+    lines = ((0.15, 400, 3.0), (0.55, 550, 2.0), (0.97, 70, 0.5))
+    table = fit_table(Sample.of_pairs([planted(lines)]))
+    assert table.likely == pytest.approx((0.525, 0.525, 0.93))
+    assert table.deviation == pytest.approx((10.0, 10.0, 0.5))
+    # Of 20.5 %, 68.3 % of the errors reach the larger one of the others.
+    lines = ((0.15, 200, 3.0), (0.55, 210, 2.0), (0.97, 70, 0.5))
+    table = fit_table(Sample.of_pairs([planted(lines)]))
+    assert table.deviation == pytest.approx((3.0, 3.0, 0.5))
+
+
+def planted_agreement() -> MatchedPair:
+    """Return a pair whose pixels semi-global matching confirmed, contradicted or did not know."""
+    parts = [planted(PLANTED), planted(WORSE), planted(PLANTED)]
+    kinds = Agreement.CONFIRMED, Agreement.CONTRADICTED, Agreement.UNCONFIRMED
+    disparity, confidence, truth = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ('disparity', 'confidence', 'truth')
+    )
+    agreement = np.repeat(np.array(kinds, np.int8), 3)[:, None]
+    wide = np.broadcast_to(agreement, truth.shape)
+    return MatchedPair(disparity, confidence, truth, 2.0, wide, 1.25)
+
+
+def test_refined_pixels_are_counted_by_what_semi_global_matching_says() -> None:
+    found = Sample.of_pairs([planted_agreement()])
+    refined = fit_refined(found)
+    assert refined is not None
+    assert refined.confirmed.likely == pytest.approx((0.25, 0.55, 0.93))
+    assert refined.contradicted.likely == pytest.approx((0.1, 0.21, 0.29))
+    assert refined.unconfirmed.likely == refined.confirmed.likely
+    # The scale of semi-global matching is 1.25 px, that of the network 2 px.
+    assert refined.confirmed.deviation == pytest.approx((8.0, 8.0, 0.4))
+    assert refined.unconfirmed.deviation == pytest.approx((5.0, 5.0, 0.25))
+    # What is counted there is said of the same pixels.
+    meaning = ConfidenceMeaning('here', fit_table(found), refined=refined)
+    rows = [row.split(' | ') for row in reliability_table(found, meaning).splitlines()[2:]]
+    assert [(row[0], row[3]) for row in rows] == [
+        ('| 0 to 0.2', '10.0%'),
+        # 25 % twice, 21 and 29 %.
+        ('| 0.2 to 0.4', '25.0%'),
+        ('| 0.4 to 0.6', '55.0%'),
+        ('| 0.9 to 0.95', '93.0%'),
+    ]
+
+
+def test_without_refined_pixels_there_are_no_tables_of_them() -> None:
+    assert fit_refined(Sample.of_pairs([planted()])) is None
 
 
 def test_each_set_counts_alike_whatever_its_size() -> None:

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 import torch
 
+from s2m2_ros.confidence_tables import Agreement
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference import BackendUnavailableError, Maps, StereoMatcher, matcher_options
 from s2m2_ros.inference.matcher_options import MatcherOptions
+from s2m2_ros.inference.neighborhoods import farther_neighbors
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.inference.sgbm_refinement import SgbmRefinement
 from s2m2_ros.network import S2M2, S2M2Config, save_network
@@ -63,8 +65,8 @@ INNER = np.s_[0, 16:-16, 64:-40]
         # And of twice the width 2 px.
         (TRUTH + 2.5, 0.9, 2 * WIDTH, False),
         # A doubtful estimate gives way, however far it is away.
-        (60.0, 0.49, WIDTH, True),
-        (60.0, 0.51, WIDTH, False),
+        (60.0, 0.79, WIDTH, True),
+        (60.0, 0.81, WIDTH, False),
         (math.nan, 0.0, WIDTH, True),
     ],
 )
@@ -72,13 +74,14 @@ def test_it_is_taken_where_the_network_agrees_or_doubts(
     disparity: float, confidence: float, matched_width: int, refined: bool
 ) -> None:
     before = maps(disparity, confidence)
-    after = SgbmRefinement().refine(before, *views(), matched_width=matched_width)
+    after = SgbmRefinement().refine(before, *views(), matched_width=matched_width).maps
     found = after.disparity[INNER]
     if refined:
         assert (found - TRUTH).abs().median().item() < 0.1
         assert ((found - TRUTH).abs() < 0.5).float().mean().item() > 0.95
     else:
-        assert set(found.flatten().tolist()) == {float(np.float32(disparity))}
+        # But for the little that the network is off around.
+        assert (found - disparity).abs().max().item() < 0.2
     assert torch.equal(after.visibility, before.visibility)
     assert torch.equal(after.confidence, before.confidence)
 
@@ -86,15 +89,17 @@ def test_it_is_taken_where_the_network_agrees_or_doubts(
 def test_what_cannot_be_matched_stays_the_networks() -> None:
     blank = torch.full((1, 1, HEIGHT, WIDTH), 128.0)
     before = maps(TRUTH, 0.3)
-    after = SgbmRefinement().refine(before, blank, blank, matched_width=WIDTH)
+    after = SgbmRefinement().refine(before, blank, blank, matched_width=WIDTH).maps
     assert torch.equal(after.disparity, before.disparity)
 
 
 def test_views_that_do_not_agree_row_by_row_are_left_to_the_network() -> None:
     left, right = views()
     before = maps(TRUTH + 2, 0.9)
-    after = SgbmRefinement().refine(
-        before, left, torch.roll(right, 3, dims=2), matched_width=WIDTH
+    after = (
+        SgbmRefinement()
+        .refine(before, left, torch.roll(right, 3, dims=2), matched_width=WIDTH)
+        .maps
     )
     assert torch.equal(after.disparity, before.disparity)
 
@@ -103,8 +108,10 @@ def test_each_pair_of_a_batch_gets_its_own() -> None:
     left, right = views()
     blank = torch.full_like(left, 128.0)
     before = Maps(*(torch.cat((one, one)) for one in maps(TRUTH + 2, 0.9)))
-    after = SgbmRefinement().refine(
-        before, torch.cat((blank, left)), torch.cat((blank, right)), matched_width=WIDTH
+    after = (
+        SgbmRefinement()
+        .refine(before, torch.cat((blank, left)), torch.cat((blank, right)), matched_width=WIDTH)
+        .maps
     )
     assert torch.equal(after.disparity[0], before.disparity[0])
     assert (after.disparity[1:][INNER] - TRUTH).abs().median().item() < 0.1
@@ -126,9 +133,11 @@ def test_half_of_the_fine_errors_of_a_real_pair_go(
 def test_negative_disparities_are_refined_only_where_they_are_allowed() -> None:
     right, left = views()
     before = maps(-TRUTH - 2, 0.9, truth=-TRUTH)
-    refined = SgbmRefinement(allow_negative=True).refine(before, left, right, matched_width=WIDTH)
+    refined = (
+        SgbmRefinement(allow_negative=True).refine(before, left, right, matched_width=WIDTH).maps
+    )
     assert (refined.disparity[INNER] + TRUTH).abs().median().item() < 0.1
-    kept = SgbmRefinement().refine(before, left, right, matched_width=WIDTH)
+    kept = SgbmRefinement().refine(before, left, right, matched_width=WIDTH).maps
     assert torch.equal(kept.disparity[INNER], before.disparity[INNER])
 
 
@@ -185,7 +194,7 @@ def test_the_options_of_sgbm_hold_for_the_refinement() -> None:
     found = {
         reach: SgbmRefinement(SgbmOptions(search_fraction=reach / WIDTH))
         .refine(before, left, far, matched_width=WIDTH)
-        .disparity[INNER]
+        .maps.disparity[INNER]
         for reach in (16, 64)
     }
     assert (found[16] - 30.25).abs().min().item() > 10
@@ -207,3 +216,75 @@ def test_without_opencv_auto_does_without_and_always_is_an_error(
     assert MatcherOptions(device='cpu').resolved().sgbm_refinement == 'never'
     with pytest.raises(BackendUnavailableError, match=r'sgbm_refinement.*OpenCV is missing'):
         MatcherOptions(device='cpu', sgbm_refinement='always').open()
+
+
+def test_what_it_says_of_each_pixel() -> None:
+    before = maps(60.0, 0.9)
+    before.disparity[0, 16:40, 64:-40] = TRUTH + 1
+    found = SgbmRefinement().refine(before, *views(), matched_width=WIDTH).agreement[0]
+    assert found.dtype == torch.int8
+    inner = found[42:-18, 68:-44]
+    assert (inner == Agreement.CONTRADICTED).float().mean().item() > 0.95
+    assert (found[18:38, 68:-44] == Agreement.CONFIRMED).float().mean().item() > 0.95
+    # Left of the first column that both views show.
+    assert (found[:, :6] == Agreement.UNCONFIRMED).float().mean().item() > 0.95
+
+
+def test_pairs_that_it_knows_too_little_of_are_not_compared() -> None:
+    left, right = views()
+    shifted = torch.roll(right, 3, dims=2)
+    refined = SgbmRefinement().refine(maps(TRUTH, 0.9), left, shifted, matched_width=WIDTH)
+    assert (refined.agreement == Agreement.NOT_COMPARED).all()
+
+
+def sgbm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    with StereoMatcher.open(backend='sgbm') as matcher:
+        return matcher.match(left[0, 0], right[0, 0]).disparity[None]
+
+
+def hidden_strip() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return views of a near square, 24.25 px, before a wall at 8.25 px: (1, 1, H, W)."""
+    wall, _ = views()
+    near = views()[0].flip(2)
+    left, right = wall.clone(), torch.roll(wall, -8, dims=3)
+    left[..., 24:72, 120:200] = near[..., 24:72, 120:200]
+    right[..., 24:72, 96:176] = near[..., 24:72, 120:200]
+    return left, right
+
+
+def test_what_only_one_view_shows_continues_the_farther_surface() -> None:
+    left, right = hidden_strip()
+    before = maps(TRUTH, 0.95)
+    before.disparity[:] = 9.5
+    before.disparity[0, 24:72, 120:200] = 25.5
+    before.visibility[:] = 1.0
+    # The wall that the square hides from the right camera; the network is off by 1.5 px.
+    strip = np.s_[0, 28:68, 106:118]
+    before.visibility[strip] = 0.0
+    after = SgbmRefinement().refine(before, left, right, matched_width=WIDTH)
+    assert (after.agreement[strip] == Agreement.UNCONFIRMED).all()
+    behind = farther_neighbors(sgbm(left, right))
+    assert torch.equal(after.maps.disparity[strip], behind[strip])
+    assert (behind[strip] - 8.0).abs().median().item() < 1
+    # And where the network says something else, that stays.
+    before.disparity[strip] = 16.0
+    kept = SgbmRefinement().refine(before, left, right, matched_width=WIDTH)
+    assert (kept.maps.disparity[strip] == 16.0).all()
+
+
+def test_what_is_unknown_is_off_as_the_same_surface_around() -> None:
+    left, right = views()
+    # A part that is different in both views, as a reflection is.
+    noise = np.random.default_rng(5).uniform(0, 255, (2, 16, 24)).astype(np.float32)
+    left[..., 40:56, 120:144] = torch.from_numpy(noise[0])
+    right[..., 40:56, 112:136] = torch.from_numpy(noise[1])
+    before = maps(TRUTH, 0.9, truth=TRUTH + 2)
+    before.disparity[:] = TRUTH + 2
+    before.visibility[:] = 1.0
+    refined = SgbmRefinement().refine(before, left, right, matched_width=WIDTH)
+    part = np.s_[0, 42:54, 124:140]
+    unknown = refined.agreement[part] == Agreement.UNCONFIRMED
+    assert unknown.float().mean().item() > 0.5
+    found = refined.maps.disparity[part][unknown]
+    # It was off by 2 px everywhere.
+    assert (found - TRUTH).abs().median().item() < 0.3

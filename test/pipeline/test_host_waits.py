@@ -99,6 +99,9 @@ class FakeMatcher:
     def matched_width(self, height: int, width: int) -> int:
         return width
 
+    def refined_width(self, height: int, width: int) -> int:
+        return width
+
     def remarks(self, height: int, width: int) -> tuple[str, ...]:
         return ()
 
