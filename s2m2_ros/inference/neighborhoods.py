@@ -37,9 +37,15 @@ def farther_neighbors(disparity: torch.Tensor) -> torch.Tensor:
 
 
 def mean_on_surface(
-    values: torch.Tensor, known: torch.Tensor, guide: torch.Tensor, *, cell: float, step: float
+    values: torch.Tensor,
+    known: torch.Tensor,
+    guide: torch.Tensor,
+    wanted: torch.Tensor,
+    *,
+    cell: float,
+    step: float,
 ) -> torch.Tensor:
-    """Return the mean of the known values around each pixel whose guide is nearly the same.
+    """Return the mean of the known values around some pixels whose guide is nearly the same.
 
     A bilateral grid: values are gathered in cells of the image and of the guide, blurred there,
     and read back by interpolation (Chen, Paris and Durand 2007).
@@ -48,42 +54,39 @@ def mean_on_surface(
         values: (H, W) float32 on the host; only those that are known count.
         known: (H, W) bool.
         guide: (H, W) float32, finite.
+        wanted: (H, W) bool, the N pixels to give means for.
         cell: side of a cell in pixels; values within some two cells count.
         step: height of a cell in units of the guide.
 
-    Returns: (H, W) float32, 0 where nothing known is near.
+    Returns: (N,) float32 in the order of the rows, 0 where nothing known is near.
 
     """
     low = guide.min()
     span = float(guide.max() - low)
     step = max(step, span / _MOST_LAYERS)
     height, width = guide.shape
-    place = torch.stack(
-        torch.broadcast_tensors(  # type: ignore[no-untyped-call]
-            (guide - low) / step,
-            torch.arange(height)[:, None] / cell,
-            torch.arange(width)[None] / cell,
-        )
-    )
+
+    def place(mask: torch.Tensor) -> torch.Tensor:
+        """Return layer, row and column in the grid of some pixels, (3, N)."""
+        rows, columns = mask.nonzero(as_tuple=True)
+        return torch.stack(((guide[mask] - low) / step, rows / cell, columns / cell))
+
     shape = [int(limit) + 2 for limit in (span / step, (height - 1) / cell, (width - 1) / cell)]
-    grid = _blurred(_gathered(values, known, place, shape))
+    grid = _blurred(_gathered(values[known], place(known), shape))
     # Of `grid_sample`: x, y, z from -1 to 1.
-    last = torch.tensor(shape).sub(1).view(3, 1, 1)
-    sampled = functional.grid_sample(
-        grid, (2 * place / last - 1).flip(0).permute(1, 2, 0)[None, None], align_corners=True
-    )
-    total, support = sampled[0, :, 0]
+    last = torch.tensor(shape).sub(1).unsqueeze(1)
+    points = (2 * place(wanted) / last - 1).flip(0).t()
+    sampled = functional.grid_sample(grid, points[None, None, None], align_corners=True)
+    total, support = sampled.view(2, -1)
     return torch.where(support > _LEAST_SUPPORT, total / support.clamp_min(_LEAST_SUPPORT), 0.0)
 
 
-def _gathered(
-    values: torch.Tensor, known: torch.Tensor, place: torch.Tensor, shape: list[int]
-) -> torch.Tensor:
+def _gathered(values: torch.Tensor, place: torch.Tensor, shape: list[int]) -> torch.Tensor:
     """Return the sums of the values, and how many there are, in each cell: (1, 2, *shape)."""
-    layer, row, column = place[:, known].round().long()
+    layer, row, column = place.round().long()
     index = (layer * shape[1] + row) * shape[2] + column
     size = shape[0] * shape[1] * shape[2]
-    sums = torch.bincount(index, values[known].double(), minlength=size)
+    sums = torch.bincount(index, values.double(), minlength=size)
     counts = torch.bincount(index, minlength=size)
     return torch.stack((sums, counts)).float().view(1, 2, *shape)
 

@@ -121,17 +121,20 @@ class SgbmRefinement:
         behind = farther_neighbors(found)
         near = (behind - disparity).abs() < limit
         continued = hidden & near & (agreement == Agreement.UNCONFIRMED)
-        correction = mean_on_surface(
+        combined = torch.where(taken, found, torch.where(continued, behind, disparity))
+        rest = ~taken & ~hidden
+        corrected = disparity[rest] + mean_on_surface(
             found - disparity,
             agreeing,
             disparity.nan_to_num(0.0, 0.0, 0.0),
+            rest,
             cell=max(found.shape[-1] / CELLS_IN_WIDTH, LEAST_CELL_PX),
             step=CELL_OF_AGREEMENT * limit,
         )
         # Corrected to below what is allowed only as far as it is there.
-        lowest = disparity.clamp_max(self._lowest)
-        corrected = torch.where(hidden, disparity, torch.maximum(disparity + correction, lowest))
-        return torch.where(taken, found, torch.where(continued, behind, corrected))
+        lowest = disparity[rest].clamp_max(self._lowest)
+        combined[rest] = torch.maximum(corrected, lowest)
+        return combined
 
 
 def _agreement(disparity: torch.Tensor, found: torch.Tensor, limit: float) -> torch.Tensor:

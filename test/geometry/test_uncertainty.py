@@ -10,7 +10,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2m2_ros.confidence_tables import TABLES, meaning_of
+from s2m2_ros.confidence_tables import (
+    TABLES,
+    Agreement,
+    ConfidenceMeaning,
+    ConfidenceTable,
+    RefinedTables,
+    meaning_of,
+)
 from s2m2_ros.geometry.uncertainty import (
     calibrated_confidence,
     depth_deviation,
@@ -46,6 +53,39 @@ def test_tables_are_monotone(network: str) -> None:
         assert (np.diff(rising) > 0).all()
     assert 0 < table.confidence[0] < table.confidence[-1] <= 1
     assert 0 < table.likely[0] < table.likely[-1] <= 1
+
+
+def test_tables_of_refined_pairs_never_fall() -> None:
+    for table in meaning_of('starter').tables[1:]:
+        for rising in (table.confidence, table.likely, [-value for value in table.deviation]):
+            assert (np.diff(rising) >= 0).all()
+
+
+def test_each_pixel_has_the_table_of_what_semi_global_matching_says() -> None:
+    tables = [ConfidenceTable((0.2, 0.5, 0.8), (n / 8,) * 3, (n, n, n)) for n in (1, 2, 3, 4)]
+    meaning = ConfidenceMeaning('made', tables[0], refined=RefinedTables(*tables[1:]))
+    confidence = torch.full((2, 4), 0.5)
+    agreement = torch.tensor([list(Agreement), list(Agreement)[::-1]], dtype=torch.int8)
+    likely = calibrated_confidence(confidence, meaning, agreement)
+    assert likely.tolist() == [[1 / 8, 2 / 8, 3 / 8, 4 / 8], [4 / 8, 3 / 8, 2 / 8, 1 / 8]]
+    # Semi-global matching works at half the width, the network at a third.
+    deviation = disparity_deviation(likely, meaning, agreement, scale=3.0, refined_scale=2.0)
+    assert deviation.tolist() == [[3, 4, 9, 12], [12, 9, 4, 3]]
+    assert (calibrated_confidence(confidence, meaning) == 1 / 8).all()
+    zero = torch.zeros(1, 4)
+    assert (calibrated_confidence(zero, meaning, agreement[:1]) == 0).all()
+    assert disparity_deviation(zero, meaning, agreement[:1]).isinf().all()
+
+
+def test_without_tables_of_their_own_refined_pixels_have_the_only_one() -> None:
+    table = ConfidenceTable((0.2, 0.5, 0.8), (0.1, 0.3, 0.7), (3.0, 2.0, 1.0))
+    meaning = ConfidenceMeaning('made', table)
+    confidence = torch.rand(3, 4)
+    agreement = torch.tensor([list(Agreement)] * 3, dtype=torch.int8)
+    assert torch.equal(
+        calibrated_confidence(confidence, meaning, agreement),
+        calibrated_confidence(confidence, meaning),
+    )
 
 
 @pytest.mark.parametrize('network', NETWORKS)
@@ -104,22 +144,25 @@ def test_the_same_confidence_gives_the_same_bits(value: float) -> None:
     assert (many == one).all()
 
 
-@pytest.mark.parametrize('network', NETWORKS)
+@pytest.mark.parametrize('network', [*NETWORKS, 'refined'])
 def test_confidence_and_deviation_hold_on_a_real_pair(network: str) -> None:
     """Refit the tables with `benchmark.confidence` if new weights fail here."""
     from skimage.data import stereo_motorcycle
 
     left, right, truth = (np.ascontiguousarray(m[120:376, 180:564]) for m in stereo_motorcycle())
     backend = 'sgbm' if network == 'sgbm' else 'torch'
-    matcher = StereoMatcher.open('starter', backend=backend, device='cpu')
+    matcher = StereoMatcher.open(
+        'starter', backend=backend, device='cpu', sgbm_refinement=network == 'refined'
+    )
     result = matcher.match(left, right)
     own = result.confidence
     if network == 'left_right_check':
         mirror = matcher.match(right[:, ::-1].copy(), left[:, ::-1].copy())
         own = check(result.disparity, mirrored(mirror.disparity)).confidence
-    confidence = calibrated_confidence(own, meaning_of(network))
+    meaning = meaning_of('starter' if network == 'refined' else network)
+    confidence = calibrated_confidence(own, meaning, result.agreement)
     error = np.abs(result.disparity.numpy() - truth)
-    deviation = disparity_deviation(confidence, meaning_of(network)).numpy()
+    deviation = disparity_deviation(confidence, meaning, result.agreement).numpy()
     likely = confidence.numpy()
     # Where views differ by 1 to 2 px, scenes differ more than in a network's own confidence.
     allowed = 0.12 if network == 'left_right_check' else 0.1

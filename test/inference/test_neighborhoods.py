@@ -49,6 +49,14 @@ def test_holes_are_those_of_a_loop(disparity: np.ndarray) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+def means(
+    values: torch.Tensor, known: torch.Tensor, guide: torch.Tensor, *, cell: float, step: float
+) -> torch.Tensor:
+    """Return the means of all pixels, in the shape of the map."""
+    wanted = torch.ones_like(known)
+    return mean_on_surface(values, known, guide, wanted, cell=cell, step=step).view(guide.shape)
+
+
 def two_surfaces() -> tuple[torch.Tensor, torch.Tensor]:
     """Return disparities 10 and 40, side by side, and errors of 0.5 and -1.5 on them."""
     guide = torch.full((40, 60), 10.0)
@@ -59,7 +67,7 @@ def two_surfaces() -> tuple[torch.Tensor, torch.Tensor]:
 def test_each_surface_gives_its_own_mean() -> None:
     guide, values = two_surfaces()
     known = torch.rand(guide.shape, generator=torch.Generator().manual_seed(0)) < 0.3
-    found = mean_on_surface(values, known, guide, cell=6, step=3)
+    found = means(values, known, guide, cell=6, step=3)
     assert (found - values).abs().max().item() < 1e-5
 
 
@@ -68,11 +76,11 @@ def test_what_is_unknown_counts_for_nothing() -> None:
     known = torch.zeros(guide.shape, dtype=torch.bool)
     known[:, :20] = True
     spoiled = torch.where(known, values, NAN)
-    found = mean_on_surface(spoiled, known, guide, cell=6, step=3)
+    found = means(spoiled, known, guide, cell=6, step=3)
     # Near enough to the known part, and on its surface.
     assert found[:, :26].flatten().tolist() == pytest.approx([0.5] * (40 * 26))
     assert (found[:, 40:] == 0).all()
-    assert (mean_on_surface(values, torch.zeros_like(known), guide, cell=6, step=3) == 0).all()
+    assert (means(values, torch.zeros_like(known), guide, cell=6, step=3) == 0).all()
 
 
 @given(
@@ -83,7 +91,7 @@ def test_one_error_everywhere_is_found_everywhere(
 ) -> None:
     guide = torch.rand(height, width, generator=torch.Generator().manual_seed(1)) * 20
     known = torch.ones(height, width, dtype=torch.bool)
-    found = mean_on_surface(torch.full_like(guide, error), known, guide, cell=cell, step=step)
+    found = means(torch.full_like(guide, error), known, guide, cell=cell, step=step)
     assert (found - error).abs().max().item() <= 1e-4
 
 
@@ -91,5 +99,15 @@ def test_a_large_range_takes_no_more_layers() -> None:
     # Of steps of 0.01 px, 10^8 would be needed.
     guide = torch.linspace(0, 1e6, 2500).view(50, 50)
     known = torch.ones(50, 50, dtype=torch.bool)
-    found = mean_on_surface(torch.ones(50, 50), known, guide, cell=5, step=0.01)
+    found = means(torch.ones(50, 50), known, guide, cell=5, step=0.01)
     assert (found - 1).abs().max().item() < 1e-4
+
+
+def test_only_what_is_wanted_is_given_in_the_order_of_the_rows() -> None:
+    guide, values = two_surfaces()
+    known = torch.ones_like(guide, dtype=torch.bool)
+    wanted = torch.zeros_like(known)
+    wanted[3, 50] = wanted[3, 5] = wanted[2, 59] = True
+    found = mean_on_surface(values, known, guide, wanted, cell=6, step=3)
+    assert found.tolist() == pytest.approx([-1.5, 0.5, -1.5])
+    assert mean_on_surface(values, known, guide, ~known, cell=6, step=3).shape == (0,)

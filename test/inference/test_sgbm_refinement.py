@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 import torch
 
-from s2m2_ros.confidence_tables import Agreement
+from s2m2_ros.confidence_tables import Agreement, meaning_of
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.geometry import Output
 from s2m2_ros.inference import BackendUnavailableError, Maps, StereoMatcher, matcher_options
 from s2m2_ros.inference.matcher_options import MatcherOptions
 from s2m2_ros.inference.neighborhoods import farther_neighbors
 from s2m2_ros.inference.sgbm_options import SgbmOptions
 from s2m2_ros.inference.sgbm_refinement import SgbmRefinement
 from s2m2_ros.network import S2M2, S2M2Config, save_network
+from s2m2_ros.pipeline import PairInput, PipelineOptions, PipelineState, StereoPipeline
 
 HEIGHT, WIDTH = 96, 256
 TRUTH = 8.25
@@ -288,3 +290,43 @@ def test_what_is_unknown_is_off_as_the_same_surface_around() -> None:
     found = refined.maps.disparity[part][unknown]
     # It was off by 2 px everywhere.
     assert (found - TRUTH).abs().median().item() < 0.3
+
+
+def test_results_say_what_was_compared(
+    motorcycle: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    left, right = (np.ascontiguousarray(view[100:260, 200:456]) for view in motorcycle[:2])
+    flat = np.full_like(left, 128)
+    with StereoMatcher.open(device='cpu', sgbm_refinement=True, max_width=200) as matcher:
+        results = matcher.match_batch([left, left], [right, np.roll(right, 5, axis=0)])
+        assert matcher.refined_width(160, 256) == 256
+        assert matcher.match(flat, flat).cpu().agreement is not None
+    refined, other = (result.cpu().agreement for result in results)
+    assert refined is not None
+    assert refined.shape == left.shape[:2]
+    assert set(refined.flatten().tolist()) == {1, 2, 3}
+    assert other is not None
+    assert (other == Agreement.NOT_COMPARED).all()
+    with StereoMatcher.open(device='cpu', max_width=200) as matcher:
+        assert matcher.match(left, right).agreement is None
+
+
+def test_published_confidence_is_that_of_what_was_compared(
+    motorcycle: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    left, right = (np.ascontiguousarray(view[100:260, 200:456]) for view in motorcycle[:2])
+    with StereoMatcher.open(device='cpu', sgbm_refinement=True) as matcher:
+        result = matcher.match(left, right)
+        outputs = StereoPipeline(matcher).process(
+            PairInput(left, right), (Output.CONFIDENCE,), PipelineOptions(), PipelineState()
+        )
+    published = outputs.host.arrays[Output.CONFIDENCE]
+    raw, agreement = result.confidence.numpy(), result.agreement
+    assert agreement is not None
+    tables = meaning_of('starter').tables
+    for kind in (Agreement.CONFIRMED, Agreement.CONTRADICTED, Agreement.UNCONFIRMED):
+        chosen = agreement.numpy() == kind
+        assert chosen.sum() > 100
+        table = tables[kind]
+        expected = np.interp(raw[chosen], (0, *table.confidence, 1), (0, *table.likely, 1))
+        assert np.abs(published[chosen] - expected).max() < 5e-3
