@@ -165,6 +165,9 @@ TABLES = {
         ),
     ),
 }
+# Fitted on motorcycle and forty of these scenes, of which a quarter is refined:
+# python -m benchmark.confidence --networks starter_refined \
+#     --fit motorcycle scenes:20271126:40x256x512
 REFINED: dict[str, RefinedTables] = {
     'starter': RefinedTables(
         confirmed=ConfidenceTable(

@@ -32,12 +32,12 @@ class Preset:
 
 # The most accurate one first: `auto` takes the first that is fast enough.
 AUTOMATIC: Mapping[str, Preset] = {
-    'accurate': Preset(max_width=0, refine_iterations=3, bad_2=9.1),
-    'balanced': Preset(max_width=640, refine_iterations=1, bad_2=10.6),
-    'fast': Preset(max_width=448, refine_iterations=1, bad_2=11.6),
+    'accurate': Preset(max_width=0, refine_iterations=3, bad_2=7.9),
+    'balanced': Preset(max_width=640, refine_iterations=1, bad_2=8.3),
+    'fast': Preset(max_width=448, refine_iterations=1, bad_2=8.6),
 }
 PRESETS: Mapping[str, Preset] = {
-    'finest': Preset(max_width=0, refine_iterations=3, bad_2=7.9, upsampling=2.0),
+    'finest': Preset(max_width=0, refine_iterations=3, bad_2=7.3, upsampling=2.0),
     **AUTOMATIC,
 }
 CHOICES = (AUTO, *PRESETS)

@@ -128,7 +128,7 @@ def test_half_of_the_fine_errors_of_a_real_pair_go(
         with StereoMatcher.open(device='cpu', sgbm_refinement=refined, max_width=448) as matcher:
             error = np.abs(matcher.match(left, right).disparity.numpy() - truth)
         wrong[refined] = np.mean(error[np.isfinite(truth)] > 2)
-    # doc/presets.md: 22.6 % with three steps, and 11.6 %.
+    # doc/presets.md: 22.6 % with three steps, and 9.0 %.
     assert wrong[True] < 0.6 * wrong[False]
 
 

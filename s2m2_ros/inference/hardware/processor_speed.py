@@ -44,8 +44,8 @@ RATES: Mapping[str, float] = {
 }
 # Shrinking the images and enlarging the maps.
 RESIZING_S = 0.02
-# Semi-global matching of 640x480, which runs on all cores in part: what two took.
-REFINING_S = 0.09
+# Semi-global matching of 640x480 and what follows, which runs on all cores in part: what two took.
+REFINING_S = 0.12
 CPU_FOLDER = Path('/sys/devices/system/cpu')
 # Of /proc/cpuinfo; Zen 3 has the same family, without AVX-512.
 ZEN_4 = {'vendor_id': 'AuthenticAMD', 'cpu family': '25'}
