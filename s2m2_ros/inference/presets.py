@@ -34,10 +34,10 @@ class Preset:
 AUTOMATIC: Mapping[str, Preset] = {
     'accurate': Preset(max_width=0, refine_iterations=3, bad_2=7.9),
     'balanced': Preset(max_width=640, refine_iterations=1, bad_2=8.3),
-    'fast': Preset(max_width=448, refine_iterations=1, bad_2=8.6),
+    'fast': Preset(max_width=448, refine_iterations=1, bad_2=8.8),
 }
 PRESETS: Mapping[str, Preset] = {
-    'finest': Preset(max_width=0, refine_iterations=3, bad_2=7.3, upsampling=2.0),
+    'finest': Preset(max_width=0, refine_iterations=3, bad_2=7.2, upsampling=2.0),
     **AUTOMATIC,
 }
 CHOICES = (AUTO, *PRESETS)

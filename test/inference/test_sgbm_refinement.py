@@ -128,7 +128,7 @@ def test_half_of_the_fine_errors_of_a_real_pair_go(
         with StereoMatcher.open(device='cpu', sgbm_refinement=refined, max_width=448) as matcher:
             error = np.abs(matcher.match(left, right).disparity.numpy() - truth)
         wrong[refined] = np.mean(error[np.isfinite(truth)] > 2)
-    # doc/presets.md: 22.6 % with three steps, and 9.0 %.
+    # doc/presets.md: 22.6 % with three steps, and 9.2 %.
     assert wrong[True] < 0.6 * wrong[False]
 
 
@@ -266,8 +266,9 @@ def test_what_only_one_view_shows_continues_the_farther_surface() -> None:
     after = SgbmRefinement().refine(before, left, right, matched_width=WIDTH)
     assert (after.agreement[strip] == Agreement.UNCONFIRMED).all()
     behind = farther_neighbors(sgbm(left, right))
-    assert torch.equal(after.maps.disparity[strip], behind[strip])
-    assert (behind[strip] - 8.0).abs().median().item() < 1
+    # But for the noise.
+    assert (after.maps.disparity[strip] - behind[strip]).abs().median().item() < 0.5
+    assert (after.maps.disparity[strip] - 8.0).abs().median().item() < 0.5
     # And where the network says something else, that stays.
     before.disparity[strip] = 16.0
     kept = SgbmRefinement().refine(before, left, right, matched_width=WIDTH)
