@@ -52,7 +52,7 @@ def automatic_preset(
     }
     quick = (name for name, rate in rates.items() if rate >= PAIRS_PER_SECOND)
     name = next(quick, list(AUTOMATIC)[-1])
-    return Choice(name, AUTOMATIC[name], _reason(name, rates[name], processor))
+    return Choice(name, AUTOMATIC[name], _reason(name, rates[name], processor, refined=refined))
 
 
 def seconds(
@@ -65,7 +65,7 @@ def seconds(
     return processor.seconds(config, size, preset.refine_iterations) + resizing + refining
 
 
-def _reason(name: str, rate: float, processor: Processor) -> str:
+def _reason(name: str, rate: float, processor: Processor, *, refined: bool) -> str:
     start = (
         f'preset {AUTO} is {name} on {processor} without a GPU (about {rate:.2g} pairs per second '
         f'of {WIDTH}x{HEIGHT}, estimated'
@@ -73,10 +73,13 @@ def _reason(name: str, rate: float, processor: Processor) -> str:
     accurate = next(iter(AUTOMATIC))
     if name == accurate:
         return f'{start})'
+    wrong, least = (
+        preset.refined if refined else preset.alone
+        for preset in (AUTOMATIC[name], AUTOMATIC[accurate])
+    )
     loss = (
-        f'; of the motorcycle pair, starter then gets {AUTOMATIC[name].bad_2:g} % of the pixels '
-        f'wrong by more than 2 px instead of {AUTOMATIC[accurate].bad_2:g} %); preset {accurate} '
-        'turns this off'
+        f'; of the motorcycle pair, starter then gets {wrong:g} % of the pixels wrong by more '
+        f'than 2 px instead of {least:g} %); preset {accurate} turns this off'
     )
     slower = ', backend sgbm is faster still' if rate < PAIRS_PER_SECOND else ''
     return f'{start}{loss}{slower}'

@@ -58,16 +58,24 @@ def test_auto_is_the_most_accurate_that_gives_two_pairs_per_second(
     assert choice.preset is PRESETS[expected]
 
 
+@pytest.mark.parametrize(
+    ('refinement', 'wrong', 'least'), [('never', 22.6, 11.9), ('always', 8.8, 7.9)]
+)
 def test_the_log_says_what_auto_costs_and_how_to_turn_it_off(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    refinement: str,
+    wrong: float,
+    least: float,
 ) -> None:
     on(monkeypatch, Processor(4, 'other'))
     with caplog.at_level(logging.INFO):
-        options = MatcherOptions(sgbm_refinement='never').resolved()
+        options = MatcherOptions(sgbm_refinement=refinement).resolved()
     assert (options.max_width, options.refine_iterations) == (448, 1)
-    (line,) = caplog.messages
-    for part in ('auto is fast on 4 cores', '11.6 %', '9.1 %', 'preset accurate turns this off',
-                 'backend sgbm is faster', 'max_width 448, refine_iterations 1'):  # fmt: skip
+    line = caplog.messages[-1]
+    for part in ('auto is fast on 4 cores', f'{wrong} %', f'instead of {least} %',
+                 'preset accurate turns this off', 'backend sgbm is faster',
+                 'max_width 448, refine_iterations 1'):  # fmt: skip
         assert part in line
 
 
@@ -149,7 +157,9 @@ def test_presets_become_faster_and_less_accurate() -> None:
     processor = Processor(1, 'AVX2')
     times = [preset_choice.seconds(processor, XS, preset) for preset in AUTOMATIC.values()]
     assert times == sorted(times, reverse=True)
-    errors = [preset.bad_2 for preset in PRESETS.values()]
+    errors = [preset.refined for preset in PRESETS.values()]
+    alone = [preset.alone for preset in PRESETS.values()]
+    assert alone == sorted(alone)
     assert errors == sorted(errors)
 
 
