@@ -42,9 +42,9 @@ _FAR = 1e4
 # on whatever costs least.
 TEXTURE_WINDOW = 15
 TEXTURED_FRACTION = 0.2
-# Of what the network is sure of, semi-global matching must know so much. It knows 0.96 of real pairs
-# with texture, 0.7 to 0.9 of white rooms; less means that rows are misaligned or noise is strong,
-# which a network takes better.
+# Of what the network is sure of, semi-global matching must know so much. It knows 0.96 of real
+# pairs with texture, 0.7 to 0.9 of white rooms; less means that rows are misaligned or noise is
+# strong, which a network takes better.
 SURE = 0.9
 KNOWN_FRACTION = 0.65
 
