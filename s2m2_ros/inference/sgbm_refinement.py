@@ -38,8 +38,9 @@ CELLS_IN_WIDTH = 100
 LEAST_CELL_PX = 4.0
 CELL_OF_AGREEMENT = 0.75
 _FAR = 1e4
-# In a window of this side, so many pixels must have texture: on blank surfaces both views agree
-# on whatever costs least.
+# In a window of this side, and in a region that the network doubts, so many pixels must have
+# texture (in the window from half to one and a half times as many, by and by): on blank surfaces
+# both views agree on whatever costs least.
 TEXTURE_WINDOW = 15
 TEXTURED_FRACTION = 0.2
 # Of what the network is sure of, semi-global matching must know so much. It knows 0.96 of real
@@ -103,10 +104,10 @@ class SgbmRefinement:
         agreement = torch.full(refined.shape, Agreement.NOT_COMPARED, dtype=torch.int8)
         for index in serves.nonzero().flatten().tolist():
             network = Maps(*(one[index] for one in host))
-            textured = _has_texture(left[index : index + 1])[0]
+            texture = _textured_pixels(left[index])
             agreement[index] = _agreement(network.disparity, found[index], limit)
             refined[index] = self._combined(
-                network, found[index], agreement[index], textured, limit
+                network, found[index], agreement[index], texture, limit
             )
         device = maps.disparity.device
         return Refined(maps._replace(disparity=refined.to(device)), agreement.to(device))
@@ -116,22 +117,20 @@ class SgbmRefinement:
         network: Maps,
         found: torch.Tensor,
         agreement: torch.Tensor,
-        textured: torch.Tensor,
+        texture: torch.Tensor,
         limit: float,
     ) -> torch.Tensor:
-        """Return the disparity of both, (H, W)."""
+        """Return the disparity of both, (H, W); texture is 1 where a pixel has some."""
         disparity, hidden = network.disparity, network.visibility < VISIBLE
         agreeing = agreement == Agreement.CONFIRMED
-        found = torch.where(agreeing, self._smoothed(network.disparity, found, agreeing), found)
         doubted = (agreement == Agreement.CONTRADICTED) & (network.confidence < DOUBT)
-        taken = textured & (agreeing | doubted)
+        regions = _textured_regions(doubted, texture)
         behind = farther_neighbors(found)
         near = (behind - disparity).abs() < limit
         continued = hidden & near & (agreement == Agreement.UNCONFIRMED)
-        combined = torch.where(taken, found, torch.where(continued, behind, disparity))
-        # Also where there is little texture: what was found there is noisy, and right on average.
-        rest = ~taken & (~hidden | agreeing)
-        corrected = disparity[rest] + mean_on_surface(
+        combined = torch.where(regions, found, torch.where(continued, behind, disparity))
+        rest = ~regions & (~hidden | agreeing)
+        combined[rest] += mean_on_surface(
             found - disparity,
             agreeing,
             disparity.nan_to_num(0.0, 0.0, 0.0),
@@ -139,10 +138,12 @@ class SgbmRefinement:
             cell=max(found.shape[-1] / CELLS_IN_WIDTH, LEAST_CELL_PX),
             step=CELL_OF_AGREEMENT * limit,
         )
-        # Corrected to below what is allowed only as far as it is there.
-        lowest = disparity[rest].clamp_max(self._lowest)
-        combined[rest] = torch.maximum(corrected, lowest)
-        return combined
+        # Corrected to below what is allowed only as far as it was there.
+        combined = torch.fmax(combined, disparity.clamp_max(self._lowest))
+        # Where there is little texture, what was found is noisy, and right on average.
+        trust = torch.where(agreeing, _texture_weights(texture), 0.0)
+        smooth = torch.where(agreeing, self._smoothed(disparity, found, agreeing), combined)
+        return torch.lerp(combined, smooth, trust)
 
     def _smoothed(
         self, disparity: torch.Tensor, found: torch.Tensor, agreeing: torch.Tensor
@@ -179,14 +180,32 @@ def _serves(known: torch.Tensor, maps: Maps) -> torch.Tensor:
     return (both >= KNOWN_FRACTION * all_sure) & (all_sure > 0)
 
 
-def _has_texture(images: torch.Tensor) -> torch.Tensor:
-    """Return where images (B, C, H, W) have texture to be matched: (B, H, W) bool."""
+def _textured_pixels(image: torch.Tensor) -> torch.Tensor:
+    """Return 1 where an image (C, H, W) has texture to be matched, else 0: (H, W) float32."""
+    (gray,) = sgbm.gray_images(image[None].cpu(), (image.shape[-2], image.shape[-1]))
+    return torch.from_numpy(sgbm.textured_pixels(gray).astype(np.float32))
+
+
+def _texture_weights(texture: torch.Tensor) -> torch.Tensor:
+    """Return how much counts what was found, 0 to 1, by the texture around: (H, W) float32."""
     import cv2
 
-    grays = sgbm.gray_images(images.cpu(), (images.shape[-2], images.shape[-1]))
-    windows = TEXTURE_WINDOW, TEXTURE_WINDOW
-    fractions = [cv2.blur(sgbm.textured_pixels(gray), windows) for gray in grays]
-    return torch.from_numpy(np.stack(fractions)) > TEXTURED_FRACTION
+    fraction = cv2.blur(texture.numpy(), (TEXTURE_WINDOW, TEXTURE_WINDOW))
+    return torch.from_numpy(fraction).div_(TEXTURED_FRACTION).sub_(0.5).clamp_(0.0, 1.0)
+
+
+def _textured_regions(mask: torch.Tensor, texture: torch.Tensor) -> torch.Tensor:
+    """Return the connected regions of a mask (H, W) bool that have texture, whole ones only."""
+    import cv2
+
+    count, labels = cv2.connectedComponents(mask.numpy().astype(np.uint8), connectivity=4)
+    flat = labels.ravel()
+    sizes = np.bincount(flat, minlength=count)
+    textured = np.bincount(flat, texture.numpy().ravel(), minlength=count)
+    has_texture = textured > TEXTURED_FRACTION * sizes
+    # Label 0 is what lies outside.
+    has_texture[0] = False
+    return torch.from_numpy(has_texture[labels])
 
 
 def is_available() -> bool:

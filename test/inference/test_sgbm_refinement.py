@@ -268,7 +268,7 @@ def test_what_only_one_view_shows_continues_the_farther_surface() -> None:
     behind = farther_neighbors(sgbm(left, right))
     # But for the noise.
     assert (after.maps.disparity[strip] - behind[strip]).abs().median().item() < 0.5
-    assert (after.maps.disparity[strip] - 8.0).abs().median().item() < 0.5
+    assert (after.maps.disparity[strip] - 8.0).abs().median().item() < 1
     # And where the network says something else, that stays.
     before.disparity[strip] = 16.0
     kept = SgbmRefinement().refine(before, left, right, matched_width=WIDTH)
