@@ -40,23 +40,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the table beside the checkpoint; print what it is worth."""
     from s2m2_ros.confidence_files import CountedConfidence, table_path, write_table
-    from s2m2_ros.confidence_tables import TABLES, ConfidenceMeaning
+    from s2m2_ros.confidence_tables import ConfidenceMeaning
     from s2m2_ros.evaluation.confidence_fit import (
         Sample,
         fit_refined,
         fit_table,
         reliability_table,
     )
-    from s2m2_ros.inference.counted_confidence import weights_sha256
+    from s2m2_ros.inference.counted_confidence import is_starter, weights_sha256
     from s2m2_ros.weights import find_checkpoint
 
-    if arguments.checkpoint in TABLES or arguments.backend == 'sgbm':
-        name = 'sgbm' if arguments.backend == 'sgbm' else arguments.checkpoint
+    uses_sgbm = arguments.backend == 'sgbm'
+    file = find_checkpoint(arguments.checkpoint)
+    if uses_sgbm or is_starter(file):
+        name = 'sgbm' if uses_sgbm else 'starter'
         raise S2M2Error(
-            f"'{name}' has a table in this package: name by --checkpoint the weights that you "
+            f'{name} has a table in this package: name by --checkpoint the weights that you '
             'trained or added'
         )
-    file = find_checkpoint(arguments.checkpoint)
     path = table_path(file)
     if os.path.lexists(path) and not arguments.replace:
         raise S2M2Error(f'{path}: there is a table already: --replace replaces it')

@@ -13,10 +13,12 @@ from skimage.data import stereo_motorcycle
 
 from s2m2_ros.cli.main import main
 from s2m2_ros.confidence_files import read_table
+from s2m2_ros.confidence_tables import ConfidenceKind, meaning_of
 from s2m2_ros.geometry import Output
 from s2m2_ros.geometry.uncertainty import calibrated_confidence
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.io.images.image_files import write_pfm, write_png
+from s2m2_ros.network import load_network, save_network
 from s2m2_ros.offline.result_record import Recipe
 from s2m2_ros.pipeline import PairInput, PipelineOptions, PipelineState, StereoPipeline
 from s2m2_ros.weights import find_checkpoint
@@ -42,7 +44,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     file = tmp_path / 'mine.safetensors'
-    shutil.copy(find_checkpoint('starter'), file)
+    save_network(load_network(find_checkpoint('starter')), file, licence='mine')
     return file
 
 
@@ -130,6 +132,19 @@ def test_what_is_too_little_leaves_nothing(
     assert main([*FIT, str(folder), '--checkpoint', str(mine)]) == 2
     assert '130 pixels with truth are too few' in capsys.readouterr().err
     assert not mine.with_name('mine.confidence.yaml').exists()
+
+
+def test_the_weights_of_the_package_have_their_table_under_any_name(
+    pairs: Path, tmp_path: Path, mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / 'copy.safetensors'
+    shutil.copy(find_checkpoint('starter'), copy)
+    with StereoMatcher.open(copy, device='cpu') as matcher:
+        assert matcher.confidence_meaning == meaning_of('starter')
+    with StereoMatcher.open(mine, device='cpu') as matcher:
+        assert matcher.confidence_meaning.kind is ConfidenceKind.UNCOUNTED
+    assert main([*FIT, str(pairs), '--checkpoint', str(copy)]) == 2
+    assert 'starter has a table in this package' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('words', [['--checkpoint', 'starter'], ['--backend', 'sgbm'], []])
