@@ -7,6 +7,7 @@ uncertain, as the one below.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -28,7 +29,7 @@ from s2m2_ros.evaluation.pairs import FloatMap, Picture
 from s2m2_ros.geometry.uncertainty import calibrated_confidence, disparity_deviation
 from s2m2_ros.inference import StereoMatcher
 
-FloatArray = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.floating[Any]]
 
 ONE_SIGMA = 0.683
 """Of the errors, this fraction lies within one standard deviation of a normal distribution."""
@@ -38,6 +39,8 @@ CONFIDENCE_EDGES = np.array(
 RELIABILITY_EDGES = np.array((0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0001))
 MIN_PIXELS = 1000
 """Bins with fewer pixels of all sets are left out."""
+MOST_PIXELS = 400_000
+"""Of a pair with more, every second, third, ... pixel counts: hundreds of pairs fit in memory."""
 SMALLEST_DEVIATION = 1e-3
 
 
@@ -96,7 +99,7 @@ class Sample:
         error: of the disparity in pixels of the images as they came, absolute.
         matched_error: the same in pixels of the images as they were matched.
         weight: how much each pixel counts.
-        agreement: of `Agreement`.
+        agreement: of `Agreement`, int8.
 
     """
 
@@ -123,16 +126,12 @@ class Sample:
     def _of_pair(cls, pair: MatchedPair) -> Sample:
         error = np.abs(pair.disparity - pair.truth)
         known = np.isfinite(error)
+        step = math.ceil(np.count_nonzero(known) / MOST_PIXELS) or 1
         agreement = pair.agreement
         if agreement is None:
             agreement = np.full(error.shape, Agreement.NOT_COMPARED, np.int8)
-        return cls(
-            pair.confidence[known].astype(np.float64),
-            error[known].astype(np.float64),
-            pair.matched_error()[known].astype(np.float64),
-            np.ones(np.count_nonzero(known)),
-            agreement[known],
-        )
+        maps = pair.confidence, error, pair.matched_error(), np.ones(error.shape), agreement
+        return cls(*(one[known][::step] for one in maps))
 
     @classmethod
     def joined(cls, samples: Iterable[Sample]) -> Sample:

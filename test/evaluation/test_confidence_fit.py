@@ -124,6 +124,15 @@ def test_unknown_pixels_are_left_out() -> None:
     assert fit_table(found) == fit_table(Sample.of_pairs([planted()]))
 
 
+def test_of_large_pairs_only_some_pixels_are_kept() -> None:
+    pair = planted(thousands=140)
+    found = Sample.of_pairs([pair])
+    # 420 000 pixels, every second one.
+    assert len(found.error) == 210_000
+    assert found.weight.sum() == pytest.approx(1)
+    assert fit_table(found).likely == pytest.approx((0.25, 0.55, 0.93))
+
+
 def test_too_few_pixels_are_told() -> None:
     pair = planted(thousands=1)
     with pytest.raises(S2M2Error, match='no pixel of these pairs'):
