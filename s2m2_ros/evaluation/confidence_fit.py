@@ -161,7 +161,7 @@ def fit_table(found: Sample) -> ConfidenceTable:
             f'pixels, and {FEWEST_KNOTS} must: give more pairs, with what is hard to match in them'
         )
     weights = np.array([part.weight.sum() for part in parts])
-    knots = [np.average(part.confidence, weights=part.weight) for part in parts]
+    knots = np.array([np.average(part.confidence, weights=part.weight) for part in parts])
     likely = isotonic(np.array([_likely(part) for part in parts]), weights)
     falling = -isotonic(-_deviations(parts, likely), weights)
     return ConfidenceTable(
