@@ -1,4 +1,4 @@
-"""The table of confidence beside a checkpoint: `NAME.confidence.yaml` for `NAME.pth`.
+"""The table of confidence beside a checkpoint: `NAME.pth.confidence.yaml` for `NAME.pth`.
 
 It names the weights that it was counted for by their SHA-256, so that it is never used for
 others that took their place.
@@ -22,6 +22,7 @@ from s2m2_ros.text_safety import safe_text
 
 SUFFIX = '.confidence.yaml'
 LARGEST_FILE = 1 << 16
+MOST_EVENTS = 4000
 COLUMNS = ('confidence', 'likely', 'deviation')
 COLUMNS_TEXT = ', '.join(COLUMNS)
 WEIGHTS, COUNTED_ON, REFINED = 'weights', 'counted_on', 'refined'
@@ -67,7 +68,7 @@ class CountedConfidence:
 
 def table_path(checkpoint: Path) -> Path:
     """Return where the table of a checkpoint belongs, whether it is there or not."""
-    return checkpoint.with_name(checkpoint.stem + SUFFIX)
+    return checkpoint.with_name(checkpoint.name + SUFFIX)
 
 
 def has_table(checkpoint: Path) -> bool:
@@ -95,6 +96,21 @@ def read_table(path: Path) -> CountedConfidence:
         ) from error
 
 
+def read_table_of(checkpoint: Path, sha256: str) -> CountedConfidence:
+    """Return what the file beside a checkpoint holds, if it was counted for these weights.
+
+    Raises ConfidenceTableError as `read_table`, and for those of other weights.
+    """
+    path = table_path(checkpoint)
+    counted = read_table(path)
+    if counted.weights != sha256:
+        raise ConfidenceTableError(
+            f"{path}: counted for other weights than those of '{checkpoint}' are now: delete it, "
+            'or count again by `s2m2 weights fit-confidence`'
+        )
+    return counted
+
+
 def write_table(path: Path, counted: CountedConfidence) -> None:
     """Write a file atomically. Raises FileWriteError."""
     with write_errors(path):
@@ -103,8 +119,7 @@ def write_table(path: Path, counted: CountedConfidence) -> None:
 
 def _parsed(content: bytes) -> CountedConfidence:
     try:
-        # Aliases only share what they name, so nothing grows beyond the size of the file.
-        values = yaml.safe_load(content.decode('utf-8-sig'))
+        values = _plain_values(content.decode('utf-8-sig'))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfidenceTableError('no readable YAML') from error
     _check_keys(values, (COUNTED_ON, WEIGHTS, *COLUMNS, REFINED), f'{WEIGHTS}, {COLUMNS_TEXT}')
@@ -116,6 +131,20 @@ def _parsed(content: bytes) -> CountedConfidence:
         None if refined is None else _refined(refined),
         hashlib.sha256(content).hexdigest(),
     )
+
+
+def _plain_values(text: str) -> Any:
+    """Return a YAML text as mappings, lists and texts, whatever tags it has.
+
+    Raises ConfidenceTableError for aliases, which can grow without bounds, and for too many parts.
+    """
+    for count, event in enumerate(yaml.parse(text, yaml.BaseLoader)):
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfidenceTableError('aliases (*) are not read')
+        if count > MOST_EVENTS:
+            raise ConfidenceTableError('it holds far more than tables')
+    # It makes nothing but mappings, lists and texts.
+    return yaml.load(text, yaml.BaseLoader)  # noqa: S506
 
 
 def _refined(values: Any) -> RefinedTables:
@@ -146,12 +175,12 @@ def _plain(table: ConfidenceTable) -> dict[str, list[float]]:
 
 def _numbers(values: Mapping[str, Any], name: str) -> tuple[float, ...]:
     found = values.get(name)
-    if not isinstance(found, list) or not all(type(one) in (int, float) for one in found):
-        raise ConfidenceTableError(f"'{name}' must be a list of numbers")
     try:
-        return tuple(float(one) for one in found)
-    except OverflowError as error:
-        raise ConfidenceTableError(f"'{name}' holds a number that is too large") from error
+        if isinstance(found, list):
+            return tuple(float(one) for one in found)
+    except (TypeError, ValueError):
+        pass
+    raise ConfidenceTableError(f"'{name}' must be a list of numbers")
 
 
 def _texts(values: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -34,6 +34,10 @@ confidence: [0.2, 0.5, 0.9]
 likely: [0.1, 0.6, 0.95]
 deviation: [9, 2.0, 0.5]
 """
+# Each of twelve mappings merges the one before nine times.
+HOSTILE_MERGES = 'k0: &k0 {a: 1}\n' + ''.join(
+    f'k{n}: &k{n} {{<<: [{", ".join([f"*k{n - 1}"] * 9)}]}}\n' for n in range(1, 12)
+)
 
 
 def test_every_other_network_is_uncounted_and_as_uncertain_as_starter() -> None:
@@ -74,9 +78,9 @@ def test_what_no_count_can_give_is_refused(
 @pytest.mark.parametrize(
     ('checkpoint', 'table'),
     [
-        ('runs/best.pth', 'runs/best.confidence.yaml'),
-        ('v1.2.safetensors', 'v1.2.confidence.yaml'),
-        ('net.onnx', 'net.confidence.yaml'),
+        ('runs/best.pth', 'runs/best.pth.confidence.yaml'),
+        ('v1.2.safetensors', 'v1.2.safetensors.confidence.yaml'),
+        ('net.onnx', 'net.onnx.confidence.yaml'),
     ],
 )
 def test_where_the_table_of_a_checkpoint_belongs(checkpoint: str, table: str) -> None:
@@ -89,7 +93,7 @@ def test_what_is_written_is_read(
 ) -> None:
     rising = tuple(sorted(values))
     table = ConfidenceTable(rising, rising, tuple(10 * value for value in rising[::-1]))
-    path = tmp_path_factory.mktemp('tables') / 'net.confidence.yaml'
+    path = tmp_path_factory.mktemp('tables') / 'net.pth.confidence.yaml'
     refined = RefinedTables(table, TABLE, table)
     counted = CountedConfidence(table, WEIGHTS, ('Szenen: 12 "é"', '# x'), refined)
     write_table(path, counted)
@@ -101,7 +105,7 @@ def test_what_is_written_is_read(
 
 
 def test_a_file_of_a_person(tmp_path: Path) -> None:
-    path = tmp_path / 'net.confidence.yaml'
+    path = tmp_path / 'net.pth.confidence.yaml'
     path.write_text('\ufeff# mine' + GOOD.format(weights=WEIGHTS))
     assert read_table(path).table == TABLE
     assert read_table(path).counted_on == ()
@@ -115,14 +119,21 @@ def test_a_file_of_a_person(tmp_path: Path) -> None:
         ('', 'must hold weights, confidence'),
         ('[1, 2]', 'must hold weights, confidence'),
         ('confidence: [', 'no readable YAML'),
-        ('[' * 20_000, 'no readable YAML'),
-        ('a: ' + '9' * 5000, 'no readable YAML|unknown key'),
+        ('[' * 60_000, 'far more than tables|no readable YAML'),
+        ('a: ' + '9' * 5000, "unknown key 'a'"),
+        ('a: !!bool zz', "unknown key 'a'"),
+        ('weights: !!int ""', "'confidence' must be"),
+        ('confidence: !!timestamp x', "'confidence' must be a list"),
+        ('confidence: !!python/object:os.system [x]', "'confidence' must be a list"),
+        (HOSTILE_MERGES, r'aliases \(\*\) are not read'),
+        ('a: &a [1]\nb: [*a, *a]', r'aliases \(\*\) are not read'),
         (GOOD.format(weights=WEIGHTS) + 'deviatoin: 3', "unknown key 'deviatoin'"),
         (GOOD.format(weights='abc'), "'weights' must be the SHA-256"),
         (GOOD.format(weights=7), "'weights' must be the SHA-256"),
+        (GOOD.format(weights='[a]'), "'weights' must be the SHA-256"),
         ('weights: ' + WEIGHTS, "'confidence' must be a list of numbers"),
         (GOOD.format(weights=WEIGHTS).replace('0.95]', 'yes]'), "'likely' must be a list of"),
-        (GOOD.format(weights=WEIGHTS).replace('9,', '9' * 400 + ','), "'deviation' .* too large"),
+        (GOOD.format(weights=WEIGHTS).replace('9,', '9' * 400 + ','), "'deviation' .* above 0"),
         (GOOD.format(weights=WEIGHTS).replace('0.2, 0.5', '0.5, 0.2'), "'confidence' must rise"),
         (GOOD.format(weights=WEIGHTS) + 'refined: 3', "'refined' must hold confirmed"),
         (GOOD.format(weights=WEIGHTS) + 'refined: {sure: 1}', "'refined' has an unknown key"),
@@ -131,7 +142,7 @@ def test_a_file_of_a_person(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, text: str, words: str) -> None:
-    path = tmp_path / 'net.confidence.yaml'
+    path = tmp_path / 'net.pth.confidence.yaml'
     path.write_text(text)
     with pytest.raises(ConfidenceTableError, match=f'{path}: .*({words})') as caught:
         read_table(path)
@@ -139,7 +150,7 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, text: str, word
 
 
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:
-    path = tmp_path / 'net.confidence.yaml'
+    path = tmp_path / 'net.pth.confidence.yaml'
     path.mkdir()
     with pytest.raises(ConfidenceTableError, match=r'[Dd]irectory|folder'):
         read_table(path)

@@ -165,7 +165,8 @@ def fit_table(found: Sample) -> ConfidenceTable:
     likely = isotonic(np.array([_likely(part) for part in parts]), weights)
     falling = -isotonic(-_deviations(parts, likely), weights)
     return ConfidenceTable(
-        confidence=_rounded(knots, 4),
+        # Above 0, and apart, also where a network hardly distinguishes pixels.
+        confidence=_rounded(np.maximum(knots, 1e-6), 6),
         likely=_rounded(likely, 4),
         deviation=_rounded(np.maximum(falling, SMALLEST_DEVIATION), 3),
     )

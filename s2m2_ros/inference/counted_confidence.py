@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from s2m2_ros.confidence_files import has_table, read_table, table_path
-from s2m2_ros.confidence_tables import ConfidenceMeaning, ConfidenceTableError, meaning_of
+from s2m2_ros.confidence_files import has_table, read_table_of, table_path
+from s2m2_ros.confidence_tables import ConfidenceMeaning, meaning_of
 from s2m2_ros.inference.backend import Backend
 from s2m2_ros.weights import CHECKPOINTS, checkpoint_path, file_sha256, find_checkpoint
 
@@ -27,12 +27,7 @@ def counted_meaning(checkpoint: str | Path, backend: Backend) -> ConfidenceMeani
     if not has_table(file):
         return meaning_of(STARTER) if is_starter(file) else None
     path = table_path(file)
-    counted = read_table(path)
-    if counted.weights != weights_sha256(file, getattr(backend, 'description', {})):
-        raise ConfidenceTableError(
-            f"{path}: counted for other weights than those of '{checkpoint}' are now: delete it, "
-            'or count again by `s2m2 weights fit-confidence`'
-        )
+    counted = read_table_of(file, weights_sha256(file, getattr(backend, 'description', {})))
     _logger.info('confidence is corrected by %s', path)
     return ConfidenceMeaning(
         str(path), counted.table, sha256=counted.sha256, refined=counted.refined

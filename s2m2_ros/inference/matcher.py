@@ -140,6 +140,8 @@ class StereoMatcher:
             OptionError: an option is out of range; also a ValueError.
 
         """
+        if not isinstance(sgbm_refinement, bool):
+            raise OptionError(f'sgbm_refinement must be True or False, not {sgbm_refinement!r}')
         opened = selection.open_backend(
             checkpoint,
             device=device,

@@ -138,12 +138,11 @@ class SgbmRefinement:
             cell=max(found.shape[-1] / CELLS_IN_WIDTH, LEAST_CELL_PX),
             step=CELL_OF_AGREEMENT * limit,
         )
-        # Corrected to below what is allowed only as far as it was there.
-        combined = torch.fmax(combined, disparity.clamp_max(self._lowest))
         # Where there is little texture, what was found is noisy, and right on average.
         trust = torch.where(agreeing, _texture_weights(texture), 0.0)
         smooth = torch.where(agreeing, self._smoothed(disparity, found, agreeing), combined)
-        return torch.lerp(combined, smooth, trust)
+        # Below what is allowed only as far as the network is.
+        return torch.fmax(torch.lerp(combined, smooth, trust), disparity.clamp_max(self._lowest))
 
     def _smoothed(
         self, disparity: torch.Tensor, found: torch.Tensor, agreeing: torch.Tensor

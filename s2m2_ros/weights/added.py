@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from s2m2_ros.atomic_files import write_atomically
-from s2m2_ros.confidence_files import has_table, read_table, table_path
+from s2m2_ros.confidence_files import has_table, read_table_of, table_path
 from s2m2_ros.regular_files import read_regular_file
 from s2m2_ros.text_safety import safe_text
 from s2m2_ros.weights.errors import WeightsError
@@ -80,6 +80,7 @@ def add_file(
     description: str = '',
     license: str = '',
     companions: Mapping[str, bytes] | None = None,
+    sha256: str = '',
     replace: bool = False,
 ) -> AddedCheckpoint:
     """Copy a file into the weights folder, so that it is found by its name.
@@ -95,10 +96,13 @@ def add_file(
         license: of the weights, for lists.
         companions: content of other files that belong to it, by their names in the folder; these
             begin with `name` and a dot.
+        sha256: of the network, where that is not the one of what is written; a table of its
+            confidence names it.
         replace: whether another file of that name may be replaced.
 
     Raises WeightsError if the name is taken or invalid, the file is not of a known kind, or the
-    disk does not take it; ConfidenceTableError if the table beside it is damaged.
+    disk does not take it; ConfidenceTableError if the table beside it is damaged, or of other
+    weights.
 
     """
     check_name(name)
@@ -109,7 +113,6 @@ def add_file(
         )
     folder = private_folder(cache_folder, *FOLDERS)
     previous = find_record(name, cache_folder)
-    table = read_table(table_path(file)).to_yaml() if has_table(file) else b''
     try:
         temporary, digest = _copied(file, folder, content)
         try:
@@ -118,11 +121,14 @@ def add_file(
                     f"another file is called '{name}' already (added from {previous.source}): "
                     'choose another name by --name, or replace it by --replace'
                 )
+            table = _table_of(file, sha256 or digest)
             target = folder / f'{name}{suffix}'
-            _remove(previous, folder)
-            beside = dict(companions or {})
+            _remove(
+                previous, folder, keep_table=previous is not None and previous.sha256 == digest
+            )
             if table:
-                beside[table_path(target).name] = table
+                write_atomically(table_path(target), table)
+            beside = dict(companions or {})
             if description:
                 beside[target.with_suffix('.yaml').name] = description.encode()
             for other, data in beside.items():
@@ -193,13 +199,22 @@ def is_added_intact(record: AddedCheckpoint, cache_folder: Path) -> bool:
     )
 
 
-def _remove(record: AddedCheckpoint | None, folder: Path) -> None:
+def _table_of(file: Path, sha256: str) -> bytes:
+    """Return what the confidence of a file is worth, empty where there is no table beside it.
+
+    Raises ConfidenceTableError if it is damaged, or was counted for other weights.
+    """
+    return read_table_of(file, sha256).to_yaml() if has_table(file) else b''
+
+
+def _remove(record: AddedCheckpoint | None, folder: Path, *, keep_table: bool) -> None:
     if record is None:
         return
     (folder / f'{record.name}{RECORD_SUFFIX}').unlink(missing_ok=True)
     main = folder / record.filename
     others = (folder / name for name in record.companions)
-    for path in (main, main.with_suffix('.yaml'), table_path(main), *others):
+    tables = () if keep_table else (table_path(main),)
+    for path in (main, main.with_suffix('.yaml'), *tables, *others):
         path.unlink(missing_ok=True)
 
 

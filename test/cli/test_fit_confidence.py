@@ -21,7 +21,7 @@ from s2m2_ros.io.images.image_files import write_pfm, write_png
 from s2m2_ros.network import load_network, save_network
 from s2m2_ros.offline.result_record import Recipe
 from s2m2_ros.pipeline import PairInput, PipelineOptions, PipelineState, StereoPipeline
-from s2m2_ros.weights import find_checkpoint
+from s2m2_ros.weights import WeightsError, find_checkpoint
 from support.onnx_networks import BlockMatcher
 
 FIT = ('weights', 'fit-confidence')
@@ -69,7 +69,7 @@ def test_weights_get_a_table_that_counts_from_then_on(
     fit = [*FIT, str(pairs), '--checkpoint', str(mine), '--sgbm-refinement', 'never']
     assert main([*fit, '--check', str(pairs)]) == 0
     shown = capsys.readouterr().out
-    table_file = mine.with_name('mine.confidence.yaml')
+    table_file = mine.with_name('mine.safetensors.confidence.yaml')
     assert f'{table_file}: corrects the confidence of {mine}' in shown
     assert '| confidence | of all | mean | within 4 px |' in shown
     counted = read_table(table_file)
@@ -95,7 +95,7 @@ def test_results_of_before_do_not_count_as_made_with_the_table(pairs: Path, mine
 def test_a_table_is_replaced_only_when_asked(
     pairs: Path, mine: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table_file = mine.with_name('mine.confidence.yaml')
+    table_file = mine.with_name('mine.safetensors.confidence.yaml')
     table_file.write_text('damaged')
     fit = [*FIT, str(pairs), '--checkpoint', str(mine)]
     assert main(fit) == 2
@@ -108,7 +108,7 @@ def test_a_table_is_replaced_only_when_asked(
 def test_a_table_of_other_weights_is_an_error(
     pairs: Path, mine: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table_file = mine.with_name('mine.confidence.yaml')
+    table_file = mine.with_name('mine.safetensors.confidence.yaml')
     table_file.write_text(
         f'weights: {"ab" * 32}\nconfidence: [0.1, 0.5, 0.9]\nlikely: [0.1, 0.5, 0.9]\n'
         'deviation: [9, 2, 1]\n'
@@ -131,7 +131,7 @@ def test_what_is_too_little_leaves_nothing(
     write_pfm(folder / 'one' / 'disp0.pfm', truth)
     assert main([*FIT, str(folder), '--checkpoint', str(mine)]) == 2
     assert '130 pixels with truth are too few' in capsys.readouterr().err
-    assert not mine.with_name('mine.confidence.yaml').exists()
+    assert not mine.with_name('mine.safetensors.confidence.yaml').exists()
 
 
 def test_the_weights_of_the_package_have_their_table_under_any_name(
@@ -161,7 +161,7 @@ def test_networks_of_others_get_one_too_and_keep_it_under_a_name(
     monkeypatch.setenv('S2M2_ROS_CACHE', str(tmp_path / 'cache'))
     network = BlockMatcher(count=64).write(tmp_path / 'blocks.onnx')
     assert main([*FIT, str(pairs), '--checkpoint', str(network)]) == 0
-    table = read_table(tmp_path / 'blocks.confidence.yaml').table
+    table = read_table(tmp_path / 'blocks.onnx.confidence.yaml').table
     for checkpoint in (network, 'renamed'):
         if checkpoint == 'renamed':
             assert main(['weights', 'add', str(network), '--name', 'renamed']) == 0
@@ -177,3 +177,55 @@ def test_networks_of_others_get_one_too_and_keep_it_under_a_name(
     assert main(['weights', 'add', str(other), '--name', 'renamed', '--replace']) == 0
     with StereoMatcher.open('renamed', device='cpu') as matcher:
         assert matcher.confidence_meaning.source == 'left_right_check'
+
+
+def test_sets_without_pairs_are_told_before_anything_is_matched(
+    pairs: Path, mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'empty').mkdir()
+    fit = [*FIT, str(pairs), '--checkpoint', str(mine), '--check', str(tmp_path / 'empty')]
+    assert main(fit) == 2
+    assert str(tmp_path / 'empty') in capsys.readouterr().err
+    assert not mine.with_name('mine.safetensors.confidence.yaml').exists()
+
+
+def test_unrefined_pixels_are_counted_unrefined(
+    pairs: Path, mine: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fit = [*FIT, str(pairs), '--checkpoint', str(mine), '--replace', '--sgbm-refinement']
+    assert main([*fit, 'never']) == 0
+    file = mine.with_name('mine.safetensors.confidence.yaml')
+    alone = read_table(file)
+    assert main([*fit, 'always']) == 0
+    both = read_table(file)
+    assert both.table == alone.table
+    # Of so few pixels, too few are contradicted.
+    assert both.refined is None
+    assert 'too few pixels to count refined pairs' in caplog.text
+
+
+def test_an_added_file_keeps_the_table_of_its_weights(
+    pairs: Path, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv('S2M2_ROS_CACHE', str(tmp_path / 'cache'))
+    add = ['weights', 'add', str(mine), '--name', 'kept']
+    assert main(add) == 0
+    assert main([*FIT, str(pairs), '--checkpoint', 'kept']) == 0
+    table = find_checkpoint('kept').with_name('kept.safetensors.confidence.yaml')
+    counted = read_table(table)
+    assert main(['weights', 'verify']) == 0
+    # The same file again, and a new count, leave it intact.
+    assert main(add) == 0
+    assert read_table(table) == counted
+    assert main([*FIT, str(pairs), '--checkpoint', 'kept', '--replace']) == 0
+    assert main(['weights', 'verify']) == 0
+    # A table of other weights is not taken along.
+    other = tmp_path / 'other.safetensors'
+    save_network(load_network(mine), other, licence='other')
+    shutil.copy(table, tmp_path / 'other.safetensors.confidence.yaml')
+    capsys.readouterr()
+    assert main(['weights', 'add', str(other)]) == 2
+    assert 'counted for other weights' in capsys.readouterr().err
+    with pytest.raises(WeightsError):
+        find_checkpoint('other')

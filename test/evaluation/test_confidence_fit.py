@@ -108,6 +108,12 @@ def test_without_refined_pixels_there_are_no_tables_of_them() -> None:
     assert fit_refined(Sample.of_pairs([planted()])) is None
 
 
+def test_networks_that_hardly_distinguish_pixels_get_a_table() -> None:
+    lines = ((1e-5, 750, 3.0), (0.94999, 450, 2.0), (0.95001, 70, 0.5))
+    table = fit_table(Sample.of_pairs([planted(lines)]))
+    assert table.confidence == pytest.approx((1e-5, 0.94999, 0.95001), abs=2e-6)
+
+
 def test_each_set_counts_alike_whatever_its_size() -> None:
     right = planted(thousands=40)
     right = MatchedPair(right.truth, right.confidence, right.truth)

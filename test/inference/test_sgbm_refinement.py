@@ -331,3 +331,22 @@ def test_published_confidence_is_that_of_what_was_compared(
         table = tables[kind]
         expected = np.interp(raw[chosen], (0, *table.confidence, 1), (0, *table.likely, 1))
         assert np.abs(published[chosen] - expected).max() < 5e-3
+
+
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
+def test_nothing_gets_below_zero(precision: str) -> None:
+    """Where the disparity is 0, what is found differs from it to both sides."""
+    rng = np.random.default_rng(0)
+    left = cv2.GaussianBlur(rng.uniform(0, 255, (96, 160)).astype(np.float32), (0, 0), 1.2)
+    left = cv2.normalize(left, left, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    right = np.clip(left + rng.normal(0, 2, left.shape), 0, 255).astype(np.uint8)
+    with StereoMatcher.open(device='cpu', precision=precision, sgbm_refinement=True) as matcher:
+        result = matcher.match(left, right)
+    assert result.agreement is not None
+    assert (result.agreement == Agreement.CONFIRMED).any()
+    assert result.disparity.min().item() >= 0
+
+
+def test_words_of_the_command_line_are_no_answers_of_the_library() -> None:
+    with pytest.raises(ValueError, match="must be True or False, not 'never'"):
+        StereoMatcher.open(device='cpu', sgbm_refinement='never')  # type: ignore[arg-type]

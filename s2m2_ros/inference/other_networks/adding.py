@@ -45,6 +45,7 @@ def add_network(
         description=to_yaml(description, comments=(f'from {found.origin}', *found.assumed)),
         license=description.license,
         companions=companions,
+        sha256=found.sha256,
         replace=replace,
     )
     return record, '; '.join((f'described by {found.origin}', *found.assumed))
