@@ -62,7 +62,6 @@ def pairs_of(name: str) -> Iterator[StereoPair]:
 class LeftRightCheck:
     """`starter`, with the confidence that other networks get from comparing the views."""
 
-    checkpoint = backend = 'left_right_check'
     confidence_meaning = meaning_of('left_right_check')
 
     def __init__(self) -> None:
@@ -104,7 +103,7 @@ def sample(matcher: StereoMatcher | LeftRightCheck, datasets: list[str]) -> Samp
 def measure(matcher: StereoMatcher | LeftRightCheck, pair: StereoPair) -> MatchedPair:
     """Match one pair."""
     if isinstance(matcher, StereoMatcher):
-        return MatchedPair.of(matcher, pair.left, pair.right, pair.disparity)
+        return MatchedPair.of(matcher, pair)
     result = matcher.match(pair.left, pair.right).cpu()
     return MatchedPair(result.disparity.numpy(), result.confidence.numpy(), pair.disparity)
 

@@ -7,9 +7,10 @@ others that took their place.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from s2m2_ros.text_safety import safe_text
 SUFFIX = '.confidence.yaml'
 LARGEST_FILE = 1 << 16
 MOST_EVENTS = 4000
-COLUMNS = ('confidence', 'likely', 'deviation')
+COLUMNS = tuple(field.name for field in fields(ConfidenceTable))
 COLUMNS_TEXT = ', '.join(COLUMNS)
 WEIGHTS, COUNTED_ON, REFINED = 'weights', 'counted_on', 'refined'
 REFINED_TABLES = tuple(field.name for field in fields(RefinedTables))
@@ -55,12 +56,10 @@ class CountedConfidence:
         values: dict[str, Any] = {
             COUNTED_ON: list(self.counted_on),
             WEIGHTS: self.weights,
-            **_plain(self.table),
+            **asdict(self.table),
         }
         if self.refined is not None:
-            values[REFINED] = {
-                name: _plain(getattr(self.refined, name)) for name in REFINED_TABLES
-            }
+            values[REFINED] = asdict(self.refined)
         head = '# What the confidence of these weights is worth: see `s2m2 weights --help`.\n'
         body = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=95)
         return (head + body).encode()
@@ -73,8 +72,7 @@ def table_path(checkpoint: Path) -> Path:
 
 def has_table(checkpoint: Path) -> bool:
     """Return whether there is a table beside a checkpoint, readable or not."""
-    path = table_path(checkpoint)
-    return path.exists() or path.is_symlink()
+    return os.path.lexists(table_path(checkpoint))
 
 
 def read_table(path: Path) -> CountedConfidence:
@@ -167,10 +165,6 @@ def _check_keys(values: Any, known: Collection[str], needed: str, *, within: str
 
 def _table(values: Mapping[str, Any]) -> ConfidenceTable:
     return ConfidenceTable(*(_numbers(values, name) for name in COLUMNS))
-
-
-def _plain(table: ConfidenceTable) -> dict[str, list[float]]:
-    return {name: list(getattr(table, name)) for name in COLUMNS}
 
 
 def _numbers(values: Mapping[str, Any], name: str) -> tuple[float, ...]:

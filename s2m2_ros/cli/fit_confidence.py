@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from s2m2_ros.inference.sgbm_options import REFINE_ALWAYS, REFINE_NEVER
 
 if TYPE_CHECKING:
     from s2m2_ros.confidence_tables import RefinedTables
-    from s2m2_ros.evaluation.confidence_fit import MatchedPair, Sample
+    from s2m2_ros.evaluation.confidence_fit import Sample
     from s2m2_ros.inference import StereoMatcher
     from s2m2_ros.inference.matcher_options import MatcherOptions
 
@@ -46,12 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the table beside the checkpoint; print what it is worth."""
-    from s2m2_ros.confidence_files import CountedConfidence, table_path, write_table
-    from s2m2_ros.evaluation.confidence_fit import (
-        Sample,
-        fit_table,
-        reliability_table,
+    from s2m2_ros.confidence_files import (
+        CountedConfidence,
+        has_table,
+        table_path,
+        write_table,
     )
+    from s2m2_ros.evaluation.confidence_fit import Sample, fit_table, reliability_table
     from s2m2_ros.inference.counted_confidence import is_starter, weights_sha256
     from s2m2_ros.weights import find_checkpoint
 
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
             'trained or added'
         )
     path = table_path(file)
-    if path.is_dir() or (os.path.lexists(path) and not arguments.replace):
+    if path.is_dir() or (has_table(file) and not arguments.replace):
         raise S2M2Error(f'{path}: there is a table already: --replace replaces it')
     _require_pairs([*arguments.data, *arguments.check])
     options = matcher_options(arguments)
@@ -111,14 +111,7 @@ def _require_pairs(names: Sequence[str]) -> None:
 
 
 def _sample(matcher: StereoMatcher, dataset: str) -> Sample:
-    from s2m2_ros.evaluation.confidence_fit import Sample
+    from s2m2_ros.evaluation.confidence_fit import MatchedPair, Sample
 
-    return Sample.of_pairs(_matched(matcher, dataset))
-
-
-def _matched(matcher: StereoMatcher, dataset: str) -> Iterator[MatchedPair]:
-    """Match the pairs of a set one by one."""
-    from s2m2_ros.evaluation.confidence_fit import MatchedPair
-
-    for pair in dataset_pairs(dataset, size=PROCEDURAL_SIZE):
-        yield MatchedPair.of(matcher, pair.left, pair.right, pair.disparity)
+    pairs = dataset_pairs(dataset, size=PROCEDURAL_SIZE)
+    return Sample.of_pairs(MatchedPair.of(matcher, pair) for pair in pairs)

@@ -25,7 +25,7 @@ from s2m2_ros.confidence_tables import (
 )
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.evaluation.evaluate import RIGHT_ERROR
-from s2m2_ros.evaluation.pairs import FloatMap, Picture
+from s2m2_ros.evaluation.pairs import FloatMap, StereoPair
 from s2m2_ros.geometry.uncertainty import calibrated_confidence, disparity_deviation
 from s2m2_ros.inference import StereoMatcher
 
@@ -66,17 +66,15 @@ class MatchedPair:
     refined_scale: float = 1.0
 
     @classmethod
-    def of(
-        cls, matcher: StereoMatcher, left: Picture, right: Picture, truth: FloatMap
-    ) -> MatchedPair:
+    def of(cls, matcher: StereoMatcher, pair: StereoPair) -> MatchedPair:
         """Match a pair, and return what the matcher makes of it."""
-        result = matcher.match(left, right).cpu()
-        height, width = truth.shape
+        result = matcher.match(pair.left, pair.right).cpu()
+        height, width = pair.disparity.shape
         agreement = result.agreement
         return cls(
             result.disparity.numpy(),
             result.confidence.numpy(),
-            truth,
+            pair.disparity,
             width / matcher.matched_width(height, width),
             None if agreement is None else agreement.numpy(),
             width / matcher.refined_width(height, width),
@@ -248,10 +246,6 @@ def _deviations(parts: Sequence[Sample], likely: FloatArray) -> FloatArray:
 
 def _likely(part: Sample) -> float:
     return float(np.average(part.error < RIGHT_ERROR, weights=part.weight))
-
-
-def _deviation(part: Sample) -> float:
-    return weighted_quantile(part.matched_error, part.weight, ONE_SIGMA)
 
 
 def _rounded(values: Iterable[float], digits: int) -> tuple[float, ...]:

@@ -37,9 +37,10 @@ def counted_meaning(checkpoint: str | Path, backend: Backend) -> ConfidenceMeani
 def is_starter(file: Path) -> bool:
     """Return whether a file holds the weights that come with this package, under any name."""
     starter = CHECKPOINTS[STARTER]
+    own = checkpoint_path(starter)
     # Nothing large is read for it.
-    same_size = file.stat().st_size == checkpoint_path(starter).stat().st_size
-    return same_size and file_sha256(file) == starter.sha256_prefix
+    same_size = file.stat().st_size == own.stat().st_size
+    return file == own or (same_size and file_sha256(file) == starter.sha256_prefix)
 
 
 def weights_sha256(file: Path, network_description: Mapping[str, Any]) -> str:

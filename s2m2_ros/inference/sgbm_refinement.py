@@ -62,9 +62,8 @@ class SgbmRefinement:
 
     What semi-global matching found counts where there is texture, if it agrees with the network or
     that doubts itself. What only the left view shows continues the farther surface beside it, if
-    the network agrees. Elsewhere the network's disparity counts, corrected
-    as on the same surface around; and it counts as it is everywhere if semi-global matching knows
-    too little of the pair.
+    the network agrees. Elsewhere the network's disparity counts, corrected as on the same surface
+    around; and it counts as it is everywhere if semi-global matching knows too little of the pair.
     """
 
     def __init__(
@@ -130,8 +129,9 @@ class SgbmRefinement:
         continued = hidden & near & (agreement == Agreement.UNCONFIRMED)
         combined = torch.where(regions, found, torch.where(continued, behind, disparity))
         rest = ~regions & (~hidden | agreeing)
+        off = found - disparity
         combined[rest] += mean_on_surface(
-            found - disparity,
+            off,
             agreeing,
             disparity.nan_to_num(0.0, 0.0, 0.0),
             rest,
@@ -139,26 +139,25 @@ class SgbmRefinement:
             step=CELL_OF_AGREEMENT * limit,
         )
         # Where there is little texture, what was found is noisy, and right on average.
-        trust = torch.where(agreeing, _texture_weights(texture), 0.0)
-        smooth = torch.where(agreeing, self._smoothed(disparity, found, agreeing), combined)
+        smooth = disparity + self._smoothed(off, agreeing)
+        weighted = torch.lerp(combined, smooth, _texture_weights(texture))
         # Below what is allowed only as far as the network is.
-        return torch.fmax(torch.lerp(combined, smooth, trust), disparity.clamp_max(self._lowest))
+        lowest = disparity.clamp_max(self._lowest)
+        return torch.fmax(torch.where(agreeing, weighted, combined), lowest)
 
-    def _smoothed(
-        self, disparity: torch.Tensor, found: torch.Tensor, agreeing: torch.Tensor
-    ) -> torch.Tensor:
-        """Return what was found without most of its noise, (H, W), where it agrees.
+    def _smoothed(self, off: torch.Tensor, agreeing: torch.Tensor) -> torch.Tensor:
+        """Return how far the network is off without most of the noise, (H, W), where it agrees.
 
-        How far the network is off changes less from pixel to pixel than the disparity.
+        That changes less from pixel to pixel than the disparity.
         """
         import cv2
 
-        scale = found.shape[-1] / self.matched_width(*found.shape)
+        scale = off.shape[-1] / self.matched_width(*off.shape)
         # Too far away from all that agrees to be mixed with it.
-        off = torch.where(agreeing, found - disparity, _FAR).numpy()
+        apart = torch.where(agreeing, off, _FAR).numpy()
         diameter, reach = SMOOTHING
-        smooth = cv2.bilateralFilter(off, diameter, SMOOTHING_PX * scale, reach)
-        return disparity + torch.from_numpy(smooth)
+        smooth = cv2.bilateralFilter(apart, diameter, SMOOTHING_PX * scale, reach)
+        return torch.from_numpy(smooth)
 
 
 def _agreement(disparity: torch.Tensor, found: torch.Tensor, limit: float) -> torch.Tensor:
