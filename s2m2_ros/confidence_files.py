@@ -18,12 +18,14 @@ import yaml
 
 from s2m2_ros.atomic_files import write_atomically, write_errors
 from s2m2_ros.confidence_tables import ConfidenceTable, ConfidenceTableError, RefinedTables
+from s2m2_ros.plain_yaml import growth
 from s2m2_ros.regular_files import read_regular_file
 from s2m2_ros.text_safety import safe_text
 
 SUFFIX = '.confidence.yaml'
 LARGEST_FILE = 1 << 16
 MOST_EVENTS = 4000
+TOO_LONG = 'it holds far more than tables'
 COLUMNS = tuple(field.name for field in fields(ConfidenceTable))
 COLUMNS_TEXT = ', '.join(COLUMNS)
 WEIGHTS, COUNTED_ON, REFINED = 'weights', 'counted_on', 'refined'
@@ -136,11 +138,8 @@ def _plain_values(text: str) -> Any:
 
     Raises ConfidenceTableError for aliases, which can grow without bounds, and for too many parts.
     """
-    for count, event in enumerate(yaml.parse(text, yaml.BaseLoader)):
-        if isinstance(event, yaml.AliasEvent):
-            raise ConfidenceTableError('aliases (*) are not read')
-        if count > MOST_EVENTS:
-            raise ConfidenceTableError('it holds far more than tables')
+    if reason := growth(text, most_events=MOST_EVENTS, too_long=TOO_LONG):
+        raise ConfidenceTableError(reason)
     # It makes nothing but mappings, lists and texts.
     return yaml.load(text, yaml.BaseLoader)  # noqa: S506
 

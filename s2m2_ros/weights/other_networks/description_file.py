@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from s2m2_ros.plain_yaml import growth
 from s2m2_ros.regular_files import read_regular_file
 from s2m2_ros.text_safety import safe_text
 from s2m2_ros.weights.other_networks.description import DescriptionError, NetworkDescription
@@ -21,6 +22,7 @@ from s2m2_ros.weights.other_networks.description import DescriptionError, Networ
 SUFFIXES = ('.yaml', '.yml')
 LARGEST_FILE = 1 << 16
 MOST_EVENTS = 2000
+TOO_LONG = 'far too long for a description'
 LONGEST_TEXT = 300
 # Digits of a whole number; longer ones are invalid.
 WHOLE = re.compile(r'\d{1,9}')
@@ -125,11 +127,8 @@ def _plain(value: Any) -> Any:
 
 def _root(text: str) -> Node:
     try:
-        for count, event in enumerate(yaml.parse(text, yaml.SafeLoader)):
-            if isinstance(event, yaml.AliasEvent):
-                raise DescriptionError(f'{_line(event)}: aliases (*) are not read')
-            if count > MOST_EVENTS:
-                raise DescriptionError('far too long for a description')
+        if reason := growth(text, most_events=MOST_EVENTS, too_long=TOO_LONG):
+            raise DescriptionError(reason)
         root = yaml.compose(text, yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise DescriptionError(f'no readable YAML: {_problem(error)}') from error
