@@ -59,6 +59,8 @@ def test_sent_once_to_a_node_that_listens(bench: CameraBench, camera: Remote) ->
     since = bench.mark()
     # With both in the words the node is subscribed, and this is all that is missing.
     bench.wait_reported('no messages received on', *INFOS, since=since)
+    # The node may know of the publisher before the publisher knows of the node.
+    camera.call('find_listeners', topics=INFOS)
     camera.call('send', topics=INFOS)
     bench.wait_output(since=since, count=10)
     bench.wait_healthy(since=bench.mark())

@@ -12,6 +12,7 @@ from builtin_interfaces.msg import Time
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from support.remote import serve
@@ -72,9 +73,17 @@ class FlexibleCamera:
         for key in [(node, t) for t in topics] if topics else list(self._publishers):
             self._nodes[key[0]].destroy_publisher(self._publishers.pop(key))
 
-    def listeners(self, topic: str) -> int:
-        """Return how many subscriptions a topic has."""
-        return int(self._publishers['', topic].get_subscription_count())
+    def find_listeners(self, topics: list[str]) -> Future:
+        """Return once each of these topics has a subscription that would get a message."""
+        found, publishers = Future(), [self._publishers['', topic] for topic in topics]
+
+        def look() -> None:
+            if all(publisher.get_subscription_count() for publisher in publishers):
+                self._nodes[''].destroy_timer(timer)
+                found.set_result(None)
+
+        timer = self._nodes[''].create_timer(0.05, look, clock=self._steady)
+        return found
 
     def show(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +33,8 @@ OVERRIDABLE = (
 DEPTH, DEEPEST = 5, 8
 # So many packets of video may wait: each that is lost costs the pictures until the next key frame.
 DEPTH_IN_ORDER = 30
+# The publisher may learn of a new subscription this many seconds after the subscription of it.
+LATEST_MATCH = 5.0
 # Before Iron rclpy calls back with the message alone.
 REPORTS_MESSAGE_INFO = hasattr(Subscription, 'CallbackType')
 # Who sets one of these knows the publisher; the rest has nothing to do with matching.
@@ -87,7 +90,8 @@ class InputSubscription:
 
     `callback(message, message_info)` gets the messages; `on_graph_change()` is called when a
     publisher comes or goes, where ROS reports that (from Iron on). With `latched` the former
-    subscription stays until the next `follow`, so that a message sent just once is not lost.
+    subscription stays until the new one has received a message, or for `LATEST_MATCH` seconds: a
+    message sent just once is not lost.
     """
 
     def __init__(
@@ -104,6 +108,8 @@ class InputSubscription:
         self._latched = latched
         self._subscription: Any = None
         self._retired: Any = None
+        self._subscribed_at = 0.0
+        self._receives = False
         self.in_order = False
         """Whether every message counts, not the newest alone."""
         self.kind: type[Any] | None = None
@@ -118,8 +124,8 @@ class InputSubscription:
 
     def follow(self, kind: type[Any], topic: Topic, publishers: Sequence[Endpoint]) -> bool:
         """Subscribe to `topic` as its publishers offer; True if that was new."""
-        self._destroy(self._retired)
-        self._retired = None
+        if self._receives or time.monotonic() - self._subscribed_at >= LATEST_MATCH:
+            self._retire(None)
         same = self._subscription is not None and (kind, topic) == (self.kind, self.topic)
         if same and self.fixed:
             return False
@@ -129,8 +135,9 @@ class InputSubscription:
         if same and quality == self.quality:
             return False
         if same and self._latched:
-            self._retired = self._subscription
+            self._retire(self._subscription)
         else:
+            self._retire(None)
             self._destroy(self._subscription)
             self._overridden = overridden_policies(self._node, topic.full)
         self.kind, self.topic = kind, topic
@@ -139,9 +146,21 @@ class InputSubscription:
 
     def close(self) -> None:
         """Unsubscribe."""
-        self._destroy(self._retired)
+        self._retire(None)
         self._destroy(self._subscription)
-        self._retired = self._subscription = None
+        self._subscription = None
+
+    def _retire(self, former: Any) -> None:
+        self._destroy(self._retired)
+        self._retired = former
+
+    def _take(self, subscription: Any, *arguments: Any) -> None:
+        """Pass a message on; once the new subscription receives, the former one is a copy."""
+        if subscription is self._subscription:
+            self._receives = True
+        elif self._receives:
+            return
+        self._callback(*arguments)
 
     def _destroy(self, subscription: Any) -> None:
         if subscription is not None:
@@ -160,7 +179,7 @@ class InputSubscription:
                 else DurabilityPolicy.VOLATILE
             ),
         )
-        self._subscription = _InputFilter(
+        made = _InputFilter(
             self._node,
             self.kind,
             self.topic.name,
@@ -169,7 +188,9 @@ class InputSubscription:
             qos_overriding_options=QoSOverridingOptions(sorted(self._overridden)),
             **_events(self._on_graph_change),
         )
-        self._subscription.registerCallback(self._callback)
+        made.registerCallback(lambda *arguments: self._take(made, *arguments))
+        self._subscription, self._receives = made, False
+        self._subscribed_at = time.monotonic()
         # rclpy has written the overrides into the profile.
         self.quality = Quality(
             profile.reliability == ReliabilityPolicy.RELIABLE,

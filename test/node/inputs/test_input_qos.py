@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from sensor_msgs.msg import Image
+from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
 
 from s2m2_ros.node.inputs import input_qos
 from s2m2_ros.node.inputs.delivery import explain_loss, explain_mismatch, image_size
@@ -62,6 +63,81 @@ def test_packets_of_video_wait_in_a_queue(monkeypatch: pytest.MonkeyPatch) -> No
     followed.in_order = True
     followed.follow(Image, Topic('left', '/left'), [publisher()])
     assert made == [input_qos.DEPTH, DEPTH_IN_ORDER]
+
+
+class Filters:
+    """Stands in for the subscriptions: notes which exist and lets a test send to each."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.alive: list[Any] = []
+        self.now = 100.0
+        self.got: list[str] = []
+        node = SimpleNamespace(destroy_subscription=self.alive.remove)
+        monkeypatch.setattr(input_qos, 'overridden_policies', lambda *_: frozenset())
+        monkeypatch.setattr(input_qos, '_InputFilter', self._make)
+        clock = SimpleNamespace(monotonic=lambda: self.now)
+        monkeypatch.setattr(input_qos, 'time', clock)
+        self.input = InputSubscription(node, self._receive, lambda: None, latched=True)
+
+    def _make(self, *_: Any, **options: Any) -> Any:
+        made = SimpleNamespace(reliability=options['qos_profile'].reliability)
+        made.sub = made
+        made.registerCallback = lambda callback: setattr(made, 'send', callback)
+        self.alive.append(made)
+        return made
+
+    def _receive(self, message: Any, info: Any) -> None:
+        self.got.append(f'{message} from {info}')
+
+    def follow(self, *publishers: Endpoint) -> None:
+        self.input.follow(CameraInfo, Topic('info', '/info'), publishers)
+
+
+def test_the_former_subscription_stays_until_the_new_one_receives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    filters = Filters(monkeypatch)
+    filters.follow()
+    filters.follow(publisher())
+    for _ in range(3):  # the publisher has not heard of the new subscription yet
+        filters.follow(publisher())
+    former, new = filters.alive
+    assert new.reliability == ReliabilityPolicy.RELIABLE != former.reliability
+    former.send('first', 'a')
+    new.send('second', 'b')
+    former.send('second', 'a')
+    assert filters.got == ['first from a', 'second from b']
+    filters.follow(publisher())
+    assert filters.alive == [new]
+
+
+def test_the_former_subscription_of_a_camera_that_sends_nothing_goes_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    filters = Filters(monkeypatch)
+    filters.follow()
+    filters.follow(publisher())
+    former, new = filters.alive
+    filters.now += input_qos.LATEST_MATCH - 0.1
+    filters.follow(publisher())
+    assert filters.alive == [former, new]
+    filters.now += 0.2
+    filters.follow(publisher())
+    assert filters.alive == [new]
+    filters.input.close()
+    assert filters.alive == []
+
+
+def test_two_changes_soon_after_each_other_keep_the_last_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    filters = Filters(monkeypatch)
+    filters.follow()
+    filters.follow(publisher())
+    filters.follow(publisher(latched=True))
+    assert len(filters.alive) == 2
+    filters.input.close()
+    assert filters.alive == []
 
 
 def test_a_mismatch_names_both_sides() -> None:
