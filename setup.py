@@ -1,7 +1,7 @@
 """Installation with pip; in a ROS 2 workspace colcon uses CMakeLists.txt instead.
 
-Everything declarative is in setup.cfg. Here is what that cannot say: the loops over pixels in C++,
-the messages, generated and compiled where ROS 2 wheels are installed, and the files by which ROS
+Everything declarative is in setup.cfg. Here is what that cannot say: the loops in C++, the
+messages, generated and compiled where ROS 2 wheels are installed, and the files by which ROS
 finds the package.
 """
 
@@ -66,29 +66,35 @@ class Build(build):  # type: ignore[misc]
     sub_commands = [*build.sub_commands, ('build_messages', None)]  # noqa: RUF012
 
 
-def loop_over_pixels(name: str) -> Extension:
+def compiled(name: str, *options: str) -> Extension:
     """Return a library that ctypes loads: in a folder that is no package, as it is no module.
 
-    Optional: without a compiler torch does the work.
+    Optional: without a compiler torch does the work. The options are those of CMakeLists.txt.
     """
-    folder = f'{PACKAGE}/geometry/compiled'
+    folder = f'{PACKAGE}/compiled'
     return Extension(
-        f'{PACKAGE}.geometry.compiled._{name}',
+        f'{PACKAGE}.compiled._{name}',
         sources=[f'{folder}/{name}.cpp'],
         depends=sorted(str(path.relative_to(HERE)) for path in (HERE / folder).glob('*.h')),
         language='c++',
-        # As in CMakeLists.txt: vectors, but the arithmetic of torch to the last bit.
         extra_compile_args=[
             '-std=c++17',
             '-O3',
-            '-ffp-contract=off',
             '-fno-trapping-math',
             '-fno-math-errno',
             '-pthread',
+            *options,
         ],
-        extra_link_args=['-pthread'],
+        extra_link_args=['-pthread', '-ldl'],
         optional=True,
     )
+
+
+def compiled_libraries() -> list[Extension]:
+    """List the loops over pixels, and the convolutions."""
+    # Vectors, but the arithmetic of torch to the last bit.
+    pixels = [compiled(n, '-ffp-contract=off') for n in ('pixel_kernel', 'registration_kernel')]
+    return [*pixels, compiled('winograd', '-ffp-contract=fast')]
 
 
 def shared_files() -> list[tuple[str, list[str]]]:
@@ -106,6 +112,6 @@ def shared_files() -> list[tuple[str, list[str]]]:
 
 setup(
     cmdclass={'build': Build, 'build_messages': BuildMessages},
-    ext_modules=[loop_over_pixels(name) for name in ('pixel_kernel', 'registration_kernel')],
+    ext_modules=compiled_libraries(),
     data_files=shared_files(),
 )

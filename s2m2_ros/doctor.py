@@ -242,6 +242,7 @@ def computing() -> Iterator[CheckResult]:
         return
     yield CheckResult('torch', Health.GOOD, torch.__version__)
     yield pixel_kernel_built()
+    yield convolutions_built()
     if not torch.cuda.is_available():
         fact = 'not available: the network runs on the CPU, slowly'
         remedy = 'with an NVIDIA GPU: install its driver, and a torch built for CUDA'
@@ -268,6 +269,20 @@ def pixel_kernel_built() -> CheckResult:
         remedy = 'install a C++ compiler and build the package again'
         return CheckResult('pixel kernel', Health.POOR, fact, remedy)
     return CheckResult('pixel kernel', Health.GOOD, 'compiled')
+
+
+def convolutions_built() -> CheckResult:
+    """Check that convolutions of a CPU are made by compiled code."""
+    from s2m2_ros.network import winograd
+
+    if not winograd.is_built():
+        fact = 'not built: the network takes up to 1.7 times as long on a CPU'
+        remedy = 'install a C++ compiler and build the package again'
+        return CheckResult('convolutions', Health.POOR, fact, remedy)
+    if winograd.library() is None:
+        fact = 'those of PyTorch: the compiled ones need a processor with AVX2'
+        return CheckResult('convolutions', Health.NOTE, fact)
+    return CheckResult('convolutions', Health.GOOD, 'compiled')
 
 
 def checkpoints() -> Iterator[CheckResult]:

@@ -180,7 +180,7 @@ def stages_of_wheels(distribution: str) -> list[Stage]:
                 SOURCE / 'launch',
                 SOURCE / 'config',
                 SOURCE / 'examples',
-                *sorted((SOURCE / 's2m2_ros' / 'geometry' / 'compiled').glob('*.[ch]*')),
+                *sorted((SOURCE / 's2m2_ros' / 'compiled').glob('*.[ch]*')),
                 HERE / 'message_package.py',
             ),
             ('--no-deps', '--no-build-isolation', '--editable', str(SOURCE)),

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from s2m2_ros.geometry import compiled_library
+from s2m2_ros import compiled_library
 from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter
 from s2m2_ros.geometry.stereo_camera import StereoCamera
 from s2m2_ros.geometry.voxels import Reduction, VoxelGrid

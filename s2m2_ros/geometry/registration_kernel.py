@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import torch
 
-from s2m2_ros.geometry import compiled_library
+from s2m2_ros import compiled_library
 from s2m2_ros.geometry.registration_limits import (
     EDGE_ON,
     LARGEST_EXTENT,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from s2m2_ros.network import device_path
 from s2m2_ros.network.bands import banding_pays, in_overlapping_bands
 from s2m2_ros.network.joined import KeepsWeights, MadeTensors
-from s2m2_ros.network.layers import ConvPair, conv, conv_pair, to_maps, to_tokens
+from s2m2_ros.network.layers import ConvPair, apply_conv, conv, conv_pair, to_maps, to_tokens
 from s2m2_ros.network.products import convolve, convolve_onto
 
 # Pixels of one pass at full resolution. More are taken image by image: that is as fast once the
@@ -74,7 +74,7 @@ class Backbone(KeepsWeights):
     def features(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, C, H/2, W/2)."""
         shrunk = in_overlapping_bands(self._shrink, images, halo=_HALO, channels=16)
-        normed = self._normalize(self.conv1_down.second(shrunk))
+        normed = self._normalize(apply_conv(self.conv1_down.second, shrunk))
         del shrunk
         return convolve_onto(normed, convolve(normed, self.conv2.first, 'gelu'), self.conv2.second)
 

@@ -8,6 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from s2m2_ros.network import winograd
+
 Layer = nn.Linear | nn.Conv2d
 
 
@@ -94,12 +96,17 @@ def prepare_for_inference(network: nn.Module) -> None:
 
     Call it on a network without gradients, in its final type and on its device. On a GPU,
     convolutions get the memory order of the maps, into which cuDNN would else copy them in every
-    pass. oneDNN reorders for itself, and sums in another order then.
+    pass. oneDNN reorders for itself, and sums in another order then. On a processor, 3×3
+    convolutions get other weights beside theirs (`winograd`).
     """
     on_device = next(network.parameters()).device.type != 'cpu'
-    for module in network.modules() if on_device else ():
-        if isinstance(module, nn.Conv2d):
+    for module in network.modules():
+        if not isinstance(module, nn.Conv2d):
+            continue
+        if on_device:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        else:
+            winograd.prepare(module)
     for module in network.modules():
         if isinstance(module, KeepsWeights):
             module.keep_weights()

@@ -16,7 +16,7 @@ from torch.nn import functional
 from s2m2_ros.network import device_path
 from s2m2_ros.network.bands import in_bands, in_overlapping_bands
 from s2m2_ros.network.joined import KeepsWeights, MadeTensors, join, share
-from s2m2_ros.network.products import convolve, convolve_joined, project
+from s2m2_ros.network.products import convolve, convolve_alone, convolve_joined, project
 
 
 def conv(in_channels: int, out_channels: int, kernel: int | tuple[int, int]) -> nn.Conv2d:
@@ -263,7 +263,7 @@ def apply_conv(layer: nn.Conv2d, maps: Tensor, *, gelu: bool = False) -> Tensor:
     """
     if layer.kernel_size == (1, 1):
         return to_maps(in_bands(partial(project, layer=layer, gelu=gelu), to_tokens(maps)))
-    return convolve(maps, layer, 'gelu') if gelu else cast(Tensor, layer(maps))
+    return convolve(maps, layer, 'gelu') if gelu else convolve_alone(maps, layer)
 
 
 def doubled(maps: Tensor) -> Tensor:

@@ -15,15 +15,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from s2m2_ros.network import device_path
+from s2m2_ros.network import device_path, winograd
 
-Activation = Literal['gelu', 'sigmoid', 'tanh']
+Activation = Literal['relu', 'gelu', 'sigmoid', 'tanh']
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    'relu': torch.relu,
     'gelu': functional.gelu,
     'sigmoid': torch.sigmoid,
     'tanh': torch.tanh,
 }
 _IN_PLACE: dict[Activation, Callable[[Tensor], Tensor]] = {
+    'relu': torch.relu_,
     'gelu': torch.ops.aten.gelu_,
     'sigmoid': torch.sigmoid_,
     'tanh': torch.tanh_,
@@ -96,6 +98,8 @@ def convolve(
 
     With ``weights``, a weight and a bias, only the geometry is that of the layer.
     """
+    if weights is None and winograd.serves((x,), layer):
+        return winograd.convolve((x,), layer, activation)
     weight, bias = weights or (layer.weight, layer.bias)
     if not _onednn_serves(x, weight):
         return activate(functional.conv2d(x, weight, bias, *_geometry(layer)), activation)
@@ -128,6 +132,8 @@ def convolve_joined(
         activation: what follows.
         weights: a weight and a bias to use in place of those of the layer, or None.
     """
+    if weights is None and winograd.serves(parts, layer):
+        return winograd.convolve(parts, layer, activation)
     weight, bias = weights or (layer.weight, layer.bias)
     if not _onednn_serves(parts[0], weight):
         return convolve(torch.cat(parts, dim=1), layer, activation, weights)
@@ -140,11 +146,18 @@ def convolve_joined(
 
 def convolve_onto(total: Tensor, x: Tensor, layer: nn.Conv2d) -> Tensor:
     """Return total + convolution of x, in the memory of ``total`` where a kernel offers that."""
+    if winograd.serves((x,), layer, total):
+        return winograd.convolve((x,), layer, onto=total)
     if not _onednn_serves(x, layer.weight):
         result: Tensor = layer(x)
         return result.add_(total)
     _add_convolution(total, x, layer.weight, layer.bias, layer)
     return total
+
+
+def convolve_alone(x: Tensor, layer: nn.Conv2d) -> Tensor:
+    """Apply a convolution: (N, in, h, w) -> (N, out, h', w')."""
+    return winograd.convolve((x,), layer) if winograd.serves((x,), layer) else layer(x)
 
 
 def _add_convolution(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from s2m2_ros.network import device_path
+from s2m2_ros.network import device_path, winograd
 from s2m2_ros.network.bands import banding_pays
 from s2m2_ros.network.device_upsampling import (
     double_into,
@@ -20,10 +20,10 @@ from s2m2_ros.network.device_upsampling import (
     scale_into,
 )
 from s2m2_ros.network.joined import KeepsWeights, MadeTensors
-from s2m2_ros.network.layers import conv, to_maps, to_tokens
+from s2m2_ros.network.layers import apply_conv, conv, to_maps, to_tokens
 from s2m2_ros.network.precision import full_precision, in_full_precision
 from s2m2_ros.network.prediction import Prediction
-from s2m2_ros.network.products import product
+from s2m2_ros.network.products import convolve_joined, product
 
 _NEIGHBORS = 9
 # Of the features at full resolution on a GPU; a power of two, so that dividing by it is exact.
@@ -67,8 +67,8 @@ class Upsampler4x(KeepsWeights):
 
     def forward(self, hidden: Tensor, half: Tensor) -> Tensor:
         """(B, C, H/4, W/4), (B, C, H/2, W/2) -> logits (B, 9, H, W)."""
-        both = torch.cat((doubling(self.conv_x, hidden), self.conv_y(half)), dim=1)
-        mixed = self.conv_concat[0](both).relu_()
+        parts = doubling(self.conv_x, hidden), apply_conv(self.conv_y, half)
+        mixed = convolve_joined(parts, cast(nn.Conv2d, self.conv_concat[0]), 'relu')
         return doubling(cast(nn.ConvTranspose2d, self.conv_concat[2]), mixed)
 
 
@@ -165,9 +165,12 @@ class Upsampler1x(KeepsWeights):
             # At full resolution these are the largest maps of all.
             del parts, context
             first = cast(nn.Conv2d, self.conv_concat[0])
-            mixed = in_full_precision(first, joined, first.weight)
+            if winograd.serves((joined,), first):
+                mixed = winograd.convolve((joined,), first, 'relu')
+            else:
+                mixed = in_full_precision(first, joined, first.weight).relu_()
             del joined
-            return flipped(self.conv_concat[2], mixed.relu_())
+            return flipped(self.conv_concat[2], mixed)
 
 
 def _join(disparity: Tensor, image: Tensor, dtype: torch.dtype) -> Tensor:

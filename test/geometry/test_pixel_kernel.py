@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import s2m2_ros
+from s2m2_ros import compiled_library
 from s2m2_ros.geometry import (
     CloudOptions,
     FlyingPixelFilter,
@@ -27,7 +28,6 @@ from s2m2_ros.geometry import (
     RigidTransform,
     StereoCamera,
     VoxelGrid,
-    compiled_library,
     compute_outputs,
     pixel_kernel,
 )
@@ -200,7 +200,7 @@ def test_sources_find_the_one_of_the_workspace_they_are_built_in(tmp_path: Path)
     built = pixel_kernel.library()
     assert built is not None
     library = Path(built._name)
-    compiled = installed / 'geometry' / 'compiled'
+    compiled = installed / 'compiled'
     compiled.mkdir(parents=True)
     (compiled / library.name).symlink_to(library)
     (installed / '__init__.py').touch()

@@ -85,7 +85,7 @@ def test_colcon_builds_messages_and_python_in_one_package(
         ):
             assert Path(hear(talker)) == library / 's2m2_ros' / 'msg' / '__init__.py'
             assert Path(hear(talker)) == package / 's2m2_ros' / '__init__.py'
-            assert Path(hear(talker)).parent == package / 's2m2_ros' / 'geometry' / 'compiled'
+            assert Path(hear(talker)).parent == package / 's2m2_ros' / 'compiled'
             assert hear(listener) == '451.5'
     # What `ros2 run` starts, and the command.
     executables = prefix / 'lib' / 's2m2_ros'
@@ -149,7 +149,7 @@ def test_wheel_holds_sources_messages_and_what_ros_looks_for(tmp_path: Path, sdi
     ):
         assert Path(hear(talker)) == site / 's2m2_ros' / 'msg' / '__init__.py'
         assert Path(hear(talker)) == site / 's2m2_ros' / '__init__.py'
-        assert Path(hear(talker)).parent == site / 's2m2_ros' / 'geometry' / 'compiled'
+        assert Path(hear(talker)).parent == site / 's2m2_ros' / 'compiled'
         assert hear(listener) == '451.5'
 
 

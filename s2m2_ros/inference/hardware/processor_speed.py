@@ -36,9 +36,9 @@ SIZE_MULTIPLE = 32
 # AVX-512 and takes twice as long for each.
 RATES: Mapping[str, float] = {
     'bfloat16': 260.0,
-    'bfloat16 on Zen 4': 120.0,
+    'bfloat16 on Zen 4': 140.0,
     'AVX512': 140.0,
-    'AVX512 on Zen 4': 70.0,
+    'AVX512 on Zen 4': 95.0,
     'AVX2': 50.0,
     'other': 12.0,
 }

@@ -1,4 +1,4 @@
-"""The compiled loops over pixels in `compiled/`, which `ctypes` loads.
+"""The compiled loops in `compiled/`, which `ctypes` loads.
 
 Building the package compiles them. Where that was not possible torch does the work, with the same
 results.
@@ -39,5 +39,5 @@ def _folders() -> list[Path]:
 
     The latter matters where Python starts beside the sources and so imports those.
     """
-    installed = [Path(folder, 'geometry', 'compiled') for folder in s2m2_ros.__path__]
+    installed = [Path(folder, 'compiled') for folder in s2m2_ros.__path__]
     return [Path(__file__).with_name('compiled'), *installed]
