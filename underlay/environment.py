@@ -34,7 +34,7 @@ EXTRAS = ('docs',)
 # What takes long enough to be asked about.
 REMARKS = {
     'requirements': ': some minutes without a word, most of them download (torch is the largest)',
-    'package': ': compiles messages and loops over pixels',
+    'package': ': compiles messages and C++',
 }
 # Run with the Python of a ROS 2 installation: what it has already.
 PROBE = """

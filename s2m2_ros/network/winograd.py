@@ -125,7 +125,8 @@ def prepare(layer: nn.Conv2d) -> None:
 def serves(parts: Sequence[Tensor], layer: nn.Conv2d, onto: Tensor | None = None) -> bool:
     """Return whether `convolve` can take these maps, and is faster than others."""
     first = parts[0]
-    if layer not in _prepared or first.device.type != 'cpu' or not _is_inference():
+    # A compiler that got as far as the layers would guard its code by all of them.
+    if not _is_inference() or first.device.type != 'cpu' or layer not in _prepared:
         return False
     batch, _, height, width = first.shape
     lanes = _lanes()
@@ -226,9 +227,9 @@ def _is_faster(dtype: torch.dtype, layer: nn.Conv2d) -> bool:
 
 def _is_inference() -> bool:
     return not (
-        torch.is_grad_enabled()
+        torch.compiler.is_compiling()
+        or torch.is_grad_enabled()
         or torch.is_autocast_enabled('cpu')
-        or torch.compiler.is_compiling()
     )
 
 

@@ -13,7 +13,7 @@ import torch
 
 from s2m2_ros.inference import BackendUnavailableError, MatchResult, StereoMatcher
 from s2m2_ros.inference.padding import Padding
-from s2m2_ros.network import load_network
+from s2m2_ros.network import load_network, prepare_for_inference
 
 ByteImage = npt.NDArray[np.uint8]
 SIZE = (100, 148)  # padded to 128 x 160
@@ -66,6 +66,7 @@ def test_torch_equals_the_bare_network_padded_by_hand(
     planes = [torch.from_numpy(i).permute(2, 0, 1)[None] for i in pair]
     with torch.inference_mode():
         network = load_network(checkpoint, refine_iterations=ITERATIONS)
+        prepare_for_inference(network)
         maps = network(*(padding.pad(p) for p in planes))
     assert torch.equal(padding.crop(maps.disparity)[0, 0], expected.disparity)
     assert torch.equal(padding.crop(maps.visibility)[0, 0], expected.visibility)

@@ -219,6 +219,23 @@ def test_which_layers_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not served(layer, x)
 
 
+def test_compilers_do_not_look_at_the_layers() -> None:
+    """One that did would compile again, or fail, whenever another network comes or goes."""
+    layer, x = layer_of(32, 16), maps(1, 32, 40, 40)
+    winograd.prepare(layer)
+    compiled = torch.compile(
+        lambda x: products.convolve_alone(x, layer) + 1, fullgraph=True, backend='eager'
+    )
+    with torch.inference_mode():
+        found = compiled(x)
+        others = [layer_of(32, 16) for _ in range(3)]
+        for other in others:
+            winograd.prepare(other)
+        with torch.compiler.set_stance('fail_on_recompile'):
+            assert torch.equal(compiled(x), found)
+        assert torch.equal(found, layer(x) + 1)
+
+
 @pytest.mark.parametrize('activation', ['relu', 'gelu', 'sigmoid', 'tanh'])
 def test_products_take_it(activation: products.Activation) -> None:
     torch.manual_seed(4)
