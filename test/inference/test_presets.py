@@ -37,11 +37,11 @@ def on(monkeypatch: pytest.MonkeyPatch, processor: Processor) -> None:
     [
         # 247 GFLOP for three refinements: 0.475 s at 520 GFLOP/s.
         (Processor(2, 'bfloat16'), XS, 'accurate'),
-        # 190 GFLOP for one: 0.475 s at 400 GFLOP/s, where three take 0.62 s.
-        (Processor(8, 'AVX2'), XS, 'balanced'),
-        # 448x352 pixels are 0.513 of 640x480: 98 GFLOP, 0.35 s at 280 GFLOP/s.
+        # 190 GFLOP for one: 0.49 s at 390 GFLOP/s, where three take 0.63 s.
+        (Processor(6, 'AVX2'), XS, 'balanced'),
+        # 448x352 pixels are 0.513 of 640x480: 98 GFLOP, 0.27 s at 360 GFLOP/s; all take 0.53 s.
         (Processor(2, 'AVX512'), XS, 'fast'),
-        # 247 GFLOP at 240 GFLOP/s are a second.
+        # 190 GFLOP at 280 GFLOP/s are 0.68 s.
         (Processor(2, 'bfloat16 on Zen 4'), XS, 'fast'),
         (Processor(8, 'bfloat16 on Zen 4'), XS, 'accurate'),
         (Processor(4, 'other'), XS, 'fast'),

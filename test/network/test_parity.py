@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from s2m2_ros.network import S2M2, S2M2Config, Stages
+from s2m2_ros.network import S2M2, S2M2Config, Stages, prepare_for_inference, winograd
 from s2m2_ros.network.lookup import look_up
 from s2m2_ros.network.positional import positional_tables
 
@@ -50,6 +50,12 @@ REPEATED = {
     'refiner.disp_update': 'refiner.disp_update',
 }
 NOT_OBSERVED = {'disp_init.layer_norm'}  # inside the correlation, which is observed
+
+
+@pytest.fixture(autouse=True)
+def _smallest_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a network that is prepared filter all maps, as it does at the sizes of cameras."""
+    monkeypatch.setattr(winograd, 'LEAST_PIXELS', 0)
 
 
 class Taps:
@@ -123,7 +129,9 @@ class Taps:
         self._keep_maps('upsample4x', stages.upsampled)
 
 
-def run(record: Any, filled: Any, pairs: Any, *, taps: bool) -> tuple[Stages, Taps | None]:
+def run(
+    record: Any, filled: Any, pairs: Any, *, taps: bool = False, prepared: bool = False
+) -> tuple[Stages, Taps | None]:
     meta = record.meta
     network = filled(
         meta['variant'],
@@ -138,6 +146,8 @@ def run(record: Any, filled: Any, pairs: Any, *, taps: bool) -> tuple[Stages, Ta
         index=meta['pair_index'],
         batch=meta['batch'],
     )
+    if prepared:
+        prepare_for_inference(network)
     observed = Taps(network) if taps else None
     with torch.inference_mode():
         stages = network.forward_all(*images)
@@ -194,12 +204,17 @@ def test_every_stage_is_reproduced(name: str, golden: Any, filled: Any, pairs: A
         assert worst < 2e-5, f'stage {tap!r} is the first to differ, by {worst:.1e} of its range'
 
 
+@pytest.mark.parametrize('prepared', [False, True])
 @pytest.mark.parametrize('name', GOLDENS)
 def test_outputs_are_within_the_rounding_noise(
-    name: str, golden: Any, filled: Any, pairs: Any
+    name: str,
+    prepared: bool,
+    golden: Any,
+    filled: Any,
+    pairs: Any,
 ) -> None:
     record = golden(name)
-    stages, _ = run(record, filled, pairs, taps=False)
+    stages, _ = run(record, filled, pairs, prepared=prepared)
     limits = record.meta['max_and_mean_difference_to_float64']
     for output, maps in zip(
         ('disparity', 'occlusion', 'confidence'), stages.prediction, strict=True
