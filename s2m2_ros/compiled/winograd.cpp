@@ -154,7 +154,7 @@ bool multiplies_matrices() { return false; }
 #endif
 
 // So many bytes of transformed input stay in a core's second cache, beside the sums.
-constexpr int64_t CACHE = 600 << 10;
+constexpr int64_t CACHE = 400 << 10;
 
 struct Work {
   const Convolution &job;
