@@ -194,7 +194,7 @@ def test_which_layers_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
     assert served(layer, maps(1, 16, 40, 40), maps(1, 16, 40, 40))
     assert not winograd.serves((x,), layer), 'gradients may be asked for'
     assert not served(layer, maps(1, 32, 8, 8)), 'too small'
-    assert not served(layer, maps(1, 24, 40, 40), maps(1, 8, 40, 40)), 'channels between vectors'
+    assert not served(layer, maps(1, 20, 40, 40), maps(1, 12, 40, 40)), 'channels between vectors'
     assert not served(layer, x.double())
     assert not served(layer, x, onto=torch.zeros(1, 16, 40, 40)), 'another memory order'
     assert not served(copy.deepcopy(layer), x), 'a copy may be changed'
@@ -283,7 +283,11 @@ def test_a_network_gives_the_same(dtype: torch.dtype, monkeypatch: pytest.Monkey
         prepare_for_inference(network)
         fast = network(left, right)
         again = network(left, right)
-    assert len(calls) > 40
+    # Units for matrices are faster than it in bfloat16, but for the float32 head.
+    rarely = (
+        dtype == torch.bfloat16 and LIBRARY is not None and LIBRARY.winograd_has_matrix_units()
+    )
+    assert len(calls) > (0 if rarely else 40)
     limit = 1e-3 if dtype == torch.float32 else 0.3
     for one, other, third in zip(fast, plain, again, strict=True):
         assert (one - other).abs().median() < limit
