@@ -164,8 +164,8 @@ def test_confidence_and_deviation_hold_on_a_real_pair(network: str) -> None:
     error = np.abs(result.disparity.numpy() - truth)
     deviation = disparity_deviation(confidence, meaning, result.agreement).numpy()
     likely = confidence.numpy()
-    # Where views differ by 1 to 2 px, scenes differ more than in a network's own confidence. Of what
-    # is refined and has 0.83, 0.727 is right in float32, 0.733 in bfloat16 summed in bfloat16.
+    # Where views differ by 1 to 2 px, scenes differ more than in a network's own confidence. Of
+    # what is refined and has 0.83, 0.727 is right in float32, 0.733 if bfloat16 sums in bfloat16.
     allowed = 0.12 if network in ('left_right_check', 'refined') else 0.1
     for low, high in ((0.7, 0.9), (0.9, 0.97), (0.97, 1.0)):
         judged = np.isfinite(error) & (likely >= low) & (likely < high)
