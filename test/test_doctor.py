@@ -10,7 +10,7 @@ import torch
 from s2m2_ros import doctor
 from s2m2_ros.cli.main import main
 from s2m2_ros.doctor import Health
-from s2m2_ros.network import S2M2, S2M2Config, save_network
+from s2m2_ros.network import S2M2, S2M2Config, save_network, winograd
 from support.processes import SOURCE
 
 PROFILE = str(SOURCE / 'config' / 'fastdds_large_messages.xml')
@@ -84,6 +84,24 @@ def test_old_python_is_broken() -> None:
 
 def test_missing_shared_memory(tmp_path: Path) -> None:
     assert doctor.shared_memory(tmp_path / 'missing').health is Health.POOR
+
+
+@pytest.mark.parametrize(
+    ('built', 'health', 'fact'),
+    [
+        (True, Health.NOTE, 'need a processor with AVX2'),
+        (False, Health.POOR, 'up to 1.7 times as long'),
+    ],
+)
+def test_convolutions_that_are_not_compiled(
+    monkeypatch: pytest.MonkeyPatch, built: bool, health: Health, fact: str
+) -> None:
+    monkeypatch.setattr(winograd, 'is_built', lambda: built)
+    monkeypatch.setattr(winograd, 'library', lambda: None)
+    found = doctor.convolutions_built()
+    assert found.health is health
+    assert fact in found.fact
+    assert bool(found.remedy) == (health is Health.POOR)
 
 
 def test_the_command_reports_this_environment(capsys: pytest.CaptureFixture[str]) -> None:
