@@ -260,14 +260,16 @@ def computing() -> Iterator[CheckResult]:
         yield CheckResult('TensorRT', Health.NOTE, fact, how_to_install('tensorrt'))
 
 
+BUILD_AGAIN = 'install a C++ compiler and build the package again'
+
+
 def pixel_kernel_built() -> CheckResult:
     """Check that clouds and registered depth are made by compiled code on a CPU."""
     from s2m2_ros.geometry import pixel_kernel, registration_kernel
 
     if None in (pixel_kernel.library(), registration_kernel.library()):
         fact = 'not built: point clouds of a CPU take several times as long'
-        remedy = 'install a C++ compiler and build the package again'
-        return CheckResult('pixel kernel', Health.POOR, fact, remedy)
+        return CheckResult('pixel kernel', Health.POOR, fact, BUILD_AGAIN)
     return CheckResult('pixel kernel', Health.GOOD, 'compiled')
 
 
@@ -277,8 +279,7 @@ def convolutions_built() -> CheckResult:
 
     if not winograd.is_built():
         fact = 'not built: the network takes up to 1.7 times as long on a CPU'
-        remedy = 'install a C++ compiler and build the package again'
-        return CheckResult('convolutions', Health.POOR, fact, remedy)
+        return CheckResult('convolutions', Health.POOR, fact, BUILD_AGAIN)
     if winograd.library() is None:
         fact = 'those of PyTorch: the compiled ones need a processor with AVX2'
         return CheckResult('convolutions', Health.NOTE, fact)

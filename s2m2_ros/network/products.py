@@ -196,7 +196,5 @@ def _onednn_serves(x: Tensor, weight: Tensor) -> bool:
         and x.device.type == 'cpu'
         and x.dtype == weight.dtype
         and x.dtype in _ONEDNN_TYPES
-        and not torch.is_grad_enabled()
-        and not torch.is_autocast_enabled('cpu')
-        and not torch.compiler.is_compiling()
+        and winograd.is_inference()
     )

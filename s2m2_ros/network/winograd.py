@@ -126,7 +126,7 @@ def serves(parts: Sequence[Tensor], layer: nn.Conv2d, onto: Tensor | None = None
     """Return whether `convolve` can take these maps, and is faster than others."""
     first = parts[0]
     # A compiler that got as far as the layers would guard its code by all of them.
-    if not _is_inference() or first.device.type != 'cpu' or layer not in _prepared:
+    if not is_inference() or first.device.type != 'cpu' or layer not in _prepared:
         return False
     batch, _, height, width = first.shape
     lanes = _lanes()
@@ -225,7 +225,8 @@ def _is_faster(dtype: torch.dtype, layer: nn.Conv2d) -> bool:
     return dtype == torch.float32
 
 
-def _is_inference() -> bool:
+def is_inference() -> bool:
+    """Return whether kernels without a gradient may run: no autocast, no compiler either."""
     return not (
         torch.compiler.is_compiling()
         or torch.is_grad_enabled()
