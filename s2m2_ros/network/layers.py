@@ -16,6 +16,7 @@ from torch.nn import functional
 from s2m2_ros.network import device_path
 from s2m2_ros.network.bands import in_bands, in_overlapping_bands
 from s2m2_ros.network.joined import KeepsWeights, MadeTensors, join, share
+from s2m2_ros.network.precision import promoting_lerp
 from s2m2_ros.network.products import convolve, convolve_alone, convolve_joined, project
 
 
@@ -124,7 +125,7 @@ class GatedFusion(KeepsWeights):
     def _combine(self, a: Tensor, b: Tensor, gate: Tensor, fused: Tensor) -> Tensor:
         """Finish from what both first convolutions give after their activation."""
         gate_value = project(gate, self.feature_gate.second).sigmoid().clamp(0.01, 0.99)
-        return project(fused, self.feature_fusion.second, add=torch.lerp(b, a, gate_value))
+        return project(fused, self.feature_fusion.second, add=promoting_lerp(b, a, gate_value))
 
 
 class ConvBlock(KeepsWeights):

@@ -225,7 +225,9 @@ class S2M2(nn.Module):
 
 def in_pixels(estimate: Prediction) -> Tensor:
     """Return an estimate at 1/4 as maps (B, 3, h, w), disparity in pixels of the image."""
-    return torch.cat(estimate._replace(disparity=estimate.disparity * _QUARTER), dim=1)
+    # A plain tuple: the compiler of torch 2.11 takes a named one for an empty list.
+    disparity = estimate.disparity * _QUARTER
+    return torch.cat((disparity, estimate.visibility, estimate.confidence), dim=1)
 
 
 def scaled(images: Tensor) -> Tensor:

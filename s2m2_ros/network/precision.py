@@ -35,3 +35,12 @@ def in_full_precision(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, weight: 
     """
     bias = None if layer.bias is None else layer.bias.float()
     return functional.conv2d(x, weight.float(), bias, padding=cast(tuple[int, int], layer.padding))
+
+
+def promoting_lerp(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
+    """Return ``torch.lerp`` of tensors whose types may differ, in the widest of them.
+
+    They differ under the autocast of a GPU alone, where a layer norm gives float32.
+    """
+    dtype = torch.promote_types(torch.promote_types(start.dtype, end.dtype), weight.dtype)
+    return torch.lerp(start.to(dtype), end.to(dtype), weight.to(dtype))

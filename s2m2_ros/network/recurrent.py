@@ -11,6 +11,7 @@ from s2m2_ros.network import device_path
 from s2m2_ros.network.bands import in_overlapping_bands
 from s2m2_ros.network.joined import JoinedLayers, KeepsWeights
 from s2m2_ros.network.layers import conv
+from s2m2_ros.network.precision import promoting_lerp
 from s2m2_ros.network.products import convolve, convolve_joined
 
 
@@ -65,7 +66,7 @@ class ConvGRU(KeepsWeights):
         for gates, layers in self._halves:
             update, reset = convolved_gates(hidden, x, layers[:2], gates)
             candidate = convolve_joined((reset * hidden, x), layers[2], 'tanh')
-            hidden = torch.lerp(hidden, candidate, update)
+            hidden = promoting_lerp(hidden, candidate, update)
         return hidden
 
 

@@ -194,9 +194,10 @@ class Trainer:
         learner.scaler.unscale_(learner.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), self.options.clip)
         # Zeroed gradients instead of a test on the host, which would make the device wait.
+        finite = norm.isfinite()
         for parameter in learner.network.parameters():
             if parameter.grad is not None:
-                parameter.grad = torch.where(norm.isfinite(), parameter.grad, 0.0)
+                parameter.grad = torch.where(finite, parameter.grad, 0.0)
         learner.scaler.step(learner.optimizer)
         learner.scaler.update()
         return norm.detach()
