@@ -223,7 +223,7 @@ def _source(
 
         # First, since drawing the textures of scenes takes seconds.
         if arguments.data:
-            folders.append(FolderSource(arguments.data, seed=options.seed))
+            folders.append(FolderSource(arguments.data, seed=options.seed, device=device))
         if arguments.unlabeled:
             folders.append(UnlabeledSource(arguments.unlabeled, seed=options.seed))
     photographs: Sequence[torch.Tensor] = ()

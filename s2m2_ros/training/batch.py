@@ -29,8 +29,10 @@ class StereoBatch:
 
     def to(self, device: torch.device | str) -> StereoBatch:
         """Return the batch on another device."""
+        # A copy to the host would return before its bytes have arrived.
+        ahead = torch.device(device).type != 'cpu'
         return StereoBatch(
-            **{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
+            **{f.name: getattr(self, f.name).to(device, non_blocking=ahead) for f in fields(self)}
         )
 
     def part(self, start: int, stop: int) -> StereoBatch:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,43 +21,72 @@ from s2m2_ros.setting_names import SettingNames
 from s2m2_ros.training.batch import BatchSource, StereoBatch, stack
 from s2m2_ros.training.procedural.photometric import augment
 from s2m2_ros.training.procedural.seeded_random import SeededRandom
+from s2m2_ros.training.read_ahead import Cutter, ReadAhead, Request
 
-READERS = 8
 # Folders of pairs are all that it takes.
 FOLDERS = SettingNames(others={'right_source': '', 'input_layout': ''})
 LARGEST_ZOOM = 1.4
+# A mixture announces so many batches from one source of folders, this one and those to come...
+ANNOUNCED = 3
+# ...as far as they are among so many indices: with 0.85 of scenes, every seventh is one.
+FORESEEN = 32
+
+
+@runtime_checkable
+class ForeseenSource(Protocol):
+    """A source that prepares batches before they are asked for."""
+
+    def announce(self, indices: Sequence[int], batch_size: int, height: int, width: int) -> None:
+        """Start on these batches, and drop all others that were announced."""
 
 
 class FolderSource:
     """Random crops of the pairs below some folders, of any layout that `find_labeled_pairs` knows.
 
     Crops are enlarged by up to 1.4, disparity included, and get the same photometric changes as
-    procedural scenes. Batch ``index`` depends on the seed and the index alone.
+    procedural scenes, on ``device``. Batch ``index`` depends on the seed, the index, the sizes
+    and the type of the device alone.
     """
 
-    def __init__(self, folders: Sequence[Path], *, seed: int) -> None:
+    def __init__(
+        self, folders: Sequence[Path], *, seed: int, device: torch.device | str = 'cpu'
+    ) -> None:
         """Find the pairs.
 
         Raises:
             DatasetError: if a folder holds none.
         """
         self.files = [files for folder in folders for files in find_labeled_pairs(folder)]
-        self.seed = seed
-        self._readers = ThreadPoolExecutor(READERS)
+        self.seed, self.device = seed, torch.device(device)
+        self._ahead = ReadAhead(self._cutter, pinned=self.device.type == 'cuda')
+
+    def announce(self, indices: Sequence[int], batch_size: int, height: int, width: int) -> None:
+        """Start to cut these batches in the background; drop all others that were announced."""
+        self._ahead.announce([Request(index, batch_size, height, width) for index in indices])
 
     def batch(self, index: int, batch_size: int, height: int, width: int) -> StereoBatch:
-        """Return batch ``index`` of crops of height x width pixels, on the host."""
-        random = np.random.default_rng((self.seed, index))
-        chosen = random.choice(len(self.files), batch_size, replace=batch_size > len(self.files))
-        seeds = random.integers(0, 1 << 62, batch_size)
+        """Return batch ``index`` of crops of height x width pixels, on the device.
+
+        Raises:
+            DatasetError: if a pair cannot be read.
+        """
+        pairs = self._ahead.take(Request(index, batch_size, height, width)).to(self.device)
+        random = SeededRandom(self.seed, index, device=self.device)
+        left, right = augment(pairs.left / 255, pairs.right / 255, random)
+        return StereoBatch(**{**vars(pairs), 'left': left * 255, 'right': right * 255})
+
+    def _cutter(self, request: Request) -> Cutter:
+        """Draw the pairs of a batch, and a seed for the crop of each."""
+        random = np.random.default_rng((self.seed, request.index))
+        count = request.batch_size
+        chosen = random.choice(len(self.files), count, replace=count > len(self.files))
+        seeds = random.integers(0, 1 << 62, count)
 
         def cut(number: int) -> StereoBatch:
-            files = self.files[chosen[number]]
-            return crop(files, np.random.default_rng(seeds[number]), height, width)
+            files, own = self.files[chosen[number]], np.random.default_rng(seeds[number])
+            return crop(files, own, request.height, request.width)
 
-        pairs = stack(list(self._readers.map(cut, range(batch_size))))
-        left, right = augment(pairs.left / 255, pairs.right / 255, SeededRandom(self.seed, index))
-        return StereoBatch(**{**vars(pairs), 'left': left * 255, 'right': right * 255})
+        return cut
 
 
 class UnlabeledSource:
@@ -83,7 +113,11 @@ class UnlabeledSource:
 
 
 class Mixture:
-    """Batches from folders and procedural scenes by turns."""
+    """Batches from folders and procedural scenes by turns.
+
+    What the next batches from folders will be is announced to their sources. Indices may advance
+    by more than one, as they do where several processes take turns.
+    """
 
     def __init__(
         self,
@@ -95,14 +129,29 @@ class Mixture:
     ) -> None:
         self.folders, self.scenes = folders, scenes
         self.scenes_fraction, self.seed = scenes_fraction, seed
+        self._last: int | None = None
 
     def batch(self, index: int, batch_size: int, height: int, width: int) -> StereoBatch:
         """Return batch ``index`` of one of the sources, drawn for each index; folders alike."""
-        random = np.random.default_rng((self.seed, index, 1))
-        source = self.scenes
-        if random.random() >= self.scenes_fraction:
-            source = self.folders[int(random.integers(len(self.folders)))]
+        source = self._source(index)
+        stride = 0 if self._last is None else index - self._last
+        self._last = index
+        for folder in self.folders:
+            if isinstance(folder, ForeseenSource):
+                indices = list(islice(self._indices(folder, index, stride), ANNOUNCED))
+                folder.announce(indices, batch_size, height, width)
         return source.batch(index, batch_size, height, width)
+
+    def _source(self, index: int) -> BatchSource:
+        random = np.random.default_rng((self.seed, index, 1))
+        if random.random() >= self.scenes_fraction:
+            return self.folders[int(random.integers(len(self.folders)))]
+        return self.scenes
+
+    def _indices(self, source: BatchSource, index: int, stride: int) -> Iterator[int]:
+        """Yield which of the coming indices are of a source, this one included."""
+        coming = range(index, index + FORESEEN * stride, stride) if stride > 0 else (index,)
+        return (number for number in coming if self._source(number) is source)
 
 
 def crop(files: StereoFiles, random: np.random.Generator, height: int, width: int) -> StereoBatch:
