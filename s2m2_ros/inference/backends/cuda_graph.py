@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,8 @@ from s2m2_ros.network import tables
 _logger = logging.getLogger(__name__)
 
 # cuDNN and cuBLAS choose their algorithms and allocate their workspaces in the first passes;
-# neither may happen while a graph is captured.
+# neither may happen while a graph is captured. cuDNN goes by its heuristics: timing its algorithms
+# made no pass faster on an H200, and tries some that take tens of gigabytes in float32.
 PASSES_BEFORE_CAPTURE = 3
 
 
@@ -77,22 +77,21 @@ class GraphedNetwork:
         # capture is on the same: torch's own stream for captures is that of the first device.
         side = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(self._device))
-        with _fastest_convolutions():
-            with torch.cuda.stream(side):
-                for _ in range(PASSES_BEFORE_CAPTURE):
-                    self._network(left, right)
-            torch.cuda.current_stream(self._device).wait_stream(side)
-            if self._pool is None:
-                self._pool = torch.cuda.graph_pool_handle()
-            graph = torch.cuda.CUDAGraph()
-            # Other threads, of other matchers, may allocate memory meanwhile.
-            with (
-                tables.recorded() as read,
-                torch.cuda.graph(
-                    graph, pool=self._pool, stream=side, capture_error_mode='thread_local'
-                ),
-            ):
-                maps = self._network(left, right)
+        with torch.cuda.stream(side):
+            for _ in range(PASSES_BEFORE_CAPTURE):
+                self._network(left, right)
+        torch.cuda.current_stream(self._device).wait_stream(side)
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        # Other threads, of other matchers, may allocate memory meanwhile.
+        with (
+            tables.recorded() as read,
+            torch.cuda.graph(
+                graph, pool=self._pool, stream=side, capture_error_mode='thread_local'
+            ),
+        ):
+            maps = self._network(left, right)
         return CapturedGraph(graph, left, right, maps, tuple(read))
 
 
@@ -110,14 +109,3 @@ def captured_or_not(
             raise
         _logger.warning('%s runs without a CUDA graph: capturing failed: %s', name, error)
     return network()
-
-
-@contextmanager
-def _fastest_convolutions() -> Iterator[None]:
-    """Let cuDNN time its algorithms for each new shape, once: the graph keeps what it chose."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before
