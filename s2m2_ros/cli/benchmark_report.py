@@ -113,6 +113,8 @@ def groups(plan: Plan, device: torch.device) -> list[Group]:
     fast = [name for name in registry.AUTOMATIC_ORDER[device.type] if name != 'tensorrt']
     usual, others = fast[0], [name for name in plan.backends if name not in fast]
     precisions = [p for p in plan.precisions if device.type == 'cuda' or p != 'float16']
+    # What the device is used with comes first; float32 takes longest.
+    precisions.sort(key='float32'.__eq__)
     first = plan.variants[0]
     return [
         *(
@@ -126,10 +128,10 @@ def groups(plan: Plan, device: torch.device) -> list[Group]:
         ),
         Group([_training(precision, device) for precision in precisions], VERIFY_SECONDS),
         Group(_node(plan, usual, device), VERIFY_SECONDS),
-        Group(_matching(plan, [first], precisions[1:2], fast[1:], device), VARIANT_SECONDS),
+        Group(_matching(plan, [first], precisions[:1], fast[1:], device), VARIANT_SECONDS),
         *(Group([_verify(name, device)], REST_SECONDS) for name in others),
         *(
-            Group(_matching(plan, [first], precisions[1:2], [name], device), REST_SECONDS)
+            Group(_matching(plan, [first], precisions[:1], [name], device), REST_SECONDS)
             for name in others
         ),
     ]
