@@ -34,6 +34,19 @@ def test_one_graph_serves_every_pair_of_a_size(network: S2M2, pairs: Any) -> Non
     assert counter.frame_count == 1
 
 
+def test_one_graph_serves_training(network: S2M2, pairs: Any) -> None:
+    # The compiler of torch 2.11 failed where it had to break the graph.
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend('eager')
+    compiled = torch.compile(network.forward_all, backend=counter, fullgraph=True, dynamic=False)
+    images = pairs(64, 64)
+    with torch.autocast('cpu', torch.bfloat16):
+        found, wanted = compiled(*images), network.forward_all(*images)
+    assert counter.frame_count == 1
+    assert found.prediction.disparity.requires_grad
+    assert_same(found.prediction, wanted.prediction)
+
+
 def test_export_gives_the_same_numbers(network: S2M2, pairs: Any) -> None:
     images: tuple[Tensor, Tensor] = pairs(64, 64)
     program = torch.export.export(network, images)
