@@ -81,6 +81,8 @@ class Engines:
             while len(self._engines) >= ENGINES_KEPT:
                 self._engines.popitem(last=False)
             self._engines[size] = self._proven(size)
+            # What the passes before a capture and the proof took: twice the engine's own memory.
+            self._release()
         return self._engines[size](left, right)
 
     def _proven(self, size: ImageSize) -> Network:
@@ -108,12 +110,15 @@ class Engines:
         what = f'{self._name} for {size.width}x{size.height}, batch {size.batch}'
         _logger.info('preparing %s in %s', what, self._options.precision)
         started = time.monotonic()
-        if self._options.device.type == 'cuda':
-            # Libraries that build engines cannot use what torch's allocator keeps unused.
-            release(self._options.device)
+        # Libraries that build engines cannot use what torch's allocator keeps unused.
+        self._release()
         engine = self._build(size)
         _logger.info('prepared %s in %.1f s', what, time.monotonic() - started)
         return engine
+
+    def _release(self) -> None:
+        if self._options.device.type == 'cuda':
+            release(self._options.device)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from s2m2_ros.inference import (
 from s2m2_ros.inference.backends import engines as engines_module
 from s2m2_ros.inference.backends.engines import ENGINES_KEPT, Engines
 from s2m2_ros.inference.backends.network import Network, PaddedBackend, load_for_inference
+from s2m2_ros.inference.engines.exported_models import ExportedModels
 from s2m2_ros.inference.engines.made_pairs import made_pair
 from s2m2_ros.inference.engines.proof import MEDIAN_LIMIT_PX, Proof, compare, prove
 from s2m2_ros.inference.export import ExportSize, ImageSize
@@ -76,6 +77,31 @@ def test_an_engine_that_agrees_is_built_and_proven_once(
     for _ in range(2):
         engines(image(), image())
     assert again.sizes == [ImageSize(64, 64)]
+
+
+@torch.inference_mode()
+def test_memory_of_building_and_proving_goes_back_to_a_gpu_once_a_size(
+    options: BackendOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    builder = Builder(options)
+
+    def build(size: ImageSize) -> Network:
+        done.append('build')
+        return builder(size)
+
+    def prover(engine: Network, size: ImageSize) -> Proof:
+        done.append('prove')
+        return Proof(0.0, 0.0, 0.0, 0.0)
+
+    monkeypatch.setattr(engines_module, 'release', lambda device: done.append(device.type))
+    # A device that is not here: the release alone asks for it.
+    on_gpu = replace(options, device=torch.device('cuda'))
+    models = ExportedModels(options)
+    engines = Engines('made', on_gpu, build, models=models, prover=prover)
+    for height in (64, 64, 96):
+        engines(image(height), image(height))
+    assert done == 2 * ['cuda', 'build', 'prove', 'cuda']
 
 
 @pytest.mark.parametrize('precision', MEDIAN_LIMIT_PX)
