@@ -18,7 +18,7 @@ import yaml
 
 from s2m2_ros.atomic_files import write_atomically, write_errors
 from s2m2_ros.confidence_tables import ConfidenceTable, ConfidenceTableError, RefinedTables
-from s2m2_ros.plain_yaml import growth
+from s2m2_ros.plain_yaml import refusal
 from s2m2_ros.regular_files import read_regular_file
 from s2m2_ros.text_safety import safe_text
 
@@ -138,7 +138,7 @@ def _plain_values(text: str) -> Any:
 
     Raises ConfidenceTableError for aliases, which can grow without bounds, and for too many parts.
     """
-    if reason := growth(text, most_events=MOST_EVENTS, too_long=TOO_LONG):
+    if reason := refusal(text, most_events=MOST_EVENTS, too_long=TOO_LONG):
         raise ConfidenceTableError(reason)
     # It makes nothing but mappings, lists and texts.
     return yaml.load(text, yaml.BaseLoader)  # noqa: S506

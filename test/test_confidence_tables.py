@@ -127,6 +127,11 @@ def test_a_file_of_a_person(tmp_path: Path) -> None:
         ('confidence: !!python/object:os.system [x]', "'confidence' must be a list"),
         (HOSTILE_MERGES, r'aliases \(\*\) are not read'),
         ('a: &a [1]\nb: [*a, *a]', r'aliases \(\*\) are not read'),
+        (GOOD.format(weights=WEIGHTS) + 'confidence: [0.5]', "'confidence' is there twice"),
+        (
+            'refined:\n  confirmed: {a: [1], a: [2]}',
+            "line 2: 'refined.confirmed.a' is there twice",
+        ),
         (GOOD.format(weights=WEIGHTS) + 'deviatoin: 3', "unknown key 'deviatoin'"),
         (GOOD.format(weights='abc'), "'weights' must be the SHA-256"),
         (GOOD.format(weights=7), "'weights' must be the SHA-256"),

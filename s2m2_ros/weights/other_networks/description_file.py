@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from s2m2_ros.plain_yaml import growth
+from s2m2_ros.plain_yaml import refusal
 from s2m2_ros.regular_files import read_regular_file
 from s2m2_ros.text_safety import safe_text
 from s2m2_ros.weights.other_networks.description import DescriptionError, NetworkDescription
@@ -127,7 +127,7 @@ def _plain(value: Any) -> Any:
 
 def _root(text: str) -> Node:
     try:
-        if reason := growth(text, most_events=MOST_EVENTS, too_long=TOO_LONG):
+        if reason := refusal(text, most_events=MOST_EVENTS, too_long=TOO_LONG):
             raise DescriptionError(reason)
         root = yaml.compose(text, yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -152,7 +152,6 @@ def _items(node: Node, known: Mapping[str, Any], prefix: str) -> Iterator[tuple[
     if not isinstance(node, yaml.MappingNode):
         where = f"'{prefix[:-1]}'" if prefix else 'a description'
         raise DescriptionError(f'{_line(node)}: {where} must hold keys: {", ".join(known)}')
-    seen = set()
     for key_node, value in node.value:
         key = key_node.value if isinstance(key_node, yaml.ScalarNode) else '?'
         if key not in known:
@@ -162,9 +161,6 @@ def _items(node: Node, known: Mapping[str, Any], prefix: str) -> Iterator[tuple[
                 f"{_line(key_node)}: unknown key '{prefix}{safe_text(key)}'{hint} Known are "
                 f'{", ".join(known)}'
             )
-        if key in seen:
-            raise DescriptionError(f"{_line(key_node)}: '{prefix}{key}' is there twice")
-        seen.add(key)
         yield key, value
 
 

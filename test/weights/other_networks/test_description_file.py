@@ -135,6 +135,7 @@ def test_words_of_yaml_for_truth_and_numbers_stay_text() -> None:
         ('name: [unclosed', 'no readable YAML: line'),
         ('name: !!python/object:os.system x', 'name'),
         ('a: &a [1]\nb: *a', 'aliases'),
+        ('fixed_size: 64x96\nfixed_size: 64x64', "line 2: 'fixed_size' is there twice"),
         ('? [a, b]\n: c', 'unknown key'),
     ],
 )
