@@ -40,7 +40,7 @@ def _repeated_key(node: Any, prefix: str = '') -> str:
         if name in seen and name != '?':
             return f"{_place(key.start_mark)}'{prefix}{safe_text(name)}' is there twice"
         seen.add(name)
-        if reason := _repeated_key(value, f'{prefix}{name}.'):
+        if reason := _repeated_key(value, f'{prefix}{safe_text(name)}.'):
             return reason
     return ''
 
