@@ -122,6 +122,7 @@ def groups(plan: Plan, device: torch.device) -> list[Group]:
             for name in plan.backends
             if name in fast
         ),
+        Group(_outputs(device), VERIFY_SECONDS),
         *(
             Group(_matching(plan, [variant], precisions, [usual], device), VARIANT_SECONDS)
             for variant in plan.variants
@@ -141,6 +142,14 @@ def _verify(backend: str, device: torch.device) -> Step:
     from s2m2_ros.inference.report import Step
 
     return Step(f'verify {backend}', partial(verify_backend, backend, str(device)))
+
+
+def _outputs(device: torch.device) -> list[Step]:
+    from s2m2_ros.inference.report import Step
+
+    if importlib.util.find_spec('cv2') is None:
+        return []
+    return [Step('outputs beside the processor', partial(verify_outputs, str(device)))]
 
 
 def _matching(
@@ -204,6 +213,15 @@ def verify_backend(backend: str, device: str) -> Result:
         return {'checkpoint': checkpoint, 'verdicts': [asdict(verdict) for verdict in found]}
 
 
+def verify_outputs(device: str) -> Result:
+    """Compare clouds, depth and all other outputs with the processor's."""
+    import torch
+
+    from s2m2_ros.pipeline.device_check import check_outputs
+
+    return {'outputs': [asdict(check) for check in check_outputs(torch.device(device))]}
+
+
 def measure_matching(configuration: object, calls: int) -> Result:
     """Measure one configuration of the matcher."""
     from s2m2_ros.inference.benchmark import Configuration, measure
@@ -257,6 +275,8 @@ def _short(result: Result) -> str:
         return f'failed: {result["error"]}'
     if 'verdicts' in result:
         return ', '.join(_verdict(verdict) for verdict in result['verdicts'])
+    if 'outputs' in result:
+        return _compared(result['outputs'])
     if 'crops_per_s' in result:
         return f'{result["crops_per_s"]:.2f} crops/s, steps {result["steps_crops_per_s"]:.2f}/s'
     if 'fps' in result:
@@ -265,6 +285,13 @@ def _short(result: Result) -> str:
             f'{result["peak_bytes"] / 2**20:.0f} MiB'
         )
     return f'{result["median_ms"]:.1f} ms to the cloud (95 %: {result["p95_ms"]:.1f})'
+
+
+def _compared(checks: Sequence[Result]) -> str:
+    wrong = [f'{c["case"]}: {c["output"]}' for c in checks if not c['agrees']]
+    return f'{len(checks) - len(wrong)} of {len(checks)} agree' + ''.join(
+        f'; wrong: {name}' for name in wrong
+    )
 
 
 def _verdict(verdict: Result) -> str:

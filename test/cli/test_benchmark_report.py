@@ -28,11 +28,14 @@ def test_the_whole_flow_on_a_processor(
     command += ['--backends', 'torch']
     assert main(command) == 0
     results = json.loads(path.read_text())['results']
-    assert list(results) == ['verify torch', 'match XS 64x32 float32 torch', 'train XS float32']
+    compared = 'outputs beside the processor'
+    matched = 'match XS 64x32 float32 torch'
+    assert list(results) == ['verify torch', compared, matched, 'train XS float32']
+    assert all(check['agrees'] for check in results[compared]['outputs'])
     assert results['verify torch']['verdicts'][0]['problem'] == ''
-    assert results['match XS 64x32 float32 torch']['fps'] > 0
+    assert results[matched]['fps'] > 0
     assert results['train XS float32']['crops_per_s'] > 0
-    assert '| match XS 64x32 float32 torch |' in path.with_suffix('.md').read_text()
+    assert f'| {matched} |' in path.with_suffix('.md').read_text()
     # Nothing is left to do: the second run only shows the table.
     before = path.read_bytes()
     capsys.readouterr()
