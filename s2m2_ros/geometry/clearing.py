@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from s2m2_ros.geometry.cloud import RigidTransform
@@ -60,12 +61,12 @@ def clearing_points(
     options: ClearingOptions,
     transform: RigidTransform | None = None,
 ) -> torch.Tensor:
-    """Return the end of each ray, float32 (N, 3) in meters, in the left optical frame.
+    """Return the end of each ray, float32 (H', W', 3) in meters, NaN where there is none.
 
-    With ``transform`` they lie in its frame. ``maps``: (H, W). A ray ends at the surface, or at
-    ``max_range`` where the surface lies beyond it or at infinity. A pixel whose disparity is
-    unknown gives no ray, since unknown space is not free. Raises CalibrationError if the size is
-    not the camera's.
+    They lie in the left optical frame, with ``transform`` in its frame. ``maps``: (H, W). A ray
+    ends at the surface, or at ``max_range`` where the surface lies beyond it or at infinity. A
+    pixel whose disparity is unknown gives no ray, since unknown space is not free; `rays_only`
+    leaves it out. Raises CalibrationError if the size is not the camera's.
     """
     height, width = maps.disparity.shape
     camera.require_size(width, height)
@@ -85,12 +86,19 @@ def clearing_points(
     tiny = torch.finfo(disparity.dtype).tiny
     depth = camera.depth_from_adjusted(disparity.clamp(min=tiny))
     depth = torch.minimum(depth, options.max_range / (x * x + y * y + 1.0).sqrt())
-    points = torch.stack((depth * x, depth * y, depth), dim=-1)[trusted & possible & ~flying]
+    # Not chosen here: the host would have to wait for a device to learn how many there are.
+    depth = torch.where(trusted & possible & ~flying, depth, torch.nan)
+    points = torch.stack((depth * x, depth * y, depth), dim=-1)
     return points if transform is None else _transformed(points, transform)
 
 
+def rays_only(points: np.ndarray) -> np.ndarray:
+    """Return the ends that there are of (H', W', 3), row by row, as (N, 3)."""
+    return np.asarray(points[~np.isnan(points[..., 2])])
+
+
 def _transformed(points: torch.Tensor, transform: RigidTransform) -> torch.Tensor:
-    """Return points (N, 3) in the transform's frame."""
+    """Return points (..., 3) in the transform's frame."""
     x, y, z = points.unbind(-1)
     # No matrix product: an accelerator may round its factors to ten bits.
     rows = [x * row[0] + y * row[1] + z * row[2] + row[3] for row in transform.matrix]

@@ -13,7 +13,7 @@ import torch
 
 from s2m2_ros.geometry import pixel_kernel
 from s2m2_ros.geometry.camera_model import RegionOfInterest
-from s2m2_ros.geometry.clearing import ClearingOptions, clearing_points
+from s2m2_ros.geometry.clearing import ClearingOptions, clearing_points, rays_only
 from s2m2_ros.geometry.cloud import CloudLayout, CloudOptions, Workspace, cloud_records
 from s2m2_ros.geometry.download import download, upload
 from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth, require_one_shape
@@ -144,10 +144,13 @@ def compute_outputs(
         maximum = [tensors[output].amax() for output in outputs if output is Output.DISPARITY]
         arrays, copied_at, download_ms = download([*tensors.values(), *maximum, *numbers])
     single = [array.item() for array in arrays[len(outputs) :]]
+    found = dict(zip(outputs, arrays, strict=False))
+    if Output.POINTS_CLEARING in found:
+        found[Output.POINTS_CLEARING] = rays_only(found[Output.POINTS_CLEARING])
     transform = options.cloud.transform
     return HostOutputs(
         camera=camera,
-        arrays=dict(zip(outputs, arrays, strict=False)),
+        arrays=found,
         max_disparity=_above(single[0]) if maximum else 0.0,
         cloud_layout=CloudLayout.of(options.cloud) if Output.POINTS in wanted else None,
         cloud_frame_id=transform.frame_id if transform else '',

@@ -1,8 +1,9 @@
-"""A pair as it came becomes a pair that can be matched: alike, rectified, checked."""
+"""A pair as it came becomes a pair that can be matched: alike and rectified."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -39,7 +40,7 @@ class PreparedPair:
             device where they were rectified there.
         camera: of the images; None without calibration.
         valid: (H, W) bool, where the left rectified image shows something; None: everywhere.
-        content: whether there is anything to match.
+        shown: both images on the host, as they came if they were rectified on a device.
         notes: what is worth knowing of images or calibration, whole sentences.
         warnings: what is suspicious of them.
 
@@ -49,9 +50,17 @@ class PreparedPair:
     right: Image
     camera: StereoCamera | None
     valid: torch.Tensor | None
-    content: ContentCheck
+    shown: tuple[Image, Image]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def content(self) -> ContentCheck:
+        """Whether there is anything to match; takes milliseconds when it is first asked for.
+
+        Ask once the match is queued: a GPU then works meanwhile.
+        """
+        return check_content(gray(self.shown[0]), gray(self.shown[1]))
 
 
 def prepare(
@@ -60,8 +69,7 @@ def prepare(
     """Return the pair as the matcher takes it. Raises ImageError or CalibrationError."""
     left, right = alike(pair)
     if pair.calibration is None:
-        content = check_content(gray(left), gray(right))
-        return PreparedPair(left, right, None, None, content, pair.notes, pair.warnings)
+        return PreparedPair(left, right, None, None, (left, right), pair.notes, pair.warnings)
     rectify = _decide(pair, left, right, options, state)
     names = {'left': pair.left_name, 'right': pair.right_name}
     notes, warnings = list(pair.notes), list(pair.warnings)
@@ -81,9 +89,8 @@ def prepare(
     camera.require_size(images[0].shape[1], images[0].shape[0])
     # From a device the rectified images would have to come back first.
     shown = images if device.type == 'cpu' else (left, right)
-    content = check_content(gray(shown[0]), gray(shown[1]))
     warnings += camera.warnings
-    return PreparedPair(*images, camera, valid, content, tuple(notes), tuple(warnings))
+    return PreparedPair(*images, camera, valid, shown, tuple(notes), tuple(warnings))
 
 
 def alike(pair: PairInput) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -38,7 +38,6 @@ class PendingPair:
         prepared: as the matcher takes it.
         wanted: what is to be computed.
         options, state: as given to `StereoPipeline.begin`.
-        outputs: what is known without matching.
         kept: which pixels count; None: all.
 
     """
@@ -48,8 +47,27 @@ class PendingPair:
     wanted: Collection[Output]
     options: PipelineOptions
     state: PipelineState
-    outputs: PairOutputs
     kept: KeptPixels | None
+
+    @cached_property
+    def outputs(self) -> PairOutputs:
+        """What is known without matching; looks into the images when it is first asked for."""
+        prepared = self.prepared
+        height, width = prepared.left.shape[:2]
+        target = self.options.outputs.target
+        return PairOutputs(
+            host=HostOutputs(prepared.camera, {}, 0.0, None, '', target=target),
+            left=prepared.left,
+            right=prepared.right,
+            camera=prepared.camera,
+            resolution=DISPARITY_RESOLUTION,
+            working_size=(height, width),
+            rectified=prepared.valid is not None,
+            content=prepared.content,
+            findings=content_findings(prepared.content),
+            notes=(*prepared.notes, *self.options.mask.notes),
+            warnings=prepared.warnings,
+        )
 
 
 @dataclass(frozen=True)
@@ -88,27 +106,16 @@ class StereoPipeline:
         """Return the pair, prepared to be matched; raises ImageError or CalibrationError."""
         prepared = prepare(pair, options, state, self.matcher.device)
         height, width = prepared.left.shape[:2]
-        outputs = PairOutputs(
-            host=HostOutputs(prepared.camera, {}, 0.0, None, '', target=options.outputs.target),
-            left=prepared.left,
-            right=prepared.right,
-            camera=prepared.camera,
-            resolution=DISPARITY_RESOLUTION,
-            working_size=(height, width),
-            rectified=prepared.valid is not None,
-            content=prepared.content,
-            findings=content_findings(prepared.content),
-            notes=(*prepared.notes, *options.mask.notes),
-            warnings=prepared.warnings,
-        )
         mask, kept = options.mask, None
         if wanted and not mask.keeps_all:
             kept = state.kept(mask, width, height, self.matcher.device)
-        return PendingPair(pair, prepared, wanted, options, state, outputs, kept)
+        return PendingPair(pair, prepared, wanted, options, state, kept)
 
     def finish(self, pending: PendingPair, result: MatchResult) -> PairOutputs:
-        """Return what is wanted of a pair that the matcher has matched."""
-        prepared, options, outputs = pending.prepared, pending.options, pending.outputs
+        """Return what is wanted of a pair that the matcher has matched, or was told to."""
+        prepared, options = pending.prepared, pending.options
+        # First, while a GPU still matches: the content of the images is checked on the host.
+        outputs = pending.outputs
         height, width = prepared.left.shape[:2]
         kept, wanted, state = pending.kept, pending.wanted, pending.state
         # It may be waited for, which is no work.

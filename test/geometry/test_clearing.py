@@ -23,7 +23,7 @@ from s2m2_ros.geometry import (
     StereoCamera,
     compute_outputs,
 )
-from s2m2_ros.geometry.clearing import clearing_points
+from s2m2_ros.geometry.clearing import clearing_points, rays_only
 from s2m2_ros.inference import MatchResult
 from support.maps import maps
 
@@ -38,7 +38,7 @@ def ends(
     **options: object,
 ) -> np.ndarray:
     chosen = ClearingOptions(**{'decimation': 1, **options})  # type: ignore[arg-type]
-    return np.asarray(clearing_points(camera, estimate, chosen, transform))
+    return rays_only(clearing_points(camera, estimate, chosen, transform).numpy())
 
 
 def test_a_ray_ends_at_the_surface_without_limits_of_depth(make_camera: CameraFactory) -> None:

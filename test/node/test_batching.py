@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from s2m2_ros.errors import ImageError
-from s2m2_ros.geometry.content_check import ContentCheck
 from s2m2_ros.inference import Maps, StereoMatcher, registry
 from s2m2_ros.node.batching import FIRST_RETRY_AFTER, BatchMatcher, alike
 from s2m2_ros.pipeline.preparation import PreparedPair
@@ -52,7 +51,7 @@ def pair(
     shape = (height, 48, 3) if color else (height, 48)
     left, right = np.full(shape, 50, kind), np.full(shape, 60, kind)
     left[0, 0] = code
-    return PreparedPair(left, right, None, None, ContentCheck())
+    return PreparedPair(left, right, None, None, (left, right))
 
 
 def matched(
@@ -175,8 +174,7 @@ def test_a_backend_that_prepares_sizes_works_on_full_batches_or_single_pairs(
 
 
 def test_an_invalid_image_is_its_own_error() -> None:
-    small = PreparedPair(
-        np.zeros((40, 48), np.int8), np.zeros((40, 48), np.int8), None, None, ContentCheck()
-    )
+    image = np.zeros((40, 48), np.int8)
+    small = PreparedPair(image, image, None, None, (image, image))
     found = dict(BatchMatcher(lambda: 8).match(StereoMatcher(Device()), [small]))
     assert isinstance(found[0], ImageError)

@@ -1,4 +1,4 @@
-"""The host waits once for a pair on a GPU, tried with a fake device, as there is no GPU here.
+"""What the host does for a pair on a GPU, and that it waits once, tried with a fake device.
 
 Tensors of the fake, on `meta`, have shapes and types, but no values: whoever asks for a number,
 or for pixels chosen by their values, gets an exception. Events record who waits for them.
@@ -6,7 +6,7 @@ or for pixels chosen by their values, gets an exception. Events record who waits
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 
 from s2m2_ros.confidence_tables import meaning_of
 from s2m2_ros.geometry import CameraModel, Output, RegionOfInterest, outputs
+from s2m2_ros.geometry.content_check import check_content
 from s2m2_ros.geometry.download import Downloaded, copy_from_cuda
 from s2m2_ros.geometry.image_mask import ImageMask
 from s2m2_ros.inference import MatchResult
@@ -24,6 +25,7 @@ from s2m2_ros.pipeline import (
     PipelineOptions,
     PipelineState,
     StereoPipeline,
+    preparation,
     stereo_pipeline,
 )
 
@@ -43,6 +45,15 @@ class FakeDevice:
     def wait(self, why: str) -> None:
         self.log.append(why)
         self.done = True
+
+    def noting(self, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function, which notes when the host runs it."""
+
+        def noted(*arguments: Any) -> Any:
+            self.log.append(what)
+            return function(*arguments)
+
+        return noted
 
 
 @pytest.fixture
@@ -138,12 +149,14 @@ def test_the_host_waits_once_for_a_pair(
         return image.to(at)
 
     monkeypatch.setattr(outputs, 'upload', fake_upload)
+    monkeypatch.setattr(preparation, 'check_content', device.noting('content', check_content))
     mask = ImageMask(RegionOfInterest(8, 0, 32, 0) if masked else RegionOfInterest())
-    wanted = set(Output) - {Output.REGISTERED_DEPTH, Output.POINTS_CLEARING}
+    wanted = set(Output) - {Output.REGISTERED_DEPTH}
     state, pipeline = PipelineState(), StereoPipeline(FakeMatcher(device))  # type: ignore[arg-type]
     for _ in range(2):
         found = pipeline.process(pair(), wanted, PipelineOptions(mask=mask), state)
-    assert device.log == 2 * ['match', 'download']
+    # The content is checked while the device matches.
+    assert device.log == 2 * ['match', 'content', 'download']
     # The left image is there already.
     assert set(uploads) == {META}
     assert found.times.upload_ms == found.times.inference_ms == found.times.geometry_ms == 2.0
