@@ -9,8 +9,8 @@ from typing import Any
 from s2m2_ros.network.checkpoint import CheckpointError, item_names, read_metadata
 
 BASELINE_WEIGHTS = (
-    'these are baseline weights, trained for six hours on a CPU: expect soft edges and lost '
-    'thin structures (s2m2_ros/weights/starter.md has the figures)'
+    'these are baseline weights, trained for six hours on a CPU and seven minutes on a GPU: '
+    'expect soft edges and lost thin structures (s2m2_ros/weights/starter.md has the figures)'
 )
 
 

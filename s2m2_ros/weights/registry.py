@@ -74,7 +74,7 @@ CHECKPOINTS = {
             None,
             'Apache-2.0',
             6_929_747,
-            'e877bb9ec9dabbdb57e1a8de845695a63b1c626664f5d4d784cfe548c9752522',
+            'c38bb4f8408ef14ed0ea1d1ca69cda8a31bf516ba443102f107c3c6fb3f148b6',
         ),
         _published('S', 'CH128NTR1.pth', 26_501_043, '93f7177d8159'),
         _published('M', 'CH192NTR2.pth', 80_470_259, '6e767e0977dd'),
