@@ -49,8 +49,9 @@ def test_depth_deviation_is_the_spread_of_depth() -> None:
 def test_tables_are_monotone(network: str) -> None:
     table = TABLES[network]
     assert len(table.confidence) == len(table.likely) == len(table.deviation)
-    for rising in (table.confidence, table.likely, [-value for value in table.deviation]):
-        assert (np.diff(rising) > 0).all()
+    assert (np.diff(table.confidence) > 0).all()
+    for rising in (table.likely, [-value for value in table.deviation]):
+        assert (np.diff(rising) >= 0).all()
     assert 0 < table.confidence[0] < table.confidence[-1] <= 1
     assert 0 < table.likely[0] < table.likely[-1] <= 1
 
@@ -146,10 +147,14 @@ def test_the_same_confidence_gives_the_same_bits(value: float) -> None:
 
 @pytest.mark.parametrize('network', [*NETWORKS, 'refined'])
 def test_confidence_and_deviation_hold_on_a_real_pair(network: str) -> None:
-    """Refit the tables with `benchmark.confidence` if new weights fail here."""
+    """Refit the tables with `benchmark.confidence` if new weights fail here.
+
+    The whole pair: in a crop of 384x256 these weights are up to 20 points too sure between 0.7 and
+    0.9, as doc/accuracy.md says.
+    """
     from skimage.data import stereo_motorcycle
 
-    left, right, truth = (np.ascontiguousarray(m[120:376, 180:564]) for m in stereo_motorcycle())
+    left, right, truth = stereo_motorcycle()
     backend = 'sgbm' if network == 'sgbm' else 'torch'
     matcher = StereoMatcher.open(
         'starter', backend=backend, device='cpu', sgbm_refinement=network == 'refined'
@@ -164,12 +169,9 @@ def test_confidence_and_deviation_hold_on_a_real_pair(network: str) -> None:
     error = np.abs(result.disparity.numpy() - truth)
     deviation = disparity_deviation(confidence, meaning, result.agreement).numpy()
     likely = confidence.numpy()
-    # Where views differ by 1 to 2 px, scenes differ more than in a network's own confidence. Of
-    # what is refined and has 0.83, 0.727 is right in float32, 0.733 if bfloat16 sums in bfloat16.
-    allowed = 0.12 if network in ('left_right_check', 'refined') else 0.1
     for low, high in ((0.7, 0.9), (0.9, 0.97), (0.97, 1.0)):
         judged = np.isfinite(error) & (likely >= low) & (likely < high)
         assert judged.sum() > 1000
         within = (error[judged] < 4).mean()
-        assert within == pytest.approx(likely[judged].mean(), abs=allowed)
+        assert within == pytest.approx(likely[judged].mean(), abs=0.06)
         assert 0.5 < (error[judged] < deviation[judged]).mean() < 0.9
