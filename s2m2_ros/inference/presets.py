@@ -35,12 +35,12 @@ class Preset:
 
 # The most accurate one first: `auto` takes the first that is fast enough.
 AUTOMATIC: Mapping[str, Preset] = {
-    'accurate': Preset(max_width=0, refine_iterations=3, refined=7.8, alone=11.9),
-    'balanced': Preset(max_width=640, refine_iterations=1, refined=8.3, alone=15.2),
-    'fast': Preset(max_width=448, refine_iterations=1, refined=8.7, alone=22.6),
+    'accurate': Preset(max_width=0, refine_iterations=3, refined=7.6, alone=11.5),
+    'balanced': Preset(max_width=640, refine_iterations=1, refined=7.9, alone=13.5),
+    'fast': Preset(max_width=448, refine_iterations=1, refined=8.8, alone=21.9),
 }
 PRESETS: Mapping[str, Preset] = {
-    'finest': Preset(max_width=0, refine_iterations=3, refined=7.2, alone=8.0, upsampling=2.0),
+    'finest': Preset(max_width=0, refine_iterations=3, refined=6.8, alone=7.2, upsampling=2.0),
     **AUTOMATIC,
 }
 CHOICES = (AUTO, *PRESETS)

@@ -59,7 +59,7 @@ def test_auto_is_the_most_accurate_that_gives_two_pairs_per_second(
 
 
 @pytest.mark.parametrize(
-    ('refinement', 'wrong', 'least'), [('never', 22.6, 11.9), ('always', 8.7, 7.8)]
+    ('refinement', 'wrong', 'least'), [('never', 21.9, 11.5), ('always', 8.8, 7.6)]
 )
 def test_the_log_says_what_auto_costs_and_how_to_turn_it_off(
     monkeypatch: pytest.MonkeyPatch,
