@@ -28,6 +28,7 @@ from typing import Any
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.inference.benchmark import hardware
 from s2m2_ros.large_messages import PROFILE, default_environment
+from s2m2_ros.node.process_memory import keep_freed_memory
 from s2m2_ros.shared_files import shared_file
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,6 +79,8 @@ def measure(case: Mapping[str, Any]) -> dict[str, Any]:
 
     from benchmark.node import Bench
 
+    # Fetching the memory of each cloud anew is work of the subscriber, not of the node.
+    keep_freed_memory()
     namespace = f'/latency_{uuid.uuid4().hex[:8]}'
     flags = [part for value in case['parameters'] for part in ('-p', value)]
     command = [sys.executable, '-m', 's2m2_ros.node.main', '--ros-args', '-r']

@@ -56,6 +56,7 @@ from s2m2_ros.large_messages import default_environment
 from s2m2_ros.messages.builders import CloudMemory
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, REGISTERED, MessageSource
 from s2m2_ros.node.outputs.topic_types import STATS, TYPES
+from s2m2_ros.node.process_memory import keep_freed_memory
 from s2m2_ros.pipeline import PairOutputs
 from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
 
@@ -179,6 +180,7 @@ def _finished(width: int, height: int) -> dict[str, Any]:
 
 def relay(arguments: argparse.Namespace, ros_arguments: Sequence[str]) -> int:
     """Run the relay until it is terminated."""
+    keep_freed_memory()
     rclpy.init(args=list(ros_arguments))
     with suppress(KeyboardInterrupt, ExternalShutdownException):
         rclpy.spin(Relay(arguments.width, arguments.height).node)
@@ -382,6 +384,8 @@ def main() -> int:
     if added:
         environment = {**os.environ, **added}
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606
+    # As the node does: fetching memory anew is no work of what is measured.
+    keep_freed_memory()
     rclpy.init()
     try:
         node, relayed = (run(what, arguments) for what in ('node', 'relay'))

@@ -1,6 +1,7 @@
 """From a pair's timestamp to the arrival of its cloud at a subscriber, through a node of its own.
 
-Run as `python -m s2m2_ros.node.latency '{"width": 640, ...}'`; it writes one line of JSON.
+The subscriber keeps the memory of the clouds that it got. Run as
+`python -m s2m2_ros.node.latency '{"width": 640, ...}'`; it writes one line of JSON.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.large_messages import PROFILE, default_environment
+from s2m2_ros.node.process_memory import keep_freed_memory
 from s2m2_ros.shared_files import shared_file
 
 
@@ -65,6 +67,8 @@ def measure(trial: LatencyTrial) -> dict[str, float]:
     """Start a node, send pairs and wait for each cloud; see `measure_in_new_process`."""
     import rclpy
 
+    # Fetching the memory of each cloud anew is work of the subscriber, not of the node.
+    keep_freed_memory()
     namespace = f'/latency_{uuid.uuid4().hex[:8]}'
     flags = [part for item in trial.parameters.items() for part in ('-p', ':='.join(item))]
     arguments = ['--ros-args', '-r', f'__ns:={namespace}', *flags]
