@@ -112,7 +112,7 @@ class StereoPipeline:
         return PendingPair(pair, prepared, wanted, options, state, kept)
 
     def finish(self, pending: PendingPair, result: MatchResult) -> PairOutputs:
-        """Return what is wanted of a pair that the matcher has matched, or begun to match."""
+        """Return what is wanted of a pair that is matched, or being matched on a GPU."""
         prepared, options = pending.prepared, pending.options
         # First, while a GPU still matches: the content of the images is checked on the host.
         outputs = pending.outputs
