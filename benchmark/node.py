@@ -147,6 +147,7 @@ class Relay:
     def _answer(self, right: Image) -> None:
         for topic, message in self._finished.items():
             if self._publishers[topic].get_subscription_count():
+                message.header.stamp = right.header.stamp
                 self._publishers[topic].publish(message)
         self._publishers[STATS].publish(InferenceStats(header=right.header))
 

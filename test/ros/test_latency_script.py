@@ -1,10 +1,12 @@
-"""`benchmark/latency.py`: the time from a pair's timestamp to its cloud, stage by stage."""
+"""`benchmark/latency.py` and `node.py`: from a pair's timestamp to its cloud, stage by stage."""
 
 from __future__ import annotations
 
 import importlib
 import json
 import math
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,3 +51,15 @@ def test_one_command_measures_draws_and_prints(tmp_path: Path) -> None:
     texts = ' '.join(filter(None, root.itertext()))
     assert 'sgbm, 96x64' in texts
     assert 'transport to the subscriber' in texts
+
+
+def test_the_node_is_measured_beside_a_process_that_only_relays() -> None:
+    command = [sys.executable, 'benchmark/node.py', '--outputs', 'points', '--pairs', '2']
+    command += ['--width', '96', '--height', '64']
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(['.', *sys.path])}
+    done = subprocess.run(
+        command, cwd=SOURCE, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert '96x64 rgb8, instant' in done.stdout
+    assert re.search(r'points +inside .* of a relay .* 0 lost', done.stdout)
