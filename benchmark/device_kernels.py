@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from benchmark.network import size
 from s2m2_ros.inference.benchmark import Configuration, Trial
 
 # By what names of kernels hold, the first that fits: cuDNN's, cuBLAS's, PyTorch's, Triton's.
@@ -82,13 +83,13 @@ def main(words: Sequence[str] | None = None) -> None:
     """Print the table, then the longest kernels."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--checkpoint', default='random:S', help='as for `s2m2 benchmark`')
-    parser.add_argument('--size', default='640x480', help='WIDTHxHEIGHT')
+    parser.add_argument('--size', type=size, default=(640, 480), help='WIDTHxHEIGHT')
     parser.add_argument('--backend', default='cudagraph')
     parser.add_argument('--precision', default='float16')
     parser.add_argument('--device', default='cuda')
     parser.add_argument('--top', type=int, default=15, help='kernels to list')
     arguments = parser.parse_args(words)
-    width, height = (int(number) for number in arguments.size.split('x'))
+    width, height = arguments.size
     configuration = Configuration(
         arguments.checkpoint,
         height,

@@ -53,7 +53,7 @@ class OutputCheck:
     agrees: bool
 
 
-class _PlantedMatcher:
+class PlantedMatcher:
     """Knows the answer, and gives it on a device; in place of a `StereoMatcher`."""
 
     backend = 'planted'
@@ -78,15 +78,19 @@ class _PlantedMatcher:
         return MatchResult(disparity, visibility, confidence, image=image)
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size itself, as for all that follows."""
         return height, width
 
     def matched_width(self, height: int, width: int) -> int:
+        """Return the width."""
         return width
 
     def refined_width(self, height: int, width: int) -> int:
+        """Return the width."""
         return width
 
     def remarks(self, height: int, width: int) -> tuple[str, ...]:
+        """Return nothing worth saying."""
         return ()
 
 
@@ -157,7 +161,7 @@ def _alike_colors(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
 def _outputs(device: torch.device, options: PipelineOptions) -> dict[Output, np.ndarray]:
     """Return copies of all outputs of the last of a few pairs."""
-    matcher = cast(StereoMatcher, _PlantedMatcher(device))
+    matcher = cast(StereoMatcher, PlantedMatcher(device))
     pipeline, state = StereoPipeline(matcher), PipelineState()
     left, right = (image[0].permute(1, 2, 0).to(torch.uint8).numpy() for image in SCENE.images())
     calibration = _camera(0.0), _camera(-FOCAL * BASELINE)
@@ -175,22 +179,13 @@ def _outputs(device: torch.device, options: PipelineOptions) -> dict[Output, np.
 def _camera(shift: float) -> CameraModel:
     """Return a camera with a slightly distorting lens; ``shift`` is ``P[3]``."""
     cx, cy = SCENE.width / 2, SCENE.height / 2
+    cosine, sine = math.cos(0.01), math.sin(0.01)
     return CameraModel(
         (FOCAL, 0.0, cx, shift, 0.0, FOCAL, cy, 0.0, 0.0, 0.0, 1.0, 0.0),
         SCENE.width,
         SCENE.height,
         K=(FOCAL, 0.0, cx, 0.0, FOCAL, cy, 0.0, 0.0, 1.0),
         D=(-0.05, 0.01, 0.0, 0.0, 0.0),
-        R=(
-            1.0,
-            0.0,
-            0.0,
-            0.0,
-            math.cos(0.01),
-            -math.sin(0.01),
-            0.0,
-            math.sin(0.01),
-            math.cos(0.01),
-        ),
+        R=(1.0, 0.0, 0.0, 0.0, cosine, -sine, 0.0, sine, cosine),
         distortion_model='plumb_bob',
     )

@@ -6,6 +6,7 @@ loops: the operators that a device would run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from unittest.mock import patch
 
 import numpy as np
@@ -19,42 +20,46 @@ from s2m2_ros.pipeline.device_check import cases, check_outputs, differing_fract
 CPU = torch.device('cpu')
 
 
-def test_torchs_operators_agree_in_all_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    compute = device_check._outputs
-    runs = 0
+compute = device_check._outputs
+Outputs = dict[Output, np.ndarray]
 
-    def outputs(device: torch.device, options: PipelineOptions) -> dict[Output, np.ndarray]:
-        nonlocal runs
-        runs += 1
-        if runs % 2:  # the processor's own
-            return compute(device, options)
+
+def replace_device(
+    monkeypatch: pytest.MonkeyPatch, outputs: Callable[[torch.device, PipelineOptions], Outputs]
+) -> list[PipelineOptions]:
+    """Let every second outputs, those of the device, come from elsewhere; return what ran."""
+    runs: list[PipelineOptions] = []
+
+    def by_turns(device: torch.device, options: PipelineOptions) -> Outputs:
+        runs.append(options)
+        return (compute if len(runs) % 2 else outputs)(device, options)
+
+    monkeypatch.setattr(device_check, '_outputs', by_turns)
+    return runs
+
+
+def test_torchs_operators_agree_in_all_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    def by_torch(device: torch.device, options: PipelineOptions) -> Outputs:
         with (
             patch.object(pixel_kernel, 'serves', return_value=False),
             patch.object(registration_kernel, 'serves', return_value=False),
         ):
             return compute(device, options)
 
-    monkeypatch.setattr(device_check, '_outputs', outputs)
+    runs = replace_device(monkeypatch, by_torch)
     found = list(check_outputs(CPU))
     assert [check for check in found if not check.agrees] == []
     assert {check.case for check in found} == set(cases())
     assert {check.output for check in found} == {output.name for output in Output}
-    assert runs == 2 * len(cases())
+    assert len(runs) == 2 * len(cases())
 
 
 def test_wrong_outputs_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    compute = device_check._outputs
-    runs = 0
-
-    def outputs(device: torch.device, options: PipelineOptions) -> dict[Output, np.ndarray]:
-        nonlocal runs
-        runs += 1
+    def a_hundredth_off(device: torch.device, options: PipelineOptions) -> Outputs:
         arrays = compute(device, options)
-        if runs % 2 == 0:
-            arrays[Output.DEPTH] = arrays[Output.DEPTH] * 1.01
-        return arrays
+        return {**arrays, Output.DEPTH: arrays[Output.DEPTH] * 1.01}
 
-    monkeypatch.setattr(device_check, '_outputs', outputs)
+    replace_device(monkeypatch, a_hundredth_off)
     assert {c.output for c in check_outputs(CPU) if not c.agrees} == {'DEPTH'}
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from s2m2_ros.confidence_tables import meaning_of
 from s2m2_ros.geometry import CameraModel, Output, RegionOfInterest, outputs
 from s2m2_ros.geometry.content_check import check_content
 from s2m2_ros.geometry.download import Downloaded, copy_from_cuda
@@ -28,6 +27,7 @@ from s2m2_ros.pipeline import (
     preparation,
     stereo_pipeline,
 )
+from s2m2_ros.pipeline.device_check import PlantedMatcher
 
 # Its tensors have no values.
 META = torch.device('meta')
@@ -86,15 +86,11 @@ def device(monkeypatch: pytest.MonkeyPatch) -> FakeDevice:
     return fake
 
 
-class FakeMatcher:
+class FakeMatcher(PlantedMatcher):
     """Queues a match and returns at once, as a matcher on a GPU does."""
 
-    device = META
-    confidence_table = 'S'
-    confidence_meaning = meaning_of('S')
-    backend = 'torch'
-
     def __init__(self, fake: FakeDevice) -> None:
+        super().__init__(META)
         self._fake = fake
 
     def match(self, left: Any, right: Any, *, timed: bool) -> MatchResult:
@@ -103,18 +99,6 @@ class FakeMatcher:
         image = torch.zeros(HEIGHT, WIDTH, 3, dtype=torch.uint8, device=META)
         times = StageTimings(mark(CUDA), mark(CUDA), mark(CUDA))
         return MatchResult(disparity, visibility, confidence, times, image)
-
-    def working_size(self, height: int, width: int) -> tuple[int, int]:
-        return height, width
-
-    def matched_width(self, height: int, width: int) -> int:
-        return width
-
-    def refined_width(self, height: int, width: int) -> int:
-        return width
-
-    def remarks(self, height: int, width: int) -> tuple[str, ...]:
-        return ()
 
 
 def pair() -> PairInput:
