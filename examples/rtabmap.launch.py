@@ -1,7 +1,6 @@
 """Example: RTAB-Map from the left image and the depth of stereo_node.
 
-Topics: depth and depth/camera_info in the left camera optical frame, and the image left_image,
-which must be rectified: images that stereo_node rectifies by itself are not published. Needs
+Topics: depth, rectified/image and rectified/camera_info, in the left camera optical frame. Needs
 odometry in tf. Checked with a stand-in of launch; never run with RTAB-Map.
 """
 
@@ -33,9 +32,10 @@ def generate_launch_description() -> LaunchDescription:
         namespace=LaunchConfiguration('namespace'),
         parameters=[str(PARAMETERS)],
         remappings=[
-            ('rgb/image', LaunchConfiguration('left_image')),
-            # Not the camera's: its P[3] may be wrong, and RTAB-Map would shift the points.
-            ('rgb/camera_info', 'depth/camera_info'),
+            # Not the camera's: they come before the depth, may be raw, and P[3] may be wrong, by
+            # which RTAB-Map would shift the points.
+            ('rgb/image', 'rectified/image'),
+            ('rgb/camera_info', 'rectified/camera_info'),
             ('depth/image', 'depth'),
         ],
         output='screen',
@@ -43,7 +43,4 @@ def generate_launch_description() -> LaunchDescription:
     namespace = DeclareLaunchArgument(
         'namespace', default_value='', description='Namespace of both nodes and their topics.'
     )
-    left_image = DeclareLaunchArgument(
-        'left_image', default_value='left/image_rect', description='Topic of the left images.'
-    )
-    return LaunchDescription([namespace, left_image, stereo, rtabmap])
+    return LaunchDescription([namespace, stereo, rtabmap])

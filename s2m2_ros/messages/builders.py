@@ -110,6 +110,11 @@ def depth_camera_info(
     return info
 
 
+def rectified_image_message(image: np.ndarray, header: Header) -> Image:
+    """Return the left image that was matched, uint8: mono8 of (H, W), rgb8 of (H, W, 3)."""
+    return _image(image, 'rgb8' if image.ndim == 3 else 'mono8', header)
+
+
 def registered_depth_message(outputs: HostOutputs, header: Header) -> Image:
     """Return the depth that the target camera sees, 32FC1 in meters, NaN where unknown."""
     stamped = _header(header, outputs.required_target.frame_id)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from std_msgs.msg import Header
 
 IMAGE = 'sensor_msgs/msg/Image'
+CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+RECTIFIED_IMAGE = 'rectified/image'
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,11 @@ def _cloud(source: MessageSource) -> PointCloud2:
     return messages.point_cloud_message(_host(source), source.header, source.memory)
 
 
+def _left_info(source: MessageSource) -> CameraInfo:
+    rectified = source.outputs.rectified
+    return messages.depth_camera_info(source.left_info, source.header, rectified=rectified)
+
+
 def _compressed_cloud(name: str, description: str) -> OutputTopic:
     return OutputTopic(
         compressed_clouds.TYPE_NAME,
@@ -103,9 +110,9 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
         'unknown (REP 118)',
     ),
     'depth/camera_info': OutputTopic(
-        'sensor_msgs/msg/CameraInfo',
+        CAMERA_INFO,
         frozenset(),
-        lambda s: messages.depth_camera_info(s.left_info, s.header, rectified=s.outputs.rectified),
+        _left_info,
         'the calibration of the depth image; subscribing to it alone starts no matching',
     ),
     'depth/uncertainty': OutputTopic(
@@ -138,6 +145,19 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
         _cloud,
         'organized with NaN, or valid points only',
     ),
+    RECTIFIED_IMAGE: OutputTopic(
+        IMAGE,
+        frozenset(),
+        lambda s: messages.rectified_image_message(s.outputs.left_image, s.header),
+        'the left image that depth belongs to, pixel by pixel: mono8 or rgb8, rectified here if '
+        'the camera is raw; subscribing to it alone starts no matching',
+    ),
+    'rectified/camera_info': OutputTopic(
+        CAMERA_INFO,
+        frozenset(),
+        _left_info,
+        'the same as `depth/camera_info`, where subscribers to `rectified/image` look for it',
+    ),
     'registered/depth': OutputTopic(
         IMAGE,
         frozenset({Output.REGISTERED_DEPTH}),
@@ -146,7 +166,7 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
         'images: 32FC1, meters along its optical axis, NaN where unknown',
     ),
     'registered/camera_info': OutputTopic(
-        'sensor_msgs/msg/CameraInfo',
+        CAMERA_INFO,
         frozenset(),
         lambda s: messages.registered_camera_info(_host(s), s.header, s.color_info),
         'the calibration of `registered/depth`; subscribing to it alone starts no matching',
@@ -190,5 +210,5 @@ CLOUDS = frozenset(
 
 
 def needed_outputs(topics: Iterable[str]) -> set[Output]:
-    """Return what must be computed for these topics; nothing for `depth/camera_info` alone."""
+    """Return what must be computed for these topics; nothing for calibrations and images."""
     return {output for topic in topics for output in OUTPUT_TOPICS[topic].needs}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from s2m2_ros.geometry import Output
-from s2m2_ros.messages.output_topics import OUTPUT_TOPICS
+from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, RECTIFIED_IMAGE
 
 DEFAULT_OUTPUTS = (
     'disparity',
@@ -34,7 +34,7 @@ class OutputFormat(Enum):
         return self in (OutputFormat.MCAP, OutputFormat.ROSBAG2)
 
 
-# What a file holds of an output; the others are messages only.
+# What a file holds of an output; beside these, RECTIFIED_IMAGE; the others are messages only.
 FILE_ARRAYS: Mapping[str, Output] = {
     'disparity': Output.RAW_DISPARITY,
     'depth': Output.DEPTH,
@@ -50,8 +50,8 @@ _MASKS = ('confidence_mask', 'occlusion_mask')
 FORMAT_OUTPUTS: Mapping[OutputFormat, Sequence[str]] = {
     OutputFormat.MCAP: (*OUTPUT_TOPICS,),
     OutputFormat.ROSBAG2: (*OUTPUT_TOPICS,),
-    OutputFormat.PNG: (*_MAPS, *_MASKS),
+    OutputFormat.PNG: (*_MAPS, *_MASKS, RECTIFIED_IMAGE),
     OutputFormat.PFM: _MAPS,
     OutputFormat.PLY: ('points',),
-    OutputFormat.NPZ: (*FILE_ARRAYS,),
+    OutputFormat.NPZ: (*FILE_ARRAYS, RECTIFIED_IMAGE),
 }

@@ -84,3 +84,14 @@ class PairOutputs:
     warnings: tuple[str, ...] = ()
     times: StageTimes = field(default_factory=StageTimes)
     mean_confidence: float = math.nan
+
+    @property
+    def left_image(self) -> np.ndarray:
+        """The left image on the host, uint8 (H, W) or (H, W, 3) RGB."""
+        return host_image(self.left)
+
+
+def host_image(image: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Return an image on the host as uint8; its values are uint8 or float in 0..255."""
+    array = image.cpu().numpy() if isinstance(image, torch.Tensor) else image
+    return array if array.dtype == np.uint8 else array.round().clip(0, 255).astype(np.uint8)

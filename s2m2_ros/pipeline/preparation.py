@@ -18,7 +18,7 @@ from s2m2_ros.geometry.rectification import Rectifier, needs_rectification, raw_
 from s2m2_ros.geometry.rectification_check import ViewOrder, examine, rectification_helps
 from s2m2_ros.geometry.stereo_camera import NegativeBaselineError
 from s2m2_ros.pipeline.options import PipelineOptions
-from s2m2_ros.pipeline.pair import PairInput
+from s2m2_ros.pipeline.pair import PairInput, host_image
 from s2m2_ros.pipeline.state import PipelineState
 
 Image = np.ndarray | torch.Tensor
@@ -113,9 +113,7 @@ def alike(pair: PairInput) -> tuple[np.ndarray, np.ndarray]:
 
 def gray(image: Image) -> np.ndarray:
     """Return (H, W) uint8 on the host from (H, W) or (H, W, 3) RGB, uint8 or float in 0..255."""
-    array = image.cpu().numpy() if isinstance(image, torch.Tensor) else image
-    if array.dtype != np.uint8:
-        array = array.round().clip(0, 255).astype(np.uint8)
+    array = host_image(image)
     return array if array.ndim == 2 else np.asarray(cv2.cvtColor(array, cv2.COLOR_RGB2GRAY))
 
 

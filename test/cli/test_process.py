@@ -19,6 +19,7 @@ from s2m2_ros.cli.node_parameters import DEFAULTS, PAIR_PARAMETERS
 from s2m2_ros.cli.process_progress import progress_line
 from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.inference.sgbm_options import SgbmOptions
+from s2m2_ros.messages.output_topics import RECTIFIED_IMAGE
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.offline.output_formats import FILE_ARRAYS, FORMAT_OUTPUTS, OutputFormat
 from s2m2_ros.offline.processing import MatcherOptions, ProcessOptions, Processor
@@ -233,7 +234,7 @@ class TestFormats:
         self, recording: Path, tmp_path: Path, kind: OutputFormat
     ) -> None:
         outputs = [name for name in FORMAT_OUTPUTS[kind] if not name.startswith('registered/')]
-        assert set(FORMAT_OUTPUTS[kind]) <= FILE_ARRAYS.keys()
+        assert set(FORMAT_OUTPUTS[kind]) <= FILE_ARRAYS.keys() | {RECTIFIED_IMAGE}
         arguments = ['process', str(recording), '--output', str(tmp_path), '--backend', 'sgbm']
         assert main([*arguments, '--format', kind.value, '--outputs', *outputs]) == 0
         found = sorted((tmp_path / 'run' / 'stereo').rglob('*.*'))

@@ -16,6 +16,7 @@ from s2m2_ros.geometry import (
     UNKNOWN_DISPARITY,
     CalibrationError,
     CameraModel,
+    HostOutputs,
     Output,
     OutputOptions,
     RegionOfInterest,
@@ -50,6 +51,7 @@ def model(shift: float, source: str) -> CameraModel:
     return CameraModel(P, SIZE[1], SIZE[0], source=source)
 
 
+HOST = HostOutputs(None, {}, 0.0, None, '')
 CALIBRATION = (model(0.0, 'l_info'), model(-20.0, 'r_info'))
 
 
@@ -130,6 +132,15 @@ def test_nothing_is_matched_when_nothing_is_wanted(pipeline: StereoPipeline) -> 
     assert not outputs.host.arrays
     assert math.isnan(outputs.times.inference_ms)
     assert math.isnan(outputs.mean_confidence)
+
+
+@pytest.mark.parametrize('kind', [np.asarray, torch.from_numpy])
+def test_the_left_image_comes_as_bytes(kind: Any) -> None:
+    values = np.array([[-3.0, 0.4, 127.5], [128.5, 254.6, 300.0]], np.float32)
+    outputs = PairOutputs(HOST, kind(values), kind(values), None, 1 / 16, (2, 3))
+    # Halves go to the even neighbor.
+    assert outputs.left_image.tolist() == [[0, 0, 128], [128, 255, 255]]
+    assert outputs.left_image.dtype == np.uint8
 
 
 def test_resolution_follows_the_working_size() -> None:

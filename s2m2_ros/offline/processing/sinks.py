@@ -15,7 +15,12 @@ from s2m2_ros.atomic_files import replacing, write_atomically, write_errors
 from s2m2_ros.geometry import Output
 from s2m2_ros.io.images import image_files
 from s2m2_ros.io.message_data import stamp_ns
-from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource, needed_outputs
+from s2m2_ros.messages.output_topics import (
+    OUTPUT_TOPICS,
+    RECTIFIED_IMAGE,
+    MessageSource,
+    needed_outputs,
+)
 from s2m2_ros.messages.plain_messages import serialized
 from s2m2_ros.offline.output_formats import FILE_ARRAYS, FORMAT_OUTPUTS, OutputFormat
 from s2m2_ros.offline.processing.mcap_parts import PartWriter
@@ -176,14 +181,20 @@ class _Arrays:
     facts: Mapping[str, Any]
 
 
+def _array(output: str, outputs: PairOutputs) -> np.ndarray:
+    if output == RECTIFIED_IMAGE:
+        return outputs.left_image
+    return outputs.host.arrays[FILE_ARRAYS[output]]
+
+
 class FolderSink:
     """Writes files of pairs into folders of segments, which `pair_files` joins."""
 
     def __init__(self, stream: Stream, options: ProcessOptions, folder: Path) -> None:
         """Take the folder of the folders of segments."""
         self._formats = options.formats
-        self._outputs = {name: FILE_ARRAYS[name] for name in options.outputs}
-        self.wanted = frozenset(self._outputs.values())
+        self._outputs = options.outputs
+        self.wanted = frozenset(FILE_ARRAYS[name] for name in self._outputs if name in FILE_ARRAYS)
         self._namespaces = [rig.namespace.strip('/') for rig in stream.rigs]
         self._folder = folder
 
@@ -198,7 +209,6 @@ class FolderSink:
 
     def prepare(self, pair: StampedPair, outputs: PairOutputs) -> _Arrays:
         """Return copies of the arrays of a pair."""
-        arrays = outputs.host.arrays
         camera = outputs.host.camera
         facts = {
             'stamp_ns': stamp_ns(pair.header),
@@ -208,7 +218,9 @@ class FolderSink:
             'baseline': camera.baseline if camera else np.nan,
         }
         copies = {
-            n: np.array(arrays[o]) for n, o in self._outputs.items() if n not in pair.without
+            name: np.array(_array(name, outputs))
+            for name in self._outputs
+            if name not in pair.without
         }
         return _Arrays(pair.rig, pair.name, copies, facts)
 
@@ -244,7 +256,7 @@ class FolderSink:
     def _write_one(
         self, kind: OutputFormat, output: str, values: np.ndarray, pair: _Arrays
     ) -> None:
-        what = self._outputs[output]
+        what = FILE_ARRAYS.get(output)
         path = self._path(output, kind)
         if kind is OutputFormat.PLY:
             frame = pair.facts['points_frame_id']
@@ -254,7 +266,7 @@ class FolderSink:
             image_files.write_pfm(path, values)
         elif what in STEPS:
             image_files.write_steps(path, values, STEPS[what])
-        elif what in MASKS:
+        elif what in MASKS or output == RECTIFIED_IMAGE:
             image_files.write_png(path, values)
         else:
             image_files.write_png(path, image_files.fraction_picture(values))
