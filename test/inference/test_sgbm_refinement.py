@@ -239,6 +239,36 @@ def test_pairs_that_it_knows_too_little_of_are_not_compared() -> None:
     assert (refined.agreement == Agreement.NOT_COMPARED).all()
 
 
+@pytest.mark.parametrize(('known', 'weight'), [(0.55, 0.0), (0.69, 0.3), (0.84, 0.8), (0.95, 1.0)])
+def test_the_less_it_knows_of_a_pair_the_less_it_counts(known: float, weight: float) -> None:
+    left, right = views()
+    # Of the rows that both views show the last ones are noise in the right one.
+    shown = np.s_[0, :, 40:-24]
+    found = sgbm(left, right)[shown].isfinite()
+    assert found.all()
+    noisy = HEIGHT - round(known * HEIGHT)
+    noise = np.random.default_rng(7).uniform(0, 255, (noisy, WIDTH)).astype(np.float32)
+    right[0, 0, HEIGHT - noisy :] = torch.from_numpy(noise)
+    fraction = float(sgbm(left, right)[shown].isfinite().float().mean())
+    assert fraction == pytest.approx(known, abs=0.05)
+    before = maps(TRUTH + 3, 0.95, truth=TRUTH + 3)
+    # Far from the truth, and doubtful: another surface.
+    before.disparity[0, 8:24, 100:130], before.confidence[0, 8:24, 100:130] = 60.0, 0.5
+    after = SgbmRefinement().refine(before, left, right, matched_width=WIDTH)
+    # That region is not among what the network is sure of.
+    sure = before.confidence[shown] > 0.9
+    measured = float(sgbm(left, right)[shown].isfinite()[sure].float().mean())
+    expected = min(max((measured - 0.6) / 0.3, 0.0), 1.0)
+    assert expected == pytest.approx(weight, abs=0.2)
+    agreeing = after.maps.disparity[0, 26:40, 64:-40]
+    assert (agreeing - (TRUTH + 3 - 3 * expected)).abs().median().item() < 0.1
+    # No mean of two surfaces.
+    doubted = after.maps.disparity[0, 12:20, 104:126]
+    assert (doubted - (TRUTH if expected >= 0.5 else 60.0)).abs().median().item() < 0.2
+    compared = (after.agreement != Agreement.NOT_COMPARED).any().item()
+    assert compared == (expected >= 0.5)
+
+
 def sgbm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     with StereoMatcher.open(backend='sgbm') as matcher:
         return matcher.match(left[0, 0], right[0, 0]).disparity[None]
