@@ -91,7 +91,9 @@ def z_buffer(
     """Return what `registration.register` does of a depth (H, W) on the CPU."""
     job, alive = _job(depth, camera, target, kept)
     size = target.height, target.width
-    values, filled = torch.zeros(size, dtype=torch.int32), torch.empty(size, dtype=torch.int32)
+    # Here and below: not the type and the device that the user made the default.
+    values = torch.zeros(size, dtype=torch.int32, device='cpu')
+    filled = torch.empty_like(values)
     _compiled().registration_kernel_z_buffer(
         ctypes.byref(job), ctypes.c_void_p(values.data_ptr()), ctypes.c_void_p(filled.data_ptr())
     )
@@ -100,8 +102,9 @@ def z_buffer(
 
 
 def depth(values: torch.Tensor) -> torch.Tensor:
-    """Return what `registration.ZBuffer.depth` is, of contiguous values on the CPU."""
-    result = torch.empty(values.shape)
+    """Return what `registration.ZBuffer.depth` is, of values on the CPU."""
+    values = values.contiguous()
+    result = torch.empty(values.shape, dtype=torch.float32, device='cpu')
     _compiled().registration_kernel_depth(
         ctypes.c_void_p(values.data_ptr()),
         ctypes.c_int64(values.numel()),
@@ -121,10 +124,11 @@ def colors(
 ) -> torch.Tensor:
     """Return what `registration.registered_colors` does; images are uint8 (H, W, 3), any strides.
 
-    ``values``: contiguous, as `z_buffer` returned them.
+    ``values``: as `z_buffer` returned them.
     """
+    values = values.contiguous()
     job, alive = _job(depth, camera, target, DepthRange())
-    result = torch.empty((camera.height, camera.width, 3), dtype=torch.uint8)
+    result = torch.empty((camera.height, camera.width, 3), dtype=torch.uint8, device='cpu')
     _compiled().registration_kernel_colors(
         ctypes.byref(job),
         ctypes.c_void_p(values.data_ptr()),
@@ -151,8 +155,9 @@ def _job(
     depth: torch.Tensor, camera: StereoCamera, target: TargetCamera, kept: DepthRange
 ) -> tuple[_Job, list[torch.Tensor]]:
     """Return the structure, and the tensors that must live as long as it."""
+    depth = depth.float()
     rows = depth if depth.stride(1) == 1 else depth.contiguous()
-    x, y = (rays.contiguous() for rays in camera.rays())
+    x, y = (rays.contiguous() for rays in camera.rays(depth.device))
     pose = [
         value
         for row, shift in zip(target.rotation, target.translation, strict=True)
