@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -407,6 +409,43 @@ def test_what_is_of_another_size_is_not_read(
     if 'depth' in sizes:
         with pytest.raises((ValueError, CalibrationError), match=message):
             register(depth, LEFT, target())
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+import torch
+from s2m2_ros.geometry import PrincipalPoint, StereoCamera, TargetCamera, registration_kernel
+from s2m2_ros.geometry.registration_limits import DepthRange
+wide, center = 1 << 22, PrincipalPoint(0.0, 0.0)
+left = StereoCamera(wide, 1, 10.0, 10.0, 0.1, left=center, right=center)
+turned = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+target = TargetCamera(4, 4, 10.0, 10.0, 2.0, 2.0, turned, (0.0, 0.0, 0.0))
+depth = torch.ones((1, wide))
+values = torch.zeros((4, 4), dtype=torch.int32)
+picture = torch.zeros((4, 4, 3), dtype=torch.uint8)
+board = torch.zeros((1, 1, 3), dtype=torch.uint8).expand(1, wide, 3)
+registration_kernel.library()
+# The rays and the colors take 2 * 4 and 3 bytes for each pixel, a row of the loops 18.
+used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 20 * wide, resource.RLIM_INFINITY))
+try:
+    if sys.argv[1] == 'depth':
+        registration_kernel.z_buffer(depth, left, target, DepthRange())
+    else:
+        registration_kernel.colors(
+            depth, left, target, values, image=picture, left_image=board
+        )
+except MemoryError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize('what', ['depth', 'colors'])
+def test_lack_of_memory_is_an_error(what: str) -> None:
+    command = [sys.executable, '-c', SHORT_OF_MEMORY, what]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.stdout == 'not enough memory to register depth to another camera\n', found.stderr
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.float64])
