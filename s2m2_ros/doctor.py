@@ -281,7 +281,7 @@ def convolutions_built() -> CheckResult:
         fact = 'not built: the network takes up to 1.7 times as long on a CPU'
         return CheckResult('convolutions', Health.POOR, fact, BUILD_AGAIN)
     if winograd.library() is None:
-        fact = 'those of PyTorch: the compiled ones need a processor with AVX2'
+        fact = 'those of PyTorch: the compiled ones need GCC and a processor with AVX2'
         return CheckResult('convolutions', Health.NOTE, fact)
     return CheckResult('convolutions', Health.GOOD, 'compiled')
 

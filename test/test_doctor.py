@@ -89,7 +89,7 @@ def test_missing_shared_memory(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('built', 'health', 'fact'),
     [
-        (True, Health.NOTE, 'need a processor with AVX2'),
+        (True, Health.NOTE, 'need GCC and a processor with AVX2'),
         (False, Health.POOR, 'up to 1.7 times as long'),
     ],
 )

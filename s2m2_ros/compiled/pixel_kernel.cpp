@@ -7,9 +7,9 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <limits>
 #include <new>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -285,8 +285,8 @@ bool in_bands(int rows, int threads, const Work &work) {
   int first = 1;  // of those that no other thread does
   try {
     for (; first < count; ++first) others.emplace_back(part, first);
-  } catch (const std::system_error &) {
-    // No more threads are allowed: this one does the rest.
+  } catch (const std::exception &) {
+    // No more threads are allowed, or no memory for one: this one does the rest.
   }
   part(0);
   for (int i = first; i < count; ++i) part(i);

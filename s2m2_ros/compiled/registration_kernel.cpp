@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <vector>
 
 #include "processors.h"
@@ -40,7 +41,7 @@ struct Picture {
   int64_t row, column, channel;  // strides in bytes
 };
 
-int registration_kernel_version() { return 1; }
+int registration_kernel_version() { return 2; }
 
 }  // extern "C"
 
@@ -262,9 +263,10 @@ INLINE void copy_color(const Picture &picture, int64_t row, int64_t column, uint
 
 extern "C" {
 
-// Write the nearest surfaces to `filled`; `values` is memory of the same size, all zeros.
-FOR_EVERY_PROCESSOR void registration_kernel_z_buffer(const Job *job, int32_t *values,
-                                                      int32_t *filled) {
+// Write the nearest surfaces to `filled`; `values` is memory of the same size, all zeros. Return 0,
+// or -1 where memory is lacking.
+FOR_EVERY_PROCESSOR int32_t registration_kernel_z_buffer(const Job *job, int32_t *values,
+                                                         int32_t *filled) try {
   Row memory[3] = {Row(job->width), Row(job->width), Row(job->width)};
   Row *above = &memory[0], *here = &memory[1], *below = &memory[2];
   for (int r = -1; r < job->height; ++r) {
@@ -286,6 +288,9 @@ FOR_EVERY_PROCESSOR void registration_kernel_z_buffer(const Job *job, int32_t *v
     below = oldest;
   }
   close_gaps(*job, values, filled);
+  return 0;
+} catch (const std::bad_alloc &) {
+  return -1;
 }
 
 // Write the depth of what is kept, NaN elsewhere.
@@ -296,9 +301,10 @@ FOR_EVERY_PROCESSOR void registration_kernel_depth(const int32_t *values, int64_
 }
 
 // Write the color of each left pixel, 3 bytes each: the other camera's where it sees the point.
-FOR_EVERY_PROCESSOR void registration_kernel_colors(const Job *job, const int32_t *values,
-                                                    const Picture *image, const Picture *left,
-                                                    uint8_t *colors) {
+// Return 0, or -1 where memory is lacking.
+FOR_EVERY_PROCESSOR int32_t registration_kernel_colors(const Job *job, const int32_t *values,
+                                                       const Picture *image, const Picture *left,
+                                                       uint8_t *colors) try {
   Row row(job->width);
   for (int r = 0; r < job->height; ++r) {
     project_any(*job, r, row);
@@ -316,6 +322,9 @@ FOR_EVERY_PROCESSOR void registration_kernel_colors(const Job *job, const int32_
       copy_color(*left, r, i, target);
     }
   }
+  return 0;
+} catch (const std::bad_alloc &) {
+  return -1;
 }
 
 }  // extern "C"

@@ -14,8 +14,8 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <memory>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -137,10 +137,14 @@ int widest() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 32 : 0;
 }
 
+// Asked once: where a hypervisor answers, that takes as long as some layers do.
 bool multiplies_matrices() {
-  unsigned a, b, c, d;
-  constexpr unsigned AMX_BF16 = 1u << 22;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & AMX_BF16);
+  static const bool found = [] {
+    unsigned a, b, c, d;
+    constexpr unsigned AMX_BF16 = 1u << 22;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & AMX_BF16);
+  }();
+  return found;
 }
 #else
 const Loops &loops(int) {
@@ -191,8 +195,9 @@ void run_in_threads(Work &work, int threads) {
   if (parallel) return parallel(run_work, &work, unsigned(threads), 0);
   std::vector<std::thread> others;
   try {
+    others.reserve(size_t(threads));
     for (int i = 1; i < threads; ++i) others.emplace_back(run_work, &work);
-  } catch (const std::system_error &) {  // fewer do the same work
+  } catch (const std::exception &) {  // no more threads, or no memory: fewer do the same work
   }
   work.run();
   for (auto &thread : others) thread.join();

@@ -10,7 +10,13 @@ import torch
 from numpy.typing import ArrayLike
 
 from s2m2_ros.geometry import pixel_kernel
-from s2m2_ros.geometry.filters import DisparityMaps, PixelFilter, filtered_depth, without_border
+from s2m2_ros.geometry.filters import (
+    DisparityMaps,
+    PixelFilter,
+    filtered_depth,
+    require_one_shape,
+    without_border,
+)
 from s2m2_ros.geometry.pixel_kernel import FieldMap, RecordSources
 from s2m2_ros.geometry.stereo_camera import StereoCamera
 from s2m2_ros.geometry.voxels import REDUCTIONS, VoxelGrid, merge
@@ -169,6 +175,7 @@ def cloud_records(
     given, until it is used again. Raises ValueError if something that the options ask for is
     missing or of another size.
     """
+    require_one_shape(maps)
     step, layout, device = options.decimation, CloudLayout.of(options), maps.disparity.device
     maps = without_border(maps, options.border)
     height, width = -(-camera.height // step), -(-camera.width // step)
@@ -229,7 +236,7 @@ def _sources(
         fields.append(FieldMap(layout.column(name), values, REDUCTIONS[name]))
 
     if options.color != 'none':
-        pixels = _decimated(image, camera, step).to(device)
+        pixels = require_image(image, camera.width, camera.height)[::step, ::step].to(device)
         if options.color == 'rgb':
             rgb = as_rgb(pixels)
         else:
@@ -239,6 +246,11 @@ def _sources(
     if options.needs_uncertainty:
         if uncertainty is None:
             raise ValueError('the cloud needs the uncertainty of the depth; none was given')
+        if uncertainty.shape != maps.disparity.shape:
+            raise ValueError(
+                f'the uncertainty is {tuple(uncertainty.shape)}, the disparity '
+                f'{tuple(maps.disparity.shape)}'
+            )
         deviation = uncertainty[::step, ::step].float()
         if options.uncertainty:
             add('uncertainty', deviation)
@@ -266,13 +278,16 @@ def _write_points(records: torch.Tensor, depth: torch.Tensor, sources: RecordSou
         torch.add(depth * ray, row[3], out=records[..., axis])
 
 
-def _decimated(image: torch.Tensor | None, camera: StereoCamera, step: int) -> torch.Tensor:
-    if image is None or image.shape[:2] != (camera.height, camera.width):
+def require_image(
+    image: torch.Tensor | None, width: int, height: int, needs: str = 'the cloud'
+) -> torch.Tensor:
+    """Return an image (height, width) or (height, width, 3); raise ValueError if it is not."""
+    if image is None or image.shape not in ((height, width), (height, width, 3)):
         found = 'none was given' if image is None else f'its shape is {tuple(image.shape)}'
         raise ValueError(
-            f'the cloud needs an image of {camera.width}x{camera.height} pixels; {found}'
+            f'{needs} needs an image of {width}x{height} pixels, gray or of 3 channels; {found}'
         )
-    return image[::step, ::step]
+    return image
 
 
 def as_rgb(image: torch.Tensor) -> torch.Tensor:

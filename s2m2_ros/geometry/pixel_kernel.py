@@ -135,7 +135,8 @@ def depth(camera: StereoCamera, maps: DisparityMaps, options: PixelFilter) -> to
     a confidence or visibility that is missing, MemoryError.
     """
     job, kept = _depth_job(camera, maps, options, 1)
-    result = torch.empty((camera.height, camera.width))
+    # Here and below: not the type and the device that the user made the default.
+    result = torch.empty((camera.height, camera.width), dtype=torch.float32, device='cpu')
     _check(
         _compiled().pixel_kernel_depth(
             ctypes.byref(job), ctypes.c_void_p(result.data_ptr()), _threads()
@@ -219,7 +220,7 @@ def _cloud(sources: RecordSources, records: torch.Tensor) -> tuple[_Cloud, list[
         records=records.data_ptr(),
     )
     if sources.transform is not None:
-        kept.append(torch.tensor(sources.transform))
+        kept.append(torch.tensor(sources.transform, dtype=torch.float32, device='cpu'))
         cloud.transform = kept[-1].data_ptr()
     if sources.rgb is not None:
         cloud.image = sources.rgb.data_ptr()

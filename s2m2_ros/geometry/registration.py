@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from s2m2_ros.geometry import registration_kernel
-from s2m2_ros.geometry.cloud import as_rgb
+from s2m2_ros.geometry.cloud import as_rgb, require_image
 from s2m2_ros.geometry.projection import (
     Projection,
     Surfaces,
@@ -68,7 +68,9 @@ def register(
     """Return the other camera's view of the left depth, float32 (H, W) meters, NaN if unknown.
 
     Pixels outside of ``kept`` (everything by default) hide what is behind them, and are unknown.
+    Raises CalibrationError if the size is not the camera's, ValueError if it is no map.
     """
+    _require_depth(depth, camera)
     kept = kept or DepthRange()
     if registration_kernel.serves(depth):
         return ZBuffer(registration_kernel.z_buffer(depth, camera, target, kept))
@@ -77,6 +79,12 @@ def register(
     flags = ((depth >= kept.nearest) & (depth <= kept.farthest)).int()
     values = _nearest(projection, surface, flags, target)
     return ZBuffer(_without_gaps(values, Tolerance.of(camera)))
+
+
+def _require_depth(depth: torch.Tensor, camera: StereoCamera) -> None:
+    if depth.ndim != 2:
+        raise ValueError(f'the depth must be (H, W); its shape is {tuple(depth.shape)}')
+    camera.require_size(depth.shape[1], depth.shape[0])
 
 
 def _nearest(
@@ -162,12 +170,16 @@ def registered_colors(
     stays, and everywhere where the depth is unknown.
 
     ``image``: of the other camera, ``left_image``: of the left one, each (H, W) gray or (H, W, 3)
-    RGB, uint8 or float in 0..255. Raises ValueError if ``image`` is not of the target's size.
+    RGB, uint8 or float in 0..255. Raises ValueError if they, or the buffer, are of another size
+    than their camera, CalibrationError if the depth is.
     """
-    if image.shape[:2] != (target.height, target.width):
+    _require_depth(depth, camera)
+    require_image(image, target.width, target.height, 'the coloring')
+    require_image(left_image, camera.width, camera.height, 'the coloring')
+    if buffer.values.shape != (target.height, target.width):
         raise ValueError(
-            f'the image to color with must be {target.width}x{target.height}; its shape is '
-            f'{tuple(image.shape)}'
+            f"the other camera's view is {tuple(buffer.values.shape)}, the camera "
+            f'{(target.height, target.width)}'
         )
     image, left_image = (as_rgb(picture).to(depth.device) for picture in (image, left_image))
     if registration_kernel.serves(depth):

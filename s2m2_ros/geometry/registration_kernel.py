@@ -21,7 +21,7 @@ from s2m2_ros.geometry.registration_limits import (
 from s2m2_ros.geometry.stereo_camera import StereoCamera
 from s2m2_ros.geometry.target_camera import PINHOLE_TERMS, TargetCamera
 
-VERSION = 1
+VERSION = 2
 NO_LENS, PINHOLE, FISHEYE = range(3)
 
 
@@ -74,9 +74,7 @@ def library() -> ctypes.CDLL | None:
     """Return the compiled library; None if it was not built, or from other sources."""
     found = compiled_library.load('registration_kernel', VERSION)
     if found is not None:
-        found.registration_kernel_z_buffer.restype = None
         found.registration_kernel_depth.restype = None
-        found.registration_kernel_colors.restype = None
     return found
 
 
@@ -88,20 +86,30 @@ def serves(values: torch.Tensor) -> bool:
 def z_buffer(
     depth: torch.Tensor, camera: StereoCamera, target: TargetCamera, kept: DepthRange
 ) -> torch.Tensor:
-    """Return what `registration.register` does of a depth (H, W) on the CPU."""
+    """Return what `registration.register` does of a depth (H, W) on the CPU.
+
+    Raises MemoryError.
+    """
     job, alive = _job(depth, camera, target, kept)
     size = target.height, target.width
-    values, filled = torch.zeros(size, dtype=torch.int32), torch.empty(size, dtype=torch.int32)
-    _compiled().registration_kernel_z_buffer(
-        ctypes.byref(job), ctypes.c_void_p(values.data_ptr()), ctypes.c_void_p(filled.data_ptr())
+    # Here and below: not the type and the device that the user made the default.
+    values = torch.zeros(size, dtype=torch.int32, device='cpu')
+    filled = torch.empty_like(values)
+    _check(
+        _compiled().registration_kernel_z_buffer(
+            ctypes.byref(job),
+            ctypes.c_void_p(values.data_ptr()),
+            ctypes.c_void_p(filled.data_ptr()),
+        )
     )
     del alive
     return filled
 
 
 def depth(values: torch.Tensor) -> torch.Tensor:
-    """Return what `registration.ZBuffer.depth` is, of contiguous values on the CPU."""
-    result = torch.empty(values.shape)
+    """Return what `registration.ZBuffer.depth` is, of values on the CPU."""
+    values = values.contiguous()
+    result = torch.empty(values.shape, dtype=torch.float32, device='cpu')
     _compiled().registration_kernel_depth(
         ctypes.c_void_p(values.data_ptr()),
         ctypes.c_int64(values.numel()),
@@ -121,16 +129,19 @@ def colors(
 ) -> torch.Tensor:
     """Return what `registration.registered_colors` does; images are uint8 (H, W, 3), any strides.
 
-    ``values``: contiguous, as `z_buffer` returned them.
+    ``values``: as `z_buffer` returned them. Raises MemoryError.
     """
+    values = values.contiguous()
     job, alive = _job(depth, camera, target, DepthRange())
-    result = torch.empty((camera.height, camera.width, 3), dtype=torch.uint8)
-    _compiled().registration_kernel_colors(
-        ctypes.byref(job),
-        ctypes.c_void_p(values.data_ptr()),
-        ctypes.byref(_picture(image)),
-        ctypes.byref(_picture(left_image)),
-        ctypes.c_void_p(result.data_ptr()),
+    result = torch.empty((camera.height, camera.width, 3), dtype=torch.uint8, device='cpu')
+    _check(
+        _compiled().registration_kernel_colors(
+            ctypes.byref(job),
+            ctypes.c_void_p(values.data_ptr()),
+            ctypes.byref(_picture(image)),
+            ctypes.byref(_picture(left_image)),
+            ctypes.c_void_p(result.data_ptr()),
+        )
     )
     del alive
     return result
@@ -143,6 +154,11 @@ def _compiled() -> ctypes.CDLL:
     return found
 
 
+def _check(result: int) -> None:
+    if result < 0:
+        raise MemoryError('not enough memory to register depth to another camera')
+
+
 def _picture(image: torch.Tensor) -> _Picture:
     return _Picture(image.data_ptr(), *image.stride())
 
@@ -151,8 +167,9 @@ def _job(
     depth: torch.Tensor, camera: StereoCamera, target: TargetCamera, kept: DepthRange
 ) -> tuple[_Job, list[torch.Tensor]]:
     """Return the structure, and the tensors that must live as long as it."""
+    depth = depth.float()
     rows = depth if depth.stride(1) == 1 else depth.contiguous()
-    x, y = (rays.contiguous() for rays in camera.rays())
+    x, y = (rays.contiguous() for rays in camera.rays(depth.device))
     pose = [
         value
         for row, shift in zip(target.rotation, target.translation, strict=True)

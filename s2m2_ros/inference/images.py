@@ -138,7 +138,7 @@ class Uploader:
             self._copied.synchronize()
         if self._staging is None or self._staging.shape != shape or self._staging.dtype != element:
             pinned = self._device.type == 'cuda'
-            self._staging = torch.empty(shape, dtype=element, pin_memory=pinned)
+            self._staging = torch.empty(shape, dtype=element, device='cpu', pin_memory=pinned)
         for slot, image in zip(self._staging.numpy(), images, strict=True):
             host = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else image
             np.copyto(slot, host.reshape(slot.shape), casting='same_kind')

@@ -259,7 +259,7 @@ class StereoMatcher:
 
         Compiles, captures or builds whatever the backend keeps per size, and waits for it.
         """
-        gray = torch.full((height, width, channels), 128, dtype=torch.uint8)
+        gray = torch.full((height, width, channels), 128, dtype=torch.uint8, device='cpu')
         self.match_batch([gray] * batch, [gray] * batch)[0].cpu()
 
     def close(self) -> None:

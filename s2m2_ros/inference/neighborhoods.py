@@ -74,7 +74,7 @@ def mean_on_surface(
     shape = [int(limit) + 2 for limit in (span / step, (height - 1) / cell, (width - 1) / cell)]
     grid = _blurred(_gathered(values[known], place(known), shape))
     # Of `grid_sample`: x, y, z from -1 to 1.
-    last = torch.tensor(shape).sub(1).unsqueeze(1)
+    last = torch.tensor(shape, device=guide.device).sub(1).unsqueeze(1)
     points = (2 * place(wanted) / last - 1).flip(0).t()
     sampled = functional.grid_sample(grid, points[None, None, None], align_corners=True)
     total, support = sampled.view(2, -1)

@@ -43,13 +43,13 @@ def axis_tables(size: int, padded: int, before: int, device: torch.device) -> Ax
     # Tensors made in inference mode would be of no use outside it.
     with torch.inference_mode(False):
         bins = size // MULTIPLE
-        index = torch.arange(bins)[:, None]
+        index = torch.arange(bins, device='cpu')[:, None]
         first = index * padded // bins
         end = -(-(index + 1) * padded // bins)
-        position = torch.arange(padded)
+        position = torch.arange(padded, device='cpu')
         pool = ((position >= first) & (position < end)).double() / (end - first)
         center = ((position.double() + 0.5) * bins / padded - 0.5).clamp(0, bins - 1)
-        stretch = (1 - (center[:, None] - torch.arange(bins)).abs()).clamp_min(0)
+        stretch = (1 - (center[:, None] - index.T).abs()).clamp_min(0)
         return AxisTables(
             pool[:, before : before + size].float().to(device), stretch.float().to(device)
         )

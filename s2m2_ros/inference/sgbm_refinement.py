@@ -105,7 +105,7 @@ class SgbmRefinement:
         weights = _weights(found.isfinite(), host)
         limit = AGREEMENT_PX * left.shape[-1] / matched_width
         refined = host.disparity.clone()
-        agreement = torch.full(refined.shape, Agreement.NOT_COMPARED, dtype=torch.int8)
+        agreement = torch.full_like(refined, Agreement.NOT_COMPARED, dtype=torch.int8)
         for index in weights.nonzero().flatten().tolist():
             network = Maps(*(one[index] for one in host))
             texture = _textured_pixels(left[index])

@@ -2,7 +2,8 @@
 
 compiled/winograd.cpp does it. They take up to three times less time than plain ones, and are about
 as exact (Lavin and Gray 2016). Layers must be prepared: their weights are transformed once, into
-up to four times the memory.
+up to four times the memory. Around a value that is not finite they lose up to four tiles of 4×4
+results, where plain ones lose 3×3.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class PackedWeights:
 
     weights: Tensor
     bias: Tensor | None
+    inputs: int
     outputs: int
     vector_bytes: int
     rows: int
@@ -78,7 +80,9 @@ class PackedWeights:
         weight = (weight.transpose(2, 3) if upright else weight).contiguous()
         outputs, inputs, rows, _ = weight.shape
         panel = _compiled().winograd_panel(vector_bytes)
-        packed = torch.empty((36 if rows == 3 else 6, -(-outputs // panel), inputs, panel))
+        shape = 36 if rows == 3 else 6, -(-outputs // panel), inputs, panel
+        # Not the type and the device that the user made the default.
+        packed = torch.empty(shape, dtype=torch.float32, device='cpu')
         _compiled().winograd_pack(
             ctypes.c_void_p(weight.data_ptr()),
             outputs,
@@ -88,11 +92,13 @@ class PackedWeights:
             ctypes.c_void_p(packed.data_ptr()),
         )
         bias = None if layer.bias is None else layer.bias.detach().float().contiguous()
-        return cls(packed, bias, outputs, vector_bytes, rows, upright)
+        return cls(packed, bias, inputs, outputs, vector_bytes, rows, upright)
 
 
-# None until a map is large enough.
-_prepared: WeakKeyDictionary[nn.Conv2d, PackedWeights | None] = WeakKeyDictionary()
+# Where each tensor lies, and how often it was written to.
+_State = tuple[tuple[int, int | None], ...]
+# None until a map is large enough; then the weights of which state of the parameters.
+_prepared: WeakKeyDictionary[nn.Conv2d, tuple[_State, PackedWeights] | None] = WeakKeyDictionary()
 
 
 @lru_cache(maxsize=1)
@@ -112,7 +118,11 @@ def library() -> ctypes.CDLL | None:
 
 
 def prepare(layer: nn.Conv2d) -> None:
-    """Let `serves` take this layer, whose parameters do not change any more, if it can."""
+    """Let `serves` take this layer, if it can.
+
+    Each time its parameters changed since the last pass, they are transformed again. It does not
+    notice what is written to their ``data``, or to parameters that are inference tensors.
+    """
     found = library()
     if found is None or layer.weight.device.type != 'cpu' or not _is_plain(layer):
         return
@@ -128,13 +138,15 @@ def serves(parts: Sequence[Tensor], layer: nn.Conv2d, onto: Tensor | None = None
     # A compiler that got as far as the layers would guard its code by all of them.
     if not is_inference() or first.device.type != 'cpu' or layer not in _prepared:
         return False
-    batch, _, height, width = first.shape
     lanes = _lanes()
     return (
         _is_faster(first.dtype, layer)
-        and all(part.dtype == first.dtype and part.shape[1] % lanes == 0 for part in parts)
-        and batch * height * width >= LEAST_PIXELS
-        and (onto is None or (onto.dtype == first.dtype and onto.stride(1) == 1))
+        # Else a plain convolution broadcasts, or says what is wrong.
+        and _fit(parts, layer.in_channels, layer.out_channels, onto)
+        and layer.weight.dtype == first.dtype
+        and layer.weight.device.type == 'cpu'
+        and all(part.shape[1] % lanes == 0 for part in parts)
+        and first.shape[0] * first.shape[2] * first.shape[3] >= LEAST_PIXELS
     )
 
 
@@ -158,11 +170,11 @@ def convolve(
     Raises MemoryError.
 
     """
-    packed = _prepared[layer]
-    if packed is None:
-        packed = PackedWeights.of(layer, _compiled().winograd_vector_bytes())
-        _prepared[layer] = packed
-    return convolve_packed(parts, packed, activation, onto=onto)
+    state, kept = _state(layer), _prepared[layer]
+    if kept is None or kept[0] != state:
+        kept = state, PackedWeights.of(layer, _compiled().winograd_vector_bytes())
+        _prepared[layer] = kept
+    return convolve_packed(parts, kept[1], activation, onto=onto)
 
 
 def convolve_packed(
@@ -172,7 +184,16 @@ def convolve_packed(
     *,
     onto: Tensor | None = None,
 ) -> Tensor:
-    """Do what `convolve` does with weights that are transformed already."""
+    """Do what `convolve` does with weights that are transformed already.
+
+    Raises MemoryError, and ValueError if the maps do not fit together or do not fit the weights.
+    """
+    if not _fit(parts, packed.inputs, packed.outputs, onto):
+        shapes = [tuple(each.shape) for each in (*parts, *([] if onto is None else [onto]))]
+        raise ValueError(
+            f'a convolution of {packed.inputs} to {packed.outputs} channels does not fit maps of '
+            f'{shapes}'
+        )
     by_pixel = [_by_pixel(part) for part in parts]
     batch, _, height, width = by_pixel[0].shape
     out = onto
@@ -180,6 +201,7 @@ def convolve_packed(
         out = torch.empty(
             (batch, packed.outputs, height, width),
             dtype=by_pixel[0].dtype,
+            device='cpu',
             memory_format=torch.channels_last,
         )
     none = [_Map()] * (MOST_INPUTS - len(parts))
@@ -215,6 +237,33 @@ def _is_plain(layer: nn.Conv2d) -> bool:
     )
 
 
+def _fit(parts: Sequence[Tensor], inputs: int, outputs: int, onto: Tensor | None) -> bool:
+    """Return whether the loops, which check nothing, may read and write the memory of these."""
+    first, maps = parts[0], [*parts] if onto is None else [*parts, onto]
+    if any(
+        # Stand-ins for tensors have no memory.
+        type(each) is not Tensor or each.ndim != 4 or each.dtype != first.dtype
+        for each in maps
+    ):
+        return False
+    batch, _, *size = first.shape
+    return (
+        len(parts) <= MOST_INPUTS
+        and sum(part.shape[1] for part in parts) == inputs
+        and all([each.shape[0], *each.shape[2:]] == [batch, *size] for each in maps)
+        and (onto is None or (onto.shape[1] == outputs and onto.stride(1) == 1))
+    )
+
+
+def _state(layer: nn.Conv2d) -> _State:
+    """Return what changes with the parameters of a layer."""
+    return tuple(
+        (tensor.data_ptr(), None if tensor.is_inference() else tensor._version)
+        for tensor in (layer.weight, layer.bias)
+        if tensor is not None
+    )
+
+
 def _is_faster(dtype: torch.dtype, layer: nn.Conv2d) -> bool:
     """Return whether the sums in float32 take less time than plain ones in the maps' type.
 
@@ -226,11 +275,16 @@ def _is_faster(dtype: torch.dtype, layer: nn.Conv2d) -> bool:
 
 
 def is_inference() -> bool:
-    """Return whether kernels without a gradient may run: no autocast, no compiler either."""
+    """Return whether kernels without a gradient may run, that torch's own do not stand for.
+
+    Not under autocast, nor where a compiler, an exporter or a counter watches the operations.
+    """
     return not (
         torch.compiler.is_compiling()
         or torch.is_grad_enabled()
         or torch.is_autocast_enabled('cpu')
+        or torch._C._is_tracing()
+        or torch._C._len_torch_dispatch_stack()
     )
 
 

@@ -271,6 +271,8 @@ class TestClouds:
     ) -> None:
         with pytest.raises(ValueError, match=r'image of 2x2.*\(1, 2, 3\)'):
             cloud(make_camera(2, 2), estimate, IMAGE[:1])
+        with pytest.raises(ValueError, match=r'of 3 channels; its shape is \(2, 2, 1\)'):
+            cloud(make_camera(2, 2), estimate, IMAGE[..., :1])
 
     def test_decimation_keeps_every_nth_row_and_column(
         self, make_camera: Callable[..., StereoCamera]

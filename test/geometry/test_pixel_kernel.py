@@ -27,15 +27,18 @@ from s2m2_ros.geometry import (
     PrincipalPoint,
     RigidTransform,
     StereoCamera,
+    TargetCamera,
     VoxelGrid,
     compute_outputs,
     pixel_kernel,
 )
+from s2m2_ros.geometry.cloud import cloud_records
 from s2m2_ros.inference import MatchResult
 from support.maps import maps
 from support.processes import python_path
 
 TURNED = RigidTransform('base_link', ((0, 0, 1), (-1, 0, 0), (0, -1, 0)), (0.5, 0.25, 1))
+IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 NAN_BITS = 0x7FC00000
 
 shares = st.sampled_from([0.0, 0.25, 0.5, 1.0])
@@ -156,6 +159,54 @@ def test_maps_that_are_views_of_larger_ones() -> None:
     assert not np.isnan(clouds[0][..., 2]).all()
     for cloud in clouds[1:]:
         assert cloud.tobytes() == clouds[0].tobytes()
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'device'), [(torch.float16, 'cpu'), (torch.float64, 'cpu'), (torch.float32, 'meta')]
+)
+@pytest.mark.parametrize('voxels', [None, VoxelGrid(0.05)])
+def test_memory_is_not_of_the_default_type_and_device(
+    dtype: torch.dtype, device: str, voxels: VoxelGrid | None
+) -> None:
+    """Programs that use the package may have chosen others."""
+    estimate, image = scene(1, 6, 40, gray=False)
+    camera = StereoCamera(40, 6, 70.0, 70.0, 0.1, PrincipalPoint(20, 3), PrincipalPoint(20, 3))
+    target = TargetCamera(40, 6, 70.0, 70.0, 20.0, 3.0, IDENTITY, (-0.05, 0.0, 0.0))
+    options = OutputOptions(cloud=CloudOptions(transform=TURNED, voxels=voxels), target=target)
+    wanted = {Output.DEPTH, Output.POINTS, Output.REGISTERED_DEPTH}
+
+    def computed() -> Mapping[Output, np.ndarray]:
+        return compute_outputs(
+            camera, estimate, wanted, image=image, color_image=image, options=options
+        ).arrays
+
+    expected = computed()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            found = computed()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for output in wanted:
+        assert found[output].dtype == np.float32
+        assert found[output].tobytes() == expected[output].tobytes()
+
+
+@pytest.mark.parametrize('name', ['visibility', 'confidence', 'uncertainty'])
+def test_maps_of_other_sizes_are_not_read(name: str) -> None:
+    estimate, image = scene(1, 6, 40, gray=False)
+    camera = StereoCamera(40, 6, 70.0, 70.0, 0.1, PrincipalPoint(20, 3), PrincipalPoint(20, 3))
+    given = {each: getattr(estimate, each) for each in ('disparity', 'visibility', 'confidence')}
+    given |= {'uncertainty': estimate.confidence, name: torch.ones((2, 2))}
+    uncertainty = given.pop('uncertainty')
+    with pytest.raises(ValueError, match=rf'{name} is \(2, 2\), (the )?disparity \(6, 40\)'):
+        cloud_records(
+            camera,
+            maps(*given.values()),
+            CloudOptions(uncertainty=True),
+            image=torch.from_numpy(image),
+            uncertainty=uncertainty,
+        )
 
 
 class TestLibrary:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -14,9 +16,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2m2_ros.geometry import PrincipalPoint, StereoCamera, TargetCamera, registration_kernel
+from s2m2_ros.geometry import (
+    CalibrationError,
+    PrincipalPoint,
+    StereoCamera,
+    TargetCamera,
+    registration_kernel,
+)
 from s2m2_ros.geometry.projection import project
-from s2m2_ros.geometry.registration import register, registered_colors
+from s2m2_ros.geometry.registration import ZBuffer, register, registered_colors
 from s2m2_ros.geometry.registration_limits import DepthRange
 from support.box_scene import ROOM, cast, pinhole_rays
 
@@ -367,12 +375,94 @@ def test_colors_are_the_same_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_an_image_of_another_size_is_no_image_of_the_camera() -> None:
-    camera = CAMERAS['finer']
-    buffer = register(room(), LEFT, camera)
-    image = torch.zeros((360, 641, 3), dtype=torch.uint8)
-    with pytest.raises(ValueError, match=r'must be 640x360; its shape is \(360, 641, 3\)'):
-        registered_colors(room(), LEFT, camera, buffer, image=image, left_image=image)
+@pytest.mark.usefixtures('either_way')
+@pytest.mark.parametrize(
+    ('sizes', 'message'),
+    [
+        ({'image': (360, 641, 3)}, r'coloring needs .* 640x360 .*its shape is \(360, 641, 3\)'),
+        ({'image': (360, 640, 4)}, r'of 3 channels; its shape is \(360, 640, 4\)'),
+        ({'image': (360, 640, 1)}, r'gray or of 3 channels; its shape is \(360, 640, 1\)'),
+        ({'left_image': (2, 2, 3)}, r'needs .* 424x240 .*its shape is \(2, 2, 3\)'),
+        ({'buffer': (36, 64)}, r'view is \(36, 64\), the camera \(360, 640\)'),
+        ({'depth': (240, 423)}, r'424x240 .*they are 423x240'),
+        ({'depth': (1, 240, 424)}, r'its shape is \(1, 240, 424\)'),
+    ],
+)
+def test_what_is_of_another_size_is_not_read(
+    sizes: dict[str, tuple[int, ...]], message: str
+) -> None:
+    """The compiled loops would read what lies behind it in memory."""
+    shapes = {
+        'image': (360, 640, 3),
+        'left_image': (240, 424, 3),
+        'buffer': (360, 640),
+        'depth': (240, 424),
+        **sizes,
+    }
+    image, left_image = (
+        torch.zeros(shapes[name], dtype=torch.uint8) for name in ('image', 'left_image')
+    )
+    buffer = ZBuffer(torch.zeros(shapes['buffer'], dtype=torch.int32))
+    depth = torch.ones(shapes['depth'])
+    with pytest.raises((ValueError, CalibrationError), match=message):
+        registered_colors(depth, LEFT, target(), buffer, image=image, left_image=left_image)
+    if 'depth' in sizes:
+        with pytest.raises((ValueError, CalibrationError), match=message):
+            register(depth, LEFT, target())
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+import torch
+from s2m2_ros.geometry import PrincipalPoint, StereoCamera, TargetCamera, registration_kernel
+from s2m2_ros.geometry.registration_limits import DepthRange
+wide, center = 1 << 22, PrincipalPoint(0.0, 0.0)
+left = StereoCamera(wide, 1, 10.0, 10.0, 0.1, left=center, right=center)
+turned = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+target = TargetCamera(4, 4, 10.0, 10.0, 2.0, 2.0, turned, (0.0, 0.0, 0.0))
+depth = torch.ones((1, wide))
+values = torch.zeros((4, 4), dtype=torch.int32)
+picture = torch.zeros((4, 4, 3), dtype=torch.uint8)
+board = torch.zeros((1, 1, 3), dtype=torch.uint8).expand(1, wide, 3)
+registration_kernel.library()
+# The rays and the colors take 2 * 4 and 3 bytes for each pixel, a row of the loops 18.
+used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 20 * wide, resource.RLIM_INFINITY))
+try:
+    if sys.argv[1] == 'depth':
+        registration_kernel.z_buffer(depth, left, target, DepthRange())
+    else:
+        registration_kernel.colors(
+            depth, left, target, values, image=picture, left_image=board
+        )
+except MemoryError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize('what', ['depth', 'colors'])
+def test_lack_of_memory_is_an_error(what: str) -> None:
+    command = [sys.executable, '-c', SHORT_OF_MEMORY, what]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.stdout == 'not enough memory to register depth to another camera\n', found.stderr
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.float64])
+def test_depth_and_defaults_of_other_types(dtype: torch.dtype) -> None:
+    """Half a meter is the same number in all of them."""
+    depth, camera = torch.full((240, 424), 0.5), target()
+    expected = register(depth, LEFT, camera)
+    known = expected.depth
+    assert torch.equal(register(depth.to(dtype), LEFT, camera).values, expected.values)
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device('meta'):
+            found = ZBuffer(expected.values.mT.contiguous().mT).depth
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32
+    assert found.nan_to_num().equal(known.nan_to_num())
 
 
 @pytest.mark.usefixtures('either_way')

@@ -183,3 +183,38 @@ def test_compiled_agrees_and_keeps_its_code(
                 assert torch.allclose(found, wanted, atol=1e-3)
     names = sorted(path.name[:19] for path in (tmp_path / 'engines').iterdir())
     assert names == ['compiled-64x64-floa', 'proof-compiled-64x6']
+
+
+@pytest.mark.parametrize('backend', ['torch', 'sgbm'])
+@pytest.mark.parametrize(
+    ('dtype', 'device', 'height'),
+    [
+        (torch.float16, 'cpu', 97),
+        (torch.float64, 'cpu', 98),
+        (torch.float32, 'meta', 99),  # in place of a GPU
+    ],
+)
+def test_what_a_program_made_the_default_changes_nothing(
+    *, checkpoint: Path, backend: str, dtype: torch.dtype, device: str, height: int
+) -> None:
+    """A height of its own for each, so that no table was made before."""
+    left = np.random.default_rng(0).integers(0, 256, (height, 130, 3), np.uint8)
+    pair = left, np.roll(left, -4, axis=1)
+
+    def found() -> MatchResult:
+        options = {'precision': 'float32', 'sgbm_refinement': backend == 'torch'}
+        with StereoMatcher.open(checkpoint, device='cpu', backend=backend, **options) as matcher:  # type: ignore[arg-type]
+            matcher.warm_up(height, 130)
+            return matcher.match(*pair)
+
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            result = found()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    expected = found()
+    for name in ('disparity', 'visibility', 'confidence'):
+        values = getattr(result, name)
+        assert (values.dtype, values.device.type) == (torch.float32, 'cpu')
+        assert torch.equal(values.nan_to_num(), getattr(expected, name).nan_to_num())

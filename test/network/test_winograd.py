@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
 
 from s2m2_ros.network import S2M2, S2M2Config, prepare_for_inference, products, winograd
@@ -31,7 +33,7 @@ VECTORS = [size for size in (64, 32) if size <= WIDEST]
 KERNELS = [(3, 3), (1, 3), (3, 1)]
 
 pytestmark = pytest.mark.skipif(
-    winograd.is_built() and not VECTORS, reason='this processor has no AVX2'
+    winograd.is_built() and not VECTORS, reason='no loops: they need AVX2 and GCC'
 )
 
 
@@ -197,7 +199,13 @@ def test_which_layers_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not served(layer, maps(1, 20, 40, 40), maps(1, 12, 40, 40)), 'channels between vectors'
     assert not served(layer, x.double())
     assert not served(layer, x, onto=torch.zeros(1, 16, 40, 40)), 'another memory order'
-    assert not served(copy.deepcopy(layer), x), 'a copy may be changed'
+    assert not served(copy.deepcopy(layer), x), 'not prepared'
+    assert not served(layer, maps(1, 64, 40, 40)), 'too many channels'
+    assert not served(layer, x[0]), 'no batch'
+    assert not served(layer, maps(1, 16, 40, 40), maps(1, 16, 40, 41))
+    assert not served(layer, maps(1, 16, 40, 40), maps(1, 8, 40, 40), maps(1, 8, 40, 40))
+    assert not served(layer, maps(2, 32, 40, 40), onto=maps(1, 16, 40, 40))
+    assert served(layer, x, onto=maps(1, 16, 40, 40))
     for other in (
         nn.Conv2d(32, 16, 3, padding=1, stride=2),
         nn.Conv2d(32, 16, 3),
@@ -213,10 +221,128 @@ def test_which_layers_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
     half = layer_of(32, 16, (1, 3)).to(torch.bfloat16)
     winograd.prepare(half)
     assert not served(half, x.to(torch.bfloat16)), 'instructions for bfloat16 are as fast'
+    layer.to(torch.bfloat16)
+    assert not served(layer, x), 'another type than the weights'
+    layer.to('meta')
+    assert not served(layer, x), 'the weights are on another device'
     monkeypatch.setattr(winograd, 'library', lambda: None)
     layer = layer_of(32, 16)
     winograd.prepare(layer)
     assert not served(layer, x)
+
+
+def rewritten(layer: nn.Conv2d) -> None:
+    layer.weight.mul_(2.0)
+
+
+def loaded(layer: nn.Conv2d) -> None:
+    layer.load_state_dict(layer_of(32, 32).state_dict())
+
+
+def replaced(layer: nn.Conv2d) -> None:
+    layer.weight.data = layer.weight.data * 2.0
+
+
+def moved(layer: nn.Conv2d) -> None:
+    assert layer.bias is not None
+    layer.bias = nn.Parameter(layer.bias + 1.0, requires_grad=False)
+
+
+@pytest.mark.parametrize('change', [rewritten, loaded, replaced, moved])
+def test_parameters_that_change_after_a_pass(change: Callable[[nn.Conv2d], None]) -> None:
+    torch.manual_seed(6)
+    layer, x = layer_of(32, 32), maps(1, 32, 20, 20)
+    winograd.prepare(layer)
+    with torch.inference_mode():
+        before = products.convolve_alone(x, layer)
+    with torch.no_grad():
+        change(layer)
+    with torch.inference_mode():
+        after = products.convolve_alone(x, layer)
+        assert winograd.serves((x,), layer)
+    torch.testing.assert_close(after.double(), exact(x, layer), rtol=1e-5, atol=1e-5)
+    assert (after - before).abs().max() > 0.1
+
+
+@pytest.mark.parametrize('bias', [True, False])
+def test_parameters_that_are_inference_tensors(bias: bool) -> None:
+    with torch.inference_mode():
+        layer, x = layer_of(32, 16, bias=bias), maps(1, 32, 20, 20)
+        winograd.prepare(layer)
+        assert winograd.serves((x,), layer)
+        found = products.convolve_alone(x, layer)
+        torch.testing.assert_close(found.double(), exact(x, layer), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('activation', ['relu', None])
+def test_tracers_see_a_plain_convolution(activation: products.Activation | None) -> None:
+    """What they record would else return the memory that the loops were given, never written."""
+    layer, x, other = layer_of(32, 16), maps(1, 32, 20, 20), maps(1, 32, 20, 20)
+    winograd.prepare(layer)
+
+    def apply(maps: Tensor) -> Tensor:
+        if activation is None:
+            return products.convolve_alone(maps, layer)
+        return products.convolve(maps, layer, activation)
+
+    with torch.no_grad():
+        expected = apply(other)
+        traced = torch.jit.trace(apply, (x,), check_trace=False)  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(traced(other), expected, rtol=1e-5, atol=1e-5)
+        recorded = make_fx(apply)(x)
+        torch.testing.assert_close(recorded(other), expected, rtol=1e-5, atol=1e-5)
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            fake = mode.from_tensor(x)
+            assert apply(fake).shape == (1, 16, 20, 20)
+        assert not winograd.serves((fake,), layer), 'it has no memory'
+
+
+@pytest.fixture(params=[(torch.float16, 'cpu'), (torch.float64, 'cpu'), (torch.float32, 'meta')])
+def other_defaults(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let a program that uses the package have chosen what new tensors are by default."""
+    dtype, device = request.param
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures('other_defaults')
+def test_memory_is_not_of_the_default_type_and_device() -> None:
+    layer = layer_of(32, 16).to_empty(device='cpu').float()
+    layer.weight.fill_(1 / 32)
+    layer.bias.fill_(0.5)  # type: ignore[union-attr]
+    winograd.prepare(layer)
+    with torch.inference_mode():
+        x = torch.ones((1, 32, 20, 20), dtype=torch.float32, device='cpu')
+        assert winograd.serves((x,), layer)
+        found = winograd.convolve((x,), layer)
+    assert (found.dtype, found.device.type) == (torch.float32, 'cpu')
+    # Nine pixels in a window, six at an edge.
+    assert found[0, 5, 7, 7].item() == pytest.approx(9.5, abs=1e-5)
+    assert found[0, 15, 0, 7].item() == pytest.approx(6.5, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('parts', 'onto', 'message'),
+    [
+        ([(1, 16, 20, 20)], None, r'32 to 16 channels does not fit maps of \[\(1, 16, 20, 20\)\]'),
+        ([(1, 16, 20, 20), (1, 16, 20, 24)], None, r'\(1, 16, 20, 24\)'),
+        ([(2, 16, 20, 20), (1, 16, 20, 20)], None, r'\(1, 16, 20, 20\)'),
+        ([(1, 16, 20, 20), (1, 8, 20, 20), (1, 8, 20, 20)], None, r'\(1, 8, 20, 20\)'),
+        ([(1, 32, 20, 20)], (1, 16, 8, 8), r'\(1, 16, 8, 8\)'),
+        ([(1, 32, 20, 20)], (1, 32, 20, 20), r'\(1, 32, 20, 20\)'),
+    ],
+)
+def test_memory_of_other_sizes_is_not_touched(
+    parts: list[tuple[int, ...]], onto: tuple[int, ...] | None, message: str
+) -> None:
+    packed = PackedWeights.of(layer_of(32, 16), VECTORS[0])
+    total = None if onto is None else maps(*onto)
+    with pytest.raises(ValueError, match=message):
+        winograd.convolve_packed([maps(*part) for part in parts], packed, onto=total)
 
 
 def test_compilers_do_not_look_at_the_layers() -> None:

@@ -212,6 +212,6 @@ class HostReference:
         """Return disparity, visibility and confidence on the host; 0 where there is none."""
         given = self._found.description
         own = [m.cpu() for m in maps]
-        disparity, nothing = own.pop(0), torch.zeros(1)
+        disparity, nothing = own.pop(0), torch.zeros(1, device='cpu')
         visibility = own.pop(0) if given.visibility or given.occlusion else nothing
         return [disparity, visibility, own.pop(0) if given.confidence else nothing]

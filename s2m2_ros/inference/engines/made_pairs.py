@@ -75,9 +75,9 @@ def made_pair(size: ImageSize) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _texture(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     height, width = shape[2:]
-    total = torch.zeros(shape)
+    total = torch.zeros(shape, dtype=torch.float32, device='cpu')
     for cell, weight in OCTAVES:
         coarse = (*shape[:2], -(-height // cell), -(-width // cell))
-        noise = torch.rand(coarse, generator=generator)
+        noise = torch.rand(coarse, generator=generator, dtype=torch.float32, device='cpu')
         total += weight * functional.interpolate(noise, (height, width), mode='bilinear')
     return total * 255
