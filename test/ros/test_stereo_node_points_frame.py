@@ -113,6 +113,28 @@ def test_a_moving_camera_at_the_stamp_of_its_image(rig: Rig) -> None:
         rig.node.destroy_publisher(moving)
 
 
+def test_clouds_go_on_after_timestamps_jumped_back(rig: Rig) -> None:
+    moving = rig.node.create_publisher(TFMessage, '/tf', QoSProfile(depth=10))
+    assert rig.set_parameters(points_frame='odom') == [(True, '')]
+    clouds, pairs = rig.listen('points'), itertools.count()
+
+    def heard(start: float, x: float) -> bool:
+        at = start + 0.2 * next(pairs)
+        poses = [transform('odom', x, 0.0, 0.0, at=at + late) for late in (-0.05, 0.15)]
+        moving.publish(TFMessage(transforms=poses))
+        rig.publish(SCENE, at)
+        return any(0 < seconds(cloud) - start < 200 for cloud in clouds)
+
+    try:
+        rig.until(lambda: heard(1800, 3.0), 'a cloud in odom')
+        rig.until(lambda: heard(1500, 5.0), 'a cloud of the run after')
+        assert points(clouds[-1])[:, 0].mean() == pytest.approx(5.0 + 1.2, abs=0.1)
+    finally:
+        rig.set_parameters(points_frame='')
+        rig.mute()
+        rig.node.destroy_publisher(moving)
+
+
 def test_without_a_transform_only_the_cloud_is_missing(rig: Rig) -> None:
     assert rig.set_parameters(points_frame='nowhere') == [(True, '')]
     clouds, disparities = rig.listen('points'), rig.listen('disparity')

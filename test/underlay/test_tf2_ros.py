@@ -21,6 +21,7 @@ from tf2_ros import (
     InvalidArgumentException,
     LookupException,
     StaticTransformBroadcaster,
+    TransformException,
     TransformListener,
 )
 
@@ -124,6 +125,16 @@ def test_what_comes_ten_seconds_late_is_ignored(tree: Buffer) -> None:
     tree.set_transform(pose('odom', 'base', 99.0, at=99), 'test')
     with pytest.raises(ExtrapolationException, match='past'):
         tree.lookup_transform('odom', 'base', Time(seconds=99))
+
+
+def test_clearing_leaves_what_holds_forever(tree: Buffer) -> None:
+    tree.set_transform_static(pose('base', 'camera', 3.0), 'test')
+    tree.clear()
+    assert numbers(tree.lookup_transform('base', 'camera', NEWEST))[0] == 3.0
+    with pytest.raises(TransformException):
+        tree.lookup_transform('odom', 'base', Time(seconds=105))
+    tree.set_transform(pose('odom', 'base', 1.0, at=1), 'test')
+    assert numbers(tree.lookup_transform('odom', 'base', Time(seconds=1)))[0] == 1.0
 
 
 @pytest.mark.parametrize('cache', [1, 30])

@@ -12,11 +12,15 @@ from geometry_msgs.msg import TransformStamped
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.geometry import RigidTransform
+from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.node.wait_budget import WaitBudget
 from s2m2_ros.text_safety import safe_text
 
 # How long a transform may come after its image, in seconds; if none ever comes, pairs do not wait.
 TRANSFORM_TIMEOUT = 0.1
+# Timestamps of one frame that go back by more are of another run. What several publishers of a
+# frame, or one that corrects its past, mix up is less.
+LONGEST_DISORDER = 1_000_000_000  # nanoseconds
 USE_OF_POINTS = "points: no transform from '{source}' to points_frame '{target}'"
 
 
@@ -41,7 +45,7 @@ class Transforms:
         from tf2_ros import Buffer, TransformListener
 
         self._buffer = Buffer()
-        self._listener = TransformListener(self._buffer, node)
+        self._listener = TransformListener(TransformIntake(self._buffer), node)
         self._waits: defaultdict[str, WaitBudget] = defaultdict(WaitBudget)  # by use
 
     def find(self, header: Any, frame: str, *, use: str = USE_OF_POINTS) -> RigidTransform:
@@ -71,6 +75,31 @@ class Transforms:
     def close(self) -> None:
         """Unsubscribe from tf."""
         self._listener.unregister()
+
+
+class TransformIntake:
+    """Takes in what a TransformListener hears; empties the buffer when time jumps back.
+
+    Recordings that loop and simulations that are reset send old timestamps again. tf2 by itself
+    ignores them for as long as it remembers newer ones, or interpolates between both runs.
+    """
+
+    def __init__(self, buffer: Any) -> None:
+        self._buffer = buffer
+        self._newest: dict[str, int] = {}  # by child frame
+
+    def set_transform(self, transform: TransformStamped, authority: str) -> None:
+        """Take in a transform that holds at its timestamp."""
+        child, stamp = transform.child_frame_id, stamp_ns(transform.header)
+        if stamp < self._newest.get(child, stamp) - LONGEST_DISORDER:
+            self._buffer.clear()  # all but those that hold forever
+            self._newest.clear()
+        self._newest[child] = max(stamp, self._newest.get(child, stamp))
+        self._buffer.set_transform(transform, authority)
+
+    def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
+        """Take in a transform that holds forever."""
+        self._buffer.set_transform_static(transform, authority)
 
 
 def rigid_transform(

@@ -40,6 +40,11 @@ class Buffer:
         """Take in a transform that holds forever."""
         self._set(transform, static=True)
 
+    def clear(self) -> None:
+        """Forget all transforms but those that hold forever."""
+        with self._changed:
+            self._frames = {name: frame for name, frame in self._frames.items() if frame.static}
+
     def _set(self, transform: TransformStamped, *, static: bool) -> None:
         parent, child = transform.header.frame_id, transform.child_frame_id
         with self._changed:
