@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from s2m2_ros.errors import reason_of
+from s2m2_ros.errors import S2M2Error, reason_of
 from s2m2_ros.home_folder import provide_home
 from s2m2_ros.text_safety import utf8_text
 
@@ -74,7 +74,7 @@ def run_executable(
     try:
         provide_home()
         return body(arguments, stop)
-    except (ImportError, MemoryError) as error:
+    except (ImportError, MemoryError, S2M2Error) as error:
         if not stop.asked:
             sys.stderr.write(f'cannot start: {utf8_text(reason_of(error))}\n')
             return 2

@@ -254,10 +254,18 @@ def node_parameters(path: Path, node: str) -> dict[str, Any]:
     Raises LaunchArgumentError if it cannot be read.
     """
     parameters: dict[str, Any] = {}
-    for section, values in _sections(_read_yaml(path)):
+    for section, values in parameter_sections(path):
         if section.rsplit('/', 1)[-1] in {node, '*', '**'}:
             parameters |= values
     return parameters
+
+
+def parameter_sections(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the parameters of each section of a file of parameters.
+
+    Raises LaunchArgumentError if it cannot be read.
+    """
+    yield from _sections(_read_yaml(path))
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:

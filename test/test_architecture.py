@@ -17,7 +17,7 @@ BASE = {
     'errors', 'atomic_files', 'optional_packages', 'shared_files', 'large_messages',
     'launch_arguments', 'executable', 'home_folder', 'text_safety', 'logging_bridge',
     'regular_files', 'camera_rigs', 'confidence_files', 'confidence_tables',
-    'plain_yaml', 'ros_names', 'setting_names', 'compiled_library',
+    'plain_yaml', 'ros_arguments', 'ros_names', 'setting_names', 'compiled_library',
 }  # fmt: skip
 # What each package may import, apart from itself and BASE. CONTRIBUTING.md shows the same table.
 ALLOWED = {

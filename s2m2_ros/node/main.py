@@ -14,6 +14,7 @@ from s2m2_ros.errors import S2M2Error
 from s2m2_ros.executable import StopSignals, run_executable
 from s2m2_ros.logging_bridge import send_logging_to
 from s2m2_ros.node.process_memory import keep_freed_memory
+from s2m2_ros.ros_arguments import init_rclpy, unused_parameter_files
 from s2m2_ros.text_safety import safe_text
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
     import rclpy
 
     # First of all, so that a signal ends the start cleanly too: importing torch takes seconds.
-    rclpy.init(args=None if arguments is None else list(arguments))
+    init_rclpy(arguments)
     node, status = None, 0
     try:
         from s2m2_ros.node.stereo_node import StereoNode
@@ -50,6 +51,8 @@ def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
         node = StereoNode()
         stop.started()
         send_logging_to(node.get_logger())
+        for reason in unused_parameter_files(arguments, node.get_fully_qualified_name()):
+            node.get_logger().warning(reason)
         _spin(node)
     except S2M2Error as error:
         rclpy.logging.get_logger('stereo_node').fatal(str(error))

@@ -33,6 +33,7 @@ from s2m2_ros.player.player_parameters import (
 )
 from s2m2_ros.player.ros_messages import PlayedMessages, stereo_messages
 from s2m2_ros.player.static_transforms import broadcast
+from s2m2_ros.ros_arguments import init_rclpy, unused_parameter_files
 from s2m2_ros.text_safety import utf8_text
 
 USAGE = """usage: stereo_player --ros-args -p source:=FOLDER_OR_RECORDING ...
@@ -220,17 +221,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
-    logger = rclpy.logging.get_logger(NAME)
-    try:
-        rclpy.init(args=None if arguments is None else list(arguments))
-    except (RuntimeError, ValueError) as error:  # what rclpy raises for arguments
-        logger.fatal(f'cannot start: {utf8_text(error)}')
-        return 2
-    player = None
+    init_rclpy(arguments)
+    logger, player = rclpy.logging.get_logger(NAME), None
     try:
         send_logging_to(logger)
         player = StereoPlayer()
         stop.started()
+        for reason in unused_parameter_files(arguments, player.get_fully_qualified_name()):
+            logger.warning(reason)
         play(player)
     except (S2M2Error, NameValidationException) as error:
         logger.fatal(utf8_text(error).partition('\n')[0])
