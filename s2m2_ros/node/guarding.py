@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from s2m2_ros.errors import S2M2Error
 from s2m2_ros.text_safety import safe_text
 
 
@@ -17,6 +18,7 @@ def guarded(callback: Callable[..., None], report: Callable[[str], None]) -> Cal
         try:
             callback(*arguments)
         except Exception as error:
-            report(f'{callback.__name__}: {safe_text(repr(error))}')
+            expected = isinstance(error, S2M2Error)
+            report(f'{callback.__name__}: {error if expected else safe_text(repr(error))}')
 
     return call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -28,6 +29,7 @@ from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.process_memory import reset_peak_device_memory
 from s2m2_ros.node.service_guard import ServiceGuard
 from s2m2_ros.node.worker import Worker
+from s2m2_ros.text_safety import safe_text
 
 # Seconds between checks for a shutdown request while the worker loads a network.
 SHUTDOWN_CHECK_PERIOD = 0.1
@@ -39,6 +41,23 @@ SERVICE_PERIOD = 0.2
 # Seconds between attempts to configure at autostart: doubled each time, up to the longest.
 FIRST_START_RETRY = 2.0
 LONGEST_START_RETRY = 60.0
+
+
+_Transition = Callable[['StereoNode', LifecycleState], TransitionCallbackReturn]
+
+
+def _reporting(transition: _Transition) -> _Transition:
+    """Return the transition; what it raises is reported, which rclpy drops without a word."""
+
+    @functools.wraps(transition)
+    def call(node: StereoNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception as error:
+            node.report(f'{transition.__name__}: {safe_text(repr(error))}')
+            raise
+
+    return call
 
 
 class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
@@ -89,23 +108,27 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
 
     # Lifecycle
 
+    @_reporting
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the network; fails with one message that says what is missing."""
         try:
             self._group.read_masks()
             settings = self._table.settings
             self._await(self._worker.call(lambda: self._supervisor.open(settings)))
+            self._configured = True
+            self._group.configure(self._guarded(self._group.follow_subscribers))
         except Exception as error:
+            if self._configured:
+                self._release()
             self._faults.report(Fault.CONFIGURATION, f'cannot configure: {error}')
             return TransitionCallbackReturn.FAILURE
         self._faults.clear(Fault.CONFIGURATION)
-        self._configured = True
         self.get_logger().info(f'configured: {self._supervisor.description()}')
-        self._group.configure(self._guarded(self._group.follow_subscribers))
         if not self._group.reports_subscribers:
             self._poll_timer = self._every(SUBSCRIBER_POLL_PERIOD, self._group.follow_subscribers)
         return super().on_configure(state)
 
+    @_reporting
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to subscribe and publish, as soon as an output has a subscriber."""
         result = super().on_activate(state)
@@ -114,21 +137,16 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
         self._group.activate()
         return result
 
+    @_reporting
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe; a pair that is being matched is not published any more."""
         self._group.deactivate()
         return super().on_deactivate(state)
 
+    @_reporting
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the network's memory."""
-        self._group.deactivate()
-        if self._poll_timer is not None:
-            self.destroy_timer(self._poll_timer)
-            self._poll_timer = None
-        if self._configured:
-            self._await(self._worker.call(self._supervisor.close))
-            self._configured = False
-        self._group.cleanup()
+        self._release()
         self._faults.reset()
         return super().on_cleanup(state)
 
@@ -139,6 +157,16 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Go back to unconfigured after an unexpected error in a transition."""
         return self.on_cleanup(state)
+
+    def _release(self) -> None:
+        self._group.deactivate()
+        if self._poll_timer is not None:
+            self.destroy_timer(self._poll_timer)
+            self._poll_timer = None
+        if self._configured:
+            self._await(self._worker.call(self._supervisor.close))
+            self._configured = False
+        self._group.cleanup()
 
     def close(self) -> bool:
         """Leave the graph; False if an inference runs on, which only the process's end stops."""

@@ -21,6 +21,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 from s2m2_ros.node.inputs.endpoints import Endpoint, Topic, quality_in_words
+from s2m2_ros.node.parameter_values import ParameterError
+from s2m2_ros.text_safety import safe_text
 
 OVERRIDABLE = (
     QoSPolicyKind.HISTORY,
@@ -179,15 +181,20 @@ class InputSubscription:
                 else DurabilityPolicy.VOLATILE
             ),
         )
-        made = _InputFilter(
-            self._node,
-            self.kind,
-            self.topic.name,
-            qos_profile=profile,
-            # Only what the user has set: a declared parameter would fix the first choice forever.
-            qos_overriding_options=QoSOverridingOptions(sorted(self._overridden)),
-            **_events(self._on_graph_change),
-        )
+        # Only what the user has set: a declared parameter would fix the first choice forever.
+        overriding = QoSOverridingOptions(sorted(self._overridden))
+        try:
+            made = _InputFilter(
+                self._node,
+                self.kind,
+                self.topic.name,
+                qos_profile=profile,
+                qos_overriding_options=overriding,
+                **_events(self._on_graph_change),
+            )
+        except Exception as error:  # rclpy's several classes, for overrides
+            text = unusable_overrides(self.topic.full, 'subscription', error)
+            raise ParameterError(text) from error
         made.registerCallback(lambda *arguments: self._take(made, *arguments))
         self._subscription, self._receives = made, False
         self._subscribed_at = time.monotonic()
@@ -197,6 +204,15 @@ class InputSubscription:
             profile.durability == DurabilityPolicy.TRANSIENT_LOCAL,
             quality.depth,
         )
+
+
+def unusable_overrides(topic: str, use: str, error: Exception) -> str:
+    """Return why a publisher or subscription of this full name, the `use`, cannot be made."""
+    return (
+        f'qos_overrides of {topic}: {use}: {safe_text(error)}; allowed are reliability (reliable, '
+        'best_effort), durability (volatile, transient_local), history (keep_last, keep_all) and '
+        'depth (an integer above 0); correct it and start the node again'
+    )
 
 
 def overridden_policies(node: Any, topic: str) -> frozenset[QoSPolicyKind]:

@@ -107,7 +107,11 @@ class PairSynchronizer:
         )
         self._wait_timer.cancel()
         self._configure()
-        self._follow()
+        try:
+            self._follow()
+        except Exception:
+            self.close(DropCause.UNMATCHED)  # else what was subscribed so far would go on
+            raise
         names = self._inputs.names
         self._report(Fault.REMAPPING, explain_remapping(names, one_image=self._inputs.one_image))
 

@@ -12,7 +12,9 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource
 from s2m2_ros.node.inputs.endpoints import Topic
+from s2m2_ros.node.inputs.input_qos import unusable_overrides
 from s2m2_ros.node.outputs.topic_types import STATS, TYPES
+from s2m2_ros.node.parameter_values import ParameterError
 
 
 class Publishers:
@@ -36,16 +38,13 @@ class Publishers:
         self._open = False
         extra = _matched_event(on_subscriber_change)
         self.reports_subscribers = bool(extra)
-        self._publishers = {
-            topic: node.create_lifecycle_publisher(
-                kind,
-                _name(node, topic),
-                output_profile(depth),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                **extra,
-            )
-            for topic, kind in types.items()
-        }
+        self._publishers: dict[str, Any] = {}
+        try:
+            for topic, kind in types.items():
+                self._publishers[topic] = _publisher(node, kind, topic, depth, extra)
+        except ParameterError:
+            self.destroy()
+            raise
 
     def wanted(self) -> frozenset[str]:
         """Return the topics with a subscriber, `stats` left out."""
@@ -97,6 +96,23 @@ class Publishers:
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers = {}
+
+
+def _publisher(
+    node: Any, kind: type[Any], topic: str, depth: int, extra: Mapping[str, Any]
+) -> Any:
+    name = _name(node, topic)
+    try:
+        return node.create_lifecycle_publisher(
+            kind,
+            name,
+            output_profile(depth),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            **extra,
+        )
+    except Exception as error:  # rclpy's several classes, for overrides
+        where = node.resolve_topic_name(name)
+        raise ParameterError(unusable_overrides(where, 'publisher', error)) from error
 
 
 def _name(node: Any, topic: str) -> str:
