@@ -23,7 +23,7 @@ class RosArgumentError(S2M2Error):
 def init_rclpy(arguments: Sequence[str] | None) -> None:
     """Initialize rclpy by arguments, None for those of the command line.
 
-    Raises RosArgumentError for an argument that is none of ROS, which rclpy would leave to the
+    Raises RosArgumentError for an argument that is foreign to ROS, which rclpy would leave to the
     program, and for those, and an environment, of which rclpy makes nothing.
     """
     import rclpy
@@ -69,7 +69,7 @@ def _words(arguments: Sequence[str] | None) -> Sequence[str]:
 
 
 def _outside(words: Sequence[str]) -> Iterator[str]:
-    """Yield the arguments that are none of ROS."""
+    """Yield the arguments that are foreign to ROS."""
     inside = False
     for word in words:
         if word == BEGIN:

@@ -19,6 +19,8 @@ SAME_RATE = 0.75
 # A rate counts after so many messages, and until so many periods have passed without one.
 ENOUGH_MESSAGES = 10
 STOPPED_PERIODS = 5
+# Pairs that come seldom are missing after so many of their periods.
+MISSING_PERIODS = 2
 
 
 @dataclass
@@ -60,6 +62,28 @@ class InputTopic:
         return rate if now - last < STOPPED_PERIODS / rate else None
 
 
+class PairProgress:
+    """When pairs came, in monotonic seconds: whether one is missing by now."""
+
+    def __init__(self, now: float) -> None:
+        self._latest = now
+        # The shortest of these is the period: others may have an outage between them.
+        self._intervals: deque[float] = deque(maxlen=2)
+        self._any = False
+
+    def note(self, now: float) -> None:
+        """Note a pair."""
+        if self._any:
+            self._intervals.append(now - self._latest)
+        self._latest, self._any = now, True
+
+    def is_missing(self, now: float, timeout: float) -> bool:
+        """Return whether there was none for the timeout, nor for two periods of a slow camera."""
+        known = len(self._intervals) == self._intervals.maxlen
+        period = min(self._intervals) if known else 0.0
+        return now - self._latest >= max(timeout, MISSING_PERIODS * period)
+
+
 def explain_silence(
     images: Sequence[InputTopic],
     infos: Sequence[InputTopic],
@@ -76,7 +100,8 @@ def explain_silence(
         if not (topic.recent if settings.cache_camera_info else topic.timestamps_since(since))
     ]
     if missing:
-        return f'no pairs: {"; ".join(explain_missing(missing))}'
+        images_come = not any(topic in missing for topic in images)
+        return f'no pairs: {"; ".join(explain_missing(missing, images_come=images_come))}'
     return f'no pairs: {_explain_timestamps(images, infos, settings, since)}'
 
 
@@ -96,8 +121,17 @@ def explain_rates(topics: Sequence[InputTopic], now: float) -> str | None:
     )
 
 
-def explain_missing(missing: Sequence[InputTopic]) -> list[str]:
-    """Return why there are no messages of these topics."""
+_PROFILE = '(see config/fastdds_large_messages.xml)'
+_WHY_NO_MESSAGE = f'the camera has stopped, or large messages are lost on the way {_PROFILE}'
+_WHY_NO_INFO = (
+    'its images come, so it was sent before this node subscribed, if at all (let the driver '
+    f'repeat it, or keep it by transient local), or large images hold it up {_PROFILE}'
+)
+
+
+def explain_missing(missing: Sequence[InputTopic], *, images_come: bool = False) -> list[str]:
+    """Return why there are no messages of these topics; with `images_come` all are camera_info."""
+    cause = _WHY_NO_INFO if images_come else _WHY_NO_MESSAGE
     reasons = [topic.problem for topic in missing if topic.problem]
     unpublished = [t.name for t in missing if not t.problem and not t.publishers]
     if unpublished:
@@ -108,10 +142,7 @@ def explain_missing(missing: Sequence[InputTopic]) -> list[str]:
     ):
         names = ', '.join(topic.name for topic in group)
         exist = '1 publisher exists' if count == 1 else f'{count} publishers exist'
-        reasons.append(
-            f'no messages received on {names} although {exist}: the camera has stopped, or '
-            'large messages are lost on the way (see config/fastdds_large_messages.xml)'
-        )
+        reasons.append(f'no messages received on {names} although {exist}: {cause}')
     return reasons
 
 

@@ -29,7 +29,12 @@ from s2m2_ros.node.inputs.stereo_inputs import (
     LEFT_INFO,
     StereoInputs,
 )
-from s2m2_ros.node.inputs.sync_diagnosis import InputTopic, explain_rates, explain_silence
+from s2m2_ros.node.inputs.sync_diagnosis import (
+    InputTopic,
+    PairProgress,
+    explain_rates,
+    explain_silence,
+)
 from s2m2_ros.node.inputs.video_inputs import VideoInputs
 from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.statistics import Counters
@@ -86,7 +91,7 @@ class PairSynchronizer:
         self._counters = counters
         self._faults = faults
         self._dispatch = dispatch
-        self._progress_at = time.monotonic()
+        self._progress = PairProgress(time.monotonic())
         self._pairing = StereoPairing(counters.drop)
         self._join = CalibrationJoin(counters.drop, self._send)
         self._publishers = PublisherWatch()
@@ -140,7 +145,7 @@ class PairSynchronizer:
         now = time.monotonic()
         foreign = self._explain_foreign_infos()
         self._report(Fault.PUBLISHERS, self._publishers.explain() or foreign)
-        starved = now - self._progress_at >= self._settings.sync_timeout
+        starved = self._progress.is_missing(now, self._settings.sync_timeout)
         self._report(Fault.QOS, self._explain_delivery(starved))
         images, infos = self._inputs.images, self.topics[2:]
         if not starved:
@@ -269,7 +274,7 @@ class PairSynchronizer:
     def _send(self, pair: PairedImages, left_info: Any, right_info: Any) -> None:
         now, names = time.monotonic(), self._inputs.names
         left, right = (image.message for image in pair.images)
-        self._progress_at = now
+        self._progress.note(now)
         self._frames.check(names, (left, right, left_info, right_info))
         self._dispatch(StereoMessages(left, right, left_info, right_info, names, now))
         self._faults.clear(Fault.SYNCHRONIZATION)

@@ -73,5 +73,8 @@ class InputParameters:
         range=(1, 1000),
     )
     sync_timeout: float = parameter(
-        3.0, 'Seconds without a pair after which the node says why.', range=(0.1, 3600.0)
+        3.0,
+        'Seconds without a pair (and two periods, of slower cameras) after which the node says '
+        'why.',
+        range=(0.1, 3600.0),
     )

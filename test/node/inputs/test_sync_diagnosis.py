@@ -6,7 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from s2m2_ros.node.inputs.sync_diagnosis import InputTopic, explain_rates, explain_silence
+from s2m2_ros.node.inputs.sync_diagnosis import (
+    InputTopic,
+    PairProgress,
+    explain_rates,
+    explain_silence,
+)
 from s2m2_ros.node.parameters import Settings
 
 NAMES = ('left/image_rect', 'right/image_rect', 'left/camera_info', 'right/camera_info')
@@ -144,3 +149,40 @@ def test_a_topic_that_has_stopped_has_no_rate() -> None:
     assert explain_rates([left, stopped], NOW) is None
     assert stopped.steady_rate(NOW) is None
     assert stopped.steady_rate(NOW - 1) == pytest.approx(15)
+
+
+def test_calibration_that_does_not_come_with_the_images() -> None:
+    text = explain(topics([1], [1], [], []))
+    assert 'no messages received on left/camera_info, right/camera_info although' in text
+    assert 'its images come' in text
+    assert 'transient local' in text
+    assert 'the camera has stopped' not in text
+    # A camera of which nothing comes is another matter.
+    text = explain(topics([1], [], [1], []))
+    assert 'on right/image_rect, right/camera_info although' in text
+    assert 'the camera has stopped' in text
+
+
+def missing_after(*pairs: float, timeout: float = 3.0) -> float:
+    """Return how many seconds after the last of these pairs the next is missing."""
+    progress = PairProgress(0.0)
+    for moment in pairs:
+        progress.note(moment)
+    last = max(pairs, default=0.0)
+    return next(n / 10 for n in range(1000) if progress.is_missing(last + n / 10, timeout))
+
+
+def test_pairs_are_missing_after_the_timeout() -> None:
+    assert missing_after() == 3.0
+    assert missing_after(50.0) == 3.0
+    assert missing_after(50.0, 50.1, 50.2) == 3.0
+
+
+def test_a_camera_slower_than_the_timeout_is_healthy() -> None:
+    # One pair every 4 s: the next is missing after 8 s.
+    assert missing_after(10.0, 14.0, 18.0) == 8.0
+
+
+def test_an_outage_is_no_period() -> None:
+    assert missing_after(10.0, 10.1, 70.0, 70.1) == 3.0
+    assert missing_after(10.0, 70.0) == 3.0
