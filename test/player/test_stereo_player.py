@@ -236,7 +236,7 @@ def test_arguments_that_ros_refuses_are_said_in_one_line(
 ) -> None:
     assert main(['--ros-args', '-r', argument]) == 2
     printed = capfd.readouterr().err
-    assert '[FATAL]' in printed
+    assert 'cannot start: ' in printed
     assert 'Traceback' not in printed
 
 
