@@ -11,13 +11,14 @@ from s2m2_ros.messages.output_topics import MessageSource
 from s2m2_ros.node.camera_namespace import CameraNamespace
 from s2m2_ros.node.camera_settings import CameraSettings
 from s2m2_ros.node.companions import Companions, size_on_arrival
-from s2m2_ros.node.faults import DropCause, FaultLog
+from s2m2_ros.node.faults import DropCause, Fault, FaultLog
 from s2m2_ros.node.inputs.color_camera import ColorCamera
 from s2m2_ros.node.inputs.side_inputs import SIDE_SETTINGS, SideInputs
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic
 from s2m2_ros.node.inputs.synchronizer import PairSynchronizer, StereoMessages
 from s2m2_ros.node.job import Job
 from s2m2_ros.node.outputs.merged_cloud import MergedCloud
+from s2m2_ros.node.outputs.output_watch import OutputWatch
 from s2m2_ros.node.outputs.publishers import Publishers
 from s2m2_ros.node.outputs.transforms import Transforms
 from s2m2_ros.node.pair_limit import PairLimit
@@ -80,6 +81,7 @@ class Camera:
         self._companions = companions
         self._merged = merged
         self._publishers: Publishers | None = None
+        self._output_watch = OutputWatch()
         self._synchronizer: PairSynchronizer | None = None
         self._enabled = True
         self.has_mask = False
@@ -225,7 +227,9 @@ class Camera:
             self._unsubscribe(DropCause.NO_SUBSCRIBERS)
 
     def check(self) -> None:
-        """Report what is wrong with the inputs."""
+        """Report what is wrong with the inputs, and who else publishes the outputs."""
+        outputs = self._publishers.endpoints() if self._publishers is not None else {}
+        self.faults.follow(Fault.SHARED_OUTPUTS, self._output_watch.explain(outputs))
         if self._synchronizer is not None:
             self._synchronizer.check()
         if self.color is not None:

@@ -55,6 +55,7 @@ class Fault(Enum):
     MATCHING = 'matching', Part.MATCHING, Level.ERROR
     BACKEND = 'backend', Part.MATCHING, Level.ERROR
     OUTPUT = 'output', Part.OUTPUTS, Level.ERROR, True
+    SHARED_OUTPUTS = 'several publishers of an output', Part.OUTPUTS
     TRANSFORM = 'transform', Part.OUTPUTS, Level.WARN, True
     TEMPORAL_FILTER = 'temporal filter', Part.OUTPUTS, Level.WARN, True
     COLOR_CAMERA = 'color camera', Part.OUTPUTS, Level.WARN, True
@@ -153,6 +154,13 @@ class FaultLog:
                     text = f'{text} ({known.unlogged} times in {waited:.0f} s)'
                 known.logged_at, known.unlogged = now, 0
         self._log(level, text)
+
+    def follow(self, fault: Fault, text: str | None) -> None:
+        """Report a fault, or clear it where there is no text."""
+        if text is None:
+            self.clear(fault)
+        else:
+            self.report(fault, text)
 
     def clear(self, *faults: Fault) -> None:
         """Note that these faults are over; log the recovery of those that were there."""

@@ -118,7 +118,9 @@ class PairSynchronizer:
             self.close(DropCause.UNMATCHED)  # else what was subscribed so far would go on
             raise
         names = self._inputs.names
-        self._report(Fault.REMAPPING, explain_remapping(names, one_image=self._inputs.one_image))
+        self._faults.follow(
+            Fault.REMAPPING, explain_remapping(names, one_image=self._inputs.one_image)
+        )
 
     @property
     def topics(self) -> list[InputTopic]:
@@ -144,13 +146,13 @@ class PairSynchronizer:
         self._follow()
         now = time.monotonic()
         foreign = self._explain_foreign_infos()
-        self._report(Fault.PUBLISHERS, self._publishers.explain() or foreign)
+        self._faults.follow(Fault.PUBLISHERS, self._publishers.explain() or foreign)
         starved = self._progress.is_missing(now, self._settings.sync_timeout)
-        self._report(Fault.QOS, self._explain_delivery(starved))
+        self._faults.follow(Fault.QOS, self._explain_delivery(starved))
         images, infos = self._inputs.images, self.topics[2:]
         if not starved:
             compared = images if self._settings.cache_camera_info else [*images, *infos]
-            self._report(Fault.RATES, explain_rates(compared, now))
+            self._faults.follow(Fault.RATES, explain_rates(compared, now))
         elif undecoded := self._video.problem:
             self._faults.report(Fault.VIDEO, undecoded)
         elif not self._publishers.is_ambiguous and foreign is None:
@@ -308,12 +310,6 @@ class PairSynchronizer:
                     f'publishers are {node_names(self._inputs.endpoints(index))}); stop the others'
                 )
         return None
-
-    def _report(self, fault: Fault, problem: str | None) -> None:
-        if problem is None:
-            self._faults.clear(fault)
-        else:
-            self._faults.report(fault, problem)
 
 
 def explain_remapping(names: StereoTopics, *, one_image: bool = False) -> str | None:

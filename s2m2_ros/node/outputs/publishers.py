@@ -11,7 +11,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource
-from s2m2_ros.node.inputs.endpoints import Topic
+from s2m2_ros.node.inputs.endpoints import Endpoint, Topic, publishers_of
 from s2m2_ros.node.inputs.input_qos import unusable_overrides
 from s2m2_ros.node.outputs.topic_types import STATS, TYPES
 from s2m2_ros.node.parameter_values import ParameterError
@@ -53,6 +53,11 @@ class Publishers:
             for topic, publisher in self._publishers.items()
             if topic != STATS and publisher.get_subscription_count()
         )
+
+    def endpoints(self) -> dict[str, tuple[Endpoint, ...]]:
+        """Return all publishers of each topic with a subscriber, by its full name."""
+        names = [self._publishers[topic].topic_name for topic in sorted(self.wanted())]
+        return {name: publishers_of(self._node, name) for name in names}
 
     def stats_subscribed(self) -> bool:
         """Return whether `stats` has a subscriber."""
