@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from dataclasses import fields
 from pathlib import Path
@@ -150,8 +151,30 @@ def test_a_wrong_type_is_named(name: str, value: Any, kind: str) -> None:
         Settings(**{name: value})
 
 
+@pytest.mark.parametrize(
+    ('name', 'reason'),
+    [
+        ('/points.publisher.reliability', ''),
+        ('/left/image_rect.subscription.durability', ''),
+        ('/points.publisher_front.depth', ''),
+        ('/points.publisher.reliabilty', 'one of history, depth, reliability$'),
+        ('/points.publisher.durability', 'one of history, depth, reliability$'),
+        ('/points.subscriber.depth', "'subscriber' must be one of publisher, subscription$"),
+        ('points.publisher.depth', 'full name of a topic'),
+        ('/points', 'full name of a topic'),
+        ('/points.depth', 'full name of a topic'),
+    ],
+)
+def test_qos_overrides_that_nothing_reads_are_said(name: str, reason: str) -> None:
+    sentences = unknown_parameters({f'qos_overrides.{name}': 'reliable'})
+    assert len(sentences) == bool(reason)
+    for sentence in sentences:
+        assert f"'qos_overrides.{name}' is ignored" in sentence
+        assert re.search(reason, sentence)
+
+
 def test_misspelt_names_are_errors_and_foreign_ones_are_reported() -> None:
-    assert unknown_parameters({'use_sim_time': True, 'qos_overrides./a.x': 1, 'slop': 1.0}) == []
+    assert unknown_parameters({'use_sim_time': True, 'slop': 1.0}) == []
     with pytest.raises(ParameterError, match="'max_dept': did you mean 'max_depth'"):
         unknown_parameters({'max_dept': 5.0})
     (sentence,) = unknown_parameters({'robot_radius': 1.0})
