@@ -43,7 +43,7 @@ class _Loader(YAML_LOADER):  # type: ignore[misc, valid-type]
 
 
 def _without_contradictions(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
-    """Return the pairs as a mapping; which of two values of one key counts, nobody can know."""
+    """Return the pairs as a mapping; nothing says which of two values of a key counts."""
     mapping: dict[Any, Any] = {}
     for key, value in pairs:
         # Lists are not compared: aliases of YAML make that take for ever.
