@@ -287,6 +287,13 @@ def test_images_without_counterpart_are_named(tmp_path: Path) -> None:
         named_pairs(tmp_path / 'l', tmp_path / 'r')
 
 
+def test_a_cloud_that_is_not_there_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['view', str(tmp_path / 'result')]) == 2
+    assert f"there is no '{tmp_path / 'result'}'" in capsys.readouterr().err
+
+
 def test_viewer_serves_a_page_on_the_loopback_only(tmp_path: Path) -> None:
     records = np.array([[0, 0, 1, 0], [1, 0, 2, 0]], np.float32)
     write_ply(tmp_path / 'cloud.ply', records)
