@@ -44,8 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
 def cloud_file(path: Path) -> Path:
     """Return the cloud that a path names: the file, or the newest one of a folder.
 
-    Raises S2M2Error if the folder holds none.
+    Raises S2M2Error if there is none.
     """
+    if not path.exists():
+        raise S2M2Error(f"there is no '{path}': name a PLY file or a folder of s2m2 match")
     if not path.is_dir():
         return path
     clouds = sorted(path.rglob(CLOUD), key=lambda cloud: cloud.stat().st_mtime)

@@ -17,7 +17,7 @@ from s2m2_ros.evaluation.metrics import (
     disparity_scores,
     sparsification_error,
 )
-from s2m2_ros.evaluation.pairs import FloatMap, Mask, Picture, StereoPair
+from s2m2_ros.evaluation.pairs import DatasetError, FloatMap, Mask, Picture, StereoPair
 from s2m2_ros.geometry import DisparityMaps, Output
 from s2m2_ros.inference import MatchResult, StereoMatcher
 from s2m2_ros.pipeline import PairInput, PipelineOptions, PipelineState, StereoPipeline
@@ -83,10 +83,17 @@ def evaluate_pairs(
 
     `sgbm`, a matcher that leaves holes, is scored twice: holes counted as wrong, and filled.
     A network that has the name of one of both gets ' (network)' after it.
+
+    Raises DatasetError for a pair without one pixel of known truth: nothing could be scored.
     """
     if name.casefold() in (SGBM.casefold(), FILLED.casefold()):
         name = f'{name} (network)'
     for pair in pairs:
+        if not np.isfinite(pair.disparity).any():
+            raise DatasetError(
+                f'{pair.name}: not one pixel of the truth is known: all are 0, NaN, infinite or '
+                "beyond the width of the image; is it a disparity in pixels, in the file's units?"
+            )
         estimates: dict[str, FloatMap] = {}
         scores: dict[str, MethodScores] = {}
         if match is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ClosedError,
         DeviceMemoryError,
         InferenceError,
+        ProcessError,
     )
     from s2m2_ros.inference.hardware.timing import StageTimings
     from s2m2_ros.inference.matcher import StereoMatcher
@@ -32,6 +33,7 @@ _HOMES = {
     'InferenceError': 's2m2_ros.inference.errors',
     'Maps': 's2m2_ros.inference.backend',
     'MatchResult': 's2m2_ros.inference.result',
+    'ProcessError': 's2m2_ros.inference.errors',
     'StageTimings': 's2m2_ros.inference.hardware.timing',
     'StereoMatcher': 's2m2_ros.inference.matcher',
 }
@@ -46,6 +48,7 @@ __all__ = [
     'InferenceError',
     'Maps',
     'MatchResult',
+    'ProcessError',
     'StageTimings',
     'StereoMatcher',
 ]

@@ -67,3 +67,7 @@ class ClosedError(InferenceError):
 
     def __init__(self) -> None:
         super().__init__('this matcher is closed: open another one')
+
+
+class ProcessError(InferenceError):
+    """A matcher was taken to another process than the one that opened it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,15 @@ import torch
 from s2m2_ros.errors import ImageError
 from s2m2_ros.inference.hardware.timing import new_event
 
+_logger = logging.getLogger(__name__)
+
 Image = npt.NDArray[np.generic] | torch.Tensor
 
 SMALLEST_SIDE = 32
 # 65535 / 257 = 255: the full range of uint16 becomes that of uint8.
 UINT16_DIVISOR = 257.0
+# Images of 16 bits with no value above those of 14 bits are probably those of a sensor of fewer.
+FEWER_BITS = ((1 << 14) - 1) / UINT16_DIVISOR
 KINDS = ('uint8', 'uint16', 'float16', 'float32', 'float64')
 
 
@@ -104,6 +109,7 @@ class Uploader:
         self._device = device
         self._staging: torch.Tensor | None = None
         self._copied: torch.cuda.Event | None = None
+        self._warned_of_bits = False
 
     def upload(
         self, lefts: Sequence[Image], rights: Sequence[Image]
@@ -118,10 +124,13 @@ class Uploader:
         if all(isinstance(i, torch.Tensor) and i.device == self._device for i in images):
             batch = _stack_on_device(images, layout)
             _check_pairs(batch, layout)
+            if batch.device.type == 'cpu':  # elsewhere looking at them waits
+                self._warn_of_fewer_bits(batch, layout)
         else:
             staged = self._stage(images, layout)
             # In host memory, where looking at them waits for nothing.
             _check_pairs(staged, layout)
+            self._warn_of_fewer_bits(staged, layout)
             batch = self._copy_to_device(staged)
         planes = batch.permute(0, 3, 1, 2)
         return planes[: len(lefts)], planes[len(lefts) :]
@@ -130,6 +139,20 @@ class Uploader:
         """Free the buffer."""
         self._staging = None
         self._copied = None
+
+    def _warn_of_fewer_bits(self, images: torch.Tensor, layout: ImageFormat) -> None:
+        """Say once that images of 16 bits look like those of 8 to 14, which are nearly black."""
+        if self._warned_of_bits or layout.kind != 'uint16':
+            return
+        largest = float(images.max())
+        if 0 < largest <= FEWER_BITS:
+            self._warned_of_bits = True
+            _logger.warning(
+                'uint16 images are taken as 0 to 65535, but the largest value here is %d: if the '
+                'camera has fewer bits, scale them (12 bits: image * 16), else they are matched '
+                'as nearly black',
+                round(largest * UINT16_DIVISOR),
+            )
 
     def _stage(self, images: Sequence[Image], layout: ImageFormat) -> torch.Tensor:
         shape = (len(images), layout.height, layout.width, layout.channels)

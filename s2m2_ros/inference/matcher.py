@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -16,10 +16,11 @@ from s2m2_ros.inference import selection
 from s2m2_ros.inference.backend import Backend, Maps
 from s2m2_ros.inference.backends.devices import on_device
 from s2m2_ros.inference.counted_confidence import counted_meaning
-from s2m2_ros.inference.errors import ClosedError, DeviceMemoryError, OptionError
+from s2m2_ros.inference.errors import ClosedError, DeviceMemoryError, OptionError, ProcessError
 from s2m2_ros.inference.hardware.device_memory import is_out_of_memory, release, width_that_fits
 from s2m2_ros.inference.hardware.timing import StageTimings, mark
 from s2m2_ros.inference.images import Image, Uploader, common_format
+from s2m2_ros.inference.own_process import OPEN_ANOTHER, OwnProcess
 from s2m2_ros.inference.presets import MOST_UPSAMPLING
 from s2m2_ros.inference.result import MatchResult
 from s2m2_ros.inference.scaling import (
@@ -52,8 +53,8 @@ class StereoMatcher:
         confidence_meaning: what the confidence of the results means, for
             `geometry.uncertainty`.
 
-    Calls from several threads are run one after the other. Closing (also by `with`) frees the
-    device memory.
+    Calls from several threads are run one after the other; each process opens its own. Closing
+    (also by `with`) frees the device memory.
 
     """
 
@@ -83,6 +84,7 @@ class StereoMatcher:
         self.confidence_meaning = confidence_meaning or meaning_of(self.confidence_table)
         self._uploader = Uploader(backend.device)
         self._lock = threading.Lock()
+        self._process = OwnProcess()
 
     @classmethod
     def open(
@@ -184,6 +186,7 @@ class StereoMatcher:
             DeviceMemoryError: the device's memory does not suffice; says what would fit.
             BackendUnavailableError: the backend cannot prepare this size, or its results differ
                 from those of torch by more than `proof.MEDIAN_LIMIT_PX`.
+            ProcessError: the matcher was opened before this process was forked.
 
         """
         return self.match_batch([left], [right], timed=timed)[0]
@@ -195,6 +198,7 @@ class StereoMatcher:
 
         With `timed` every result carries the timings of the whole batch.
         """
+        self._process.check(self.device, self.backend)
         with self._lock, torch.inference_mode(), on_device(self.device):
             if self._backend is None:
                 raise ClosedError
@@ -271,6 +275,9 @@ class StereoMatcher:
             self._backend = None
             self._uploader.close()
             release(self.device)
+
+    def __reduce__(self) -> NoReturn:
+        raise ProcessError(f'a matcher cannot be copied, pickled or sent: {OPEN_ANOTHER}')
 
     def __enter__(self) -> StereoMatcher:
         return self

@@ -118,7 +118,7 @@ class PairMatcher:
             _logger.warning('%s: %s', job.label, text)
         try:
             job.output.mkdir(parents=True, exist_ok=True)
-            (job.output / RECORD).unlink(missing_ok=True)
+            _remove_earlier_result(job.output)
         except OSError as error:
             raise FileWriteError(f"cannot make '{job.output}': {error.strerror}") from error
         _write_maps(job.output, outputs)
@@ -130,6 +130,16 @@ class PairMatcher:
 
     def _recipe(self, job: PairJob) -> Recipe:
         return self.facts.with_inputs(job.digests())
+
+
+def _remove_earlier_result(folder: Path) -> None:
+    """Remove the files of an earlier pair, which would pass for those of this one.
+
+    The record, which says that they are ours, goes last: other files of these names stay.
+    """
+    if (folder / RECORD).is_file():
+        for name in (*CALIBRATED_FILES, *FILES):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _write_maps(folder: Path, outputs: PairOutputs) -> None:

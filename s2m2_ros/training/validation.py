@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from s2m2_ros.errors import S2M2Error
 from s2m2_ros.evaluation.baseline import open_baseline
 from s2m2_ros.evaluation.metrics import (
     DisparityScores,
@@ -18,11 +19,14 @@ from s2m2_ros.evaluation.metrics import (
 )
 from s2m2_ros.evaluation.pairs import StereoPair
 from s2m2_ros.inference import InferenceError
+from s2m2_ros.inference.images import SMALLEST_SIDE
 from s2m2_ros.network import Prediction
 from s2m2_ros.training.batch import StereoBatch, stack
 from s2m2_ros.training.procedural.placement import SceneOptions
 from s2m2_ros.training.procedural.scenes import SceneGenerator
 
+# The blocks of the JPEG noise of the scenes.
+SIDE_MULTIPLE = 8
 SEED = 987_654_321
 """Rejected as the seed of a run."""
 
@@ -71,7 +75,15 @@ class ValidationScores:
 
 
 def validation_pairs(count: int, height: int, width: int) -> StereoBatch:
-    """Return ``count`` pairs of height x width pixels, the same on every machine's CPU."""
+    """Return ``count`` pairs of height x width pixels, the same on every machine's CPU.
+
+    Raises S2M2Error if they cannot have this size.
+    """
+    if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE or min(height, width) < SMALLEST_SIDE:
+        raise S2M2Error(
+            f'scenes of {height}x{width} (height, width) cannot be made: both must be '
+            f'multiples of {SIDE_MULTIPLE} and at least {SMALLEST_SIDE}'
+        )
     options = SceneOptions(negative_fraction=0.0)
     scenes = SceneGenerator(SEED, options=options, bank_size=36)
     return stack([scenes.batch(i, 1, height, width) for i in range(count)])

@@ -168,6 +168,25 @@ def test_a_single_pair_is_always_matched(pair: tuple[str, str], tmp_path: Path) 
     assert median_disparity(tmp_path / 'out') == pytest.approx(8, abs=0.1)
 
 
+def test_nothing_of_an_earlier_pair_stays_beside_the_new_one(
+    pair: tuple[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine' / 'calib.txt').write_text(CALIBRATION)
+    output = tmp_path / 'out'
+    output.mkdir()
+    # Nobody's result yet: a file of the same name stays.
+    (output / 'depth.png').write_bytes(b'of another program')
+    command = ['match', *pair, '--backend', 'sgbm', '--output', str(output)]
+    assert main(command) == 0
+    assert (output / 'depth.png').read_bytes() == b'of another program'
+    (output / 'notes.txt').write_text('mine')
+    assert main([*command, '--calibration', str(tmp_path / 'mine' / 'calib.txt')]) == 0
+    assert {p.name for p in output.iterdir()} == {*FILES, *CALIBRATED_FILES, 'notes.txt'}
+    assert main(command) == 0
+    assert {p.name for p in output.iterdir()} == {*FILES, 'notes.txt'}
+
+
 def change_an_image(folder: Path, command: list[str]) -> None:
     write_pair(folder / 'left' / '1.png', folder / 'right' / '1.png', seed=9)
 
@@ -266,6 +285,13 @@ def test_images_without_counterpart_are_named(tmp_path: Path) -> None:
         (tmp_path / side / name).write_bytes(b'')
     with pytest.raises(ValueError, match=r"counterpart.* 'b'"):
         named_pairs(tmp_path / 'l', tmp_path / 'r')
+
+
+def test_a_cloud_that_is_not_there_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['view', str(tmp_path / 'result')]) == 2
+    assert f"there is no '{tmp_path / 'result'}'" in capsys.readouterr().err
 
 
 def test_viewer_serves_a_page_on_the_loopback_only(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from s2m2_ros.evaluation.baseline import open_baseline
 from s2m2_ros.evaluation.evaluate import PairReport, evaluate_pairs, visible_mask
-from s2m2_ros.evaluation.pairs import StereoPair
+from s2m2_ros.evaluation.pairs import DatasetError, StereoPair
 from s2m2_ros.evaluation.pictures import error_picture
 from s2m2_ros.evaluation.report import table, write_json, write_picture
 
@@ -88,6 +89,16 @@ def test_a_network_of_the_name_of_the_baseline_keeps_its_row(name: str) -> None:
     assert list(found.estimates) == list(found.scores)
     # The known estimate of `match`: 12 of 120 columns are wrong.
     assert found.scores[f'{name} (network)'].every.bad_2 == pytest.approx(12 / 120)
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_a_truth_without_a_known_pixel_is_named(value: float) -> None:
+    unknown = np.full((HEIGHT, WIDTH), value, np.float32)
+    pairs = [make_pair(), replace(make_pair('shelf/two'), disparity=unknown)]
+    reports = evaluate_pairs(pairs, match)
+    assert next(reports).pair.name == 'shelf/one'
+    with pytest.raises(DatasetError, match='shelf/two: not one pixel of the truth is known'):
+        next(reports)
 
 
 def test_table_json_and_picture(report: PairReport, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,20 @@ def test_uint16_fills_the_range_of_bytes() -> None:
     left, right = upload(image(dtype=np.uint16, value=65535), image(dtype=np.uint16, value=257))
     assert values(left) == [255.0]
     assert values(right) == [1.0]
+
+
+@pytest.mark.parametrize('take', [np.asarray, torch.as_tensor])
+def test_uint16_of_fewer_bits_is_said_once(
+    take: Callable[[Any], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    uploader = Uploader(CPU)
+    bright, dark = (take(image(dtype=np.uint16, value=value)) for value in (16384, 4095))
+    uploader.upload([bright], [dark])
+    assert not caplog.messages
+    for _ in range(2):
+        uploader.upload([dark], [dark])
+    assert len(caplog.messages) == 1
+    assert 'taken as 0 to 65535, but the largest value here is 4095' in caplog.text
 
 
 def test_doubles_become_float32() -> None:

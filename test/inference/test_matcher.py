@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import pickle
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +24,7 @@ from s2m2_ros.inference import (
     Maps,
     StereoMatcher,
 )
-from s2m2_ros.inference.errors import OptionError
+from s2m2_ros.inference.errors import OptionError, ProcessError
 from s2m2_ros.network import CheckpointError
 from s2m2_ros.weights import WeightsError
 
@@ -213,6 +219,42 @@ def test_threads_take_turns() -> None:
     for thread in threads:
         thread.join()
     assert found == [0.0] * 60
+
+
+FORKED = """
+import os, warnings, numpy, torch
+from s2m2_ros.inference import StereoMatcher
+from s2m2_ros.inference.errors import ProcessError
+warnings.simplefilter('ignore')
+torch.set_num_threads({threads})
+image = numpy.random.default_rng(0).integers(0, 256, (64, 96), numpy.uint8)
+matcher = StereoMatcher.open('starter', device='cpu', backend={backend!r})
+matcher.match(image, image)
+if os.fork() == 0:
+    try:
+        print(matcher.match(image, image).disparity.numpy().shape, flush=True)
+    except ProcessError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='nothing is forked here')
+@pytest.mark.parametrize(
+    ('backend', 'threads', 'said'),
+    [('torch', 2, 'open one in each process'), ('torch', 1, '(64, 96)'), ('sgbm', 2, '(64, 96)')],
+)
+def test_a_forked_process_is_told_to_open_its_own(backend: str, threads: int, said: str) -> None:
+    command = [sys.executable, '-c', FORKED.format(backend=backend, threads=threads)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert said in done.stdout
+
+
+@pytest.mark.parametrize('take', [pickle.dumps, copy.deepcopy])
+def test_a_matcher_that_is_pickled_says_what_to_do(take: Callable[[Any], Any]) -> None:
+    with pytest.raises(ProcessError, match='open one in each process'):
+        take(StereoMatcher(PlantedBackend()))
 
 
 def test_negative_max_width_is_refused() -> None:

@@ -201,6 +201,15 @@ def test_principal_points_by_name(tmp_path: Path) -> None:
     assert_read(tmp_path / 'c.json')
 
 
+@pytest.mark.parametrize('cx_right', [{}, {'cx_right': 150}])
+def test_the_difference_of_principal_points_by_name(
+    cx_right: dict[str, int], tmp_path: Path
+) -> None:
+    values = {'fx': 250, 'fy': 250, 'cx': 160, 'cy': 120, 'baseline': 0.1, 'doffs': -10}
+    (tmp_path / 'c.json').write_text(json.dumps({**values, **cx_right}))
+    assert_read(tmp_path / 'c.json', right_x=150)
+
+
 @pytest.mark.parametrize('suffix', ['.yml', '.xml', '.json', '.yml.gz', '.xml.gz'])
 @pytest.mark.parametrize('names', [('P1', 'P2'), ('Q',), ('projL', 'projR'), ('P_0', 'P_1')])
 def test_opencv_storages(suffix: str, names: tuple[str, ...], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import pickle
+import re
 import tarfile
 import time
 import zipfile
@@ -138,6 +139,51 @@ def test_projections_with_their_rotations_are_read(tmp_path: Path) -> None:
 MIDDLEBURY = 'cam0=[250 0 160; 0 250 120; 0 0 1]\ncam1=[250 0 160; 0 250 120; 0 0 1]\n'
 
 
+BY_NAME = 'fx: 250\nfy: 250\ncx: 160\ncy: 120\n'
+
+
+@pytest.mark.parametrize(
+    ('text', 'name'),
+    [
+        (MIDDLEBURY + 'baseline=100\nbaseline=200\n', 'baseline'),
+        (MIDDLEBURY + MIDDLEBURY.replace('250', '500') + 'baseline=100\n', 'cam0'),
+        (BY_NAME + 'baseline: 0.1\nfx: 500\n', 'fx'),
+        ('{"fx": 250, "fx": 500, "cx": 160, "cy": 120, "baseline": 0.1}', 'fx'),
+        ('left: &a {P: 1}\nP1: [1]\nP1: [2]\n', 'P1'),
+    ],
+)
+def test_a_key_with_two_values_is_named(text: str, name: str, tmp_path: Path) -> None:
+    assert re.search(f"'?{name}'? is there twice: remove the wrong one", refused(tmp_path, text))
+
+
+def test_aliases_under_one_key_are_not_compared(tmp_path: Path) -> None:
+    # Equal lists of 10 to the 20 elements: comparing them would not end.
+    levels = ['&l0 [1]', *(f'&l{n} [{", ".join(10 * [f"*l{n - 1}"])}]' for n in range(1, 20))]
+    one = f'[{", ".join(levels)}]'
+    other = one.replace('l', 'm')
+    assert "'a' is there twice" in refused(tmp_path, f'a: {one}\na: {other}\n')
+
+
+def test_a_key_that_says_the_same_twice_is_read(tmp_path: Path) -> None:
+    (tmp_path / 'calib.txt').write_text(2 * (MIDDLEBURY + 'baseline=100\n'))
+    assert read_calibration([tmp_path / 'calib.txt'], image_size=SIZE)[1].P[3] == -25
+    (tmp_path / 'c.yaml').write_text(2 * (BY_NAME + 'baseline: 0.1\n'))
+    assert read_calibration([tmp_path / 'c.yaml'], image_size=SIZE)[1].P[3] == -25
+
+
+@pytest.mark.parametrize(
+    ('line', 'words'),
+    [
+        ('', 'fx and cx are there, but no baseline'),
+        ('baseline: 0,1\n', "baseline is '0,1', which is not one number"),
+        ('baseline: 10 cm\n', "baseline is '10 cm', which is not one number"),
+        ('baseline: 0.1\nfocal: 251\n', 'fx is 250 and 251'),
+    ],
+)
+def test_numbers_by_name_that_are_incomplete(line: str, words: str, tmp_path: Path) -> None:
+    assert words in refused(tmp_path, BY_NAME + line)
+
+
 class TestUnits:
     def test_baseline_of_middlebury_in_meters(self, tmp_path: Path) -> None:
         found = refused(tmp_path, MIDDLEBURY + 'doffs=0\nbaseline=0.12\n')
@@ -148,6 +194,11 @@ class TestUnits:
         assert 'doffs contradicts cx: doffs=20' in found
         assert 'write cx 180 in cam1' in found
         assert 'write doffs=0' in found
+
+    def test_doffs_by_name_that_contradicts_cx(self, tmp_path: Path) -> None:
+        found = refused(tmp_path, BY_NAME + 'cx_right: 170\nbaseline: 0.1\ndoffs: 4\n')
+        assert 'doffs contradicts cx: doffs=4' in found
+        assert 'write cx 164 in the right camera' in found
 
     @pytest.mark.parametrize(
         'text',

@@ -119,6 +119,24 @@ def test_evaluate_on_procedural_scenes(tmp_path: Path, capsys: pytest.CaptureFix
     assert len(list((tmp_path / 'pictures').glob('*.png'))) == 2
 
 
+@pytest.mark.parametrize(
+    ('size', 'words'),
+    [
+        ('1x100x128', 'multiples of 8'),
+        ('1x24x128', 'at least 32'),
+        ('0x64x128', 'must be 1 or more'),
+        ('2x-64x128', 'must be 1 or more'),
+    ],
+)
+def test_impossible_sizes_of_scenes_are_named(
+    size: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['evaluate', 'procedural', '--backend', 'sgbm', '--size', size]) == 2
+    assert words in capsys.readouterr().err
+    assert main(['train', str(tmp_path / 'run'), *TINY, '--validation', size]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_evaluate_says_which_folder_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

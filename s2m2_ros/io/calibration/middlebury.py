@@ -26,7 +26,7 @@ def recognizes(document: Document) -> bool:
 
 def read(document: Document, image_size: Size) -> StereoModels:
     """Read e.g. `cam0=[3997.684 0 1176.728; 0 3997.684 1011.728; 0 0 1]`, baseline in mm."""
-    path, entries = document.path, _entries(document.text)
+    path, entries = document.path, _entries(document.path, document.text)
     cameras = [numbers(path, key, _required(path, entries, key), 9) for key in ('cam0', 'cam1')]
     baseline = number(path, 'baseline', _required(path, entries, 'baseline')) / 1000
     if 0 < baseline < MIN_BASELINE:
@@ -34,7 +34,9 @@ def read(document: Document, image_size: Size) -> StereoModels:
             f'{path}: baseline={baseline * 1000:g}: the baseline must be in millimeters; for '
             f'{baseline * 1000:g} m write baseline={baseline * 1e6:g}'
         )
-    _check_doffs(path, entries, cameras[0][2], cameras[1][2])
+    if is_given(entries.get('doffs')):
+        doffs = number(path, 'doffs', entries['doffs'])
+        check_doffs(path, doffs, cameras[0][2], cameras[1][2], ('cam0', 'cam1'))
     width, height = (
         whole_number(path, key, entries[key]) if key in entries else default
         for key, default in zip(('width', 'height'), image_size, strict=True)
@@ -47,7 +49,7 @@ def read(document: Document, image_size: Size) -> StereoModels:
     return model(cameras[0], 0.0), model(cameras[1], -cameras[1][0] * baseline)
 
 
-def _entries(text: str) -> dict[str, str]:
+def _entries(path: Path, text: str) -> dict[str, str]:
     """Return the ``key=value`` entries; a matrix may go on over several lines."""
     entries: dict[str, str] = {}
     key = ''
@@ -56,7 +58,8 @@ def _entries(text: str) -> dict[str, str]:
         if '=' in content:
             key, _, value = content.partition('=')
             key = key.strip()
-            entries[key] = value
+            if entries.setdefault(key, value).strip() != value.strip():
+                raise CalibrationError(f'{path}: {key} is there twice: remove the wrong one')
         elif _is_open(entries.get(key, '')):
             entries[key] += f' {content[:LONGEST_MATRIX]}'
     return entries
@@ -72,13 +75,14 @@ def _required(path: Path, entries: Mapping[str, str], key: str) -> str:
     return entries[key]
 
 
-def _check_doffs(path: Path, entries: Mapping[str, str], left: float, right: float) -> None:
-    if not is_given(entries.get('doffs')):
-        return
-    doffs = number(path, 'doffs', entries['doffs'])
+def check_doffs(
+    path: Path, doffs: float, left: float, right: float, cameras: tuple[str, str]
+) -> None:
+    """Raise CalibrationError unless `doffs` is the difference of both cx, nearly."""
     if abs(doffs - (right - left)) > DOFFS_TOLERANCE:
         raise CalibrationError(
-            f'{path}: doffs contradicts cx: doffs={doffs:g}, but cx of cam1 minus cx of cam0 is '
-            f'{right - left:g}. If the images fit doffs, write cx {left + doffs:g} in cam1; if '
-            f'they fit cam0 and cam1, write doffs={right - left:g}'
+            f'{path}: doffs contradicts cx: doffs={doffs:g}, but cx of {cameras[1]} minus cx of '
+            f'{cameras[0]} is {right - left:g}. If the images fit doffs, write cx '
+            f'{left + doffs:g} in {cameras[1]}; if they fit {cameras[0]} and {cameras[1]}, write '
+            f'doffs={right - left:g}'
         )

@@ -161,4 +161,7 @@ def _why_unknown(document: Document) -> str:
             ' but a pickle of Python, which is never read, because it can run code (save the '
             'matrices with numpy.savez(FILE, P1=P1, P2=P2))'
         )
-    return f' (not readable as YAML: {document.problem})' if document.problem else ''
+    if document.problem:
+        return f' (not readable as YAML: {document.problem})'
+    problem = focal_lengths.what_is_wrong(document.content)
+    return f' ({problem})' if problem else ''

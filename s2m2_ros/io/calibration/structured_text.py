@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
 import yaml
+
+from s2m2_ros.text_safety import safe_text
 
 # A calibration needs a tenth of these; without limits a small file can take hours.
 MOST_NODES = 50_000
@@ -25,6 +27,31 @@ Parts = tuple[Mapping[str, Any], ...]
 
 class _StructureError(Exception):
     """The text is not of this structure, or not within the limits."""
+
+
+class _Loader(YAML_LOADER):  # type: ignore[misc, valid-type]
+    """YAML's loader of text, which takes no key twice with two values."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping of a node; raises _StructureError for a contradiction."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if len({repr(key) for key in keys}) < len(keys):
+            values = [self.construct_object(value, deep=True) for _, value in node.value]
+            return _without_contradictions(list(zip(keys, values, strict=True)))
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
+
+
+def _without_contradictions(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
+    """Return the pairs as a mapping; nothing says which of two values of a key counts."""
+    mapping: dict[Any, Any] = {}
+    for key, value in pairs:
+        # Lists are not compared: aliases of YAML make that take for ever.
+        is_one_value = not isinstance(value, list | dict)
+        if key in mapping and not (is_one_value and mapping[key] == value):
+            raise _StructureError(f"'{safe_text(key)}' is there twice: remove the wrong one")
+        mapping[key] = value
+    return mapping
 
 
 def parse(text: str) -> tuple[Parts, str]:
@@ -43,7 +70,9 @@ def parse(text: str) -> tuple[Parts, str]:
 
 def _json_or_yaml(text: str) -> list[Any]:
     try:
-        value = json.loads(text, parse_int=str, parse_float=str)
+        value = json.loads(
+            text, parse_int=str, parse_float=str, object_pairs_hook=_without_contradictions
+        )
     except (ValueError, RecursionError):
         return _yaml(text)
     return value if isinstance(value, list) else [value]
@@ -56,7 +85,7 @@ def _yaml(text: str) -> list[Any]:
     try:
         _check_events(text)
         # The base loader makes text, lists and mappings only; what comes before an error is kept.
-        for document in yaml.load_all(text, YAML_LOADER):
+        for document in yaml.load_all(text, _Loader):
             documents.append(document)
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         if not documents:
