@@ -26,6 +26,9 @@ STRONG_DEVIATIONS = 8.0
 STRONG_PIXELS = 4
 # No sensor's noise reaches this robust standard deviation after median and reduction.
 MAX_NOISE = 10.0
+# Smooth shading without noise (simulators, denoising cameras) leaves the steps of rounding, which
+# are alike in both views: up to this detail in gray levels, compressed by JPEG of quality 80 too.
+ROUNDING_DETAIL = 1.5
 # Standard deviation of block means over that of pixels: 0.2 for noise, higher for content.
 CONTENT_RATIO = 0.5
 # Below this, in gray levels, block means are those of rounding.
@@ -86,7 +89,7 @@ def check_content(left: ByteImage, right: ByteImage) -> ContentCheck:
     """Return what two gray views (H, W) uint8 of one size hold."""
     details = _details(left), _details(right)
     doubtful = [not _is_structured(detail) for detail in details]
-    if any(doubtful) and _correlates(*details):
+    if any(doubtful) and not any(map(_is_rounding, details)) and _correlates(*details):
         doubtful = [False, False]
     left_blank, right_blank = doubtful
     identical = not (left_blank or right_blank) and _is_identical(left, right, *details)
@@ -126,6 +129,14 @@ def _is_structured(detail: FloatImage) -> bool:
     )
     spread = float(blocks.std())
     return spread > MIN_BLOCK_DEVIATION and spread > CONTENT_RATIO * float(detail.std())
+
+
+def _is_rounding(detail: FloatImage) -> bool:
+    """Return whether the details of a view are no larger than steps of rounding."""
+    # At the edges, the mean that is taken off lies beside its pixel.
+    edge = DETAIL_WINDOW // 2
+    inside = detail[edge : detail.shape[0] - edge, edge : detail.shape[1] - edge]
+    return np.count_nonzero(np.abs(inside) > ROUNDING_DETAIL) < STRONG_PIXELS
 
 
 def _robust_deviation(values: FloatImage) -> float:

@@ -74,6 +74,33 @@ def test_banding_of_rows_or_columns_is_no_content(shape: tuple[int, int], amplit
     assert check_content(*(sensor(b, 2, seed) for seed, b in enumerate(bands))).blank
 
 
+@pytest.mark.parametrize('quality', [None, 95, 80])
+@pytest.mark.parametrize('noise', [0.0, 0.2])
+@pytest.mark.parametrize('brightness', [12, 120])
+def test_smooth_shading_without_noise_is_blank(
+    brightness: int, noise: float, quality: int | None
+) -> None:
+    y, x = np.mgrid[:480, :640]
+    bright = brightness * (1 - ((x - 320) ** 2 + (y - 240) ** 2) / 400**2)
+    ramp = 20 + brightness / 640 * (x + y)
+    for shading in (bright, ramp):
+        # The second view is a little brighter, and its shading lies elsewhere.
+        for other in (shading, shading * 1.08, np.roll(shading, 8, axis=0)):
+            views = sensor(shading, noise, 1), sensor(other, noise, 2)
+            if quality is not None:
+                views = compressed(views[0], quality), compressed(views[1], quality)
+            assert check_content(*views).left_blank
+
+
+def test_a_faint_scene_without_noise_is_content() -> None:
+    from skimage.data import stereo_motorcycle
+
+    left, right, _ = stereo_motorcycle()
+    # 5 gray levels are left of 255.
+    pair = [cv2.cvtColor(view, cv2.COLOR_RGB2GRAY) * 0.02 + 20 for view in (left, right)]
+    assert check_content(*(sensor(view, 0) for view in pair)) == FINE
+
+
 def test_light_that_leaks_or_a_finger_on_the_lens_is_no_content() -> None:
     y, x = np.mgrid[:480, :640]
     for height, width in ((30, 90), (40, 30)):
