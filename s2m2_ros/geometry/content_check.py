@@ -136,7 +136,7 @@ def _is_rounding(detail: FloatImage) -> bool:
     # At the edges, the mean that is taken off lies beside its pixel.
     edge = DETAIL_WINDOW // 2
     inside = detail[edge : detail.shape[0] - edge, edge : detail.shape[1] - edge]
-    return np.count_nonzero(np.abs(inside) > ROUNDING_DETAIL) < STRONG_PIXELS
+    return bool(np.count_nonzero(np.abs(inside) > ROUNDING_DETAIL) < STRONG_PIXELS)
 
 
 def _robust_deviation(values: FloatImage) -> float:

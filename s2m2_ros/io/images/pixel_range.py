@@ -9,7 +9,9 @@ nearly black. :class:`PixelRange` finds the range from both images of a pair and
 - The range is the smallest of 8, 10, 12, 14 and 16 bits (floating point: 0..1 as well) that holds
   them.
 - Values in a narrow band far from zero (thermal images), or below zero, get a range of their own
-  with a margin; never so narrow that the noise of a blank image would look like texture.
+  with a margin; never so narrow that the noise of a blank image would look like texture. Zeros and
+  the largest value of the type do not count beside such a band: they are the border that
+  rectification leaves, dead pixels, or text that was written into the image.
 - It widens as soon as values come that it does not hold, and never narrows until :meth:`reset`:
   a dark image of a true 16-bit camera cannot flicker. It is one range for both images.
 - A blank pair decides nothing.
@@ -45,6 +47,8 @@ SMALLEST_BAND_RANGE = 4095.0
 BAND_FRACTION, BAND_COUNTS = 1 / 32, 512.0
 # A band is wider than its values by this fraction on each side.
 BAND_MARGIN = 0.25
+# Zeros and largest values are left out where at least this fraction of the values is another.
+FEWEST_OTHERS = 0.5
 # A pair is blank if its values span less than this fraction of the range that bits would give.
 BLANK = 1 / 1024
 
@@ -178,7 +182,7 @@ def fit(low: float, high: float, *, is_float: bool, largest: float | None) -> Va
 
 
 def measure(images: list[RawImage]) -> tuple[float, float]:
-    """Return the smallest and largest value of the images, but for some outliers.
+    """Return the smallest and largest value of the images of one type, but for some outliers.
 
     Raises:
         ImageError: if there is no finite value.
@@ -188,6 +192,25 @@ def measure(images: list[RawImage]) -> tuple[float, float]:
         values = values[np.isfinite(values)]
     if not values.size:
         raise ImageError('the images hold no finite value')
+    return _band_between_marks(values, images[0].largest) or _ends(values)
+
+
+def _band_between_marks(
+    values: npt.NDArray[Any], largest: float | None
+) -> tuple[float, float] | None:
+    """Return the ends of a narrow band beside zeros and largest values; None if there is none."""
+    marks = values == 0
+    if largest is not None:
+        marks |= values == largest
+    found = np.count_nonzero(marks)
+    if not found or values.size - found < FEWEST_OTHERS * values.size:
+        return None
+    low, high = _ends(values[~marks])
+    is_float = values.dtype.kind == 'f'
+    return (low, high) if fit(low, high, is_float=is_float, largest=largest).is_band else None
+
+
+def _ends(values: npt.NDArray[Any]) -> tuple[float, float]:
     low, high = np.percentile(values, (OUTSIDE, 100 - OUTSIDE))
     return float(low), float(high)
 

@@ -53,6 +53,36 @@ def test_thermal_counts_in_a_narrow_band_get_a_range_of_their_own(low: int) -> N
     np.testing.assert_allclose(found, np.polyval(slope, pixels), atol=0.05)
 
 
+@pytest.mark.parametrize('mark', [0, 65535])
+def test_the_border_of_rectified_thermal_images_does_not_widen_their_band(mark: int) -> None:
+    inside = (7400 + GRAY * 2).astype(np.uint16)
+    alone = scaled(inside, PixelRange())
+    bordered = inside.copy()
+    bordered[:8] = bordered[-8:] = mark
+    pixel_range = PixelRange()
+    found = scaled(bordered, pixel_range)
+    assert np.ptp(found[8:-8]) > 50
+    np.testing.assert_allclose(found[8:-8], alone[8:-8], atol=2)
+    assert (found[:8] == (255 if mark else 0)).all()
+    first = pixel_range.note
+    scaled(bordered, pixel_range)
+    assert pixel_range.note is first
+
+
+def test_zeros_of_floating_point_temperatures_do_not_widen_their_band() -> None:
+    kelvin = (293 + GRAY / 50).astype(np.float32)
+    kelvin[:, :10] = 0
+    left, _ = scale_pair(*pair(kelvin), PixelRange())
+    assert np.ptp(left[:, 10:]) > 25
+
+
+def test_zeros_of_an_ordinary_image_are_its_black() -> None:
+    dark = (GRAY * 4095 / 255).astype(np.uint16)
+    dark[:20] = 0
+    found = scaled(dark, PixelRange())
+    np.testing.assert_allclose(found, dark / 4095 * 255, rtol=1e-5)
+
+
 @pytest.mark.parametrize('white', [1.0, 255.0, 1023.0, 65535.0])
 def test_floating_point(white: float) -> None:
     pixels = (GRAY / 255 * white).astype(np.float32)
