@@ -16,6 +16,7 @@ import numpy as np
 
 from s2m2_ros.io.images.image_formats import image_format
 from s2m2_ros.io.images.image_headers import MAX_PIXELS, read_header
+from s2m2_ros.io.images.jpeg_fill import is_filled
 
 __all__ = ['MAX_PIXELS', 'announced_size', 'decompress']
 
@@ -77,6 +78,8 @@ def decode_encoded(
         )
     if sorted(pixels.shape[:2]) != sorted((height, width)):
         raise ValueError(f'the {header.format} does not have the size that its header says')
+    if header.format == 'JPEG' and is_filled(encoded, pixels):
+        raise ValueError('the JPEG is damaged: its data end before the image does')
     return np.asarray(pixels)
 
 

@@ -77,7 +77,7 @@ def read_header(encoded: bytes) -> ImageHeader:
         raise ValueError(f'the {name} is cut short in its header') from error
 
 
-def _jpeg_segments(encoded: bytes) -> Iterator[tuple[int, int]]:
+def jpeg_segments(encoded: bytes) -> Iterator[tuple[int, int]]:
     """Yield marker and position behind it of each segment, as libjpeg finds them.
 
     Between segments there may be any bytes, and fill bytes before the marker.
@@ -96,7 +96,7 @@ def _jpeg_segments(encoded: bytes) -> Iterator[tuple[int, int]]:
 
 def _jpeg(encoded: bytes) -> ImageHeader:
     exif = b''
-    for marker, position in _jpeg_segments(encoded):
+    for marker, position in jpeg_segments(encoded):
         if marker in (JPEG_SCAN, JPEG_END):
             break
         (length,) = struct.unpack_from('>H', encoded, position)
@@ -114,7 +114,7 @@ def _jpeg(encoded: bytes) -> ImageHeader:
 def _complete_jpeg(encoded: bytes) -> None:
     """Walk over all segments and scans to the end marker; thumbnails have one of their own."""
     scans = 0
-    for marker, _ in _jpeg_segments(encoded):
+    for marker, _ in jpeg_segments(encoded):
         if marker == JPEG_END:
             break
         scans += marker == JPEG_SCAN

@@ -236,6 +236,26 @@ class TestWholeness:
         with pytest.raises(ImageError, match='cut short'):
             decode_compressed_image(CompressedImage(data=array('B', whole[: len(whole) // 2])))
 
+    @pytest.mark.parametrize('interval', [0, 4])
+    @pytest.mark.parametrize('shape', [(240, 320), (243, 331, 3)])
+    @pytest.mark.parametrize('part', [0.2, 0.5, 0.9])
+    def test_an_end_marker_behind_half_the_data(
+        self, part: float, shape: tuple[int, ...], interval: int
+    ) -> None:
+        pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        whole = jpeg(pixels, cv2.IMWRITE_JPEG_RST_INTERVAL, interval)
+        cut = whole[: int(len(whole) * part)].rstrip(b'\xff') + b'\xff\xd9'
+        assert decode_compressed_image(CompressedImage(data=array('B', whole))).shape == shape
+        with pytest.raises(ImageError, match='its data end before the image does'):
+            decode_compressed_image(CompressedImage(data=array('B', cut)))
+
+    @pytest.mark.parametrize('shape', [(64, 64), (61, 77, 3), (40, 9)])
+    def test_an_image_that_ends_in_gray_is_whole(self, shape: tuple[int, ...]) -> None:
+        pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        pixels[shape[0] // 4 :] = 128
+        gray = CompressedImage(data=array('B', jpeg(pixels)))
+        assert (decode_compressed_image(gray)[-1] == 128).all()
+
     def test_a_png_whose_pixels_were_changed(self) -> None:
         image = message(BGR, '.png', 'png')
         image.data[image.data.tobytes().index(b'IDAT') + 6] ^= 0x55
