@@ -16,7 +16,13 @@ from s2m2_ros.geometry import Output
 from s2m2_ros.inference.matcher import StereoMatcher
 from s2m2_ros.io.images import image_files
 from s2m2_ros.io.images.pixel_range import PixelRange
-from s2m2_ros.offline.result_record import RECORD, Recipe, is_recorded, write_record
+from s2m2_ros.offline.result_record import (
+    RECORD,
+    Recipe,
+    is_of_calibration,
+    is_recorded,
+    write_record,
+)
 from s2m2_ros.pipeline import (
     PairInput,
     PairOutputs,
@@ -138,7 +144,8 @@ def _remove_earlier_result(folder: Path) -> None:
     The record, which says that they are ours, goes last: other files of these names stay.
     """
     if (folder / RECORD).is_file():
-        for name in (*CALIBRATED_FILES, *FILES):
+        calibrated = CALIBRATED_FILES if is_of_calibration(folder) else ()
+        for name in (*calibrated, *FILES):
             (folder / name).unlink(missing_ok=True)
 
 

@@ -72,11 +72,23 @@ class Recipe:
 
 def is_recorded(folder: Path, recipe: Recipe) -> bool:
     """Return whether the folder's record says that its results were made by this recipe."""
+    return _recorded(folder) == recipe.to_json()
+
+
+def is_of_calibration(folder: Path) -> bool:
+    """Return whether the folder's record says that a calibration was among the inputs."""
+    recipe = _recorded(folder)
+    inputs = recipe.get('inputs') if isinstance(recipe, dict) else None
+    return isinstance(inputs, dict) and bool(inputs.get('calibration'))
+
+
+def _recorded(folder: Path) -> Any:
+    """Return the recipe of the folder's record, None if there is none."""
     try:
         content = json.loads((folder / RECORD).read_text(encoding='utf-8'))
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and content.get('recipe') == recipe.to_json()
+        return None
+    return content.get('recipe') if isinstance(content, dict) else None
 
 
 def write_record(folder: Path, recipe: Recipe, **facts: Any) -> None:

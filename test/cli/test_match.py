@@ -185,6 +185,10 @@ def test_nothing_of_an_earlier_pair_stays_beside_the_new_one(
     assert {p.name for p in output.iterdir()} == {*FILES, *CALIBRATED_FILES, 'notes.txt'}
     assert main(command) == 0
     assert {p.name for p in output.iterdir()} == {*FILES, 'notes.txt'}
+    # Nor is one of ours now that was written since.
+    (output / 'depth.png').write_bytes(b'of another program')
+    assert main(command) == 0
+    assert (output / 'depth.png').read_bytes() == b'of another program'
 
 
 def change_an_image(folder: Path, command: list[str]) -> None:
