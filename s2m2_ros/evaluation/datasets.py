@@ -119,16 +119,16 @@ def old_middlebury(folder: Path) -> Iterator[StereoFiles]:
 
 
 def kitti(folder: Path) -> Iterator[StereoFiles]:
-    """Yield the frames ``*_10.png`` of KITTI 2012 and 2015 that have truth."""
+    """Yield the frames ``*_10`` of KITTI 2012 and 2015 that have truth."""
     for left_name, right_name, all_name, seen_name in (
         ('image_2', 'image_3', 'disp_occ_0', 'disp_noc_0'),
         ('colored_0', 'colored_1', 'disp_occ', 'disp_noc'),
         ('image_0', 'image_1', 'disp_occ', 'disp_noc'),
     ):
-        for left in folder.rglob(f'{left_name}/*_10.png'):
-            root = left.parents[1]
-            seen = _first(root / seen_name / left.name)
-            truth = _first(root / all_name / left.name) or seen
+        for left in filter(_is_image, folder.rglob(f'{left_name}/*_10.*')):
+            root, truth_name = left.parents[1], f'{left.stem}.png'
+            seen = _first(root / seen_name / truth_name)
+            truth = _first(root / all_name / truth_name) or seen
             right = root / right_name / left.name
             if truth and right.is_file():
                 name = str(left.relative_to(folder).with_suffix(''))

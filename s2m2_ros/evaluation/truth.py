@@ -10,7 +10,7 @@ open is decided by the images:
 - Maps of negative values (Scene Flow's subset, right-to-left) are turned round, unless the images
   say that the pair has negative disparities. Where a map has both signs, the images decide.
 - A single negative value that repeats beside positive ones marks unknown pixels, unless the
-  images say that the map has to be turned round.
+  images say that the map has to be turned round; then a single positive one does.
 """
 
 from __future__ import annotations
@@ -142,15 +142,22 @@ def _signed(compare: Comparison, signed: FloatMap) -> FloatMap:
     """Return the map with the sign by which a point lies further left in the right image."""
     values = signed
     known = values[np.isfinite(values)]
-    below = known[known < 0]
-    if not below.size:
+    if not (known < 0).any():
         return values
-    if below.size < known.size and below.min() == below.max():
-        values = np.where(values < 0, np.nan, values).astype(np.float32)
-    as_is, turned = compare.mismatch(values), compare.mismatch(-signed)
-    if below.size == known.size:
-        return values if as_is < CLEARLY_BETTER * turned else -signed
-    return -signed if turned < CLEARLY_BETTER * as_is else values
+    is_negative = bool((known < 0).all())
+    values, opposite = _without_mark(signed), _without_mark(-signed)
+    as_is, turned = compare.mismatch(values), compare.mismatch(opposite)
+    if is_negative:
+        return values if as_is < CLEARLY_BETTER * turned else opposite
+    return opposite if turned < CLEARLY_BETTER * as_is else values
+
+
+def _without_mark(values: FloatMap) -> FloatMap:
+    """Return a map without the single negative value that it may have beside positive ones."""
+    below = values[values < 0]
+    if not below.size or below.min() != below.max() or not (values > 0).any():
+        return values
+    return np.where(values < 0, np.nan, values).astype(np.float32)
 
 
 def _read_values(file: Path, *, in_fractions: bool = False) -> tuple[FloatMap, bool]:

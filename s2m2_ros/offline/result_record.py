@@ -72,7 +72,7 @@ class Recipe:
 
 def is_recorded(folder: Path, recipe: Recipe) -> bool:
     """Return whether the folder's record says that its results were made by this recipe."""
-    return _recorded(folder) == recipe.to_json()
+    return bool(_recorded(folder) == recipe.to_json())
 
 
 def is_of_calibration(folder: Path) -> bool:

@@ -81,10 +81,11 @@ def test_a_truth_of_no_layout_is_named(tmp_path: Path) -> None:
         find_labeled_pairs(tmp_path)
 
 
-def test_kitti_counts_in_256ths_and_knows_occlusions(tmp_path: Path) -> None:
-    write_image(tmp_path / 'training/image_2/000000_10.png')
-    write_image(tmp_path / 'training/image_2/000000_11.png')
-    write_image(tmp_path / 'training/image_3/000000_10.png')
+@pytest.mark.parametrize('suffix', ['.png', '.jpg'])
+def test_kitti_counts_in_256ths_and_knows_occlusions(tmp_path: Path, suffix: str) -> None:
+    write_image(tmp_path / f'training/image_2/000000_10{suffix}')
+    write_image(tmp_path / f'training/image_2/000000_11{suffix}')
+    write_image(tmp_path / f'training/image_3/000000_10{suffix}')
     values = np.zeros((HEIGHT, WIDTH), np.uint16)
     values[2, 3:5] = 640
     write_truth(tmp_path / 'training/disp_occ_0/000000_10.png', values)

@@ -155,6 +155,16 @@ class TestFloats:
         assert np.isnan(found[:, :50]).all()
         assert (found[:, 50:] == SHIFT).all()
 
+    @pytest.mark.parametrize('marker', [0.0, 1.0, 50.0, 999.0, -1e10])
+    def test_marks_of_unknown_pixels_in_negative_maps(self, tmp_path: Path, marker: float) -> None:
+        truth = np.full((HEIGHT, WIDTH), -float(SHIFT))
+        truth[:, :50] = marker
+        truth[:3, 50:] = -np.linspace(1, 3, WIDTH - 50)
+        self.write_scene(tmp_path, truth)
+        found = only_pair(tmp_path)
+        assert np.isnan(found[:, :50]).all()
+        np.testing.assert_allclose(found[:, 50:], -truth[:, 50:], rtol=1e-6)
+
     @pytest.mark.parametrize('sign', [1, -1])
     def test_both_signs_are_left_to_the_images(self, tmp_path: Path, sign: int) -> None:
         truth = np.full((HEIGHT, WIDTH), float(SHIFT))

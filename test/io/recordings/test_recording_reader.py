@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import sqlite3
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -339,6 +340,19 @@ def test_what_is_no_recording_is_named(
         Recording(path)
     assert name in str(caught.value)
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('form', [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize('name', ['x.tar', 'x.tar.gz', 'x.tgz'])
+def test_a_recording_in_a_tar_archive_is_to_be_unpacked(
+    tmp_path: Path, name: str, form: int
+) -> None:
+    write_mcap(tmp_path / 'run.mcap', pairs())
+    mode: Any = 'w' if name == 'x.tar' else 'w:gz'
+    with tarfile.open(tmp_path / name, mode, format=form) as archive:
+        archive.add(tmp_path / 'run.mcap', 'run.mcap')
+    with pytest.raises(PlaybackError, match='a tar archive: unpack it first'):
+        Recording(tmp_path / name)
 
 
 def test_names_of_any_bytes_are_read(tmp_path: Path) -> None:

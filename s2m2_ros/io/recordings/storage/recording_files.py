@@ -42,7 +42,9 @@ STRANGERS = {
     b'<': 'a web page: the download probably needed a login',
     b'PK\x03\x04': 'a zip archive: unpack it first',
 }
-LONGEST_MAGIC = 32
+# A tar archive says what it is behind its first name.
+TAR, TAR_AT = b'ustar', 257
+LONGEST_MAGIC = TAR_AT + len(TAR)
 
 
 class RecordingFiles:
@@ -244,6 +246,8 @@ def _no_recording(path: Path, start: bytes) -> PlaybackError:
 def _description(start: bytes) -> str:
     if not start:
         return 'the file is empty (the recorder was killed before it wrote, or the copy failed)'
+    if start.startswith(TAR, TAR_AT):
+        return 'a tar archive: unpack it first'
     for beginning, name in STRANGERS.items():
         if start.lstrip().lower().startswith(beginning.lower()):
             return name
