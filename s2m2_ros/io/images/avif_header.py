@@ -1,4 +1,6 @@
-"""The size of an AVIF image: of its boxes, and of the AV1 data, which decoders believe.
+"""Which way up an AVIF image is, and its size: of its boxes, and of the AV1 data.
+
+Decoders believe the latter.
 
 By the ISO base media file format (ISO/IEC 14496-12), HEIF (23008-12) and the AV1 specification.
 """
@@ -14,6 +16,9 @@ LONGEST_ITEM = 1 << 29
 SEQUENCE_HEADER = 1
 CONTAINERS = (b'meta', b'iprp', b'ipco')
 FULL_BOX = 4  # bytes of version and flags
+# EXIF's orientation by quarter turns to the left (irot), and by the mirroring after it (imir):
+# none, top and bottom exchanged, left and right exchanged. Decoders leave both to the reader.
+ORIENTATIONS = ((1, 4, 2), (8, 5, 7), (3, 2, 4), (6, 7, 5))
 DAMAGED = 'the AVIF is damaged: '
 
 
@@ -42,6 +47,17 @@ def avif_size(encoded: bytes) -> tuple[int, int]:
     return max(sizes, key=lambda size: size[0] * size[1])
 
 
+def avif_orientation(encoded: bytes) -> int:
+    """Return which way up an AVIF image is, as EXIF's orientation of 1 to 8."""
+    turns = mirrored = 0
+    for kind, body in _boxes(encoded):
+        if kind == b'irot' and body:
+            turns = body[0] & 3
+        elif kind == b'imir' and body:
+            mirrored = 1 + (body[0] & 1)
+    return ORIENTATIONS[turns][mirrored]
+
+
 def _boxes(data: bytes, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
     """Yield kind and content of the boxes that matter, those in containers too."""
     position = 0
@@ -59,7 +75,7 @@ def _boxes(data: bytes, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
         if kind in CONTAINERS and depth < len(CONTAINERS):
             inner = head + (FULL_BOX if kind == b'meta' else 0)
             yield from _boxes(data[position + inner : end], depth + 1)
-        elif kind in (b'ispe', b'iloc', b'idat'):
+        elif kind in (b'ispe', b'iloc', b'idat', b'irot', b'imir'):
             yield kind, data[position + head : end]
         position = end
     raise ValueError(f'{DAMAGED}far too many boxes')

@@ -16,7 +16,7 @@ from s2m2_ros.atomic_files import FileWriteError, write_atomically
 from s2m2_ros.errors import ImageError
 from s2m2_ros.io.images.array_files import decode_npy
 from s2m2_ros.io.images.compressed_images import decode_encoded
-from s2m2_ros.io.images.exif import orientation, upright
+from s2m2_ros.io.images.exif import upright
 from s2m2_ros.io.images.image_formats import image_format
 from s2m2_ros.io.images.image_headers import MAX_PIXELS, read_header
 from s2m2_ros.io.images.pfm import decode_pfm, encode_pfm
@@ -46,7 +46,8 @@ def read_raw(path: Path) -> RawImage:
 
     The content decides the format, not the name: PNG, JPEG, TIFF, BMP, WebP, JPEG 2000, AVIF,
     PNM, Radiance HDR, PFM, and NumPy's .npy (in R, G, B order). Alpha is dropped, palettes are
-    resolved, and the orientation of EXIF is honored. At most `MAX_PIXELS` pixels.
+    resolved, and the orientation of EXIF (of AVIF, its own) is honored. At most `MAX_PIXELS`
+    pixels.
 
     Raises ImageError if there is no such file, it is no image, is damaged or cut short.
     """
@@ -90,7 +91,7 @@ def _decode(content: bytes) -> npt.NDArray[Any]:
     pixels = decode_encoded(content)
     if pixels.ndim == 3 and pixels.shape[2] >= 3:
         pixels = np.concatenate((pixels[..., 2::-1], pixels[..., 3:]), axis=2)
-    return upright(pixels, orientation(read_header(content).exif))
+    return upright(pixels, read_header(content).orientation)
 
 
 def _without_alpha(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -12,7 +12,8 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from s2m2_ros.io.images.avif_header import avif_size
+from s2m2_ros.io.images.avif_header import avif_orientation, avif_size
+from s2m2_ros.io.images.exif import UPRIGHT, orientation
 from s2m2_ros.io.images.image_formats import PNG_START, image_format
 from s2m2_ros.io.images.tiff_entries import tiff_entries
 
@@ -47,8 +48,8 @@ class ImageHeader:
     format: str
     width: int
     height: int
-    exif: bytes = b''
-    """The TIFF structure of its EXIF data, empty if there is none."""
+    orientation: int = UPRIGHT
+    """Which way up its pixels are: 1 to 8, as EXIF writes it."""
 
     def require_complete(self, encoded: bytes) -> None:
         """Raise ValueError for an image that is cut short, which decoders would fill up."""
@@ -104,7 +105,7 @@ def _jpeg(encoded: bytes) -> ImageHeader:
             raise ValueError('the JPEG is damaged: a segment without a length')
         if marker in JPEG_FRAMES:
             height, width = struct.unpack_from('>HH', encoded, position + 3)
-            return ImageHeader('JPEG', width, height, exif)
+            return ImageHeader('JPEG', width, height, orientation(exif))
         body = encoded[position + 2 : position + length]
         if marker == JPEG_APP1 and body.startswith(b'Exif\x00') and not exif:
             exif = body[6:]
@@ -131,7 +132,7 @@ def _png(encoded: bytes) -> ImageHeader:
     exif = next(
         (encoded[at : at + n] for kind, at, n in _png_parts(encoded) if kind == b'eXIf'), b''
     )
-    return ImageHeader('PNG', width, height, exif)
+    return ImageHeader('PNG', width, height, orientation(exif))
 
 
 def _png_parts(encoded: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -203,7 +204,7 @@ def _webp(encoded: bytes) -> ImageHeader:
         (bits,) = struct.unpack_from('<I', encoded, 21)
         return ImageHeader('WebP', (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
     width, height = (int.from_bytes(encoded[at : at + 3], 'little') + 1 for at in (24, 27))
-    return ImageHeader('WebP', width, height, _webp_exif(encoded))
+    return ImageHeader('WebP', width, height, orientation(_webp_exif(encoded)))
 
 
 def _webp_exif(encoded: bytes) -> bytes:
@@ -267,7 +268,7 @@ def _complete_jpeg_2000(encoded: bytes) -> None:
 
 def _avif(encoded: bytes) -> ImageHeader:
     width, height = avif_size(encoded)
-    return ImageHeader('AVIF', width, height)
+    return ImageHeader('AVIF', width, height, avif_orientation(encoded))
 
 
 def _pnm(encoded: bytes) -> ImageHeader:

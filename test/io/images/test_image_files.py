@@ -272,7 +272,22 @@ class TestOrientation:
         self, tmp_path: Path, suffix: str, orientation: int, order: str
     ) -> None:
         (tmp_path / 'a').write_bytes(self.file(suffix, exif(orientation, order), orientation))
-        found = read_raw(tmp_path / 'a').pixels
+        self.check(read_raw(tmp_path / 'a').pixels, orientation)
+
+    @pytest.mark.parametrize('orientation', SHOWN)
+    def test_avif_is_turned_by_properties_of_its_own(
+        self, tmp_path: Path, orientation: int
+    ) -> None:
+        pillow: Any = pytest.importorskip('PIL.Image')
+        if '.avif' not in pillow.registered_extensions() or not writable('.avif'):
+            pytest.skip('this Pillow writes no AVIF, or this OpenCV reads none')
+        data = b'Exif\x00\x00' + exif(orientation)
+        path = tmp_path / 'a.avif'
+        # Pillow says it in the properties irot and imir too.
+        pillow.fromarray(self.STORED).save(path, exif=data, quality=95)
+        self.check(read_raw(path).pixels, orientation)
+
+    def check(self, found: np.ndarray, orientation: int) -> None:
         assert found.shape[:2] == ((16, 32) if orientation < 5 else (32, 16))
         gray = found if found.ndim == 2 else found[..., 0]
         height, width = gray.shape
