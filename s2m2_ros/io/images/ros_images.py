@@ -9,8 +9,8 @@ import numpy as np
 
 from s2m2_ros.errors import ImageError
 from s2m2_ros.io.images.compressed_images import MAX_PIXELS, decompress
-from s2m2_ros.io.images.encodings import ENCODINGS, MOSAICS, UNNAMED, find_layout
-from s2m2_ros.io.images.pixel_layouts import ImageBytes, LayoutError, to_rgb
+from s2m2_ros.io.images.encodings import ENCODINGS, UNNAMED, find_layout
+from s2m2_ros.io.images.pixel_layouts import ImageBytes, Interleaved, LayoutError, to_rgb
 from s2m2_ros.io.images.pixel_range import PixelRange, scale
 from s2m2_ros.io.images.raw_image import RawImage, raw_image
 from s2m2_ros.text_safety import safe_text
@@ -80,8 +80,10 @@ def decode_compressed_raw(
     try:
         pixels = decompress(message.data, max_pixels=max_pixels, expected_size=expected_size)
         if pixels.ndim == 2:
-            mosaic = MOSAICS.get(original.strip().removeprefix('bayer_').rstrip('168'))
-            return raw_image(to_rgb(pixels, mosaic))
+            layout = find_layout(original)
+            if isinstance(layout, Interleaved) and layout.channels == 1:
+                return raw_image(to_rgb(pixels, layout.to_rgb), bits=layout.bits)
+            return raw_image(pixels)
         # The transport writes an image that it did not convert to BGR with its channels swapped.
         is_rgb = 'compressed rgb' in compression
         return raw_image(to_rgb(pixels, None if is_rgb else UNNAMED[pixels.shape[2]]))

@@ -72,12 +72,18 @@ class TestFormats:
         assert decoded.dtype == np.float32
         assert decoded.tolist() == [[0, 1], [100, 255]]
 
+    def test_bits_that_the_encoding_names_are_taken_as_of_a_raw_image(self) -> None:
+        pixels = np.array([[0, 273], [1365, 4095]], np.uint16)
+        image = decode_compressed_raw(message(pixels, '.png', 'mono12; png compressed '))
+        assert (image.largest, image.exact) == (4095, True)
+
+    @pytest.mark.parametrize('name', ['bayer_rggb', 'BayerRG', 'SRGGB', 'rggb'])
     @pytest.mark.parametrize('bits', [8, 16])
-    def test_mosaic_is_interpolated(self, bits: int) -> None:
+    def test_mosaic_is_interpolated(self, bits: int, name: str) -> None:
         scale = 1 if bits == 8 else 257
         kind = np.uint8 if bits == 8 else np.uint16
         mosaic = np.tile(np.array([[200, 100], [100, 50]], kind) * kind(scale), (4, 4))
-        form = f'bayer_rggb{bits}; png compressed '
+        form = f'{name}{bits}; png compressed '
         decoded = decode_compressed_image(message(mosaic, '.png', form))
         assert (decoded == [200, 100, 50]).all()
         assert decoded.shape == (8, 8, 3)
