@@ -46,6 +46,8 @@ class TestEightBit:
             ('bgr8', [2, 1, 0]),
             ('rgba8', [0, 1, 2, 0]),
             ('bgra8', [2, 1, 0, 0]),
+            ('rgbx8', [0, 1, 2, 0]),
+            ('BGRX8', [2, 1, 0, 0]),
         ],
     )
     def test_colors(self, encoding: str, channels: list[int], padding: int) -> None:
