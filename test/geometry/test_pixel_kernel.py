@@ -36,6 +36,7 @@ from s2m2_ros.geometry.cloud import cloud_records
 from s2m2_ros.inference import MatchResult
 from support.maps import maps
 from support.processes import python_path
+from support.torch_defaults import torch_defaults
 
 TURNED = RigidTransform('base_link', ((0, 0, 1), (-1, 0, 0), (0, -1, 0)), (0.5, 0.25, 1))
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -181,12 +182,8 @@ def test_memory_is_not_of_the_default_type_and_device(
         ).arrays
 
     expected = computed()
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device(device):
-            found = computed()
-    finally:
-        torch.set_default_dtype(torch.float32)
+    with torch_defaults(dtype, device):
+        found = computed()
     for output in wanted:
         assert found[output].dtype == np.float32
         assert found[output].tobytes() == expected[output].tobytes()

@@ -27,6 +27,7 @@ from s2m2_ros.geometry.projection import project
 from s2m2_ros.geometry.registration import ZBuffer, register, registered_colors
 from s2m2_ros.geometry.registration_limits import DepthRange
 from support.box_scene import ROOM, cast, pinhole_rays
+from support.torch_defaults import torch_defaults
 
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 LEFT = StereoCamera(
@@ -455,12 +456,8 @@ def test_depth_and_defaults_of_other_types(dtype: torch.dtype) -> None:
     expected = register(depth, LEFT, camera)
     known = expected.depth
     assert torch.equal(register(depth.to(dtype), LEFT, camera).values, expected.values)
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device('meta'):
-            found = ZBuffer(expected.values.mT.contiguous().mT).depth
-    finally:
-        torch.set_default_dtype(torch.float32)
+    with torch_defaults(dtype, 'meta'):
+        found = ZBuffer(expected.values.mT.contiguous().mT).depth
     assert found.dtype == torch.float32
     assert found.nan_to_num().equal(known.nan_to_num())
 

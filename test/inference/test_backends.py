@@ -14,6 +14,7 @@ import torch
 from s2m2_ros.inference import BackendUnavailableError, MatchResult, StereoMatcher
 from s2m2_ros.inference.padding import Padding
 from s2m2_ros.network import load_network, prepare_for_inference
+from support.torch_defaults import torch_defaults
 
 ByteImage = npt.NDArray[np.uint8]
 SIZE = (100, 148)  # padded to 128 x 160
@@ -207,12 +208,8 @@ def test_what_a_program_made_the_default_changes_nothing(
             matcher.warm_up(height, 130)
             return matcher.match(*pair)
 
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device(device):
-            result = found()
-    finally:
-        torch.set_default_dtype(torch.float32)
+    with torch_defaults(dtype, device):
+        result = found()
     expected = found()
     for name in ('disparity', 'visibility', 'confidence'):
         values = getattr(result, name)

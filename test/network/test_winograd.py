@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from s2m2_ros.network import S2M2, S2M2Config, prepare_for_inference, products, winograd
 from s2m2_ros.network.winograd import ACTIVATIONS, Activation, PackedWeights
+from support.torch_defaults import torch_defaults
 
 PLAIN: dict[Activation, Callable[[Tensor], Tensor]] = {
     'none': lambda x: x,
@@ -301,12 +302,8 @@ def test_tracers_see_a_plain_convolution(activation: products.Activation | None)
 def other_defaults(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let a program that uses the package have chosen what new tensors are by default."""
     dtype, device = request.param
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device(device):
-            yield
-    finally:
-        torch.set_default_dtype(torch.float32)
+    with torch_defaults(dtype, device):
+        yield
 
 
 @pytest.mark.usefixtures('other_defaults')
