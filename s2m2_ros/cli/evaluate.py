@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from s2m2_ros.errors import S2M2Error
 from s2m2_ros.text_safety import safe_text
 
 if TYPE_CHECKING:
-    from s2m2_ros.evaluation.evaluate import Match
+    from s2m2_ros.evaluation.evaluate import Match, PairReport
     from s2m2_ros.evaluation.pairs import StereoPair
     from s2m2_ros.inference import StereoMatcher
 
@@ -42,10 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table; write the files that were asked for."""
+    """Print the table; write the files that were asked for.
+
+    Where a pair cannot be scored, those before it are, and its error is raised after that.
+    """
     from s2m2_ros.evaluation.baseline import open_baseline
     from s2m2_ros.evaluation.evaluate import evaluate_pairs, pipeline_match
-    from s2m2_ros.evaluation.report import make_folder, table, write_json, write_picture
+    from s2m2_ros.evaluation.report import make_folder, table, write_json
 
     if arguments.limit < 0:
         raise S2M2Error(f'--limit must be 0 or more, not {arguments.limit}')
@@ -61,11 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
         elif not arguments.no_sgbm:
             sgbm = pipeline_match(stack.enter_context(open_baseline()))
         pairs = dataset_pairs(arguments.dataset, size=arguments.size, limit=arguments.limit)
-        reports = []
-        for report in evaluate_pairs(pairs, match, name=_network_name(matcher), sgbm=sgbm):
-            reports.append(report)
-            if arguments.pictures:
-                write_picture(arguments.pictures, report)
+        scored = evaluate_pairs(pairs, match, name=_network_name(matcher), sgbm=sgbm)
+        reports, ended_by = _collected(scored, arguments.pictures)
         about = {
             'dataset': arguments.dataset,
             'checkpoint': arguments.checkpoint,
@@ -76,11 +76,34 @@ def run(arguments: argparse.Namespace) -> int:
             'max_width': matching.max_width,
             'upsampling': matching.upsampling,
             'sgbm_refinement': matching.sgbm_refinement,
+            'ended_by': str(ended_by) if ended_by else '',
         }
     print(table(reports))
     if arguments.json:
         write_json(arguments.json, reports, about)
+    if ended_by:
+        raise ended_by
     return 0
+
+
+def _collected(
+    scored: Iterable[PairReport], pictures: Path | None
+) -> tuple[list[PairReport], S2M2Error | None]:
+    """Return the reports, and what ended them too early; the first pair's error is raised."""
+    from s2m2_ros.evaluation.report import write_picture
+
+    reports: list[PairReport] = []
+    try:
+        for report in scored:
+            reports.append(report)
+            if pictures:
+                write_picture(pictures, report)
+    except S2M2Error as error:
+        if not reports:
+            raise
+        # What was scored so far may have taken hours.
+        return reports, error
+    return reports, None
 
 
 def _network_name(matcher: StereoMatcher) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -255,3 +256,21 @@ def test_evaluate_gives_no_error_on_truth_that_is_right(
     errors = {row[1].strip(): float(row[3]) for row in rows if row[2].strip() == 'SGBM'}
     assert set(errors) == {'0/cones', '1/Art', '2/venus', 'mean'}
     assert max(errors.values()) <= 0.02
+
+
+def test_a_pair_that_cannot_be_scored_takes_none_of_the_scores_before_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, seen in (('0', SHIFT), ('1', 0), ('2', SHIFT)):
+        left, right, truth = (tmp_path / 'set' / number / name for name in YEARS['2001'])
+        write(left, right, height=120, width=240)
+        write_truth(truth, np.full((120, 240), seen * 8, np.uint8))
+    file = tmp_path / 'scores.json'
+    command = ['evaluate', str(tmp_path / 'set'), '--backend', 'sgbm', '--json', str(file)]
+    assert main(command) == 2
+    printed = capsys.readouterr()
+    assert '| 0/' in printed.out
+    assert 'not one pixel of the truth is known' in printed.err
+    content = json.loads(file.read_text())
+    assert len(content['pairs']) == 1
+    assert 'not one pixel of the truth is known' in content['ended_by']
