@@ -65,7 +65,9 @@ def unused_parameter_files(arguments: Sequence[str] | None, node: str) -> list[s
 
 
 def _words(arguments: Sequence[str] | None) -> Sequence[str]:
-    return sys.argv[1:] if arguments is None else arguments
+    """Return the arguments without the name of the program, which rclpy allows before them."""
+    words = list(sys.argv if arguments is None else arguments)
+    return words[1:] if words[:1] == sys.argv[:1] else words
 
 
 def _outside(words: Sequence[str]) -> Iterator[str]:

@@ -16,8 +16,12 @@ MODULES = ('node.main', 'player.stereo_player')
 
 
 def start(module: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run('-m', f's2m2_ros.{module}', *arguments, **environment)
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, '-m', f's2m2_ros.{module}', *arguments],
+        [sys.executable, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -56,6 +60,15 @@ def parameters(folder: Path, text: str) -> str:
 def test_what_is_no_argument_ends_the_start(module: str, arguments: list[str], words: str) -> None:
     done = start(module, *arguments)
     assert words in reason(done)
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_the_name_of_the_program_may_come_first(module: str) -> None:
+    """As programs hand on sys.argv: only what comes behind it cannot be used."""
+    code = f'import sys; from s2m2_ros.{module} import main; sys.exit(main(sys.argv))'
+    done = run('-c', code, '--ros-args', '--bogus')
+    assert '--bogus' in reason(done)
+    assert 'unknown argument' not in done.stderr
 
 
 @pytest.mark.parametrize('module', MODULES)
