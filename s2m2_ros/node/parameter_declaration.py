@@ -23,6 +23,7 @@ from s2m2_ros.node.camera_settings import (
     split_name,
 )
 from s2m2_ros.node.parameters import ALIASES, CONSTRAINTS, ParameterError, Settings
+from s2m2_ros.node.qos_overrides import PREFIX, why_no_override
 from s2m2_ros.node.sharing_parameters import (
     ONE_CAMERA,
     RCLPY_NAMES,
@@ -32,12 +33,6 @@ from s2m2_ros.node.sharing_parameters import (
 )
 from s2m2_ros.text_safety import safe_text
 
-QOS_OVERRIDES = 'qos_overrides.'
-# That this node reads, of topics that it publishes and subscribes to.
-QOS_POLICIES = {
-    'publisher': ('history', 'depth', 'reliability'),
-    'subscription': ('history', 'depth', 'reliability', 'durability'),
-}
 # From this similarity on, an unknown name is taken for a misspelt one.
 MISSPELT = 0.8
 # So many names are shown to who gives one that is like none.
@@ -227,7 +222,7 @@ def unknown_parameters(given: Mapping[str, Any], cameras: Sequence[str] = ONE_CA
     own = [*CONSTRAINTS, *SHARING_CONSTRAINTS, *ALIASES]
     sentences = []
     for name in given:
-        if name.startswith(QOS_OVERRIDES) and (reason := _why_no_override(name)):
+        if name.startswith(PREFIX) and (reason := why_no_override(name)):
             sentences.append(f"parameter '{safe_text(name)}' is ignored: {reason}")
         if name in own or name.split('.')[0] in RCLPY_NAMES:
             continue
@@ -244,25 +239,6 @@ def unknown_parameters(given: Mapping[str, Any], cameras: Sequence[str] = ONE_CA
             raise ParameterError(_no_parameter(name, own))
         sentences.append(f"parameter '{safe_text(name)}' is unknown to this node and ignored")
     return sentences
-
-
-def _why_no_override(name: str) -> str:
-    """Say why nothing reads this name below qos_overrides; empty if something may."""
-    # Names of topics have no dots.
-    parts = name.removeprefix(QOS_OVERRIDES).split('.')
-    if len(parts) != 3 or not parts[0].startswith('/'):
-        return (
-            'below qos_overrides come the full name of a topic, publisher or subscription, and a '
-            'policy'
-        )
-    _, entity, policy = parts
-    # rclpy lets an identifier follow.
-    policies = QOS_POLICIES.get(entity.partition('_')[0])
-    if policies is None:
-        return f"'{safe_text(entity)}' must be one of {', '.join(QOS_POLICIES)}"
-    if policy not in policies:
-        return f"'{safe_text(policy)}' must be one of {', '.join(policies)}"
-    return ''
 
 
 def why_not_settable(name: str, cameras: Sequence[str] = ONE_CAMERA) -> str | None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from message_filters import Subscriber
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -22,14 +21,8 @@ from rclpy.subscription import Subscription
 
 from s2m2_ros.node.inputs.endpoints import Endpoint, Topic, quality_in_words
 from s2m2_ros.node.parameter_values import ParameterError
-from s2m2_ros.text_safety import safe_text
+from s2m2_ros.node.qos_overrides import overridden_policies, unusable_overrides
 
-OVERRIDABLE = (
-    QoSPolicyKind.HISTORY,
-    QoSPolicyKind.DEPTH,
-    QoSPolicyKind.RELIABILITY,
-    QoSPolicyKind.DURABILITY,
-)
 # That of ROS 2's profile for sensors: room for what arrives while this process is busy. With less,
 # left and right lose different images.
 DEPTH, DEEPEST = 5, 8
@@ -204,31 +197,6 @@ class InputSubscription:
             profile.durability == DurabilityPolicy.TRANSIENT_LOCAL,
             quality.depth,
         )
-
-
-def unusable_overrides(topic: str, use: str, error: Exception) -> str:
-    """Return why a publisher or subscription of this full name, the `use`, cannot be made."""
-    return (
-        f'qos_overrides of {topic}: {use}: {safe_text(error)}; allowed are reliability (reliable, '
-        'best_effort), durability (volatile, transient_local), history (keep_last, keep_all) and '
-        'depth (an integer above 0); correct it and start the node again'
-    )
-
-
-def overridden_policies(node: Any, topic: str) -> frozenset[QoSPolicyKind]:
-    """Return the policies that parameters `qos_overrides.TOPIC.subscription.*` set."""
-    return frozenset(policy for policy in OVERRIDABLE if _is_set(node, topic, policy))
-
-
-def _is_set(node: Any, topic: str, policy: QoSPolicyKind) -> bool:
-    name = f'qos_overrides.{topic}.subscription.{policy.name.lower()}'
-    if node.has_parameter(name):
-        return True
-    # Without a default the parameter has a value only if the user gave one.
-    node.declare_parameter(name, None, ParameterDescriptor(dynamic_typing=True))
-    found = node.get_parameter(name).value is not None
-    node.undeclare_parameter(name)
-    return found
 
 
 def _events(callback: Callable[[], None]) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, MessageSource
 from s2m2_ros.node.inputs.endpoints import Endpoint, Topic, publishers_of
-from s2m2_ros.node.inputs.input_qos import unusable_overrides
 from s2m2_ros.node.outputs.topic_types import STATS, TYPES
 from s2m2_ros.node.parameter_values import ParameterError
+from s2m2_ros.node.qos_overrides import unusable_overrides
 
 
 class Publishers:
