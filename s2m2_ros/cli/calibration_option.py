@@ -9,29 +9,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 OPTION = '--calibration'
 # The shortest abbreviation that argparse takes for it in both commands.
 SHORTEST = '--ca'
 # A matrix that NumPy saved takes a few hundred bytes, an image far more.
 LARGEST_MATRIX = 2048
-
-
-class CommandParser(argparse.ArgumentParser):
-    """A parser of a command that says what to write where an option took the images."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with the message of argparse and, where it helps, what to write."""
-        takes_calibrations = any(OPTION in action.option_strings for action in self._actions)
-        if takes_calibrations and 'required: left' in message:
-            message += (
-                f' (the images; write them before {OPTION}, which takes all that follows it, or '
-                f'write -- between: {OPTION} FILE -- LEFT RIGHT)'
-            )
-        if 'required: INPUT' in message:
-            message += ' (write it first: options of several values take all that follows them)'
-        super().error(message)
 
 
 def images_first(arguments: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from s2m2_ros.freed_memory import keep_freed_memory
 from s2m2_ros.home_folder import provide_home
 from s2m2_ros.text_safety import utf8_text
 
@@ -30,6 +31,7 @@ def run_as_process(command: Callable[[], int]) -> int:
         _replace_missing_streams()
         sys.stdout = _Output(sys.stdout)
         provide_home()
+        keep_freed_memory()
         status = command()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else EXIT_FAILED

@@ -51,9 +51,9 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     import importlib
 
     import s2m2_ros
-    from s2m2_ros.cli.calibration_option import CommandParser
+    from s2m2_ros.cli.parsers import CommandParser, MainParser
 
-    parser = argparse.ArgumentParser(prog='s2m2', description='Stereo matching with S2M2.')
+    parser = MainParser(prog='s2m2', description='Stereo matching with S2M2.')
     parser.add_argument('--version', action='version', version=f's2m2_ros {s2m2_ros.__version__}')
     parser.add_argument(
         '-v', '--verbose', action='store_true', help='log details, and the traceback of errors'

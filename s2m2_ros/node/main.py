@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.executable import StopSignals, run_executable
 from s2m2_ros.logging_bridge import send_logging_to
-from s2m2_ros.node.process_memory import keep_freed_memory
+from s2m2_ros.freed_memory import keep_freed_memory
 from s2m2_ros.ros_arguments import init_rclpy, unused_parameter_files
 from s2m2_ros.text_safety import safe_text
 

@@ -21,7 +21,7 @@ from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.outputs.topic_types import STATS
 from s2m2_ros.node.pair_reports import examine, log_notes, report_findings
 from s2m2_ros.node.parameters import Settings
-from s2m2_ros.node.process_memory import peak_device_memory
+from s2m2_ros.node.device_memory import peak_device_memory
 from s2m2_ros.node.statistics import Counts
 from s2m2_ros.node.wanted_pair import WantedPair, decode_wanted
 from s2m2_ros.pipeline import (

@@ -26,7 +26,7 @@ from s2m2_ros.node.outputs.merged_cloud import MERGED
 from s2m2_ros.node.pair_processor import Job, PairProcessor
 from s2m2_ros.node.parameter_declaration import Parameters
 from s2m2_ros.node.parameters import Settings
-from s2m2_ros.node.process_memory import reset_peak_device_memory
+from s2m2_ros.node.device_memory import reset_peak_device_memory
 from s2m2_ros.node.service_guard import ServiceGuard
 from s2m2_ros.node.worker import Worker
 from s2m2_ros.text_safety import safe_text

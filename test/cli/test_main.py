@@ -341,3 +341,16 @@ def test_names_that_ros_does_not_take_are_not_viewed(
 def test_a_negative_limit_of_pairs_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['evaluate', 'procedural', '--backend', 'sgbm', '--limit', '-1']) == 2
     assert '--limit must be 0 or more, not -1' in capsys.readouterr().err
+
+
+def test_a_list_that_the_shell_wrote_is_met_with_what_to_write(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(['match', 'left/1.png', 'left/2.png', 'right/1.png', 'right/2.png'])
+    message = capsys.readouterr().err
+    assert 'unrecognized arguments: right/1.png right/2.png (' in message
+    assert 'two folders' in message
+    with pytest.raises(SystemExit):
+        main(['match', 'left/1.png', 'right/1.png', '--right'])
+    assert 'two folders' not in capsys.readouterr().err

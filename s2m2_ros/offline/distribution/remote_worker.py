@@ -15,6 +15,7 @@ from typing import Any
 
 from s2m2_ros.atomic_files import FileWriteError, write_errors
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.freed_memory import keep_freed_memory
 from s2m2_ros.inference.matcher_options import MatcherOptions
 from s2m2_ros.offline.processing.engine import Job, matcher_facts, open_stream
 from s2m2_ros.offline.processing.segment_worker import Finished, SegmentWorker
@@ -69,6 +70,7 @@ class RemoteWorker:
         import cv2
         import torch
 
+        keep_freed_memory()
         torch.set_num_threads(self._threads)
         cv2.setNumThreads(self._threads)
         try:
