@@ -139,6 +139,8 @@ def test_projections_with_their_rotations_are_read(tmp_path: Path) -> None:
 MIDDLEBURY = 'cam0=[250 0 160; 0 250 120; 0 0 1]\ncam1=[250 0 160; 0 250 120; 0 0 1]\n'
 
 
+KITTI_ROWS = '250 0 160 {} 0 250 120 0 0 0 1 0'
+KITTI = f'P2: {KITTI_ROWS.format(0)}\nP3: {KITTI_ROWS.format(-25)}\n'
 BY_NAME = 'fx: 250\nfy: 250\ncx: 160\ncy: 120\n'
 
 
@@ -150,6 +152,9 @@ BY_NAME = 'fx: 250\nfy: 250\ncx: 160\ncy: 120\n'
         (BY_NAME + 'baseline: 0.1\nfx: 500\n', 'fx'),
         ('{"fx": 250, "fx": 500, "cx": 160, "cy": 120, "baseline": 0.1}', 'fx'),
         ('left: &a {P: 1}\nP1: [1]\nP1: [2]\n', 'P1'),
+        (KITTI + f'P3: {KITTI_ROWS.format(-50)}\n', 'P3'),
+        ('<opencv_storage><f>250</f><cx>160</cx><f>500</f></opencv_storage>', 'f'),
+        ('<a><P1><rows>3</rows></P1><P1><rows>4</rows></P1></a>', 'P1'),
     ],
 )
 def test_a_key_with_two_values_is_named(text: str, name: str, tmp_path: Path) -> None:
@@ -165,6 +170,8 @@ def test_aliases_under_one_key_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_a_key_that_says_the_same_twice_is_read(tmp_path: Path) -> None:
+    (tmp_path / 'kitti.txt').write_text(2 * KITTI)
+    assert read_calibration([tmp_path / 'kitti.txt'], image_size=SIZE)[1].P[3] == -25
     (tmp_path / 'calib.txt').write_text(2 * (MIDDLEBURY + 'baseline=100\n'))
     assert read_calibration([tmp_path / 'calib.txt'], image_size=SIZE)[1].P[3] == -25
     (tmp_path / 'c.yaml').write_text(2 * (BY_NAME + 'baseline: 0.1\n'))

@@ -18,12 +18,12 @@ PAIRS = ((2, 3), (0, 1), (101, 103))
 
 def recognizes(document: Document) -> bool:
     """Return whether a line is one of ``P2: ...`` or ``P_rect_02: ...`` with numbers."""
-    return any(name != 'S' for name, _ in _entries(document.text))
+    return any(name != 'S' for name, _ in _entries(document))
 
 
 def read(document: Document, image_size: Size) -> StereoModels:
     """Read 12 numbers a camera; P[3] is -f times meters already."""
-    entries = _entries(document.text)
+    entries = _entries(document)
     known = sorted(camera for name, camera in entries if name == 'P')
     pairs = [pair for pair in PAIRS if set(pair) <= set(known)]
     if not pairs and len(known) == 2:
@@ -37,13 +37,18 @@ def read(document: Document, image_size: Size) -> StereoModels:
     return left, right
 
 
-def _entries(text: str) -> dict[tuple[str, int], str]:
-    """Return the numbers by name (P or S) and camera."""
+def _entries(document: Document) -> dict[tuple[str, int], str]:
+    """Return the numbers by name (P or S) and camera; CalibrationError if one has two values."""
     entries: dict[tuple[str, int], str] = {}
-    for line in text.split('\n'):
+    for line in document.text.split('\n'):
         match = LINE.fullmatch(line.strip())
-        if match:
-            entries[match[1][0], int(match[2])] = match[3]
+        if not match:
+            continue
+        key = match[1][0], int(match[2])
+        if entries.setdefault(key, match[3]).split() != match[3].split():
+            raise CalibrationError(
+                f'{document.path}: {match[1]}{match[2]} is there twice: remove the wrong one'
+            )
     return entries
 
 

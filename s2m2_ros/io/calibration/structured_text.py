@@ -143,4 +143,4 @@ def _element(element: ElementTree.Element) -> Any:
     # OpenCV calls the elements of a list "_".
     if all(tag == '_' for tag, _ in children):
         return [value for _, value in children]
-    return dict(children)
+    return _without_contradictions(children)
