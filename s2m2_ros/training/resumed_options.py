@@ -64,7 +64,7 @@ def resumed_options(
 def _differs(word: str, before: object, now: object) -> str:
     option = f'--{word.replace("_", "-")}'
     if word == 'init':
-        return f'{option}: the run began with other weights: leave it out to go on with the run'
+        return f'{option}: the run began with other weights: give those, or leave it out'
     return (
         f'{option}: the run has {before or "none"}, not {now}: leave it out to go on with '
         'the run, or start another one from its weights: --init FOLDER/best.pth'
