@@ -226,7 +226,8 @@ def train(arguments: argparse.Namespace) -> int:
         return 1
     # The trainer keeps the best by procedural scenes; what counts here are one's own pairs.
     last = load_last(arguments.run)
-    save_weights(tuned, last['average'], {'variant': 'fine-tuned'})
+    facts = {'variant': 'fine-tuned', 'license': last['options'].get('license', '')}
+    save_weights(tuned, last['average'], facts)
     after = check(str(tuned), arguments.check, labeled)
     done = last['state']
     print(f'{done["step"]} steps, {done["pairs"]} pairs, {done["elapsed"] / 60:.1f} minutes')
@@ -267,8 +268,8 @@ def main() -> int:
     projecting.set_defaults(run_command=lidar)
     training = commands.add_parser('train', help='fine-tune and compare')
     training.add_argument('run', type=Path, help='folder for checkpoints')
-    training.add_argument('--data', type=Path, nargs='*', default=[], help='pairs with truth')
-    training.add_argument('--unlabeled', type=Path, nargs='*', default=[], help='pairs without')
+    training.add_argument('--data', type=Path, nargs='+', default=[], help='pairs with truth')
+    training.add_argument('--unlabeled', type=Path, nargs='+', default=[], help='pairs without')
     training.add_argument('--check', type=Path, required=True, help='pairs not trained on')
     training.add_argument('--init', default='starter', help='checkpoint to start from')
     training.add_argument('--minutes', type=float, default=30.0)

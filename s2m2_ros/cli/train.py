@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from s2m2_ros.training.batch import BatchSource
     from s2m2_ros.training.options import Crop, TrainOptions
 
+LICENSE = 'Apache-2.0'
+"""Of weights that this package's own scenes made from nothing."""
 SUMMARY = 'train or fine-tune a network, on procedural scenes or on real pairs'
 
 
@@ -35,12 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--allow-negative', action='store_true', help='allow negative disparities')
     parser.add_argument('--init', type=Path, help='start from these weights (.pth, .safetensors)')
-    parser.add_argument('--resume', action='store_true', help='continue the run in FOLDER exactly')
-    parser.add_argument('--data', type=Path, nargs='*', default=[], help='folders of real pairs')
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='continue the run in FOLDER exactly: with its own options and folders of pairs',
+    )
+    parser.add_argument('--data', type=Path, nargs='+', default=[], help='folders of real pairs')
     parser.add_argument(
         '--unlabeled',
         type=Path,
-        nargs='*',
+        nargs='+',
         default=[],
         help='folders of rectified pairs without truth, learned from by comparing the views',
     )
@@ -75,6 +81,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='with --export: mark the file as baseline weights, which log a warning when loaded',
     )
+    parser.add_argument(
+        '--license',
+        default='',
+        help='with --export: of the weights; empty: of those that the run began with',
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -97,10 +108,6 @@ def _check(arguments: argparse.Namespace) -> None:
     """Check the numbers that are no part of `TrainOptions`. Raises TrainingError."""
     from s2m2_ros.training.options import TrainingError
 
-    for option in ('scenes_fraction', 'margins'):
-        value = getattr(arguments, option)
-        if not 0 <= value <= 1:
-            raise TrainingError(f'--{option.replace("_", "-")} must be from 0 to 1, not {value:g}')
     if arguments.threads < 0:
         raise TrainingError(f'--threads must be 0 or more, not {arguments.threads}')
 
@@ -120,13 +127,15 @@ def _train(arguments: argparse.Namespace, options: TrainOptions, device: torch.d
         save_every=arguments.save_every,
     )
     source = RandomMargins(
-        _source(arguments, options, device), fraction=arguments.margins, seed=options.seed
+        _source(options, device, check=True), fraction=options.margins, seed=options.seed
     )
     default = '24x256x512' if device.type == 'cuda' else '16x192x384'
     pairs = validation_pairs(*three_numbers(arguments.validation or default))
     group = ProcessGroup.join(device)
     try:
-        trainer = Trainer(options, settings, source, pairs, init=arguments.init, group=group)
+        # A run that goes on has its weights in its own checkpoint.
+        init = None if arguments.resume else arguments.init
+        trainer = Trainer(options, settings, source, pairs, init=init, group=group)
         if arguments.resume:
             trainer.resume()
         trainer.run()
@@ -136,8 +145,20 @@ def _train(arguments: argparse.Namespace, options: TrainOptions, device: torch.d
 
 
 def _options(arguments: argparse.Namespace, device: torch.device) -> TrainOptions:
-    from s2m2_ros.network import S2M2Config
     from s2m2_ros.training.checkpoints import load_last
+    from s2m2_ros.training.resumed_options import resumed_options
+
+    if not arguments.resume:
+        return _given_options(arguments, device)
+    stored = load_last(arguments.folder)['options']
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    words = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]
+    return resumed_options(stored, _given_options(arguments, device), words)
+
+
+def _given_options(arguments: argparse.Namespace, device: torch.device) -> TrainOptions:
+    from s2m2_ros.network import S2M2Config
     from s2m2_ros.training.options import (
         CPU_CROPS,
         GPU_CROPS,
@@ -146,12 +167,11 @@ def _options(arguments: argparse.Namespace, device: torch.device) -> TrainOption
         validate,
     )
 
-    if arguments.resume:
-        return TrainOptions.from_dictionary(load_last(arguments.folder)['options'])
     try:
         config = S2M2Config.named(arguments.variant)
     except ValueError as error:
         raise TrainingError(str(error)) from error
+    init_sha256, license = _origin(arguments)
     small = arguments.preset == 'cpu' or (arguments.preset == 'auto' and device.type == 'cpu')
     options = TrainOptions(
         channels=config.channels,
@@ -167,11 +187,33 @@ def _options(arguments: argparse.Namespace, device: torch.device) -> TrainOption
         objects=(6, 20) if small else (10, 30),
         # Weights that match already need not be kept from occluded pixels for long.
         visible_only=0.1 if arguments.init else 0.3,
+        scenes_fraction=arguments.scenes_fraction,
+        margins=arguments.margins,
+        data_folders=tuple(map(_absolute, arguments.data)),
+        unlabeled_folders=tuple(map(_absolute, arguments.unlabeled)),
+        photographs=_absolute(arguments.photographs) if arguments.photographs else '',
+        init_sha256=init_sha256,
+        license=license,
     )
     if arguments.crops:
         options = replace(options, crops=tuple(_crop(c) for c in arguments.crops.split(',')))
     validate(options)  # before textures are drawn, which takes seconds
     return options
+
+
+def _absolute(folder: Path) -> str:
+    # Links are kept: what they lead to may move.
+    return str(folder.expanduser().absolute())
+
+
+def _origin(arguments: argparse.Namespace) -> tuple[str, str]:
+    """Return the SHA-256 and the license of the weights that a run begins with."""
+    from s2m2_ros.weights import file_sha256, license_of
+
+    if arguments.init and arguments.init.is_file():
+        return file_sha256(arguments.init), license_of(arguments.init)
+    from_pairs = arguments.data or arguments.unlabeled or arguments.photographs
+    return '', '' if arguments.init or from_pairs else LICENSE
 
 
 def _crop(text: str) -> Crop:
@@ -208,13 +250,12 @@ def _precision(name: str, device: torch.device) -> str:
     return 'bfloat16' if device.type == 'cuda' else 'float32'
 
 
-def _source(
-    arguments: argparse.Namespace, options: TrainOptions, device: torch.device
-) -> BatchSource:
+def _source(options: TrainOptions, device: torch.device, *, check: bool = False) -> BatchSource:
+    """Return where pairs come from; with ``check``, folders are read before the first step."""
     from s2m2_ros.training.procedural.scenes import SceneGenerator, scene_options
 
     folders: list[BatchSource] = []
-    if arguments.data or arguments.unlabeled:
+    if options.data_folders or options.unlabeled_folders:
         from s2m2_ros.training.folders import (  # which need OpenCV
             FolderSource,
             Mixture,
@@ -222,15 +263,21 @@ def _source(
         )
 
         # First, since drawing the textures of scenes takes seconds.
-        if arguments.data:
-            folders.append(FolderSource(arguments.data, seed=options.seed, device=device))
-        if arguments.unlabeled:
-            folders.append(UnlabeledSource(arguments.unlabeled, seed=options.seed))
+        sources: list[FolderSource | UnlabeledSource] = []
+        if options.data_folders:
+            data = [Path(folder) for folder in options.data_folders]
+            sources.append(FolderSource(data, seed=options.seed, device=device))
+        if options.unlabeled_folders:
+            unlabeled = [Path(folder) for folder in options.unlabeled_folders]
+            sources.append(UnlabeledSource(unlabeled, seed=options.seed))
+        for source in sources if check else []:
+            source.check()
+        folders.extend(sources)
     photographs: Sequence[torch.Tensor] = ()
-    if arguments.photographs:
+    if options.photographs:
         from s2m2_ros.training.procedural.photographs import read_photographs  # which needs OpenCV
 
-        photographs = read_photographs(arguments.photographs)
+        photographs = read_photographs(Path(options.photographs))
     bank = 384 if device.type == 'cuda' else 48
     scenes = SceneGenerator(
         options.seed,
@@ -241,14 +288,14 @@ def _source(
     )
     if not folders:
         return scenes
-    return Mixture(folders, scenes, scenes_fraction=arguments.scenes_fraction, seed=options.seed)
+    return Mixture(folders, scenes, scenes_fraction=options.scenes_fraction, seed=options.seed)
 
 
 def _preview(arguments: argparse.Namespace, options: TrainOptions, device: torch.device) -> int:
     from s2m2_ros.training.preview import write_sheet
 
     crop = options.crops[0]
-    source = _source(arguments, options, device)
+    source = _source(options, device)
     write_sheet(arguments.preview, source.batch(0, 8, crop.height, crop.width).to('cpu'))
     print(f'wrote {arguments.preview}')
     return 0
@@ -257,6 +304,8 @@ def _preview(arguments: argparse.Namespace, options: TrainOptions, device: torch
 def _export(arguments: argparse.Namespace) -> int:
     from s2m2_ros.training.export import export_best
 
-    facts = export_best(arguments.folder, arguments.export, baseline=arguments.baseline)
+    facts = export_best(
+        arguments.folder, arguments.export, baseline=arguments.baseline, license=arguments.license
+    )
     print(f'wrote {arguments.export}: {facts}')
     return 0

@@ -22,6 +22,7 @@ from s2m2_ros.weights import (
     is_added_intact,
     is_intact,
     is_present,
+    license_of,
 )
 from s2m2_ros.weights.other_networks import READY_MADE, is_onnx_file
 
@@ -129,7 +130,7 @@ def _add(file: Path, name: str | None, folder: Path | None, *, replace: bool) ->
         from s2m2_ros.network import load_network
 
         load_network(file)  # says what is wrong with it
-        record = add_file(file, chosen, root, replace=replace)
+        record = add_file(file, chosen, root, license=license_of(file), replace=replace)
     print(f'license: {record.license or "unknown"}; SHA-256: {record.sha256}')
     print(f'{added_folder(root) / record.filename}: use it as checkpoint {record.name}')
     return 0

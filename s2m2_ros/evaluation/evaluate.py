@@ -17,7 +17,8 @@ from s2m2_ros.evaluation.metrics import (
     disparity_scores,
     sparsification_error,
 )
-from s2m2_ros.evaluation.pairs import DatasetError, FloatMap, Mask, Picture, StereoPair
+from s2m2_ros.evaluation.pairs import FloatMap, Mask, Picture, StereoPair
+from s2m2_ros.evaluation.truth import require_truth
 from s2m2_ros.geometry import DisparityMaps, Output
 from s2m2_ros.inference import MatchResult, StereoMatcher
 from s2m2_ros.pipeline import PairInput, PipelineOptions, PipelineState, StereoPipeline
@@ -89,11 +90,7 @@ def evaluate_pairs(
     if name.casefold() in (SGBM.casefold(), FILLED.casefold()):
         name = f'{name} (network)'
     for pair in pairs:
-        if not np.isfinite(pair.disparity).any():
-            raise DatasetError(
-                f'{pair.name}: not one pixel of the truth is known: all are 0, NaN, infinite or '
-                "beyond the width of the image; is it a disparity in pixels, in the file's units?"
-            )
+        require_truth(pair)
         estimates: dict[str, FloatMap] = {}
         scores: dict[str, MethodScores] = {}
         if match is not None:

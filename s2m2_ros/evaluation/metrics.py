@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -116,3 +118,10 @@ def _kept_mean(ordered: Tensor, step: int) -> Tensor:
 
 def _mean(values: Tensor) -> float:
     return float(values.double().mean()) if values.numel() else float('nan')
+
+
+def without_nan(value: Any) -> Any:
+    """Return a value for JSON, which knows no NaN and no infinity: null instead."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,7 +12,7 @@ import numpy as np
 
 from s2m2_ros.atomic_files import FileWriteError, write_atomically
 from s2m2_ros.evaluation.evaluate import MethodScores, PairReport
-from s2m2_ros.evaluation.metrics import DisparityScores, mean_scores
+from s2m2_ros.evaluation.metrics import DisparityScores, mean_scores, without_nan
 from s2m2_ros.evaluation.pictures import error_picture
 from s2m2_ros.io.images.image_files import disparity_picture, write_png
 
@@ -52,7 +52,7 @@ def write_json(file: Path, reports: list[PairReport], about: dict[str, Any]) -> 
         'pairs': {r.pair.name: {m: asdict(s) for m, s in r.scores.items()} for r in reports},
         'mean': {m: asdict(s) for m, s in mean_report(reports).items()},
     }
-    text = json.dumps(_without_nan(content), indent=2) + '\n'
+    text = json.dumps(without_nan(content), indent=2) + '\n'
     try:
         write_atomically(file, text.encode())
     except OSError as error:
@@ -125,9 +125,3 @@ def _mean_or_nan(scores: list[DisparityScores]) -> DisparityScores:
 def _known_mean(values: list[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
     return sum(known) / len(known) if known else float('nan')
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

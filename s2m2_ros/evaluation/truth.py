@@ -47,6 +47,8 @@ KNOWN_HEIGHTS = {
 # The images decide if the best candidate's mismatch is below this fraction of the next one's,
 # and against a known height if it is below a smaller fraction of its.
 CLEARLY_BETTER, BEYOND_DOUBT = 0.8, 0.5
+# Truth that these turn into a better one is in other units, or of exchanged images.
+FACTORS = (-1.0, 0.5, 0.25, 0.125, 0.0625, 2.0, 4.0)
 # So many rows are compared, and so many pixels have to be.
 COMPARED_ROWS, FEWEST_PIXELS = 64, 50
 
@@ -105,6 +107,27 @@ def load_pair(files: StereoFiles) -> StereoPair:
     with np.errstate(invalid='ignore'):
         disparity[np.abs(disparity) >= left.shape[1]] = np.nan
     return StereoPair(files.name, left, right, disparity, visible)
+
+
+def require_truth(pair: StereoPair) -> None:
+    """Raise DatasetError for a pair without one pixel of known truth."""
+    if not np.isfinite(pair.disparity).any():
+        raise DatasetError(
+            f'{pair.name}: not one pixel of the truth is known: all are 0, NaN, infinite or '
+            "beyond the width of the image; is it a disparity in pixels, in the file's units?"
+        )
+
+
+def better_factor(pair: StereoPair) -> float | None:
+    """Return by what the truth has to be multiplied to bring the views together, or None.
+
+    None if no factor does it clearly better than 1; -1 where left and right are exchanged.
+    """
+    compare = Comparison(pair.left, pair.right)
+    as_is = compare.mismatch(pair.disparity)
+    found = [compare.mismatch(pair.disparity * np.float32(factor)) for factor in FACTORS]
+    best = int(np.argmin(found))
+    return FACTORS[best] if found[best] < CLEARLY_BETTER * as_is else None
 
 
 def read_disparity(file: Path, *, scale: float = 1.0) -> FloatMap:

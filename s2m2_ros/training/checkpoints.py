@@ -34,6 +34,8 @@ class RunState:
     """Left pixels seen, in millions."""
     best_score: float = float('inf')
     """Lowest `ValidationScores.ranking` so far."""
+    best_step: int = 0
+    """Steps that had been done then."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ def load_last(folder: Path) -> dict[str, Any]:
         content = torch.load(file, map_location='cpu', weights_only=True)
     except FileNotFoundError as error:
         raise TrainingError(f'{file}: no such checkpoint to resume from') from error
+    except PermissionError as error:
+        raise TrainingError(f'{file}: cannot be read ({error.strerror})') from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise TrainingError(
             f'{file}: not a whole training checkpoint; start from weights alone with --init'
@@ -114,13 +118,6 @@ def save_weights(file: Path, weights: dict[str, Tensor], facts: dict[str, Any]) 
     """
     tensors = {name: value.detach().to('cpu', torch.float16) for name, value in weights.items()}
     write(file, {'state_dict': tensors, 'training': facts})
-
-
-def read_facts(file: Path) -> dict[str, Any]:
-    """Return the facts that `save_weights` wrote beside the weights; empty if there are none."""
-    content = torch.load(file, map_location='cpu', weights_only=True)
-    facts: dict[str, Any] = content.get('training', {})
-    return facts
 
 
 def write(file: Path, content: dict[str, Any]) -> None:

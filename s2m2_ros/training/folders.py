@@ -19,6 +19,7 @@ from s2m2_ros.evaluation.truth import load_pair, read_images
 from s2m2_ros.io.sources.stereo_sources import ImagePair, find_pairs
 from s2m2_ros.setting_names import SettingNames
 from s2m2_ros.training.batch import BatchSource, StereoBatch, stack
+from s2m2_ros.training.pair_check import check_labeled, check_unlabeled
 from s2m2_ros.training.procedural.photometric import augment
 from s2m2_ros.training.procedural.seeded_random import SeededRandom
 from s2m2_ros.training.read_ahead import Cutter, ReadAhead, Request
@@ -59,6 +60,10 @@ class FolderSource:
         self.files = [files for folder in folders for files in find_labeled_pairs(folder)]
         self.seed, self.device = seed, torch.device(device)
         self._ahead = ReadAhead(self._cutter, pinned=self.device.type == 'cuda')
+
+    def check(self) -> None:
+        """Read the pairs once, see `check_labeled`. Raises DatasetError."""
+        check_labeled(self.files)
 
     def announce(self, indices: Sequence[int], batch_size: int, height: int, width: int) -> None:
         """Start to cut these batches in the background; drop all others that were announced."""
@@ -103,6 +108,10 @@ class UnlabeledSource:
         """
         self.files = [pair for folder in folders for pair in find_pairs(folder, names=FOLDERS)]
         self.seed = seed
+
+    def check(self) -> None:
+        """Read the pairs once. Raises DatasetError if one cannot be used."""
+        check_unlabeled(self.files, _without_truth)
 
     def batch(self, index: int, batch_size: int, height: int, width: int) -> StereoBatch:
         """Return batch ``index`` of crops of height x width pixels, on the host."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from s2m2_ros.errors import S2M2Error
@@ -24,6 +26,10 @@ class Crop:
     width: int
     batch: int
 
+
+PAIRS = ('objects', 'texture_scale')
+FOLDER_LISTS = ('data_folders', 'unlabeled_folders')
+FOLDERS = (*FOLDER_LISTS, 'photographs')
 
 GPU_CROPS = (Crop(0.6, 224, 448, 32), Crop(0.9, 288, 576, 20), Crop(1.0, 320, 736, 14))
 """For one data-center GPU; more than half of the run on small crops."""
@@ -63,6 +69,20 @@ class TrainOptions:
     """Largest disparity of a scene as a fraction of the width."""
     texture_scale: tuple[float, float] = (0.25, 1.6)
     """Texels per pixel: finer than in validation, as photographs are."""
+    scenes_fraction: float = 0.5
+    """Of the batches, from procedural scenes, where there are folders of pairs."""
+    margins: float = 0.3
+    """Fraction of pairs with margins."""
+    data_folders: tuple[str, ...] = ()
+    """Absolute paths of folders of pairs with truth."""
+    unlabeled_folders: tuple[str, ...] = ()
+    """Absolute paths of folders of pairs without truth."""
+    photographs: str = ''
+    """Absolute path of a folder of images for textures."""
+    init_sha256: str = ''
+    """Of the file of weights that the run began with."""
+    license: str = ''
+    """Of the weights, as far as those that the run began with say it; empty: unknown."""
 
     @property
     def config(self) -> S2M2Config:
@@ -82,6 +102,22 @@ class TrainOptions:
         """Return plain numbers, lists and dictionaries, as a checkpoint holds them."""
         return asdict(self)
 
+    def as_facts(self) -> dict[str, Any]:
+        """Return `as_dictionary` for files that are passed on: of paths, the last names."""
+        facts = self.as_dictionary()
+        for name in FOLDER_LISTS:
+            facts[name] = [Path(folder).name for folder in facts[name]]
+        return {**facts, 'photographs': Path(self.photographs).name}
+
+    def continues(self, stored: Mapping[str, Any]) -> bool:
+        """Return whether a run with the options that `as_dictionary` gave can go on with these.
+
+        Folders may have moved, and earlier versions stored fewer options.
+        """
+        other = TrainOptions.from_dictionary(dict(stored))
+        compared = stored.keys() - set(FOLDERS)
+        return all(getattr(self, name) == getattr(other, name) for name in compared)
+
     @classmethod
     def from_dictionary(cls, values: dict[str, Any]) -> TrainOptions:
         """Return the options that `as_dictionary` gave.
@@ -91,8 +127,9 @@ class TrainOptions:
         """
         try:
             crops = tuple(Crop(**crop) for crop in values['crops'])
-            pairs = {name: tuple(values[name]) for name in ('objects', 'texture_scale')}
-            return cls(**{**values, **pairs, 'crops': crops})
+            names = [name for name in (*PAIRS, *FOLDER_LISTS) if name in values]
+            tuples = {name: tuple(values[name]) for name in names}
+            return cls(**{**values, **tuples, 'crops': crops})
         except (KeyError, TypeError) as error:
             raise TrainingError(
                 f'the checkpoint holds options of another version: {error}'
@@ -118,5 +155,9 @@ def validate(options: TrainOptions) -> None:
         raise TrainingError(f'--learning-rate must be above 0, not {options.learning_rate:g}')
     if not 0 <= options.average < 1:
         raise TrainingError(f'--average must be from 0 to below 1, not {options.average:g}')
+    for option in ('scenes_fraction', 'margins'):
+        value = getattr(options, option)
+        if not 0 <= value <= 1:
+            raise TrainingError(f'--{option.replace("_", "-")} must be from 0 to 1, not {value:g}')
     if options.seed < 0:
         raise TrainingError(f'--seed must be 0 or more, not {options.seed}')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib.util
 import json
 import logging
@@ -9,13 +11,14 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from torch import Tensor
 
-from s2m2_ros.evaluation.metrics import DisparityScores
-from s2m2_ros.training.checkpoints import RunState
-from s2m2_ros.training.options import TrainOptions
+from s2m2_ros.atomic_files import write_errors
+from s2m2_ros.evaluation.metrics import DisparityScores, without_nan
+from s2m2_ros.training.checkpoints import BEST, RunState
+from s2m2_ros.training.options import TrainingError, TrainOptions
 from s2m2_ros.training.validation import ValidationScores
 
 _logger = logging.getLogger(__name__)
@@ -29,7 +32,10 @@ class Progress:
     """Report one run: to the log, to ``log.jsonl``, and to TensorBoard and tqdm if installed."""
 
     def __init__(self, folder: Path, options: TrainOptions) -> None:
-        self._log = (folder / LOG).open('a', encoding='utf-8')
+        self._file = folder / LOG
+        with write_errors(self._file):
+            self._log = self._file.open('a', encoding='utf-8')
+        _require_alone(self._log, folder)
         self._board = _board(folder)
         self._bar = _bar()
         self._written = -math.inf
@@ -76,21 +82,47 @@ class Progress:
             ', the best so far' if better else '',
         )
 
+    def done(self, state: RunState, *, own_pairs: bool) -> None:
+        """Report the end of a run, and which weights are kept."""
+        _logger.info(
+            '%s: the averaged weights%s, the best on generated scenes of %d steps%s',
+            self._file.with_name(BEST),
+            f' of step {state.best_step}' * bool(state.best_step),
+            state.step,
+            '; scores there say nothing of your pairs: `s2m2 evaluate` does' * own_pairs,
+        )
+
     def close(self) -> None:
         """Close all files."""
-        self._log.close()
+        with contextlib.suppress(OSError):  # of a line that the disk did not take
+            self._log.close()
         if self._bar is not None:
             self._bar.close()
         if self._board is not None:
             self._board.close()
 
     def _line(self, kind: str, step: int, numbers: dict[str, Any]) -> None:
-        self._log.write(json.dumps({'kind': kind, 'step': step, **numbers}) + '\n')
-        self._log.flush()
+        line = json.dumps({'kind': kind, 'step': step, **without_nan(numbers)}) + '\n'
+        with write_errors(self._file):
+            self._log.write(line)
+            self._log.flush()
         if self._board is not None:
             for name, value in numbers.items():
                 if isinstance(value, float):
                     self._board.add_scalar(f'{kind}/{name}', value, step)
+
+
+def _require_alone(log: IO[str], folder: Path) -> None:
+    """Lock the log until it is closed. Raises TrainingError if another process has it."""
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        log.close()
+        raise TrainingError(
+            f"another process trains in '{folder}': wait for its end, or give another folder"
+        ) from error
+    except OSError:
+        pass  # a file system without locks
 
 
 def _bar() -> Any:

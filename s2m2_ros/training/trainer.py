@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from s2m2_ros.atomic_files import write_errors
+from s2m2_ros.errors import S2M2Error
 from s2m2_ros.network import S2M2, Stages, load_network
 from s2m2_ros.training import checkpoints
 from s2m2_ros.training.batch import BatchSource, StereoBatch
@@ -36,6 +39,9 @@ from s2m2_ros.training.validation import (
 )
 
 _logger = logging.getLogger(__name__)
+
+HOPELESS_STEPS = 20
+"""So many steps without one finite gradient end a run; a scale of float16 is found in fewer."""
 
 INFERENCE_STEPS = 3
 """Refinement steps in validation, as in use."""
@@ -88,6 +94,8 @@ class Trainer:
         self.state = RunState()
         self._saved = self._validated = 0.0
         self._resumed = False
+        self._saved_step = 0
+        self._left_out = torch.zeros((), device=settings.device)
         self.learner = _make_learner(options, settings, init)
         self._forward: Callable[..., Any] = self.learner.network.forward_all
         if settings.compile:
@@ -100,7 +108,7 @@ class Trainer:
             TrainingError: if there is none, or it belongs to a run with other options.
         """
         content = checkpoints.load_last(self.settings.folder)
-        if TrainOptions.from_dictionary(content['options']) != self.options:
+        if not self.options.continues(content['options']):
             raise TrainingError(
                 f'{self.settings.folder}: the checkpoint belongs to a run with other options; '
                 'give the same ones, or start from its weights with --init'
@@ -116,16 +124,17 @@ class Trainer:
         """
         if self.group.is_main and not self._resumed:
             checkpoints.require_no_run(self.settings.folder)
-        self.settings.folder.mkdir(parents=True, exist_ok=True)
+        with write_errors(self.settings.folder):
+            self.settings.folder.mkdir(parents=True, exist_ok=True)
         progress = Progress(self.settings.folder, self.options) if self.group.is_main else None
         started, before = time.monotonic(), self.state.elapsed
         self._saved = self._validated = before
-        first = self.state.step
+        first = self._saved_step = self.state.step
         if progress is not None:
             progress.baseline(validate_baseline(self.validation))
         try:
             while self.progress < 1.0 and not self._stops(first):
-                parts = self.step()
+                parts = self._guarded_step(progress)
                 elapsed = before + time.monotonic() - started
                 self.state.elapsed = self.group.broadcast(elapsed, self.settings.device)
                 if progress is not None:
@@ -133,11 +142,25 @@ class Trainer:
             if progress is not None:
                 self.validate(progress)
                 self.save()
+                progress.done(self.state, own_pairs=self._has_own_pairs)
             # torchrun ends all processes when one of them fails, be it at its very end.
             self.group.wait()
         finally:
             if progress is not None:
                 progress.close()
+
+    @property
+    def _has_own_pairs(self) -> bool:
+        return bool(self.options.data_folders or self.options.unlabeled_folders)
+
+    def _guarded_step(self, progress: Progress | None) -> dict[str, Tensor]:
+        """Take a step; where its pairs cannot be read, save those before it first."""
+        try:
+            return self.step()
+        except S2M2Error:
+            if progress is not None and self.state.step > self._saved_step:
+                self.save()
+            raise
 
     def _report(self, progress: Progress, parts: dict[str, Tensor]) -> None:
         """Log a step; validate and save when it is time."""
@@ -195,6 +218,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), self.options.clip)
         # Zeroed gradients instead of a test on the host, which would make the device wait.
         finite = norm.isfinite()
+        self._left_out += ~finite
         for parameter in learner.network.parameters():
             if parameter.grad is not None:
                 parameter.grad = torch.where(finite, parameter.grad, 0.0)
@@ -213,9 +237,11 @@ class Trainer:
         network = self.averaged_network()
         with self._autocast():
             scores = validate_network(network, self.validation, self.settings.device)
+        if not math.isfinite(scores.ranking):
+            raise self._diverged('the disparities of the network are no finite numbers')
         better = scores.ranking < self.state.best_score
         if better:
-            self.state.best_score = scores.ranking
+            self.state.best_score, self.state.best_step = scores.ranking, self.state.step
             facts = self.facts(scores)
             folder = self.settings.folder
             checkpoints.save_weights(
@@ -240,13 +266,41 @@ class Trainer:
             'megapixels': round(self.state.megapixels, 1),
             'seconds': round(self.state.elapsed),
             'device': _device_name(self.settings.device),
-            'options': json.dumps(self.options.as_dictionary(), sort_keys=True),
+            'license': self.options.license,
+            'options': json.dumps(self.options.as_facts(), sort_keys=True),
             'validation': json.dumps(scores.numbers(), sort_keys=True),
         }
 
     def save(self) -> None:
-        """Write the checkpoint that `resume` reads."""
+        """Write the checkpoint that `resume` reads.
+
+        Raises:
+            TrainingError: if no step since the one before had a finite gradient, or the file
+                cannot be written; the one before stays.
+        """
+        self._check_gradients()
         checkpoints.save_last(self.settings.folder, self.learner, self.state, self.options)
+        self._saved_step = self.state.step
+
+    def _check_gradients(self) -> None:
+        steps, left_out = self.state.step - self._saved_step, int(self._left_out)
+        self._left_out.zero_()
+        if left_out == steps >= HOPELESS_STEPS:
+            raise self._diverged(f'the gradients of the last {steps} steps are not finite')
+        if left_out:
+            _logger.warning(
+                '%d of the last %d steps were left out, since their gradients are not finite: '
+                'with many of them, take a lower --learning-rate',
+                *(left_out, steps),
+            )
+
+    def _diverged(self, what: str) -> TrainingError:
+        kept = self.settings.folder / checkpoints.LAST
+        return TrainingError(
+            f'the run failed at step {self.state.step}: {what}. Start another one with a '
+            f'--learning-rate below {self.options.learning_rate:g}'
+            + (f"; '{kept}' is of step {self._saved_step}" if kept.exists() else '')
+        )
 
     def _stops(self, first: int) -> bool:
         limit = self.settings.stop_after

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from s2m2_ros.network.checkpoint import CheckpointError, item_names, read_metadata
+from s2m2_ros.network.checkpoint import CheckpointError, item_names, read_facts, read_metadata
+from s2m2_ros.weights.registry import CHECKPOINTS
+from s2m2_ros.weights.verification import file_sha256
 
 BASELINE_WEIGHTS = (
     'these are baseline weights, trained for six hours on a CPU and seven minutes on a GPU: '
@@ -25,6 +26,23 @@ def is_trained_by_us(file: Path) -> bool:
         return 'training' in item_names(file)
     except CheckpointError:
         return False
+
+
+def license_of(file: Path) -> str:
+    """Return the license of the weights in ``file``, empty where it says none.
+
+    Files known by their SHA-256 have the one that they are published under. Raises WeightsError
+    if it cannot be read.
+    """
+    digest = file_sha256(file)
+    for checkpoint in CHECKPOINTS.values():
+        if digest.startswith(checkpoint.sha256_prefix):
+            return checkpoint.licence
+    try:
+        said = read_metadata(file).get('licence', '')
+    except CheckpointError:
+        said = ''
+    return said or str(_training(file).get('license', ''))
 
 
 def has_baseline_weights(file: Path) -> bool:
@@ -46,9 +64,8 @@ def caution(file: Path) -> str:
 
 
 def _training(file: Path) -> dict[str, Any]:
-    """Return the facts of the training in a ``.safetensors`` file; empty if there are none."""
+    """Return the facts of the training in a file; empty if there are none."""
     try:
-        training = json.loads(read_metadata(file).get('training', '{}'))
-    except (CheckpointError, ValueError):
+        return read_facts(file)
+    except CheckpointError:
         return {}
-    return training if isinstance(training, dict) else {}

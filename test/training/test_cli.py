@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 import s2m2_ros
@@ -64,6 +65,72 @@ def test_train_resume_and_export(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert '"baseline_weights": true' in read_metadata(file)['training']
     assert file.stat().st_size < 14e6
     assert 'wrote' in capsys.readouterr().out
+
+
+def write_scene(folder: Path, truth: float = 4) -> None:
+    """Write a pair of noise of 96x64 whose disparity is 4 everywhere."""
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 100, 3)).astype(np.uint8)
+    cv2.imwrite(str(folder / 'im0.png'), noise[:, :96])
+    cv2.imwrite(str(folder / 'im1.png'), noise[:, 4:])
+    cv2.imwrite(str(folder / 'disp0.pfm'), np.full((64, 96), truth, np.float32))
+
+
+def test_a_resumed_run_has_its_pairs_and_options_without_their_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs, run = tmp_path / 'pairs', str(tmp_path / 'run')
+    write_scene(pairs / 'a')
+    words = ['--data', str(pairs), '--scenes-fraction', '0', '--learning-rate', '1e-5']
+    assert main(['train', run, *TINY, *words]) == 0
+    again = ['train', run, '--resume', '--device', 'cpu', '--validation', '1x32x64']
+    assert main(again) == 0
+    assert main([*again, *words]) == 0
+    capsys.readouterr()
+    assert main([*again, '--learning-rate', '1e-4']) == 2
+    assert '--learning-rate: the run has 1e-05, not 0.0001' in capsys.readouterr().err
+    pairs.rename(tmp_path / 'moved')
+    assert main(again) == 2
+    assert f'{pairs}: no such folder' in capsys.readouterr().err
+    assert main([*again, '--data', str(tmp_path / 'moved')]) == 0
+
+
+def test_a_pair_that_cannot_be_learned_from_ends_the_run_before_it_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_scene(tmp_path / 'pairs' / 'good')
+    write_scene(tmp_path / 'pairs' / 'void', truth=4000)
+    run = tmp_path / 'run'
+    assert main(['train', str(run), *TINY, '--data', str(tmp_path / 'pairs')]) == 2
+    assert 'void: not one pixel of the truth is known' in capsys.readouterr().err
+    assert not run.exists()
+
+
+@pytest.mark.parametrize('option', ['--data', '--unlabeled'])
+def test_no_folder_at_all_is_an_error(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(['train', str(tmp_path / 'run'), *TINY, option])
+    assert f'argument {option}: expected at least one' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('licence', 'words', 'expected'),
+    [
+        ('CC BY-NC 4.0', [], 'CC BY-NC 4.0'),
+        ('CC BY-NC 4.0', ['--license', 'Other'], 'Other'),
+        ('', [], 'unknown'),
+    ],
+)
+def test_weights_keep_the_license_of_those_that_they_began_with(
+    licence: str, words: list[str], expected: str, tmp_path: Path
+) -> None:
+    init, run, file = (tmp_path / name for name in ('init.safetensors', 'run', 'x.safetensors'))
+    save_network(S2M2(S2M2Config.named('XS')), init, licence=licence)
+    assert main(['train', str(run), *TINY, '--init', str(init)]) == 0
+    assert main(['train', str(run), '--export', str(file), *words]) == 0
+    assert read_metadata(file)['licence'] == expected
 
 
 def test_preview_is_a_picture(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -15,15 +16,21 @@ import pytest
 import torch
 
 import s2m2_ros
+from s2m2_ros.atomic_files import FileWriteError
 from s2m2_ros.evaluation.metrics import disparity_scores
+from s2m2_ros.evaluation.pairs import DatasetError
 from s2m2_ros.network import load_network
+from s2m2_ros.network.checkpoint import CheckpointError, read_metadata
 from s2m2_ros.training import checkpoints
 from s2m2_ros.training.batch import StereoBatch
+from s2m2_ros.training.checkpoints import RunState
 from s2m2_ros.training.export import export_best
 from s2m2_ros.training.options import Crop, TrainingError, TrainOptions
 from s2m2_ros.training.procedural.scenes import SceneGenerator, scene_options
+from s2m2_ros.training.progress import Progress
 from s2m2_ros.training.trainer import RunSettings, Trainer
 from s2m2_ros.training.validation import SEED, ValidationScores
+from s2m2_ros.weights import license_of
 
 TINY = TrainOptions(
     channels=8, steps=6, crops=(Crop(0.5, 32, 64, 2), Crop(1.0, 64, 64, 1)), objects=(2, 3)
@@ -209,6 +216,143 @@ def test_a_gradient_that_is_not_finite_is_left_out(tmp_path: Path) -> None:
     trainer.source = OnePair(replace(pairs, left=pairs.left * torch.nan))
     trainer.step()
     assert all(bool(p.isfinite().all()) for p in trainer.learner.network.parameters())
+
+
+NOT_A_NUMBER = replace(TINY, steps=40, crops=(Crop(1.0, 32, 64, 2),))
+
+
+def nan_trainer(folder: Path) -> Trainer:
+    """Return a run that has saved a good step, and whose pairs are NaN from then on."""
+    trainer = make_trainer(folder, NOT_A_NUMBER)
+    folder.mkdir(exist_ok=True)
+    trainer.step()
+    trainer.save()
+    pairs = trainer.source.batch(0, 2, 32, 64)
+    trainer.source = OnePair(replace(pairs, left=pairs.left * torch.nan))
+    return trainer
+
+
+def test_a_run_without_finite_gradients_ends_and_keeps_what_was_saved(tmp_path: Path) -> None:
+    trainer = nan_trainer(tmp_path)
+    for _ in range(20):
+        trainer.step()
+    words = r'failed at step 21: the gradients of the last 20 steps.*--learning-rate below 0\.0004'
+    with pytest.raises(TrainingError, match=rf'{words}.*last\.ckpt.*is of step 1'):
+        trainer.save()
+    assert checkpoints.load_last(tmp_path)['state']['step'] == 1
+
+
+def test_steps_that_were_left_out_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = nan_trainer(tmp_path)
+    trainer.step()
+    trainer.source = SCENES
+    trainer.step()
+    with caplog.at_level(logging.WARNING):
+        trainer.save()
+    assert '1 of the last 2 steps were left out' in caplog.text
+    caplog.clear()
+    trainer.save()
+    assert not caplog.text
+    assert checkpoints.load_last(tmp_path)['state']['step'] == 3
+
+
+def test_weights_that_match_nothing_are_not_saved(tmp_path: Path) -> None:
+    make_trainer(tmp_path, stop_after=1).run()
+    trainer = make_trainer(tmp_path, stop_after=0)
+    trainer.resume()
+    next(iter(trainer.learner.average.weights.values())).fill_(torch.nan)
+    before = (tmp_path / checkpoints.LAST).read_bytes()
+    with pytest.raises(TrainingError, match='disparities of the network are no finite numbers'):
+        trainer.run()
+    assert (tmp_path / checkpoints.LAST).read_bytes() == before
+
+
+class Unreadable:
+    """Scenes whose third batch cannot be read."""
+
+    def batch(self, index: int, batch_size: int, height: int, width: int) -> StereoBatch:
+        if index == 2:
+            raise DatasetError('pairs/7: cannot be read')
+        return SCENES.batch(index, batch_size, height, width)
+
+
+def test_the_steps_before_an_unreadable_pair_are_saved(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, save_every=float('inf'))
+    trainer.source = Unreadable()
+    with pytest.raises(DatasetError, match='pairs/7'):
+        trainer.run()
+    resumed = make_trainer(tmp_path)
+    resumed.resume()
+    assert resumed.state.step == 2
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
+    progress = Progress(tmp_path, TINY)
+    with pytest.raises(TrainingError, match='another process trains in'):
+        make_trainer(tmp_path).run()
+    progress.close()
+    make_trainer(tmp_path, stop_after=1).run()
+
+
+def test_a_full_disk_is_said_with_the_name_of_the_log(tmp_path: Path) -> None:
+    (tmp_path / 'log.jsonl').symlink_to('/dev/full')
+    with pytest.raises(FileWriteError, match=r'log\.jsonl.*No space left'):
+        make_trainer(tmp_path).run()
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / 'run').touch()
+    with pytest.raises(FileWriteError, match=r"cannot write '.*run'"):
+        make_trainer(tmp_path / 'run').run()
+
+
+def test_the_log_is_json_also_where_a_loss_is_not_finite(tmp_path: Path) -> None:
+    progress = Progress(tmp_path, TINY)
+    progress.step(RunState(), 0.5, {'total': torch.tensor(torch.nan)})
+    progress.close()
+    line = (tmp_path / 'log.jsonl').read_text().splitlines()[-1]
+    assert '"total": null' in line
+
+
+def test_the_end_names_the_weights_and_their_step(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        make_trainer(tmp_path, replace(TINY, data_folders=('/pairs',))).run()
+    said = caplog.records[-1].getMessage()
+    assert f'{tmp_path / checkpoints.BEST}: the averaged weights of step 6' in said
+    assert 'scores there say nothing of your pairs' in said
+
+
+@pytest.mark.parametrize(
+    ('recorded', 'given', 'expected'),
+    [
+        ('Apache-2.0', '', 'Apache-2.0'),
+        ('CC BY-NC 4.0', '', 'CC BY-NC 4.0'),
+        ('', '', 'unknown'),
+        ('', 'Company', 'Company'),
+    ],
+)
+def test_exported_weights_have_the_license_of_their_beginning(
+    recorded: str, given: str, expected: str, tmp_path: Path
+) -> None:
+    make_trainer(tmp_path, replace(TINY, license=recorded), stop_after=0).run()
+    file = tmp_path / 'x.safetensors'
+    export_best(tmp_path, file, license=given)
+    assert read_metadata(file)['licence'] == expected
+    assert license_of(file) == expected
+
+
+def test_export_names_a_wrong_suffix_and_a_damaged_file(tmp_path: Path) -> None:
+    make_trainer(tmp_path, stop_after=0).run()
+    with pytest.raises(TrainingError, match=r"as \.safetensors, not 'x\.pth'"):
+        export_best(tmp_path, tmp_path / 'x.pth')
+    best = tmp_path / checkpoints.BEST
+    best.write_bytes(best.read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match=r'best\.pth'):
+        export_best(tmp_path, tmp_path / 'x.safetensors')
 
 
 def test_the_seed_of_the_validation_is_refused(tmp_path: Path) -> None:

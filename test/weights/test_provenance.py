@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from s2m2_ros.inference import StereoMatcher
 from s2m2_ros.inference.padding import Padding
 from s2m2_ros.network import S2M2, S2M2Config, load_network, save_network
 from s2m2_ros.training.checkpoints import save_weights
-from s2m2_ros.weights.provenance import caution, is_trained_by_us
+from s2m2_ros.weights.provenance import caution, is_trained_by_us, license_of
+from s2m2_ros.weights.registry import CHECKPOINTS
 
 
 @pytest.mark.parametrize('key', ['baseline_weights', 'stop_gap'])
@@ -71,3 +74,23 @@ def test_who_trained_a_pth_file(tmp_path: Path) -> None:
     assert is_trained_by_us(ours)
     assert not is_trained_by_us(tmp_path / 'damaged.pth')
     assert not is_trained_by_us(tmp_path / 'absent.safetensors')
+
+
+def test_the_license_is_what_the_file_says(tmp_path: Path) -> None:
+    network = S2M2(S2M2Config(8, 1))
+    said, facts, plain = (tmp_path / name for name in ('a.safetensors', 'b.pth', 'c.pth'))
+    save_network(network, said, licence='MIT')
+    save_weights(facts, network.state_dict(), {'license': 'CC BY-NC 4.0'})
+    torch.save(network.state_dict(), plain)
+    assert [license_of(file) for file in (said, facts, plain)] == ['MIT', 'CC BY-NC 4.0', '']
+
+
+def test_a_published_file_is_known_by_its_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / 'CH128NTR1.pth'
+    file.write_bytes(b'weights')
+    digest = hashlib.sha256(b'weights').hexdigest()
+    published = replace(CHECKPOINTS['S'], sha256_prefix=digest[:12])
+    monkeypatch.setitem(CHECKPOINTS, 'S', published)
+    assert license_of(file) == 'CC BY-NC 4.0'

@@ -5,6 +5,7 @@ from s2m2_ros.network.checkpoint.loading import (
     item_names,
     load_network,
     read_config,
+    read_facts,
     read_metadata,
 )
 from s2m2_ros.network.checkpoint.saving import save_network
@@ -14,6 +15,7 @@ __all__ = [
     'item_names',
     'load_network',
     'read_config',
+    'read_facts',
     'read_metadata',
     'save_network',
 ]

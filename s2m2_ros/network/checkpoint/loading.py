@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -102,6 +103,24 @@ def item_names(path: str | os.PathLike[str]) -> frozenset[str]:
     """
     content = _read(Path(path))
     return frozenset(str(key) for key in content) if isinstance(content, Mapping) else frozenset()
+
+
+def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what ``s2m2 train`` wrote about the training; empty where there is nothing.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged or of another kind.
+    """
+    file = Path(path)
+    content = _read(file)
+    if kind_of(file) is FileKind.SAFETENSORS:
+        try:
+            facts = json.loads(read_safetensors_metadata(file).get('training', '{}'))
+        except ValueError:
+            facts = {}
+    else:
+        facts = content.get('training') if isinstance(content, Mapping) else {}
+    return dict(facts) if isinstance(facts, Mapping) else {}
 
 
 def _read(file: Path) -> Any:
