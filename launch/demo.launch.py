@@ -22,7 +22,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from s2m2_ros.large_messages import PROFILE, default_environment
-from s2m2_ros.launch_arguments import Argument, check_names
+from s2m2_ros.launch_arguments import Argument, check_names, namespace
 
 HERE = Path(__file__).parent
 ARGUMENTS = (
@@ -32,9 +32,10 @@ ARGUMENTS = (
     ),
     Argument('rate', '2.0', 'Pairs per second.', kind=float),
 )
+NAMESPACE = namespace('Namespace of the player, the node and their topics.')
 # Arguments of stereo.launch.py, with the defaults of the demo.
 PASSED_ON = (
-    Argument('namespace', '', 'Namespace of the player, the node and their topics.'),
+    NAMESPACE,
     Argument('checkpoint', '', "Weights: a name that 's2m2 weights list' shows, or a file."),
     Argument('device', '', 'auto, cpu, cuda, cuda:1, ...'),
     Argument('backend', '', 'What computes the disparity, e.g. auto or sgbm.'),
@@ -45,9 +46,7 @@ PASSED_ON = (
 )
 
 
-def player_node(
-    values: Mapping[str, Any], namespace: str, environment: Mapping[str, str]
-) -> dict[str, Any]:
+def player_node(values: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the options of launch_ros's Node for the player; downloads the scenes if need be."""
     source, calibration = values['source'], values['calibration']
     if not source:
@@ -61,7 +60,7 @@ def player_node(
         'package': 's2m2_ros',
         'executable': 'stereo_player',
         'name': 'stereo_player',
-        'namespace': namespace,
+        'namespace': values['namespace'],
         'parameters': [
             {
                 'source': ParameterValue(source, value_type=str),
@@ -81,10 +80,9 @@ def launch_all(context: LaunchContext) -> list[Any]:
     check_names(Path(__file__), names)
     values = {
         argument.name: argument.value(LaunchConfiguration(argument.name).perform(context))
-        for argument in ARGUMENTS
+        for argument in (*ARGUMENTS, NAMESPACE)
     }
-    namespace = LaunchConfiguration('namespace').perform(context)
-    player = Node(**player_node(values, namespace, context.environment))
+    player = Node(**player_node(values, context.environment))
     stereo = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(HERE / 'stereo.launch.py')),
         launch_arguments=[(a.name, LaunchConfiguration(a.name)) for a in PASSED_ON],

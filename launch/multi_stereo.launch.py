@@ -29,6 +29,7 @@ from s2m2_ros.launch_arguments import (
     Argument,
     check_names,
     existing_file,
+    namespace,
     node_parameters,
     passed_on,
     stereo_node_options,
@@ -43,7 +44,7 @@ ARGUMENTS = (
         str(CONFIG / 'multi_stereo.yaml'),
         'YAML file with the cameras, their topics and parameters, and those of the node.',
     ),
-    Argument('namespace', '', 'Namespace of the node; those of the cameras lie below it.'),
+    namespace('Namespace of the node; those of the cameras lie below it.'),
     Argument(
         'params_file',
         str(CONFIG / 'stereo.yaml'),

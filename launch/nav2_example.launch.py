@@ -28,7 +28,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from s2m2_ros.launch_arguments import Argument, existing_file, require_package
+from s2m2_ros.launch_arguments import Argument, existing_file, load_yaml, require_package
 
 HERE = Path(__file__).parent
 OBSTACLE_LAYER = HERE.parent / 'config' / 'nav2_obstacle_layer.yaml'
@@ -101,7 +101,7 @@ def launch_all(context: LaunchContext) -> list[Any]:
         'nav2_params_file',
         values['nav2_params_file'] or str(nav2 / 'params' / 'nav2_params.yaml'),
     )
-    content = merged(yaml.safe_load(base.read_text()), yaml.safe_load(layer.read_text()))
+    content = merged(load_yaml(base), load_yaml(layer))
     # Not deleted: Nav2's nodes read it when they start, and again when they are respawned.
     with tempfile.NamedTemporaryFile('w', suffix='.yaml', delete=False) as file:
         yaml.safe_dump(content, file)

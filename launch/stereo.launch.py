@@ -23,24 +23,26 @@ from s2m2_ros.launch_arguments import (
     check_names,
     existing_file,
     input_remappings,
+    namespace,
     node_parameters,
     parameter,
     passed_on,
     require_package,
     stereo_node_options,
+    topic,
 )
 
 SHARE = Path(__file__).parents[1]
 CONFIG = SHARE / 'config'
 
 ARGUMENTS = (
-    Argument('namespace', '', 'Namespace of the node and its topics; one for each camera.'),
-    Argument('left_image', 'left/image_rect', 'Topic of the left images.'),
-    Argument('right_image', 'right/image_rect', 'Topic of the right images.'),
-    Argument('left_camera_info', 'left/camera_info', 'Topic of the left calibration.'),
-    Argument('right_camera_info', 'right/camera_info', 'Topic of the right calibration.'),
-    Argument('color_image', 'color/image_rect', 'Topic of the images of a color camera.'),
-    Argument('color_camera_info', 'color/camera_info', 'Topic of its calibration.'),
+    namespace('Namespace of the node and its topics; one for each camera.'),
+    topic('left_image', 'left/image_rect', 'Topic of the left images.'),
+    topic('right_image', 'right/image_rect', 'Topic of the right images.'),
+    topic('left_camera_info', 'left/camera_info', 'Topic of the left calibration.'),
+    topic('right_camera_info', 'right/camera_info', 'Topic of the right calibration.'),
+    topic('color_image', 'color/image_rect', 'Topic of the images of a color camera.'),
+    topic('color_camera_info', 'color/camera_info', 'Topic of its calibration.'),
     Argument(
         'params_file',
         str(CONFIG / 'stereo.yaml'),

@@ -17,6 +17,7 @@ from s2m2_ros.launch_arguments import (
     input_remappings,
     load_yaml,
     suggestion,
+    why_no_target,
 )
 from s2m2_ros.text_safety import safe_text
 
@@ -90,9 +91,12 @@ def read_rigs(path: Path) -> CameraRigs:
 
 
 def _topic(path: Path, value: Any, what: str) -> str:
-    if not isinstance(value, str) or not value.strip('/ ') or value != value.strip():
-        raise LaunchArgumentError(f"'{path}': {what} is {safe_text(repr(value))}, no topic")
-    return value
+    reason = why_no_target(value) if isinstance(value, str) else 'it is no text'
+    if reason:
+        raise LaunchArgumentError(
+            f"'{path}': {what} is {safe_text(repr(value))}, no topic: {reason}"
+        )
+    return str(value)
 
 
 def _check_keys(path: Path, content: Any, known: Collection[str], what: str) -> None:

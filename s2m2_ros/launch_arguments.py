@@ -16,6 +16,8 @@ import yaml
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.large_messages import PROFILE, default_environment
+from s2m2_ros.ros_names import why_no_namespace, why_no_topic
+from s2m2_ros.text_safety import safe_text
 
 TRUE = frozenset({'true', '1', 'yes', 'on'})
 FALSE = frozenset({'false', '0', 'no', 'off'})
@@ -41,6 +43,7 @@ class Argument(NamedTuple):
         kind: what the text is converted to: str, int, float or bool.
         choices: the values allowed, in lower case; empty for any.
         passed_on: whether the node has a parameter of this name, which a value sets.
+        named: for names: returns the text as ROS takes it; ValueError says why it is none.
 
     """
 
@@ -50,12 +53,15 @@ class Argument(NamedTuple):
     kind: type = str
     choices: tuple[str, ...] = ()
     passed_on: bool = False
+    named: Callable[[str], str] | None = None
 
     def value(self, text: str) -> Any:
         """Return the text as a value of the kind; None if it is empty and not a string."""
         text = text.strip()
         if self.choices and (text or not self.passed_on):
             return self._choice(text)
+        if self.named is not None:
+            return self._name(self.named, text)
         if self.kind is str:
             return text
         if not text:
@@ -68,12 +74,53 @@ class Argument(NamedTuple):
                 f"{self.name}:='{text}' must be {kinds[self.kind]}"
             ) from None
 
+    def _name(self, named: Callable[[str], str], text: str) -> str:
+        try:
+            return named(text)
+        except ValueError as error:
+            raise LaunchArgumentError(
+                f"{self.name}:='{safe_text(text)}' cannot be used: {error}"
+            ) from None
+
     def _choice(self, text: str) -> str:
         if text.lower() not in self.choices:
             raise LaunchArgumentError(
                 f"{self.name}:='{text}' must be one of {', '.join(self.choices)}"
             )
         return text.lower()
+
+
+def why_no_target(text: str) -> str | None:
+    """Return why no input can be remapped to this topic, which may be private (~/); else None.
+
+    rcl would end the node with no word on what is wrong with the remapping.
+    """
+    return why_no_topic(text.removeprefix('~/'))
+
+
+def topic_name(text: str) -> str:
+    """Return the text if an input can be remapped to it; ValueError says why not."""
+    if reason := why_no_target(text):
+        raise ValueError(reason)
+    return text
+
+
+def namespace_name(text: str) -> str:
+    """Return the namespace without a slash at its end; ValueError if it is none."""
+    name = text.rstrip('/') or text
+    if reason := why_no_namespace(name):
+        raise ValueError(reason)
+    return name
+
+
+def topic(name: str, default: str, description: str) -> Argument:
+    """Return the argument that names a topic of a camera."""
+    return Argument(name, default, description, named=topic_name)
+
+
+def namespace(description: str) -> Argument:
+    """Return the argument `namespace`; empty is the root."""
+    return Argument('namespace', '', description, named=namespace_name)
 
 
 def parameter(name: str, kind: type, description: str, choices: tuple[str, ...] = ()) -> Argument:

@@ -6,7 +6,9 @@ import itertools
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.launch_arguments import LaunchArgumentError, parameter_sections
@@ -36,8 +38,30 @@ def init_rclpy(arguments: Sequence[str] | None) -> None:
     try:
         rclpy.init(args=None if arguments is None else list(arguments))
     except (RuntimeError, ValueError) as error:  # what rclpy raises for arguments
-        # Behind the reason stands where in its own sources it was found.
-        raise RosArgumentError(utf8_text(error).partition(', at /')[0]) from error
+        raise RosArgumentError(_reason(error)) from error
+
+
+@contextmanager
+def creating_node(context: Any = None) -> Iterator[None]:
+    """Raise RosArgumentError for arguments of which rclpy makes no node.
+
+    They pass `init_rclpy`: a namespace that ends with a slash, a wrong type for a parameter of
+    rclpy's own, such as use_sim_time. `context`: the node's, None for the default.
+    """
+    import rclpy
+    from rclpy.exceptions import ParameterException
+
+    try:
+        yield
+    except (RuntimeError, ParameterException) as error:
+        if not rclpy.ok(context=context):
+            raise  # asked to stop meanwhile
+        raise RosArgumentError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return why, without where in the sources of rcl it was found."""
+    return utf8_text(error).partition(', at /')[0]
 
 
 def unused_parameter_files(arguments: Sequence[str] | None, node: str) -> list[str]:

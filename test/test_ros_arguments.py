@@ -63,6 +63,24 @@ def test_what_is_no_argument_ends_the_start(module: str, arguments: list[str], w
 
 
 @pytest.mark.parametrize('module', MODULES)
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['-r', '__ns:=/front/'], "namespace must not end with a '/'"),
+        (['-p', 'use_sim_time:=1'], "parameter 'use_sim_time' to '1' of type 'INTEGER'"),
+    ],
+)
+def test_what_makes_no_node_ends_the_start(module: str, arguments: list[str], words: str) -> None:
+    """Parsing accepts these."""
+    done = start(module, '--ros-args', *arguments)
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if '[FATAL]' in line)
+    assert words in line
+    assert ', at /' not in line
+    assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize('module', MODULES)
 def test_the_name_of_the_program_may_come_first(module: str) -> None:
     """As programs hand on sys.argv: only what comes behind it cannot be used."""
     code = f'import sys; from s2m2_ros.{module} import main; sys.exit(main(sys.argv))'

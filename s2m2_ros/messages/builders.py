@@ -24,6 +24,7 @@ from s2m2_ros.geometry import (
 )
 from s2m2_ros.geometry import RegionOfInterest as Window
 from s2m2_ros.io.message_data import BIG_ENDIAN_HOST, fill, fill_image
+from s2m2_ros.messages.camera_info import IDENTITY, UNDISTORTED, rectified_matrix
 from s2m2_ros.messages.depth_encodings import METERS, MILLIMETERS, millimeters
 from s2m2_ros.messages.disparity_color import disparity_colors
 from s2m2_ros.messages.message_classes import message_class, new_message
@@ -89,24 +90,23 @@ def uncertainty_message(outputs: HostOutputs, header: Header) -> Image:
     return _image(outputs.arrays[Output.UNCERTAINTY], '32FC1', header)
 
 
-def depth_camera_info(
-    left_info: CameraInfo, header: Header, *, rectified: bool = False
-) -> CameraInfo:
-    """Return the left camera's calibration with the depth image's header.
+def depth_camera_info(left_info: CameraInfo, header: Header, *, raw: bool = False) -> CameraInfo:
+    """Return the left camera's calibration, as it describes the depth image, with its header.
 
-    Of an image that was ``rectified`` here, K, D and R are those of the rectified image.
-    ``P[3]`` is 0 whatever the driver wrote: the image and the points lie in the left camera's own
-    frame, and a consumer would shift them by ``-P[3] / fx``.
+    K, D and R are those of the rectified image, whoever rectified it: image_proc and drivers send
+    it with those of the raw one, and consumers read either K or P. Those of a ``raw`` image stay.
+    ``P[3]`` and ``P[7]`` are 0 whatever the driver wrote: the image and the points lie in the left
+    camera's own frame, and a consumer would shift them by ``-P[3] / fx``.
     """
     info = copy(left_info)
     info.header = header
     P = [float(value) for value in left_info.p]
-    P[3] = 0.0
+    P[3] = P[7] = 0.0
     info.p = P
-    if rectified:
-        info.k = [P[0], 0.0, P[2], 0.0, P[5], P[6], 0.0, 0.0, 1.0]
-        info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-        info.d = [0.0] * len(left_info.d)
+    if not raw:
+        info.k = rectified_matrix(P)
+        info.r = IDENTITY
+        info.distortion_model, info.d = UNDISTORTED
     return info
 
 
@@ -134,17 +134,13 @@ def registered_camera_info(
         raise ValueError('the calibration of the target camera is missing')
     stamped = _header(header, target.frame_id)
     shared = bool(target.tx or target.ty)
-    info = depth_camera_info(color_info, stamped, rectified=not target.is_raw)
-    P = list(info.p)
+    info = depth_camera_info(color_info, stamped, raw=target.is_raw)
     if shared:
-        P = list(color_info.p)
-    elif target.is_raw and not any(P):
+        info.p = list(color_info.p)
+    elif target.is_raw and not any(info.p):
         # Drivers of single cameras may leave P empty, which consumers of depth read.
         K = list(color_info.k)
-        P = [*K[:3], 0.0, *K[3:6], 0.0, *K[6:], 0.0]
-    else:
-        P[7] = 0.0
-    info.p = P
+        info.p = [*K[:3], 0.0, *K[3:6], 0.0, *K[6:], 0.0]
     return info
 
 

@@ -71,8 +71,7 @@ def _cloud(source: MessageSource) -> PointCloud2:
 
 
 def _left_info(source: MessageSource) -> CameraInfo:
-    rectified = source.outputs.rectified
-    return messages.depth_camera_info(source.left_info, source.header, rectified=rectified)
+    return messages.depth_camera_info(source.left_info, source.header)
 
 
 def _compressed_cloud(name: str, description: str) -> OutputTopic:
@@ -113,7 +112,8 @@ OUTPUT_TOPICS: Mapping[str, OutputTopic] = {
         CAMERA_INFO,
         frozenset(),
         _left_info,
-        'the calibration of the depth image; subscribing to it alone starts no matching',
+        'the calibration of the depth image: K is that of P, without distortion, whoever '
+        'rectified the images; subscribing to it alone starts no matching',
     ),
     'depth/uncertainty': OutputTopic(
         IMAGE,

@@ -127,8 +127,14 @@ class Parameters:
     def _declare_table(self, table: type[Any]) -> None:
         for option in fields(table):
             default = option.default
-            value = list(default) if isinstance(default, tuple) else default
-            self._declare(option.name, value, descriptor(option.name, default))
+            value, ignore = default, False
+            if isinstance(default, tuple):
+                given = self._given.get(option.name)
+                # An empty array of a file has no type: rclpy takes it for no value.
+                value, ignore = list(default), given is not None and given.value is None
+            self._declare(
+                option.name, value, descriptor(option.name, default), ignore_override=ignore
+            )
 
     def _declare_camera(self, camera: str) -> CameraSettings:
         for name in PER_CAMERA:
@@ -157,9 +163,16 @@ class Parameters:
                 values[name] = self._node.get_parameter(prefix + alias).value
         return values
 
-    def _declare(self, name: str, default: Any, described: ParameterDescriptor) -> None:
+    def _declare(
+        self,
+        name: str,
+        default: Any,
+        described: ParameterDescriptor,
+        *,
+        ignore_override: bool = False,
+    ) -> None:
         try:
-            self._node.declare_parameter(name, default, described)
+            self._node.declare_parameter(name, default, described, ignore_override)
         except Exception as error:  # rclpy's several classes for a wrong type or range
             raise ParameterError(f"parameter '{name}': {safe_text(error)}") from error
 

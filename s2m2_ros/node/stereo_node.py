@@ -29,6 +29,7 @@ from s2m2_ros.node.parameters import Settings
 from s2m2_ros.node.device_memory import reset_peak_device_memory
 from s2m2_ros.node.service_guard import ServiceGuard
 from s2m2_ros.node.worker import Worker
+from s2m2_ros.ros_arguments import creating_node
 from s2m2_ros.text_safety import safe_text
 
 # Seconds between checks for a shutdown request while the worker loads a network.
@@ -68,8 +69,12 @@ class StereoNode(Node):  # type: ignore[misc]  # rclpy has no types
     """
 
     def __init__(self, **node_arguments: Any) -> None:
-        """Declare the parameters; raises ParameterError if one has an impossible value."""
-        super().__init__('stereo_node', **node_arguments)
+        """Declare the parameters; raises ParameterError if one has an impossible value.
+
+        Raises RosArgumentError for a name, namespace or parameter of rclpy's that it rejects.
+        """
+        with creating_node(node_arguments.get('context')):
+            super().__init__('stereo_node', **node_arguments)
         self._table = Parameters(self)
         self._faults = FaultLog(log_to(self.get_logger(), self.context))
         self._supervisor = MatcherSupervisor(self._faults)

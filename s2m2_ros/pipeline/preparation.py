@@ -28,6 +28,7 @@ UNDECIDED = (
     'whether the images were rectified already; they are taken as rectified. Set rectify to true '
     'or false'
 )
+RECTIFIED_ALREADY = 'If the images are rectified already, set rectify to false'
 RECTIFYING = '{left} and {right} are raw images: they are rectified here'
 
 
@@ -160,9 +161,13 @@ def _are_raw(
     names = (pair.left_name.rpartition('/')[2], pair.right_name.rpartition('/')[2])
     if all('raw' in name and 'rect' not in name for name in names):
         return True
+    try:
+        rectifiers = [state.rectifiers.get(model, 'cpu') for model in raw]
+    except CalibrationError as error:
+        raise CalibrationError(f'{error}. {RECTIFIED_ALREADY}') from error
     after = [
-        gray(rectified(image, state.rectifiers.get(model, 'cpu')))
-        for image, model in zip((left, right), raw, strict=True)
+        gray(rectified(image, rectifier))
+        for image, rectifier in zip((left, right), rectifiers, strict=True)
     ]
     return rectification_helps(examine(gray(left), gray(right)), examine(after[0], after[1]))
 

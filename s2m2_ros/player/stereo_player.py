@@ -33,7 +33,7 @@ from s2m2_ros.player.player_parameters import (
 )
 from s2m2_ros.player.ros_messages import PlayedMessages, stereo_messages
 from s2m2_ros.player.static_transforms import broadcast
-from s2m2_ros.ros_arguments import init_rclpy, unused_parameter_files
+from s2m2_ros.ros_arguments import creating_node, init_rclpy, unused_parameter_files
 from s2m2_ros.text_safety import utf8_text
 
 USAGE = """usage: stereo_player --ros-args -p source:=FOLDER_OR_RECORDING ...
@@ -61,7 +61,8 @@ class StereoPlayer(Node):  # type: ignore[misc]  # rclpy has no types
 
     def __init__(self, **node_arguments: Any) -> None:
         """Declare the parameters; raises :class:`S2M2Error` if what they name cannot be played."""
-        super().__init__(NAME, **node_arguments)
+        with creating_node(node_arguments.get('context')):
+            super().__init__(NAME, **node_arguments)
         self.options: PlayerOptions = declare_options(self)
         self._raw = publishes_raw(self.options)
         self.source: PairSource = source_of(self.options)

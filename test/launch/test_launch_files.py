@@ -187,12 +187,35 @@ def test_options_of_the_process() -> None:
         ({'autostart': 'maybe'}, r"autostart:='maybe' must be true or false"),
         ({'rviz': 'ture'}, r"rviz:='ture' must be true or false"),
         ({'log_level': 'loud'}, r"log_level:='loud' must be one of debug, info"),
+        ({'left_image': ''}, r"left_image:='' cannot be used: it is empty"),
+        ({'left_image': '/left camera'}, 'left_image.* use letters, digits, underscores'),
+        ({'right_image': '/cam-1/image'}, 'right_image.* use letters, digits, underscores'),
+        ({'left_camera_info': '/left/'}, 'left_camera_info.* ends with a slash'),
+        ({'right_camera_info': '~/'}, 'right_camera_info.* it is empty'),
+        ({'color_image': '/1st'}, 'color_image.* a digit follows a slash'),
+        ({'color_camera_info': '//info'}, 'color_camera_info.* two slashes'),
+        ({'namespace': 'front-left'}, r"namespace:='front-left' cannot be used: use letters"),
         ({'params_file': '/no/such.yaml'}, r"params_file:='/no/such\.yaml': there is no such"),
         ({'params_file': ''}, r"params_file:=''"),
     ],
 )
 def test_unusable_values_start_nothing(arguments: dict[str, str], told: str) -> None:
     assert re.search(told, refusal(STEREO, **arguments))
+
+
+@pytest.mark.parametrize(
+    ('namespace', 'taken'), [('front/', 'front'), ('/front/', '/front'), ('/', '/'), ('', '')]
+)
+def test_a_slash_at_the_end_of_a_namespace_is_left_out(namespace: str, taken: str) -> None:
+    (stereo,) = started(STEREO, namespace=namespace)
+    assert stereo.namespace == taken
+    nodes = started(DEMO, source='x', rviz='false', namespace=namespace)
+    assert [node.namespace for node in nodes] == [taken, taken]
+
+
+def test_topics_may_be_private() -> None:
+    (node,) = started(STEREO, left_image='~/left')
+    assert dict(node.remappings)['left/image_rect/compressed'] == '~/left/compressed'
 
 
 def test_demo_refuses_what_stereo_refuses_before_it_plays() -> None:
@@ -415,6 +438,10 @@ def generate_launch_description():
     assert asked['node_names'] == [stereo.name]
     assert (asked['bond_timeout'], asked['autostart']) == (0.0, True)
     assert asked['use_sim_time'] is True
+    broken = tmp_path / 'broken.yaml'
+    broken.write_text('local_costmap: [')
+    for argument in ('obstacle_layer', 'nav2_params_file'):
+        assert str(broken) in refusal(NAV2, **{argument: str(broken)})
     alone, _ = start(lifecycle_manager='off')
     assert alone.parameters == [str(layer), {'use_sim_time': True}]
     assert "lifecycle_manager:='x'" in refusal(NAV2, lifecycle_manager='x')

@@ -159,13 +159,30 @@ class TestImages:
         left = CameraInfo(width=100, height=2, binning_x=2, distortion_model='plumb_bob')
         left.header.frame_id = 'elsewhere'
         left.p = [float(i) for i in range(12)]
+        left.k, left.d = [0.0, 0, 2, 0, 5, 6, 0, 0, 1], [0.0] * 5
+        left.r = [1.0, 0, 0, 0, 1, 0, 0, 0, 1]
         info = messages.depth_camera_info(left, HEADER)
         assert info.header == HEADER
         assert left.header.frame_id == 'elsewhere'
-        # The image lies in the left camera's own frame: its P[3] is 0 (it was 3 here).
-        assert (list(info.p), left.p[3]) == ([0.0, 1, 2, 0, 4, 5, 6, 7, 8, 9, 10, 11], 3.0)
+        # The image lies in the left camera's own frame: P[3] and P[7] are 0 (3 and 7 here).
+        assert (list(info.p), left.p[3]) == ([0.0, 1, 2, 0, 4, 5, 6, 0, 8, 9, 10, 11], 3.0)
         left.header, left.p = HEADER, info.p
         assert info == left
+
+    @pytest.mark.parametrize('distortion_model', ['plumb_bob', 'equidistant', ''])
+    def test_consumers_that_read_k_and_those_that_read_p_see_one_camera(
+        self, distortion_model: str
+    ) -> None:
+        """image_proc sends rectified images with the K, D and R of the raw ones."""
+        left = CameraInfo(width=640, height=480, distortion_model=distortion_model)
+        left.k = [500.0, 0, 310, 0, 505, 250, 0, 0, 1]
+        left.d, left.r = [-0.3, 0.1, 0.0, 0.0], [0.0, 1, 0, 1, 0, 0, 0, 0, -1]
+        left.p = [420.0, 0, 330, 0, 0, 420, 240, 0, 0, 0, 1, 0]
+        info = messages.depth_camera_info(left, HEADER)
+        assert list(info.k) == [420.0, 0, 330, 0, 420, 240, 0, 0, 1]
+        assert list(info.r) == [1.0, 0, 0, 0, 1, 0, 0, 0, 1]
+        assert (info.distortion_model, list(info.d)) == ('plumb_bob', [0.0] * 5)
+        assert (left.k[0], left.distortion_model) == (500.0, distortion_model)
 
     def test_confidence_and_masks(self) -> None:
         result = outputs()

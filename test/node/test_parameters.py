@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from rclpy.context import Context
 
 from s2m2_ros.geometry import RegionOfInterest, VoxelGrid
 from s2m2_ros.io.images.image_files import write_png
-from s2m2_ros.node.parameter_declaration import descriptor, unknown_parameters
+from s2m2_ros.node.parameter_declaration import Parameters, descriptor, unknown_parameters
 from s2m2_ros.node.parameters import CONSTRAINTS, ParameterError, Settings, type_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -271,3 +273,22 @@ def test_off_as_yaml_reads_it_turns_the_temporal_filter_off() -> None:
     assert Settings(temporal_filter=False).temporal_filter == 'off'  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match='temporal_filter = True must be of type string'):
         Settings(temporal_filter=True)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize('name', ['roi', 'mask_polygon', 'cameras'])
+def test_an_empty_array_of_a_file_is_none_at_all(name: str, tmp_path: Path) -> None:
+    """`ros2 param set roi []` is taken, so what `ros2 param dump` writes then must be too."""
+    path = tmp_path / 'dumped.yaml'
+    path.write_text(f'/**: {{ros__parameters: {{{name}: [], max_depth: 4.0}}}}')
+    context = Context()
+    rclpy.init(context=context, args=['--ros-args', '--params-file', str(path)])
+    try:
+        node = rclpy.create_node('stereo_node', context=context)
+        table = Parameters(node)
+        value = node.get_parameter(name).value
+        node.destroy_node()
+    finally:
+        context.shutdown()
+    assert list(value) == {'roi': [0] * 4, 'mask_polygon': [0.0] * 2, 'cameras': ['']}[name]
+    assert table.settings.max_depth == 4.0
+    assert table.sharing.is_plain

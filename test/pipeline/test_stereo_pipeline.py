@@ -306,6 +306,20 @@ class TestRawCameras:
         assert not outputs.rectified
         assert np.nanmedian(self.depth(outputs)) == pytest.approx(2.5, rel=0.02)
 
+    @pytest.mark.parametrize(
+        'changes', [{'distortion_model': 'thin_prism'}, {'D': (0.1, 0.0, 0.0)}]
+    )
+    def test_a_raw_calibration_that_cannot_be_used_need_not_be(
+        self, pipeline: StereoPipeline, changes: dict[str, Any]
+    ) -> None:
+        """Rectified images, whose driver has a model of distortion of its own."""
+        left, right = (replace(model, **changes) for model in self.models())
+        given = replace(smooth_pair(), calibration=(left, right))
+        with pytest.raises(CalibrationError, match='rectified already, set rectify to false'):
+            process(pipeline, given)
+        depth = self.depth(process(pipeline, given, rectify='false'))
+        assert np.nanmedian(depth) == pytest.approx(2.5, rel=0.02)
+
     def test_the_parameter_decides(self, pipeline: StereoPipeline) -> None:
         raw = self.pair('/l/image', '/r/image')
         assert process(pipeline, raw, rectify='true').rectified
