@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from s2m2_ros.errors import S2M2Error
+from s2m2_ros.freed_memory import keep_freed_memory
 from s2m2_ros.inference.benchmark import hardware
 from s2m2_ros.large_messages import PROFILE, default_environment
-from s2m2_ros.freed_memory import keep_freed_memory
 from s2m2_ros.shared_files import shared_file
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -42,6 +42,7 @@ from rclpy.serialization import deserialize_message
 from s2m2_ros.msg import InferenceStats
 from sensor_msgs.msg import CameraInfo, Image
 
+from s2m2_ros.freed_memory import keep_freed_memory
 from s2m2_ros.geometry import (
     Output,
     OutputOptions,
@@ -56,7 +57,6 @@ from s2m2_ros.large_messages import default_environment
 from s2m2_ros.messages.builders import CloudMemory
 from s2m2_ros.messages.output_topics import OUTPUT_TOPICS, REGISTERED, MessageSource
 from s2m2_ros.node.outputs.topic_types import STATS, TYPES
-from s2m2_ros.freed_memory import keep_freed_memory
 from s2m2_ros.pipeline import PairOutputs
 from s2m2_ros.pipeline.stereo_pipeline import DISPARITY_RESOLUTION
 

@@ -15,8 +15,8 @@ PACKAGE = SOURCE / 's2m2_ros'
 # Modules beside the packages, usable by all of them.
 BASE = {
     'errors', 'atomic_files', 'optional_packages', 'shared_files', 'large_messages',
-    'launch_arguments', 'executable', 'freed_memory', 'home_folder', 'text_safety', 'logging_bridge',
-    'regular_files', 'camera_rigs', 'confidence_files', 'confidence_tables',
+    'launch_arguments', 'executable', 'home_folder', 'text_safety', 'logging_bridge',
+    'freed_memory', 'regular_files', 'camera_rigs', 'confidence_files', 'confidence_tables',
     'plain_yaml', 'ros_arguments', 'ros_names', 'setting_names', 'compiled_library',
 }  # fmt: skip
 # What each package may import, apart from itself and BASE. CONTRIBUTING.md shows the same table.

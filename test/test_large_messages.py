@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -11,6 +14,12 @@ from s2m2_ros.demo.isolation import confine
 from support.processes import SOURCE
 
 PROFILE = SOURCE / large_messages.PROFILE
+
+
+class _Usage(NamedTuple):
+    free: int
+
+
 NEW, OLD = 'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'
 
 
@@ -84,3 +93,30 @@ def test_the_demo_and_the_tests_use_it(
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         expected: str(PROFILE),
     }
+
+
+def test_a_process_takes_the_profile_where_the_user_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, 'environ', {'ROS_DISTRO': 'kilted'})
+    assert large_messages.provide_profile() == []
+    assert os.environ[NEW] == str(PROFILE)
+    monkeypatch.setattr(os, 'environ', {'ROS_DISTRO': 'kilted', NEW: 'mine.xml'})
+    assert large_messages.provide_profile() == []
+    assert os.environ[NEW] == 'mine.xml'
+
+
+def test_without_room_for_the_segment_the_default_one_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Docker's default: 64 MiB.
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: _Usage(free=64 << 20))
+    monkeypatch.setattr(os, 'environ', {'ROS_DISTRO': 'kilted'})
+    assert large_messages.default_environment(os.environ, PROFILE) == {}
+    (warning,) = large_messages.provide_profile()
+    assert str(large_messages.SHARED_MEMORY) in warning
+    assert '--shm-size' in warning
+    assert NEW not in os.environ
+    monkeypatch.undo()
+    monkeypatch.setattr(large_messages, 'SHARED_MEMORY', tmp_path / 'none')
+    assert large_messages.default_environment({'ROS_DISTRO': 'kilted'}, PROFILE)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from s2m2_ros.geometry.rectification_check import Examination
+from s2m2_ros.node.device_memory import peak_device_memory
 from s2m2_ros.node.faults import DropCause, Fault, Level, Part
 from s2m2_ros.node.inputs.sync_diagnosis import InputTopic
 from s2m2_ros.node.matcher_supervisor import MatcherState
-from s2m2_ros.node.device_memory import peak_device_memory
 from s2m2_ros.node.statistics import Session
 
 # A fall of the mean confidence by this much can mean dirty lenses.

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from s2m2_ros.errors import S2M2Error
-from s2m2_ros.large_messages import PROFILE, default_environment
 from s2m2_ros.freed_memory import keep_freed_memory
+from s2m2_ros.large_messages import PROFILE, default_environment
 from s2m2_ros.shared_files import shared_file
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.executable import StopSignals, run_executable
-from s2m2_ros.logging_bridge import send_logging_to
 from s2m2_ros.freed_memory import keep_freed_memory
+from s2m2_ros.large_messages import provide_profile
+from s2m2_ros.logging_bridge import send_logging_to
 from s2m2_ros.ros_arguments import init_rclpy, unused_parameter_files
 from s2m2_ros.text_safety import safe_text
 
@@ -40,6 +41,7 @@ def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
     # robot is busy: passes took five times as long. OpenMP reads this when torch is imported.
     os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
     keep_freed_memory()
+    cautions = provide_profile()
     import rclpy
 
     # First of all, so that a signal ends the start cleanly too: importing torch takes seconds.
@@ -51,7 +53,8 @@ def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
         node = StereoNode()
         stop.started()
         send_logging_to(node.get_logger())
-        for reason in unused_parameter_files(arguments, node.get_fully_qualified_name()):
+        cautions += unused_parameter_files(arguments, node.get_fully_qualified_name())
+        for reason in cautions:
             node.get_logger().warning(reason)
         _spin(node)
     except S2M2Error as error:

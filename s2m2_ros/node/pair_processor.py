@@ -15,13 +15,13 @@ from s2m2_ros.io.message_data import stamp_ns
 from s2m2_ros.messages.output_topics import CLOUDS, MessageSource, needed_outputs
 from s2m2_ros.msg import InferenceStats
 from s2m2_ros.node.batching import BatchMatcher, Outcome, size_of
+from s2m2_ros.node.device_memory import peak_device_memory
 from s2m2_ros.node.faults import DropCause, DropError, Fault
 from s2m2_ros.node.job import CameraPort, Job
 from s2m2_ros.node.matcher_supervisor import MatcherSupervisor
 from s2m2_ros.node.outputs.topic_types import STATS
 from s2m2_ros.node.pair_reports import examine, log_notes, report_findings
 from s2m2_ros.node.parameters import Settings
-from s2m2_ros.node.device_memory import peak_device_memory
 from s2m2_ros.node.statistics import Counts
 from s2m2_ros.node.wanted_pair import WantedPair, decode_wanted
 from s2m2_ros.pipeline import (

@@ -18,6 +18,7 @@ from s2m2_ros.node.batching import BatchMatcher
 from s2m2_ros.node.camera import Camera
 from s2m2_ros.node.camera_group import CameraGroup
 from s2m2_ros.node.companions import Companions
+from s2m2_ros.node.device_memory import reset_peak_device_memory
 from s2m2_ros.node.diagnostics import Snapshot, diagnostic_array
 from s2m2_ros.node.faults import Fault, FaultLog, log_to
 from s2m2_ros.node.guarding import guarded
@@ -26,7 +27,6 @@ from s2m2_ros.node.outputs.merged_cloud import MERGED
 from s2m2_ros.node.pair_processor import Job, PairProcessor
 from s2m2_ros.node.parameter_declaration import Parameters
 from s2m2_ros.node.parameters import Settings
-from s2m2_ros.node.device_memory import reset_peak_device_memory
 from s2m2_ros.node.service_guard import ServiceGuard
 from s2m2_ros.node.worker import Worker
 from s2m2_ros.ros_arguments import creating_node

@@ -23,6 +23,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.executable import StopSignals, run_executable
 from s2m2_ros.io.sources.stereo_frame import PairSource, PlaybackError, StereoFrame
+from s2m2_ros.large_messages import provide_profile
 from s2m2_ros.logging_bridge import send_logging_to
 from s2m2_ros.player.player_parameters import (
     IMAGE_FILES_RATE,
@@ -222,13 +223,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None, stop: StopSignals) -> int:
+    cautions = provide_profile()
     init_rclpy(arguments)
     logger, player = rclpy.logging.get_logger(NAME), None
     try:
         send_logging_to(logger)
         player = StereoPlayer()
         stop.started()
-        for reason in unused_parameter_files(arguments, player.get_fully_qualified_name()):
+        cautions += unused_parameter_files(arguments, player.get_fully_qualified_name())
+        for reason in cautions:
             logger.warning(reason)
         play(player)
     except (S2M2Error, NameValidationException) as error:

@@ -104,3 +104,9 @@ def test_a_second_best_effort_publisher_does_not_lock_the_node_out(bench: Camera
     bench.wait_output(since=since, frame='the other')
     idle.call('stop')
     idle.call('withdraw')
+
+
+def test_the_node_has_room_for_large_outputs(bench: CameraBench) -> None:
+    bench.node.log.wait(lambda line: line.endswith(': active'), 'an active node')
+    # Of Fast DDS itself 512 KiB, from which subscribers lose what is larger.
+    assert bench.node.largest_segment() >= 64 << 20

@@ -45,6 +45,12 @@ class StereoNodeProcess:
         """Return the bytes among them that lie in segments shared with other processes."""
         return int(self._status('RssShmem')) * 1024
 
+    def largest_segment(self) -> int:
+        """Return the bytes of the largest segment, used or not."""
+        lines = Path(f'/proc/{self.process.pid}/maps').read_text(encoding='ascii').splitlines()
+        ranges = (line.split()[0].split('-') for line in lines if '/fastdds_' in line)
+        return max(int(end, 16) - int(begin, 16) for begin, end in ranges)
+
     def pause(self, seconds: float) -> None:
         """Stop the process for a while, as a computer does that has more urgent work."""
         self.process.send_signal(signal.SIGSTOP)
