@@ -46,7 +46,7 @@ def launch_arguments(name: str) -> frozenset[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if (
                 isinstance(node, ast.Call)
-                and getattr(node.func, 'id', '') in {'Argument', 'parameter'}
+                and getattr(node.func, 'id', '') in {'Argument', 'parameter', 'topic'}
                 and isinstance(node.args[0], ast.Constant)
             ):
                 found.add(str(node.args[0].value))
