@@ -20,6 +20,7 @@ PROFILE = 'config/fastdds_large_messages.xml'
 NEW_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 OLD_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 TRANSPORTS_VARIABLE = 'FASTDDS_BUILTIN_TRANSPORTS'
+EASY_MODE_VARIABLE = 'ROS2_EASY_MODE'  # of Kilted on: chooses transports too
 # A cloud of 1280x720 points has 15 MB.
 ENOUGH_SEGMENT = 16 << 20
 SHARED_MEMORY = Path('/dev/shm')  # noqa: S108  where Fast DDS has its segments
@@ -124,7 +125,7 @@ def _is_default(environment: Mapping[str, str]) -> bool:
     middleware = environment.get('RMW_IMPLEMENTATION', '')
     if middleware and 'fastrtps' not in middleware:
         return False
-    effective = (*variables_read(environment), TRANSPORTS_VARIABLE)
+    effective = (*variables_read(environment), TRANSPORTS_VARIABLE, EASY_MODE_VARIABLE)
     if any(environment.get(name) for name in effective):
         return False
     return not any(Path(name).is_file() for name in LOCAL_PROFILES)

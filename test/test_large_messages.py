@@ -49,6 +49,7 @@ def test_without_a_sourced_distribution_the_version_of_rclpy_decides(
         {NEW: 'mine.xml'},
         {OLD: 'mine.xml'},
         {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'},
+        {'ROS2_EASY_MODE': '127.0.0.1'},
         {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'},
         {'RMW_IMPLEMENTATION': 'rmw_zenoh_cpp'},
     ],
