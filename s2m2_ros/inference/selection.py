@@ -13,7 +13,7 @@ import torch
 from s2m2_ros.inference.backend import Backend, BackendOptions
 from s2m2_ros.inference.errors import BackendUnavailableError, OptionError
 from s2m2_ros.inference.first_available import FirstAvailable
-from s2m2_ros.inference.hardware.cpu_bfloat16 import why_not_bfloat16
+from s2m2_ros.inference.hardware import cpu_bfloat16
 from s2m2_ros.inference.hardware.devices import resolve_device
 from s2m2_ros.inference.registry import AUTOMATIC_ORDER, BACKENDS, FOREIGN_BACKENDS, PRECISIONS
 from s2m2_ros.inference.sgbm_options import SgbmOptions
@@ -134,11 +134,16 @@ def _resolve_precision(precision: str, backend: str, options: BackendOptions) ->
             '(bfloat16 is the fast one, where the processor has it)'
         )
         return 'float32'
+    if precision == 'bfloat16' and not cpu_bfloat16.has_instructions():
+        _logger.warning(
+            'precision bfloat16 takes eight times as long as float32 on this processor, which has '
+            'no instructions for it: set auto'
+        )
     if precision != 'auto':
         return precision
     if not BACKENDS[backend].bfloat16_on_cpu:
         return 'float32'
-    reason = why_not_bfloat16(replace(options, precision='bfloat16'))
+    reason = cpu_bfloat16.why_not_bfloat16(replace(options, precision='bfloat16'))
     if reason is None:
         return 'bfloat16'
     _logger.info('computing in float32: %s', reason)

@@ -130,6 +130,15 @@ def test_float16_on_a_processor_warns_and_is_float32(
     assert 'computing in float32' in warning.getMessage()
 
 
+@pytest.mark.parametrize('instructions', [True, False])
+def test_bfloat16_without_instructions_is_slow_and_said(
+    opened: Callable[..., StereoMatcher], instructions: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    matcher = opened(instructions=instructions, difference=0.0, precision='bfloat16')
+    assert matcher.precision == 'bfloat16'
+    assert ('eight times as long' in caplog.text) is not instructions
+
+
 def test_instructions_are_read_where_torch_does_not_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
