@@ -208,7 +208,8 @@ def _absolute(folder: Path) -> str:
 
 def _origin(arguments: argparse.Namespace) -> tuple[str, str]:
     """Return the SHA-256 and the license of the weights that a run begins with."""
-    from s2m2_ros.weights import file_sha256, license_of
+    from s2m2_ros.weights import file_sha256
+    from s2m2_ros.weights.provenance import license_of
 
     if arguments.init and arguments.init.is_file():
         return file_sha256(arguments.init), license_of(arguments.init)

@@ -22,7 +22,6 @@ from s2m2_ros.weights import (
     is_added_intact,
     is_intact,
     is_present,
-    license_of,
 )
 from s2m2_ros.weights.other_networks import READY_MADE, is_onnx_file
 
@@ -128,6 +127,7 @@ def _add(file: Path, name: str | None, folder: Path | None, *, replace: bool) ->
         print(how)
     else:
         from s2m2_ros.network import load_network
+        from s2m2_ros.weights.provenance import license_of
 
         load_network(file)  # says what is wrong with it
         record = add_file(file, chosen, root, license=license_of(file), replace=replace)

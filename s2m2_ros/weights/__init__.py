@@ -10,7 +10,6 @@ from s2m2_ros.weights.added import (
 from s2m2_ros.weights.download import download
 from s2m2_ros.weights.errors import WeightsError
 from s2m2_ros.weights.private_folders import check_private, private_folder
-from s2m2_ros.weights.provenance import license_of
 from s2m2_ros.weights.registry import CHECKPOINTS, Checkpoint
 from s2m2_ros.weights.storage import (
     cache_folder,
@@ -37,6 +36,5 @@ __all__ = [
     'is_added_intact',
     'is_intact',
     'is_present',
-    'license_of',
     'private_folder',
 ]

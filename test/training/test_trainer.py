@@ -30,7 +30,7 @@ from s2m2_ros.training.procedural.scenes import SceneGenerator, scene_options
 from s2m2_ros.training.progress import Progress
 from s2m2_ros.training.trainer import RunSettings, Trainer
 from s2m2_ros.training.validation import SEED, ValidationScores
-from s2m2_ros.weights import license_of
+from s2m2_ros.weights.provenance import license_of
 
 TINY = TrainOptions(
     channels=8, steps=6, crops=(Crop(0.5, 32, 64, 2), Crop(1.0, 64, 64, 1)), objects=(2, 3)
