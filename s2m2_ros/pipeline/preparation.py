@@ -14,7 +14,12 @@ from s2m2_ros.geometry import CalibrationError, CameraModel, StereoCamera
 from s2m2_ros.geometry.content_check import ContentCheck, check_content
 from s2m2_ros.geometry.distance_check import corrected
 from s2m2_ros.geometry.download import upload
-from s2m2_ros.geometry.rectification import Rectifier, needs_rectification, raw_calibration
+from s2m2_ros.geometry.rectification import (
+    Rectifier,
+    distortion_doubt,
+    needs_rectification,
+    raw_calibration,
+)
 from s2m2_ros.geometry.rectification_check import ViewOrder, examine, rectification_helps
 from s2m2_ros.geometry.stereo_camera import NegativeBaselineError
 from s2m2_ros.pipeline.options import PipelineOptions
@@ -79,6 +84,9 @@ def prepare(
         warnings.append(UNDECIDED.format(**names))
     images: tuple[Image, Image] = (left, right)
     valid = None
+    if rectify is not False:
+        doubts = [distortion_doubt(raw_calibration(model)) for model in pair.calibration]
+        warnings += dict.fromkeys(doubt for doubt in doubts if doubt)
     if rectify:
         first, second = (
             state.rectifiers.get(raw_calibration(model), device) for model in pair.calibration
