@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -48,6 +48,7 @@ class PreparedPair:
         shown: both images on the host, as they came if they were rectified on a device.
         notes: what is worth knowing of images or calibration, whole sentences.
         warnings: what is suspicious of them.
+        one_image: both came as one and the same image, which two rectifications make different.
 
     """
 
@@ -58,6 +59,7 @@ class PreparedPair:
     shown: tuple[Image, Image]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    one_image: bool = False
 
     @cached_property
     def content(self) -> ContentCheck:
@@ -65,7 +67,8 @@ class PreparedPair:
 
         Ask once the match is queued: a GPU then works meanwhile.
         """
-        return check_content(gray(self.shown[0]), gray(self.shown[1]))
+        found = check_content(gray(self.shown[0]), gray(self.shown[1]))
+        return replace(found, identical=found.identical or (self.one_image and not found.blank))
 
 
 def prepare(
@@ -98,7 +101,8 @@ def prepare(
     # From a device the rectified images would have to come back first.
     shown = images if device.type == 'cpu' else (left, right)
     warnings += camera.warnings
-    return PreparedPair(*images, camera, valid, shown, tuple(notes), tuple(warnings))
+    one_image = bool(rectify) and np.array_equal(left, right)
+    return PreparedPair(*images, camera, valid, shown, tuple(notes), tuple(warnings), one_image)
 
 
 def alike(pair: PairInput) -> tuple[np.ndarray, np.ndarray]:

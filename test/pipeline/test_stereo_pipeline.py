@@ -311,6 +311,16 @@ class TestRawCameras:
         assert process(pipeline, raw, rectify='true').rectified
         assert not process(pipeline, raw, rectify='false').rectified
 
+    def test_one_raw_image_given_twice_is_not_called_swapped(
+        self, pipeline: StereoPipeline
+    ) -> None:
+        """Two rectifications make two images of it, of which most points lie beyond infinity."""
+        raw = self.pair('/l/image_raw', '/r/image_raw')
+        outputs = process(pipeline, replace(raw, right=raw.left))
+        assert outputs.rectified
+        assert [finding.kind for finding in outputs.findings] == [FindingKind.IDENTICAL]
+        assert not outputs.host.arrays[Output.CONFIDENCE].any()
+
     @pytest.mark.parametrize(
         ('name', 'doubted'), [('', True), ('plumb_bob', False), ('equidistant', False)]
     )
