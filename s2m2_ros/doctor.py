@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from s2m2_ros import large_messages
 from s2m2_ros.errors import S2M2Error
 from s2m2_ros.shared_files import shared_file
+from s2m2_ros.text_safety import safe_text
 from s2m2_ros.weights import (
     CHECKPOINTS,
     WeightsError,
@@ -31,6 +33,14 @@ from s2m2_ros.weights import (
 )
 
 OLDEST_PYTHON = (3, 10)
+# What everything imports, and what pip installs for it.
+REQUIRED_PACKAGES = {
+    'numpy': 'numpy',
+    'cv2': 'opencv-python-headless',
+    'yaml': 'pyyaml',
+    'safetensors': 'safetensors',
+    'tqdm': 'tqdm',
+}
 REQUIRED_ROS_PACKAGES = ('message_filters', 'cv_bridge', 'sensor_msgs_py', 'tf_transformations')
 OPTIONAL_ROS_PACKAGES = {
     'tf2_ros': 'points_frame, registered/depth and static transforms of stereo_player',
@@ -39,6 +49,38 @@ OPTIONAL_ROS_PACKAGES = {
 }
 # Linux's ephemeral ports begin at 32768; the ports of higher domains lie among them.
 HIGHEST_SAFE_DOMAIN = 101
+# The ports of higher domains would be above 65535.
+HIGHEST_DOMAIN = 232
+DISCOVERY_VARIABLE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+DISCOVERY_RANGES = ('SUBNET', 'LOCALHOST', 'OFF', 'SYSTEM_DEFAULT')
+# Variables that can keep a node from starting.
+NODE_VARIABLES = (
+    'RMW_IMPLEMENTATION', 'ROS_DOMAIN_ID', 'ROS_STATIC_PEERS', 'ROS_DISCOVERY_SERVER',
+    'ROS_SECURITY_ENABLE', 'ROS_SECURITY_STRATEGY', 'ROS_SECURITY_KEYSTORE', 'ROS_LOG_DIR',
+    'ROS_HOME', 'CYCLONEDDS_URI', 'FASTDDS_DEFAULT_PROFILES_FILE',
+    'FASTRTPS_DEFAULT_PROFILES_FILE', 'ZENOH_SESSION_CONFIG_URI', 'ZENOH_ROUTER_CONFIG_URI',
+)  # fmt: skip
+# The last line that it prints is the name, or the reason why there is none.
+START_A_NODE = """
+import sys
+try:
+    import rclpy
+    rclpy.init()
+    rclpy.create_node('s2m2_doctor').destroy_node()
+except Exception as error:
+    print(' '.join(str(error).split()))
+    sys.exit(1)
+print(rclpy.get_rmw_implementation_identifier())
+"""
+IMPORT_A_PACKAGE = """
+import importlib, sys
+try:
+    importlib.import_module(sys.argv[1])
+except Exception as error:
+    print(' '.join(str(error).split()) or type(error).__name__)
+    sys.exit(1)
+"""
+START_LIMIT = 60.0
 # A few 1280x720 clouds of 15 MB for each process.
 LEAST_SHARED_MEMORY = 256 << 20
 # What the developers of Cyclone DDS and ROS advise for images.
@@ -69,6 +111,8 @@ class CheckResult:
 def check_installation(environment: Mapping[str, str] = os.environ) -> Iterator[CheckResult]:
     """Yield the findings one by one; takes some seconds, for the imports."""
     yield python(sys.version_info[:2])
+    lacking = list(python_packages())
+    yield from lacking
     ros = importlib.util.find_spec('rclpy') is not None
     if ros:
         yield from ros_installation(environment)
@@ -82,8 +126,10 @@ def check_installation(environment: Mapping[str, str] = os.environ) -> Iterator[
             'source /opt/ros/<distro>/setup.bash, or run `make env` in the checkout',
         )
     yield shared_memory(SHARED_MEMORY)
-    yield from computing()
-    yield from checkpoints()
+    # The network and the kernels import these packages.
+    if not lacking:
+        yield from computing()
+        yield from checkpoints()
 
 
 def python(version: tuple[int, int]) -> CheckResult:
@@ -92,6 +138,16 @@ def python(version: tuple[int, int]) -> CheckResult:
     if version < OLDEST_PYTHON:
         return CheckResult('Python', Health.BROKEN, fact, 'use Python 3.10 or newer')
     return CheckResult('Python', Health.GOOD, fact)
+
+
+def python_packages() -> Iterator[CheckResult]:
+    """Yield the packages of Python that cannot be imported and that everything needs."""
+    for name, package in REQUIRED_PACKAGES.items():
+        fault = _import_fault(name)
+        if fault:
+            yield CheckResult(
+                f'Python package {name}', Health.BROKEN, fault, f'pip install {package}'
+            )
 
 
 def ros_installation(environment: Mapping[str, str]) -> Iterator[CheckResult]:
@@ -107,12 +163,20 @@ def ros_installation(environment: Mapping[str, str]) -> Iterator[CheckResult]:
             f's2m2_ros.msg: {error}',
             'build the workspace with colcon and source its setup.bash, or run `make env`',
         )
-    lacking = [name for name in REQUIRED_ROS_PACKAGES if not _found(name)]
+    # Without the variable, as an RMW that is not there would end each import.
+    plain = {name: value for name, value in environment.items() if name != 'RMW_IMPLEMENTATION'}
+    faults = {
+        name: _run_python(plain, IMPORT_A_PACKAGE, name)[1] for name in REQUIRED_ROS_PACKAGES
+    }
+    lacking = [name for name, fault in faults.items() if fault and not _found(name)]
     if lacking:
         packages = ' '.join(f'ros-$ROS_DISTRO-{name.replace("_", "-")}' for name in lacking)
         fact = f'missing: {", ".join(lacking)}'
         yield CheckResult('ROS packages', Health.BROKEN, fact, f'sudo apt-get install {packages}')
-    else:
+    for name, fault in faults.items():
+        if fault and name not in lacking:
+            yield CheckResult(f'ROS package {name}', Health.BROKEN, fault, _import_remedy(fault))
+    if not any(faults.values()):
         yield CheckResult('ROS packages', Health.GOOD, 'all that the node needs')
     for name, purpose in OPTIONAL_ROS_PACKAGES.items():
         if not _found(name):
@@ -125,32 +189,71 @@ def ros_installation(environment: Mapping[str, str]) -> Iterator[CheckResult]:
 def domain(environment: Mapping[str, str]) -> CheckResult:
     """Check the DDS domain, and report how far it reaches."""
     text = environment.get('ROS_DOMAIN_ID') or '0'
-    reach = environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
+    reach = environment.get(DISCOVERY_VARIABLE) or 'SUBNET'
     if environment.get('ROS_LOCALHOST_ONLY') == '1':
         reach = 'LOCALHOST'
     fact = f'{text}, discovery: {reach}'
-    if not text.isdecimal() or int(text) > HIGHEST_SAFE_DOMAIN:
+    fault = _domain_fault(text)
+    if fault:
         remedy = f'export ROS_DOMAIN_ID=<0 to {HIGHEST_SAFE_DOMAIN}>'
-        return CheckResult('DDS domain', Health.POOR, f'{fact}: its ports may be taken', remedy)
+        return CheckResult('DDS domain', Health.POOR, f'{fact}: {fault}', remedy)
+    if reach not in DISCOVERY_RANGES:
+        remedy = f'export {DISCOVERY_VARIABLE}=<one of {", ".join(DISCOVERY_RANGES)}>'
+        fact += ', which ROS takes for LOCALHOST: other machines are not found'
+        return CheckResult('DDS domain', Health.POOR, fact, remedy)
+    if reach == 'OFF':
+        fact += ': nodes do not find one another, on this machine neither'
+        return CheckResult('DDS domain', Health.POOR, fact, f'unset {DISCOVERY_VARIABLE}')
     return CheckResult('DDS domain', Health.GOOD, fact)
 
 
-def middleware(environment: Mapping[str, str]) -> Iterator[CheckResult]:
-    """Check the RMW implementation and whether large messages get through it."""
-    import rclpy
+def _domain_fault(text: str) -> str:
+    """Return what is wrong with the number of a domain; empty if nothing."""
+    if not text.isdecimal():
+        return 'not a number from 0 on'
+    if int(text) > HIGHEST_DOMAIN:
+        return f'DDS has no domains above {HIGHEST_DOMAIN}, and no node starts'
+    return 'its ports may be taken' if int(text) > HIGHEST_SAFE_DOMAIN else ''
 
-    try:
-        name = rclpy.get_rmw_implementation_identifier()
-    except Exception as error:  # rclpy's own, which differ between distributions
-        yield CheckResult(
-            'RMW', Health.BROKEN, str(error), 'unset RMW_IMPLEMENTATION, or install it'
-        )
+
+def middleware(environment: Mapping[str, str]) -> Iterator[CheckResult]:
+    """Check that a node starts, on which RMW, and whether large messages get through it."""
+    name, fault = _run_python(environment, START_A_NODE)
+    if fault:
+        blamed = [variable for variable in NODE_VARIABLES if environment.get(variable)]
+        remedy = f'correct or unset {", ".join(blamed)}' if blamed else ''
+        if 'RMW_IMPLEMENTATION' in blamed:
+            remedy += ', or install that RMW'
+        yield CheckResult('RMW', Health.BROKEN, f'no node starts: {fault}', remedy)
         return
     yield CheckResult('RMW', Health.GOOD, name)
     if 'fastrtps' in name:
         yield fast_dds(environment)
     elif 'cyclone' in name:
         yield receive_buffer(RECEIVE_BUFFER_SETTING)
+
+
+def _run_python(environment: Mapping[str, str], *script: str) -> tuple[str, str]:
+    """Return the last line that a script prints, and why it failed; empty if it did not.
+
+    `script` is its text, and its arguments. Another process runs it: rcl ends the one that
+    loads it where the chosen RMW is not there.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, '-c', *script],
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            errors='replace',
+            timeout=START_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return '', f'it takes more than {START_LIMIT:.0f} s'
+    printed = done.stdout.strip() or done.stderr.strip() or f'exit status {done.returncode}'
+    line = safe_text(printed.splitlines()[-1])
+    return ('', line) if done.returncode else (line, '')
 
 
 def fast_dds(environment: Mapping[str, str]) -> CheckResult:
@@ -226,7 +329,7 @@ def computing() -> Iterator[CheckResult]:
     """Check torch, CUDA and the faster backends."""
     try:
         import torch
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a library of CUDA that is not there
         yield CheckResult('torch', Health.BROKEN, str(error), 'pip install torch')
         return
     from s2m2_ros.inference.engines.versions import (
@@ -250,8 +353,13 @@ def computing() -> Iterator[CheckResult]:
             remedy = how_to_install('torch')
         yield CheckResult('CUDA', Health.NOTE, fact, remedy)
         return
-    free, total = torch.cuda.mem_get_info()
-    fact = f'{torch.version.cuda}, {torch.cuda.get_device_name()}'
+    try:
+        free, total = torch.cuda.mem_get_info()
+        fact = f'{torch.version.cuda}, {torch.cuda.get_device_name()}'
+    except RuntimeError as error:  # taken by another process, or too old for this torch
+        remedy = 'see nvidia-smi; `s2m2 doctor --verify` runs the network on it'
+        yield CheckResult('CUDA', Health.BROKEN, safe_text(str(error).split('\n')[0]), remedy)
+        return
     yield CheckResult('CUDA', Health.GOOD, f'{fact}, {free >> 20} of {total >> 20} MiB free')
     if _found('tensorrt'):
         yield CheckResult('TensorRT', Health.GOOD, 'found')
@@ -317,6 +425,23 @@ def added_files() -> Iterator[CheckResult]:
                 yield CheckResult(f'checkpoint {record.name}', Health.BROKEN, fact, remedy)
     except WeightsError as error:
         yield CheckResult('added checkpoints', Health.BROKEN, str(error))
+
+
+def _import_fault(module: str) -> str:
+    """Return why a module cannot be imported; empty if it can."""
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # compiled ones raise more than ImportError
+        return safe_text(error or type(error).__name__)
+    return ''
+
+
+def _import_remedy(fault: str) -> str:
+    """Return what to do about a package of ROS that is there and cannot be imported."""
+    if 'numpy' in fault.lower() or '_ARRAY_API' in fault:
+        return 'it was compiled for another NumPy: with Humble and Jazzy, `pip install "numpy<2"`'
+    python_version = '.'.join(map(str, sys.version_info[:2]))
+    return f'install it again; a ROS of another Python than {python_version} cannot be used'
 
 
 def _found(module: str) -> bool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -68,13 +72,89 @@ def test_receive_buffer(tmp_path: Path, content: str, health: Health) -> None:
         ({}, Health.GOOD, '0, discovery: SUBNET'),
         ({'ROS_DOMAIN_ID': '7', 'ROS_LOCALHOST_ONLY': '1'}, Health.GOOD, '7, discovery: LOCAL'),
         ({'ROS_DOMAIN_ID': '102'}, Health.POOR, '102'),
+        ({'ROS_DOMAIN_ID': '232'}, Health.POOR, 'its ports may be taken'),
+        ({'ROS_DOMAIN_ID': '300'}, Health.POOR, 'no domains above 232'),
         ({'ROS_DOMAIN_ID': 'seven'}, Health.POOR, 'seven'),
+        ({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'local'}, Health.POOR, 'takes for LOCALHOST'),
+        ({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'OFF'}, Health.POOR, 'do not find one another'),
     ],
 )
 def test_domain(environment: dict[str, str], health: Health, fact: str) -> None:
     finding = doctor.domain(environment)
     assert finding.health is health
     assert fact in finding.fact
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'reason'),
+    [
+        ('RMW_IMPLEMENTATION', 'rmw_of_nowhere_cpp', 'rmw_of_nowhere_cpp'),
+        ('ROS_DOMAIN_ID', '300', ''),
+        ('ROS_LOG_DIR', '/proc/none', '/proc/none'),
+        ('ROS_STATIC_PEERS', 'host.invalid', 'host.invalid'),
+    ],
+)
+def test_what_keeps_a_node_from_starting_is_one_finding_of_many(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    reason: str,
+) -> None:
+    """RCL ends a process that loads it with an RMW which is not there, without an exception."""
+    monkeypatch.setenv(name, value)
+    assert main(['doctor']) == 1
+    lines = capfd.readouterr().out.splitlines()
+    found = next(n for n, line in enumerate(lines) if line.startswith('BROKEN  RMW: no node'))
+    assert reason in lines[found]
+    assert name in lines[found + 1]
+    assert any(line.startswith('ok      torch') for line in lines)
+
+
+def test_a_package_that_cannot_be_imported_is_named_and_the_rest_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Python does not import what is None here; the file itself is still found.
+    monkeypatch.setitem(sys.modules, 'safetensors', None)
+    found = list(doctor.check_installation())
+    broken = [finding for finding in found if finding.health is Health.BROKEN]
+    assert [finding.subject for finding in broken] == ['Python package safetensors']
+    assert broken[0].remedy == 'pip install safetensors'
+    assert 'shared memory' in [finding.subject for finding in found]
+
+
+def test_a_package_of_ros_for_another_numpy_is_named(tmp_path: Path) -> None:
+    (tmp_path / 'cv_bridge.py').write_text("raise AttributeError('_ARRAY_API not found')\n")
+    environment = {**os.environ, 'PYTHONPATH': str(tmp_path)}
+    found = {finding.subject: finding for finding in doctor.ros_installation(environment)}
+    assert found['ROS package cv_bridge'].health is Health.BROKEN
+    assert 'pip install "numpy<2"' in found['ROS package cv_bridge'].remedy
+    assert 'ROS packages' not in found
+
+
+def test_a_torch_whose_libraries_are_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = 'libcudnn.so.9: cannot open shared object file'
+    plain_import = builtins.__import__
+
+    def fail(name: str, *rest: Any, **named: Any) -> Any:
+        if name == 'torch':
+            raise OSError(missing)
+        return plain_import(name, *rest, **named)
+
+    monkeypatch.setattr(builtins, '__import__', fail)
+    found = list(doctor.computing())
+    assert [(f.subject, f.health, f.fact) for f in found] == [('torch', Health.BROKEN, missing)]
+
+
+def test_a_gpu_that_cannot_be_used_is_one_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError('CUDA error: all CUDA-capable devices are busy\nCompile with ...')
+
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'mem_get_info', fail)
+    found = list(doctor.computing())[-1]
+    assert (found.subject, found.health) == ('CUDA', Health.BROKEN)
+    assert found.fact == 'CUDA error: all CUDA-capable devices are busy'
 
 
 def test_old_python_is_broken() -> None:

@@ -35,6 +35,9 @@ DISPARITY_ERROR = 0.1
 MIN_DISTANCE_RATIO = 1.3
 # A correction below this many standard deviations is within the measurement.
 SIGNIFICANT_DEVIATIONS = 2.0
+# Errors of depth, and of disparity in pixels, beyond which more is wrong than a bumped camera.
+DRIFT = 0.1
+OFFSET_DRIFT = 2.0
 # Corrections that the node takes; what lies beyond is a mistake, not an error of a rig.
 DEPTH_SCALES = (0.1, 10.0)
 DISPARITY_OFFSETS = (-100.0, 100.0)
@@ -352,7 +355,22 @@ def report(
         for m in measurements
         if m.plane.tilt > MAX_TILT
     ]
+    if _is_beyond_drift(check):
+        lines.append(
+            f'more than {DRIFT:.0%} and {OFFSET_DRIFT:g} px are no drift of a calibration: before '
+            'correcting anything, make sure that it belongs to these cameras at this resolution, '
+            'that the images are rectified (of raw ones, it must hold K, D and R), and that the '
+            'tape is in meters'
+        )
     return (*lines, *_conclusions(camera, check))
+
+
+def _is_beyond_drift(check: DistanceCheck) -> bool:
+    """Return whether the error is too large for cameras that were bumped or got warm."""
+    # Far away, an offset of less than a pixel is a large error of depth.
+    offset = abs(check.as_offset.disparity_offset)
+    error = max(map(abs, check.depth_errors))
+    return check.kind is not ErrorKind.NONE and error > DRIFT and offset > OFFSET_DRIFT
 
 
 def _measured(

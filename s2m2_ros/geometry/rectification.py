@@ -30,6 +30,8 @@ PINHOLE_MODELS = ('plumb_bob', 'rational_polynomial', 'brown_conrady', 'radtan')
 PINHOLE_COEFFICIENTS = (4, 5, 8, 12, 14)
 FISHEYE_MODELS = ('equidistant', 'fisheye', 'kannala_brandt', 'kannala_brandt4')
 FISHEYE_COEFFICIENTS = 4
+# So many coefficients have both the fisheye model and the one of pinhole cameras.
+AMBIGUOUS_COEFFICIENTS = 4
 # Models that say that there is no distortion; also taken with coefficients that are all zero.
 UNDISTORTED_MODELS = ('', 'none')
 # Entries of a rotation matrix, and its determinant, may be off by this much by rounding.
@@ -268,6 +270,18 @@ def check_raw(model: RawCalibration) -> None:
 
 def _is_fisheye(model: RawCalibration) -> bool:
     return model.distortion_model.lower() in FISHEYE_MODELS and any(model.D)
+
+
+def distortion_doubt(model: RawCalibration) -> str:
+    """Return what is uncertain about a distortion whose model has no name; empty if nothing."""
+    unnamed = model.distortion_model.lower() in UNDISTORTED_MODELS
+    if not unnamed or len(model.D) != AMBIGUOUS_COEFFICIENTS or not any(model.D):
+        return ''
+    return (
+        f'{model.source}: D has {AMBIGUOUS_COEFFICIENTS} numbers and no distortion model is '
+        'named: they are taken for k1, k2, p1 and p2 of plumb_bob. If cv2.fisheye made them, '
+        'depth is wrong: add a line `distortion_model: equidistant`'
+    )
 
 
 def distortion_coefficients(model: RawCalibration) -> npt.NDArray[np.float64]:

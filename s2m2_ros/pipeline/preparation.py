@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -14,7 +14,12 @@ from s2m2_ros.geometry import CalibrationError, CameraModel, StereoCamera
 from s2m2_ros.geometry.content_check import ContentCheck, check_content
 from s2m2_ros.geometry.distance_check import corrected
 from s2m2_ros.geometry.download import upload
-from s2m2_ros.geometry.rectification import Rectifier, needs_rectification, raw_calibration
+from s2m2_ros.geometry.rectification import (
+    Rectifier,
+    distortion_doubt,
+    needs_rectification,
+    raw_calibration,
+)
 from s2m2_ros.geometry.rectification_check import ViewOrder, examine, rectification_helps
 from s2m2_ros.geometry.stereo_camera import NegativeBaselineError
 from s2m2_ros.pipeline.options import PipelineOptions
@@ -44,6 +49,7 @@ class PreparedPair:
         shown: both images on the host, as they came if they were rectified on a device.
         notes: what is worth knowing of images or calibration, whole sentences.
         warnings: what is suspicious of them.
+        one_image: both came as one and the same image, which two rectifications make different.
 
     """
 
@@ -54,6 +60,7 @@ class PreparedPair:
     shown: tuple[Image, Image]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    one_image: bool = False
 
     @cached_property
     def content(self) -> ContentCheck:
@@ -61,7 +68,8 @@ class PreparedPair:
 
         Ask once the match is queued: a GPU then works meanwhile.
         """
-        return check_content(gray(self.shown[0]), gray(self.shown[1]))
+        found = check_content(gray(self.shown[0]), gray(self.shown[1]))
+        return replace(found, identical=found.identical or (self.one_image and not found.blank))
 
 
 def prepare(
@@ -80,6 +88,9 @@ def prepare(
         warnings.append(UNDECIDED.format(**names))
     images: tuple[Image, Image] = (left, right)
     valid = None
+    if rectify is not False:
+        doubts = [distortion_doubt(raw_calibration(model)) for model in pair.calibration]
+        warnings += dict.fromkeys(doubt for doubt in doubts if doubt)
     if rectify:
         first, second = (
             state.rectifiers.get(raw_calibration(model), device) for model in pair.calibration
@@ -91,7 +102,8 @@ def prepare(
     # From a device the rectified images would have to come back first.
     shown = images if device.type == 'cpu' else (left, right)
     warnings += camera.warnings
-    return PreparedPair(*images, camera, valid, shown, tuple(notes), tuple(warnings))
+    one_image = bool(rectify) and np.array_equal(left, right)
+    return PreparedPair(*images, camera, valid, shown, tuple(notes), tuple(warnings), one_image)
 
 
 def alike(pair: PairInput) -> tuple[np.ndarray, np.ndarray]:

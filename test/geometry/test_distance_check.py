@@ -187,6 +187,20 @@ def test_a_target_beyond_infinity_is_refused() -> None:
         check_distances(CAMERA, [measured(1.0, -3.0)])
 
 
+# f B = 25 px m. At 1 m, 22 px are 13.6 % too far and 3 px off, 24 px 4.2 % and 1 px, 29 px 13.8 %
+# too near and 4 px. At 10 m, 2 px are 25 % too far, but half a pixel off only.
+@pytest.mark.parametrize(
+    ('distance', 'disparity', 'doubted'),
+    [(1.0, 22.0, True), (1.0, 24.0, False), (1.0, 29.0, True), (10.0, 2.0, False)],
+)
+def test_an_error_that_no_drift_explains_puts_the_calibration_in_doubt(
+    distance: float, disparity: float, doubted: bool
+) -> None:
+    target = measured(distance, disparity)
+    lines = report(CAMERA, [target], check_distances(CAMERA, [target]))
+    assert any('no drift of a calibration' in line for line in lines) == doubted
+
+
 def test_a_turned_target_is_told() -> None:
     target = TargetMeasurement(1.0, TargetPlane(24.0, 0.05, 1.0, 12.0))
     text = '\n'.join(report(CAMERA, [target], check_distances(CAMERA, [target])))

@@ -11,8 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from s2m2_ros.geometry import CalibrationError, CameraModel, StereoCamera
+from s2m2_ros.geometry.rectification import distortion_doubt, raw_calibration
 from s2m2_ros.io.calibration import CAMERA_READERS, READERS, read_calibration
 
 # f 250 px, B 0.1 m, principal points 160 and 150: the cameras of every file here.
@@ -320,6 +322,42 @@ class TestRawCameras:
             'plumb_bob',
             'rational_polynomial',
         )
+
+    @pytest.mark.parametrize('as_folder', [False, True])
+    @pytest.mark.parametrize('names', [('intrinsics', 'extrinsics'), ('extrinsics', 'intrinsics')])
+    def test_of_opencvs_sample_are_in_a_file_of_their_own(
+        self, tmp_path: Path, names: tuple[str, str], as_folder: bool
+    ) -> None:
+        """Its images are raw: P1 and P2 alone would count them as rectified."""
+        D = np.arange(1.0, 6.0)
+        np.savez(tmp_path / 'intrinsics.npz', M1=K, D1=D, M2=2 * K, D2=2 * D)
+        R = cv2.Rodrigues(np.array([0.01, 0.02, 0.0]))[0]
+        other: dict[str, Any] = {'R': np.eye(3), 'T': np.ones(3), 'R1': R, 'R2': R.T, 'Q': Q}
+        np.savez(tmp_path / 'extrinsics.npz', P1=P1, P2=P2, **other)
+        paths = [tmp_path] if as_folder else [tmp_path / f'{name}.npz' for name in names]
+        left, right = read_calibration(paths, image_size=SIZE)
+        assert (tuple(K.ravel()), (1, 2, 3, 4, 5)) == (left.K, left.D)
+        assert (tuple(2 * K.ravel()), (2, 4, 6, 8, 10)) == (right.K, right.D)
+        assert (*left.R, *right.R) == (*R.ravel().tolist(), *R.T.ravel().tolist())
+        assert (tuple(P1.ravel()), tuple(P2.ravel())) == (left.P, right.P)
+
+    @pytest.mark.parametrize(
+        ('line', 'model'), [('', ''), ('distortion_model: equidistant\n', 'equidistant')]
+    )
+    def test_of_four_coefficients_have_the_model_that_the_file_names(
+        self, tmp_path: Path, line: str, model: str
+    ) -> None:
+        """Both cv2.fisheye and cv2.calibrateCamera may give four."""
+        matrices = {'K': K, 'R': np.eye(3), 'D': np.array([0.02, -0.005, 0.001, 0.1])}
+        content = {f'{name}{n}': m.tolist() for n in (1, 2) for name, m in matrices.items()}
+        content |= {'P1': P1.tolist(), 'P2': P2.tolist()}
+        path = tmp_path / 'c.yaml'
+        path.write_text(line + yaml.safe_dump(content))
+        models = read_calibration([path], image_size=SIZE)
+        assert [found.distortion_model for found in models] == [model, model]
+        doubts = [distortion_doubt(raw_calibration(found)) for found in models]
+        assert all(('cv2.fisheye' in doubt) == (not model) for doubt in doubts)
+        assert all(str(path) in doubt for doubt in doubts if doubt)
 
     def test_are_empty_without_anything(self, tmp_path: Path) -> None:
         (tmp_path / 'calib.txt').write_text(MIDDLEBURY)

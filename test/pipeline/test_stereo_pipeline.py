@@ -325,6 +325,33 @@ class TestRawCameras:
         assert process(pipeline, raw, rectify='true').rectified
         assert not process(pipeline, raw, rectify='false').rectified
 
+    def test_one_raw_image_given_twice_is_not_called_swapped(
+        self, pipeline: StereoPipeline
+    ) -> None:
+        """Two rectifications make two images of it, of which most points lie beyond infinity."""
+        raw = self.pair('/l/image_raw', '/r/image_raw')
+        outputs = process(pipeline, replace(raw, right=raw.left))
+        assert outputs.rectified
+        assert [finding.kind for finding in outputs.findings] == [FindingKind.IDENTICAL]
+        assert not outputs.host.arrays[Output.CONFIDENCE].any()
+
+    @pytest.mark.parametrize(
+        ('name', 'doubted'), [('', True), ('plumb_bob', False), ('equidistant', False)]
+    )
+    def test_four_coefficients_of_no_model_are_doubted_where_they_count(
+        self, pipeline: StereoPipeline, name: str, doubted: bool
+    ) -> None:
+        raw = self.pair('/l/image', '/r/image')
+        assert raw.calibration is not None
+        left, right = (
+            replace(model, D=(0.01, 0.0, 0.0, 0.0), distortion_model=name)
+            for model in raw.calibration
+        )
+        raw = replace(raw, calibration=(left, right))
+        for rectify, said in (('true', doubted), ('false', False)):
+            warnings = process(pipeline, raw, rectify=rectify).warnings
+            assert any('distortion_model: equidistant' in text for text in warnings) == said
+
     def test_nothing_outside_of_the_raw_image_is_trusted(self, pipeline: StereoPipeline) -> None:
         given = self.pair('/l/image_raw', '/r/image_raw')
         left, right = (replace(m, P=(350.0, *m.P[1:5], 350.0, *m.P[6:])) for m in self.models())

@@ -40,7 +40,12 @@ Recognises = Callable[[Document], bool]
 
 
 def files_of(
-    folder: Path, *, is_pair: Recognises, is_camera: Recognises, is_raw: Recognises
+    folder: Path,
+    *,
+    is_pair: Recognises,
+    is_camera: Recognises,
+    is_raw: Recognises,
+    is_beside: Recognises,
 ) -> list[Path]:
     """Return the file, or the left and the right file, that hold a folder's calibration.
 
@@ -50,6 +55,8 @@ def files_of(
         is_camera: whether a file describes one camera.
         is_raw: whether a file describes cameras before rectification, which is worth an error of
             its own where there is nothing else.
+        is_beside: whether a file describes both raw cameras, which completes the file of the pair
+            in the same folder.
 
     Raises:
         CalibrationError: there is none, or more than one.
@@ -66,7 +73,12 @@ def files_of(
         # Subfolders count only where the folder itself has nothing.
         single = [path for path in single if path.parent == folder] or single
         if len(single) == 1:
-            return single
+            beside = [
+                path
+                for path, document in documents.items()
+                if path.parent == single[0].parent and is_beside(document)
+            ]
+            return [*single, *beside] if len(beside) == 1 else single
         if len(single) > 1:
             raise _ambiguous(folder, single)
     raw = [path for path, document in documents.items() if is_raw(document)]

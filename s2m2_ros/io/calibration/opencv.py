@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from s2m2_ros.geometry.camera_model import CameraModel
+from s2m2_ros.geometry.rectification import AMBIGUOUS_COEFFICIENTS
 from s2m2_ros.io.calibration.document import Document
 from s2m2_ros.io.calibration.matrices import models_of_p, models_of_q
 from s2m2_ros.io.calibration.names import (
@@ -26,6 +27,7 @@ from s2m2_ros.io.calibration.values import Size, holds, numbers, whole_number
 
 WIDTHS = ('width', 'image_width', 'imagewidth', 'img_width')
 HEIGHTS = ('height', 'image_height', 'imageheight', 'img_height')
+DISTORTION_MODELS = ('distortion_model', 'distortionmodel')
 SIZES = ('size', 'image_size', 'imagesize', 'img_size', 'img_shape', 'resolution')
 
 
@@ -45,7 +47,26 @@ def read(document: Document, image_size: Size) -> StereoModels:
         return models_of_q(path, Q, size)
     names = ('the left projection matrix', 'the right projection matrix')
     P = [numbers(path, name, value, 12) for name, value in zip(names, pair, strict=True)]
-    return _with_raw(path, models_of_p(path, P, size), found)
+    return _with_raw(path, models_of_p(path, P, size), found, _stated_model(document.content))
+
+
+def is_beside(document: Document) -> bool:
+    """Return whether there are K and D of both raw cameras, but no projections."""
+    found = matrices_by_kind(document.content)
+    return all(pair_of(found, kind) is not None for kind in 'KD') and not recognizes(document)
+
+
+def joined(document: Document, other: Document) -> Document:
+    """Return the file with the projections, and K and D of both cameras from another one.
+
+    OpenCV's sample saves them apart. Without R1 and R2 nothing can be rectified, and K and D would
+    only put the projections in doubt.
+    """
+    if not is_beside(other) or not recognizes(document):
+        return document
+    if pair_of(matrices_by_kind(document.content), 'R') is None:
+        return document
+    return replace(document, parts=({**other.content, **document.content},))
 
 
 def recognizes_one_camera(document: Document) -> bool:
@@ -67,8 +88,8 @@ def _one(document: Document) -> Any:
     return next(iter(found.values())) if len(found) == 1 else None
 
 
-def _with_raw(path: Path, models: StereoModels, found: Names) -> StereoModels:
-    """Add K, D and R of the raw cameras where a file holds all of them."""
+def _with_raw(path: Path, models: StereoModels, found: Names, name: str) -> StereoModels:
+    """Add K, D and R of the raw cameras where a file holds all of them, and their model's name."""
     raw = {kind: pair_of(found, kind) for kind in 'KDR'}
     counts: Mapping[str, Sequence[int]] = {'K': (9,), 'D': range(1, 15), 'R': (9,)}
     completed = []
@@ -76,11 +97,28 @@ def _with_raw(path: Path, models: StereoModels, found: Names) -> StereoModels:
         values = {kind: pair[index] for kind, pair in raw.items() if pair}
         if all(kind in values and holds(values[kind], *counts[kind]) for kind in 'KDR'):
             K, D, R = (numbers(path, kind, values[kind]) for kind in 'KDR')
-            name = 'plumb_bob' if len(D) <= 5 else 'rational_polynomial'
-            completed.append(replace(model, K=K, D=D, R=R, distortion_model=name))
+            completed.append(replace(model, K=K, D=D, R=R, distortion_model=name or _model_of(D)))
         else:
             completed.append(model)
     return completed[0], completed[1]
+
+
+def _model_of(D: Sequence[float]) -> str:
+    """Return the distortion model by the number of coefficients; empty for four.
+
+    cv2.fisheye has four as well as the model of cv2.calibrateCamera.
+    """
+    if len(D) == AMBIGUOUS_COEFFICIENTS:
+        return ''
+    return 'plumb_bob' if len(D) <= 5 else 'rational_polynomial'
+
+
+def _stated_model(content: Mapping[str, Any]) -> str:
+    """Return the distortion model that a file names; empty if it names none."""
+    for key, value in flatten(content).items():
+        if key.rpartition('.')[2].lower() in DISTORTION_MODELS and isinstance(value, str):
+            return value.strip()[:80]
+    return ''
 
 
 def _size(path: Path, content: Mapping[str, Any], image_size: Size) -> Size:

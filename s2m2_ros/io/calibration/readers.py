@@ -85,6 +85,7 @@ def read_calibration(paths: Sequence[Path], *, image_size: Size) -> StereoModels
             is_pair=_is_pair,
             is_camera=_is_camera,
             is_raw=before_rectification.recognizes,
+            is_beside=opencv.is_beside,
         )
     if len(paths) not in (1, 2):
         raise CalibrationError(f'a calibration is one file or two, not {len(paths)}')
@@ -94,7 +95,8 @@ def read_calibration(paths: Sequence[Path], *, image_size: Size) -> StereoModels
     whole = [document for document in documents if _is_pair(document)]
     # OpenCV's sample saves intrinsics.yml beside extrinsics.yml, which has P1 and P2.
     if len(whole) == 1 and not any(_is_camera(document) for document in documents):
-        return _read_pair(whole[0], image_size)
+        other = documents[1 - documents.index(whole[0])]
+        return _read_pair(opencv.joined(whole[0], other), image_size)
     left, right = (_read_camera(document, image_size) for document in documents)
     return left, right
 

@@ -17,6 +17,7 @@ from s2m2_ros.io.recordings.topic_names import (
 from s2m2_ros.io.sources.side_words import Components
 from s2m2_ros.io.sources.stereo_frame import PlaybackError
 from s2m2_ros.setting_names import PARAMETERS, SettingNames
+from s2m2_ros.text_safety import safe_text
 
 IMAGE_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
@@ -25,6 +26,8 @@ VIDEO_TYPES = (
     'ffmpeg_image_transport_msgs/msg/FFMPEGPacket',
     'foxglove_msgs/msg/CompressedVideo',
 )
+# Characters of topics that are listed in an error beside those of images.
+LISTED = 400
 # Images that cannot be played as they are, and what makes them playable.
 FOREIGN = (
     (re.compile('FFMPEGPacket'), 'video packets: decode them with ffmpeg_image_transport'),
@@ -236,12 +239,18 @@ def _listed(images: Sequence[str]) -> str:
 
 
 def _foreign(topics: Sequence[StoredTopic]) -> str:
-    """Return words on images of types that cannot be played."""
+    """Return words on images that cannot be played, or on what is recorded where none are."""
     for topic in topics:
         for words in _foreign_kinds(topic):
             return f'; {words}'
         if topic.encoding not in ROS_ENCODINGS:
             return f'; {topic.topic} is encoded as {topic.encoding!r}, not a ROS message'
+    empty = [t.topic for t in topics if t.type_name in IMAGE_TYPES and not t.count]
+    if empty:
+        return f'; without a message: {safe_text(_listed(empty), LISTED)}'
+    others = [f'{t.topic} ({t.type_name or "no type"})' for t in topics]
+    if others and not any(t.type_name in IMAGE_TYPES for t in topics):
+        return f', other topics {safe_text(_listed(others), LISTED)}'
     return ''
 
 

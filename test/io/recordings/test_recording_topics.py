@@ -234,6 +234,26 @@ def test_arms_are_no_cameras_of_a_pair() -> None:
         choose_topics(topics(['/left_arm/camera/image', '/right_arm/camera/image']))
 
 
+def test_images_without_a_message_are_named_as_such() -> None:
+    """As the recorder leaves them where it found the topics, and their QoS did not match."""
+    recorded = [StoredTopic(name, IMAGE_TYPE, 'cdr', 0) for name in both('/SIDE/image_rect')]
+    words = 'images are none; without a message: /left/image_rect, /right/image_rect$'
+    with pytest.raises(PlaybackError, match=words):
+        choose_topics(recorded)
+
+
+def test_without_images_the_types_of_what_is_recorded_are_named() -> None:
+    recorded = [
+        StoredTopic('/left/image_rect', 'my_msgs/msg/Picture', 'cdr', 5),
+        StoredTopic('/scan', '', 'cdr', 5),
+    ]
+    with pytest.raises(PlaybackError) as caught:
+        choose_all_pairs(recorded)
+    assert str(caught.value).endswith(
+        'images are none, other topics /left/image_rect (my_msgs/msg/Picture), /scan (no type)'
+    )
+
+
 def test_topics_that_do_not_tell_are_asked_for() -> None:
     recorded = topics(['/b', '/a'])
     with pytest.raises(PlaybackError, match='recorded images are /a, /b'):
