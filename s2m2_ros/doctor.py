@@ -220,10 +220,7 @@ def middleware(environment: Mapping[str, str]) -> Iterator[CheckResult]:
     """Check that a node starts, on which RMW, and whether large messages get through it."""
     name, fault = _run_python(environment, START_A_NODE)
     if fault:
-        blamed = [variable for variable in NODE_VARIABLES if environment.get(variable)]
-        remedy = f'correct or unset {", ".join(blamed)}' if blamed else ''
-        if 'RMW_IMPLEMENTATION' in blamed:
-            remedy += ', or install that RMW'
+        remedy = _node_remedy(fault, environment)
         yield CheckResult('RMW', Health.BROKEN, f'no node starts: {fault}', remedy)
         return
     yield CheckResult('RMW', Health.GOOD, name)
@@ -231,6 +228,15 @@ def middleware(environment: Mapping[str, str]) -> Iterator[CheckResult]:
         yield fast_dds(environment)
     elif 'cyclone' in name:
         yield receive_buffer(RECEIVE_BUFFER_SETTING)
+
+
+def _node_remedy(fault: str, environment: Mapping[str, str]) -> str:
+    """Return what to do where no node starts: mostly, what to set otherwise."""
+    if 'log directory' in fault:
+        return 'export ROS_LOG_DIR=<a folder that you may write to>'
+    blamed = [variable for variable in NODE_VARIABLES if environment.get(variable)]
+    remedy = f'correct or unset {", ".join(blamed)}' if blamed else ''
+    return f'{remedy}, or install that RMW' if 'RMW_IMPLEMENTATION' in blamed else remedy
 
 
 def _run_python(environment: Mapping[str, str], *script: str) -> tuple[str, str]:
@@ -408,6 +414,8 @@ def checkpoints() -> Iterator[CheckResult]:
             yield CheckResult(f'checkpoint {name}', Health.GOOD, str(path))
         else:
             remedy = f'delete it, and run `s2m2 weights download {name}`'
+            if checkpoint.address is None:
+                remedy = 'reinstall s2m2_ros, which brings it'
             yield CheckResult(f'checkpoint {name}', Health.BROKEN, f'{path} is damaged', remedy)
     yield from added_files()
 

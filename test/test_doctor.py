@@ -111,6 +111,26 @@ def test_what_keeps_a_node_from_starting_is_one_finding_of_many(
     assert any(line.startswith('ok      torch') for line in lines)
 
 
+def test_a_home_that_cannot_be_written_to_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('HOME', '/proc')
+    monkeypatch.delenv('ROS_LOG_DIR', raising=False)
+    (found,) = doctor.middleware(os.environ)
+    assert found.health is Health.BROKEN
+    assert '/proc/.ros/log' in found.fact
+    assert 'export ROS_LOG_DIR=' in found.remedy
+
+
+def test_damaged_weights_of_the_package_are_not_to_be_downloaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There is no address that `s2m2 weights download starter` could fetch them from."""
+    monkeypatch.setattr(doctor, 'is_intact', lambda checkpoint, path: False)
+    found = {finding.subject: finding for finding in doctor.checkpoints()}
+    assert found['checkpoint starter'].health is Health.BROKEN
+    assert 'reinstall s2m2_ros' in found['checkpoint starter'].remedy
+    assert 'download' not in found['checkpoint starter'].remedy
+
+
 def test_a_package_that_cannot_be_imported_is_named_and_the_rest_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -279,6 +279,21 @@ class TestSqlite:
             for text in damage
         )
 
+    def test_so_is_one_of_a_file_whose_rows_can_all_be_counted(self, tmp_path: Path) -> None:
+        """The index leads past the damaged page, and the size is right."""
+        path = tmp_path / 'a.db3'
+        messages = large_sqlite(path, 40)
+        damaged = bytearray(path.read_bytes())
+        place = damaged.find(messages[20].cdr[2000:2100])
+        page = place - place % 4096
+        damaged[page : page + 4] = bytes(4)
+        path.write_bytes(damaged)
+        found, damage = content(path)
+        expected = written(messages)
+        assert found == expected[:20] + expected[21:]
+        (text,) = damage
+        assert 'message on /left/image_rect at 21.000000000 s is not whole and lost' in text
+
     def test_nothing_is_written_beside_a_file_with_a_log(self, tmp_path: Path) -> None:
         """SQLite makes a file for processes that share the log, if it may."""
         messages = pairs(3)

@@ -87,9 +87,21 @@ class SqliteFile:
             yield from self._salvaged_messages(wanted, window)
             return
         for number, log_ns, row in self._places(wanted, window):
-            found = next(self._rows('SELECT data FROM messages WHERE id = ?', [row]), None)
-            if found and isinstance(log_ns, int) and isinstance(found[0], bytes):
+            if not isinstance(log_ns, int):
+                continue
+            try:
+                found = self._execute('SELECT data FROM messages WHERE id = ?', [row]).fetchone()
+            except DAMAGE:
+                self._report_lost(number, log_ns)
+                continue
+            if found and isinstance(found[0], bytes):
                 yield StoredMessage(self._topics[number], log_ns, found[0])
+
+    def _report_lost(self, number: int, log_ns: int) -> None:
+        self.damage.add(
+            f'is damaged: the message on {self._topics[number].topic} at {seconds_text(log_ns)} s '
+            'is not whole and lost'
+        )
 
     def _salvaged_messages(
         self, wanted: Collection[int], window: TimeWindow
@@ -102,10 +114,7 @@ class SqliteFile:
             except ValueError:
                 # Of a file that is cut short, this is no more than was reported.
                 if not self._is_cut:
-                    self.damage.add(
-                        f'is damaged: the message on {self._topics[row.topic].topic} at '
-                        f'{seconds_text(row.log_ns)} s is not whole and lost'
-                    )
+                    self._report_lost(row.topic, row.log_ns)
             else:
                 yield StoredMessage(self._topics[row.topic], row.log_ns, data)
 
