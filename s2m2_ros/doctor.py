@@ -413,10 +413,8 @@ def checkpoints() -> Iterator[CheckResult]:
         if is_intact(checkpoint, path):
             yield CheckResult(f'checkpoint {name}', Health.GOOD, str(path))
         else:
-            remedy = f'delete it, and run `s2m2 weights download {name}`'
-            if checkpoint.address is None:
-                remedy = 'reinstall s2m2_ros, which brings it'
-            yield CheckResult(f'checkpoint {name}', Health.BROKEN, f'{path} is damaged', remedy)
+            fact = f'{path} is damaged'
+            yield CheckResult(f'checkpoint {name}', Health.BROKEN, fact, checkpoint.remedy)
     yield from added_files()
 
 

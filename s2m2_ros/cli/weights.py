@@ -175,7 +175,7 @@ def _verify(folder: Path | None) -> int:
         elif is_intact(checkpoint, path):
             state = 'intact' + _how_far_known(checkpoint)
         else:
-            state = f'DAMAGED: delete {path} and download it again'
+            state = f'DAMAGED: {path}: {checkpoint.remedy}'
             damaged += 1
         print(f'{checkpoint.name:8} {state}')
     root = folder or cache_folder()

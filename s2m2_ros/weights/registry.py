@@ -47,6 +47,13 @@ class Checkpoint:
         return len(self.sha256_prefix) == SHA256_DIGITS
 
     @property
+    def remedy(self) -> str:
+        """What to do about a damaged file."""
+        if self.address is None:
+            return 'reinstall s2m2_ros, which brings it'
+        return f'delete it, and run `s2m2 weights download {self.name}`'
+
+    @property
     def licence_terms(self) -> str:
         """What the license asks of whoever uses the weights, in a sentence."""
         return PUBLISHED_TERMS if self.licence == PUBLISHED_LICENCE else ''

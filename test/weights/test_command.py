@@ -75,7 +75,7 @@ def test_download_path_and_verify(
     assert shown[1].startswith('S        intact as far as known: the first 12 of 64 digits')
     path.write_bytes(b'damaged')
     assert main(['weights', 'verify', *folder]) == 1
-    assert f'DAMAGED: delete {path}' in capsys.readouterr().out
+    assert f'DAMAGED: {path}: delete it' in capsys.readouterr().out
 
 
 def test_path_of_an_absent_checkpoint_is_an_error(
