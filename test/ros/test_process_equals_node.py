@@ -125,6 +125,15 @@ class Heard:
                 (found,) = (m for m in messages if stamp_ns(m.header) == time_ns)
                 self.published[topic, time_ns] = serialize_message(found)
 
+    def has_colors(self) -> bool:
+        """Return whether the last cloud has the colors of `color_pixels`, whose blue is 9."""
+        if not self._messages['points']:
+            return False
+        cloud = self._messages['points'][-1]
+        (rgb,) = (field for field in cloud.fields if field.name == 'rgb')
+        points = np.frombuffer(cloud.data, np.uint8).reshape(-1, cloud.point_step)
+        return bool((points[:, rgb.offset] == 9).mean() > 0.5)
+
     def require(self, written: Mapping[tuple[str, int], bytes]) -> None:
         """Require the same bytes, but for those between fields."""
         for (topic, time_ns), data in self.published.items():
@@ -169,6 +178,8 @@ def test_depth_registered_to_a_color_camera_is_that_of_the_node(
         color = ColorRig(rig, lens)
         color.place(turned=turned)
         heard = Heard(rig, topics)
+        # Until the node has a color image, its clouds have the left camera's gray.
+        color.publish_until(heard.has_colors, 'a cloud in colors', start=1.0)
         heard.collect(color.publish_until)
 
     start = heard.stamps[0]
