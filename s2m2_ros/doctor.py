@@ -86,7 +86,6 @@ LEAST_SHARED_MEMORY = 256 << 20
 # What the developers of Cyclone DDS and ROS advise for images.
 LEAST_RECEIVE_BUFFER = 2 << 20
 RECEIVE_BUFFER_SETTING = Path('/proc/sys/net/core/rmem_max')
-SHARED_MEMORY = Path('/dev/shm')  # noqa: S108 (read, not written to)
 
 
 class Health(enum.IntEnum):
@@ -125,7 +124,7 @@ def check_installation(environment: Mapping[str, str] = os.environ) -> Iterator[
             'not found: matching files works, the node does not',
             'source /opt/ros/<distro>/setup.bash, or run `make env` in the checkout',
         )
-    yield shared_memory(SHARED_MEMORY)
+    yield shared_memory(large_messages.SHARED_MEMORY)
     # The network and the kernels import these packages.
     if not lacking:
         yield from computing()

@@ -29,9 +29,8 @@ FloatMap = npt.NDArray[np.float32]
 PINHOLE_MODELS = ('plumb_bob', 'rational_polynomial', 'brown_conrady', 'radtan')
 PINHOLE_COEFFICIENTS = (4, 5, 8, 12, 14)
 FISHEYE_MODELS = ('equidistant', 'fisheye', 'kannala_brandt', 'kannala_brandt4')
+# Pinhole models may have as many, so that this number alone does not tell them apart.
 FISHEYE_COEFFICIENTS = 4
-# So many coefficients have both the fisheye model and the one of pinhole cameras.
-AMBIGUOUS_COEFFICIENTS = 4
 # Models that say that there is no distortion; also taken with coefficients that are all zero.
 UNDISTORTED_MODELS = ('', 'none')
 # Entries of a rotation matrix, and its determinant, may be off by this much by rounding.
@@ -275,10 +274,10 @@ def _is_fisheye(model: RawCalibration) -> bool:
 def distortion_doubt(model: RawCalibration) -> str:
     """Return what is uncertain about a distortion whose model has no name; empty if nothing."""
     unnamed = model.distortion_model.lower() in UNDISTORTED_MODELS
-    if not unnamed or len(model.D) != AMBIGUOUS_COEFFICIENTS or not any(model.D):
+    if not unnamed or len(model.D) != FISHEYE_COEFFICIENTS or not any(model.D):
         return ''
     return (
-        f'{model.source}: D has {AMBIGUOUS_COEFFICIENTS} numbers and no distortion model is '
+        f'{model.source}: D has {FISHEYE_COEFFICIENTS} numbers and no distortion model is '
         'named: they are taken for k1, k2, p1 and p2 of plumb_bob. If cv2.fisheye made them, '
         'depth is wrong: add a line `distortion_model: equidistant`'
     )

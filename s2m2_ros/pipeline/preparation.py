@@ -49,7 +49,8 @@ class PreparedPair:
         shown: both images on the host, as they came if they were rectified on a device.
         notes: what is worth knowing of images or calibration, whole sentences.
         warnings: what is suspicious of them.
-        one_image: both came as one and the same image, which two rectifications make different.
+        one_image: both came as one and the same image, which `shown` does not show, as two
+            rectifications made it different.
 
     """
 
@@ -87,22 +88,22 @@ def prepare(
     elif rectify is None:
         warnings.append(UNDECIDED.format(**names))
     images: tuple[Image, Image] = (left, right)
-    valid = None
+    valid, one_image = None, False
+    # From a device the rectified images would have to come back first.
+    shows_originals = device.type != 'cpu'
     if rectify is not False:
-        doubts = [distortion_doubt(raw_calibration(model)) for model in pair.calibration]
-        warnings += dict.fromkeys(doubt for doubt in doubts if doubt)
-    if rectify:
-        first, second = (
-            state.rectifiers.get(raw_calibration(model), device) for model in pair.calibration
-        )
-        images = rectified(left, first), rectified(right, second)
-        valid = first.valid
+        raw = [raw_calibration(model) for model in pair.calibration]
+        warnings += dict.fromkeys(doubt for doubt in map(distortion_doubt, raw) if doubt)
+        if rectify:
+            first, second = (state.rectifiers.get(model, device) for model in raw)
+            images = rectified(left, first), rectified(right, second)
+            valid = first.valid
+            # Of originals the check of the content sees it itself.
+            one_image = not shows_originals and np.array_equal(left, right)
     camera = corrected(_camera(pair.calibration, images, state), options.correction)
     camera.require_size(images[0].shape[1], images[0].shape[0])
-    # From a device the rectified images would have to come back first.
-    shown = images if device.type == 'cpu' else (left, right)
+    shown = (left, right) if shows_originals else images
     warnings += camera.warnings
-    one_image = bool(rectify) and np.array_equal(left, right)
     return PreparedPair(*images, camera, valid, shown, tuple(notes), tuple(warnings), one_image)
 
 

@@ -11,20 +11,18 @@ from s2m2_ros.training.options import FOLDERS, TrainingError, TrainOptions
 
 _logger = logging.getLogger(__name__)
 
-# The fields that each word of the command line sets.
+# Words of the command line that are the names of fields.
+SAME_NAMES = (
+    'steps', 'minutes', 'seed', 'learning_rate', 'average', 'crops', 'allow_negative',
+    'scenes_fraction', 'margins', 'photographs',
+)  # fmt: skip
+# The fields that each word sets.
 FIELDS = {
-    **{
-        name: (name,)
-        for name in (
-            *('steps', 'minutes', 'seed', 'learning_rate', 'average', 'crops'),
-            *('allow_negative', 'scenes_fraction', 'margins'),
-        )
-    },
+    **{name: (name,) for name in SAME_NAMES},
     'variant': ('channels', 'transformers'),
     'init': ('init_sha256',),
     'data': ('data_folders',),
     'unlabeled': ('unlabeled_folders',),
-    'photographs': ('photographs',),
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from s2m2_ros.geometry.camera_model import CameraModel
-from s2m2_ros.geometry.rectification import AMBIGUOUS_COEFFICIENTS
+from s2m2_ros.geometry.rectification import FISHEYE_COEFFICIENTS
 from s2m2_ros.io.calibration.document import Document
 from s2m2_ros.io.calibration.matrices import models_of_p, models_of_q
 from s2m2_ros.io.calibration.names import (
@@ -108,7 +108,7 @@ def _model_of(D: Sequence[float]) -> str:
 
     cv2.fisheye has four as well as the model of cv2.calibrateCamera.
     """
-    if len(D) == AMBIGUOUS_COEFFICIENTS:
+    if len(D) == FISHEYE_COEFFICIENTS:
         return ''
     return 'plumb_bob' if len(D) <= 5 else 'rational_polynomial'
 

@@ -112,13 +112,13 @@ def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
         CheckpointError: if the file is missing, damaged or of another kind.
     """
     file = Path(path)
-    content = _read(file)
     if kind_of(file) is FileKind.SAFETENSORS:
         try:
             facts = json.loads(read_safetensors_metadata(file).get('training', '{}'))
         except ValueError:
             facts = {}
     else:
+        content = _read(file)
         facts = content.get('training') if isinstance(content, Mapping) else {}
     return dict(facts) if isinstance(facts, Mapping) else {}
 
